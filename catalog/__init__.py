@@ -1,0 +1,1 @@
+"""What a catalogue directory is, and everything that reads, writes or prepares one."""

@@ -1,0 +1,1 @@
+"""Typed configuration: schemas, the YAML that overrides them, and where state lives."""

@@ -1,0 +1,160 @@
+"""Configuration shared by all models. A model extends `RunConfig` in `models/<name>/config.py`.
+
+Every value has one default, here or beside its owner; YAML files only override. Unknown keys and
+wrong values are refused by `configs.load` with the path of the key, the value and what is allowed.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class StrictModel(BaseModel):
+    """Frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class SplitConfig(StrictModel):
+    """How products are divided into train, validation and test."""
+
+    by: Literal["hash", "time"] = Field("hash", description="hash of product_id (stable when rows are added) or listed_at")
+    validation: Share = Field(0.1, description="share of products on which choices are made")
+    test: Share = Field(0.1, description="share of products that is touched once, at the end")
+    salt: str = Field("vitrina", description="changes the hash split; keep it fixed for a catalogue's life")
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self) -> Self:
+        if self.validation + self.test >= 1.0:
+            raise ValueError(f"validation + test is {self.validation + self.test:g}; it must stay below 1")
+        return self
+
+
+class ValidationConfig(StrictModel):
+    """What a delivery must satisfy before anything is trained on it."""
+
+    min_products: PositiveInt = Field(100, description="fewer usable products stop the run")
+    min_categories: PositiveInt = Field(2, description="fewer article types stop the run")
+    max_quarantined: Share = Field(0.2, description="a larger share of rows in quarantine stops the run")
+    max_missing_images: Share = Field(0.5, description="a larger share of products without a decodable image is a warning")
+    max_title_length: PositiveInt = Field(500, description="characters; a longer title is quarantined")
+    max_description_length: PositiveInt = Field(20_000, description="characters; a longer description is a warning")
+    max_price: PositiveFloat = Field(1e7, description="a higher price is quarantined")
+
+
+class AugmentationConfig(StrictModel):
+    """What the training loader changes in a listing before the model sees it. Probabilities per listing unless said."""
+
+    word_dropout: Share = Field(0.05, description="probability that a word of the text is left out")
+    word_swap: Share = Field(0.05, description="probability that two neighbouring words change places")
+    typo: Share = Field(0.02, description="probability that a word gets a typing error")
+    attribute_dropout: Share = Field(0.2, description="probability that an attribute is hidden")
+    flip: Share = Field(0.5, description="probability that the photo is mirrored")
+    crop: Share = Field(0.5, description="probability that the photo is cropped by up to `crop_margin`")
+    crop_margin: Share = Field(0.1, description="largest share of each side that a crop removes")
+    colour_jitter: Share = Field(0.1, description="largest relative change of brightness and contrast")
+    min_class_rows: int = Field(0, ge=0, description="article types with fewer training rows get augmented copies up to this many")
+
+
+class TrainerConfig(StrictModel):
+    """How the shared Lightning module trains."""
+
+    epochs: PositiveInt = Field(4, description="passes over the training split")
+    max_minutes: PositiveFloat | None = Field(None, description="stops training after this much wall time")
+    batch_size: PositiveInt = Field(128, description="listings a step and device")
+    accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
+    learning_rate: PositiveFloat = Field(1e-3, description="peak of the OneCycle schedule")
+    weight_decay: float = Field(0.05, ge=0.0, description="AdamW decay of matrices; vectors are not decayed")
+    warmup: Share = Field(0.1, description="share of all updates before the peak")
+    clip_norm: PositiveFloat = Field(1.0, description="gradient norm is clipped to this")
+    ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the weight average that is evaluated and saved; 0 turns it off")
+    patience: PositiveInt = Field(3, description="validations without improvement before training stops")
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field("auto", description="auto: bf16 or fp16 on a GPU, fp32 on a CPU")
+    workers: int = Field(1, ge=0, description="loader processes that decode images; 0 decodes in the training process")
+    seed: int = Field(17, ge=0, description="seeds weights, order and augmentation")
+    tensorboard: bool = Field(True, description="write TensorBoard events beside MLflow's metrics")
+    checkpoint_minutes: PositiveFloat = Field(2.0, description="a resumable checkpoint is written this often")
+
+
+class EvaluationConfig(StrictModel):
+    """How a version is measured."""
+
+    bootstrap_samples: int = Field(500, ge=50, description="resamples behind each 95 % interval")
+    batch_size: PositiveInt = Field(256, description="listings a forward pass")
+    retrieval_pool: PositiveInt = Field(4000, description="products among which a title must find its photo")
+    neighbours: PositiveInt = Field(5, description="k of the nearest-neighbour classifier")
+    latency_calls: PositiveInt = Field(50, description="single predictions timed for the latency figure")
+    min_slice_rows: PositiveInt = Field(20, description="smaller slices are not reported")
+    worst: PositiveInt = Field(24, description="errors shown with their photos in the report")
+
+
+class Threshold(StrictModel):
+    """One absolute bound on a metric; `at_least` or `at_most` declares its direction."""
+
+    metric: str = Field(description="name as printed by `vitrina evaluate --json`")
+    at_least: float | None = Field(None, description="lowest value that passes")
+    at_most: float | None = Field(None, description="highest value that passes")
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"threshold on {self.metric!r} needs exactly one of at_least, at_most")
+        return self
+
+
+class NoRegression(StrictModel):
+    """The challenger may be worse than the champion by at most `tolerance` on `metric`."""
+
+    metric: str = Field(description="name as printed by `vitrina evaluate --json`")
+    better: Literal["higher", "lower"] = Field(description="direction of the metric")
+    tolerance: float = Field(0.0, ge=0.0, description="absolute slack, in the metric's own unit")
+
+
+class GateConfig(StrictModel):
+    """What a version must reach to become `challenger`."""
+
+    thresholds: tuple[Threshold, ...] = Field((), description="absolute bounds")
+    no_regression: tuple[NoRegression, ...] = Field((), description="comparisons with the current champion on the same rows")
+
+
+class DriftConfig(StrictModel):
+    """When monitoring says that what is served no longer looks like what was trained on."""
+
+    min_rows: PositiveInt = Field(200, description="fewer rows in the window give the verdict 'not enough data'")
+    window_rows: PositiveInt = Field(2000, description="newest predictions that are compared")
+    alpha: Share = Field(0.01, description="family-wise false-alarm rate over all columns (Holm correction)")
+    min_effect: Share = Field(0.1, description="smallest effect size that counts, whatever the p-value: guards large windows")
+    max_error_increase: Share = Field(0.1, description="rise in error rate, where feedback came, that counts as drift")
+
+
+class RunConfig(StrictModel):
+    """Everything a training run depends on; a model's own config adds `model` and what else it needs."""
+
+    split: SplitConfig = SplitConfig()
+    validation: ValidationConfig = ValidationConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gates: GateConfig = GateConfig()
+    drift: DriftConfig = DriftConfig()
+
+
+class ServingConfig(StrictModel):
+    """How the HTTP service runs."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(3000, ge=1, le=65535, description="port to listen on")
+    models: tuple[str, ...] = Field(("product",), description="models to serve; each must have a champion, or answers 503 until it has")
+    poll_seconds: PositiveFloat = Field(2.0, description="how often each worker asks the registry where champion points")
+    max_batch_size: PositiveInt = Field(32, description="listings a forward pass at most")
+    max_batch_wait_ms: PositiveFloat = Field(5.0, description="longest wait for company before a batch runs")
+    max_queue: PositiveInt = Field(512, description="waiting listings beyond which requests get 503")
+    max_body_bytes: PositiveInt = Field(8 * 1024 * 1024, description="larger request bodies get 413")
+    max_items: PositiveInt = Field(64, description="listings a request at most")
+    max_image_pixels: PositiveInt = Field(25_000_000, description="larger images are refused before decoding")
+    log_queue: PositiveInt = Field(10_000, description="predictions waiting to be written; beyond it they are counted and dropped")
+    drain_seconds: PositiveFloat = Field(30.0, description="longest wait for requests in flight on a version that was replaced")

@@ -1,0 +1,40 @@
+"""Where state lives: `$VITRINA_HOME` and the two addresses that move it to shared servers."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Locations of all state; read once from the environment at the edge, passed inwards.
+
+    Attributes:
+        home: Folder that holds everything the defaults write.
+        database_url: SQLAlchemy address of the application database.
+        tracking_uri: MLflow tracking and registry address.
+    """
+
+    home: Path
+    database_url: str
+    tracking_uri: str
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read `VITRINA_HOME`, `VITRINA_DATABASE_URL` and `MLFLOW_TRACKING_URI`; embedded stores by default."""
+        home = Path(os.environ.get("VITRINA_HOME", ".vitrina")).expanduser().resolve()
+        return cls(
+            home=home,
+            database_url=os.environ.get("VITRINA_DATABASE_URL") or f"sqlite:///{home / 'vitrina.db'}",
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        )
+
+    @property
+    def artifact_root(self) -> Path:
+        """Folder of MLflow artifacts when MLflow is embedded."""
+        return self.home / "mlartifacts"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the HTML reports that people open."""
+        return self.home / "reports"

@@ -1,0 +1,1 @@
+"""Expectation suites and the run that turns a delivery into a verdict."""

@@ -1,0 +1,49 @@
+"""What an evaluation says, in a form that survives JSON."""
+
+from typing import Any
+
+from pydantic import Field
+
+from configs.schema import StrictModel
+
+
+class Metric(StrictModel):
+    """A point estimate with its 95 % bootstrap interval, over `n` rows; None where it could not be measured."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+class SliceMetric(StrictModel):
+    """One metric on one slice, such as article_type_accuracy on price_band = 500–999."""
+
+    slice: str = Field(description="name of the slicing column, such as master_category")
+    value: str = Field(description="which part of it")
+    metric: str
+    result: Metric
+
+
+class Evaluation(StrictModel):
+    """Metrics of one version on one set of rows."""
+
+    model: str
+    version: str | None = Field(None, description="registered version, where it has one yet")
+    data: str = Field(description="fingerprint of the catalogue")
+    split: str = Field(description="which rows: test, validation, unseen, all")
+    n: int
+    metrics: dict[str, Metric]
+    slices: tuple[SliceMetric, ...] = ()
+
+    def flat(self) -> dict[str, float | None]:
+        """`NAME`, `NAME_low`, `NAME_high` for every metric, as `vitrina evaluate --json` prints them."""
+        flat: dict[str, float | None] = {}
+        for name, metric in self.metrics.items():
+            flat |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+        return flat
+
+    def as_json(self) -> dict[str, Any]:
+        """The one object that `vitrina evaluate --json` prints."""
+        head = {"model": self.model, "version": self.version, "n": self.n, "data": self.data, "split": self.split}
+        return head | {"metrics": self.flat(), "slices": [s.model_dump() for s in self.slices]}

@@ -1,0 +1,111 @@
+"""What a model has to offer so that pipelines, registry, serving and monitoring can carry it.
+
+A model is a folder `models/<name>/` whose `family.py` binds `FAMILY`. Nothing else knows its name:
+adding a model adds files and changes none.
+
+A *bundle* is the folder in which a trained model travels: `model.safetensors`, `config.json`, its
+vocabularies and tokenizer as JSON, `seen.npy` (64-bit keys of the rows it was fitted on),
+`reference.parquet` and `reference.json` (what monitoring compares with), `card.md`. No pickle.
+"""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from catalog.catalogue import Catalogue
+from configs.errors import ConfigError
+from configs.schema import EvaluationConfig, RunConfig
+from models.evaluation.results import Evaluation
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """An evaluation with the row-level predictions behind it (what the report shows).
+
+    `predictions` has a row a product: product_id, the true and predicted value and the confidence of each head.
+    """
+
+    evaluation: Evaluation
+    predictions: pd.DataFrame
+
+
+class Family(Protocol):
+    """One kind of model, from data to predictions."""
+
+    name: str
+    tables: tuple[str, ...]  # catalogue tables it cannot do without
+    config: type[RunConfig]
+
+    def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
+        """Key columns and `split` in {train, validation, test}, a row an example."""
+        ...
+
+    def augment(self, catalogue: Catalogue, split: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
+        """Extra training rows made from training rows; may be empty."""
+        ...
+
+    def train(
+        self,
+        catalogue: Catalogue,
+        split: pd.DataFrame,
+        augmented: pd.DataFrame,
+        config: RunConfig,
+        workdir: Path,
+        loggers: Sequence[Any] = (),
+    ) -> Path:
+        """Train in `workdir`, resuming from its checkpoint if it has one; returns the bundle folder.
+
+        `loggers` are Lightning loggers.
+        """
+        ...
+
+    def evaluate(
+        self,
+        bundle: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        split: str = "unseen",
+        modalities: Sequence[str] | None = None,
+    ) -> EvaluationRun:
+        """Measure a bundle.
+
+        `split`: unseen (rows the model was fitted on or chosen by are left out), validation (rows it was chosen by),
+        train or all. `modalities` restricts what the model may see, such as ("title", "image").
+        """
+        ...
+
+    def report(
+        self,
+        run: EvaluationRun,
+        champion: EvaluationRun | None,
+        catalogue: Catalogue,
+        gates: Any,
+        out: Path,
+    ) -> None:
+        """Write the one HTML page from which a reviewer decides."""
+        ...
+
+    def load(self, bundle: Path, device: str = "auto") -> Any:
+        """The model's own predictor, in evaluation mode and warmed up by one prediction."""
+        ...
+
+
+def names() -> list[str]:
+    """Models that exist, by folder."""
+    return sorted(p.parent.name for p in Path(__file__).parent.glob("*/family.py"))
+
+
+def get(name: str) -> Family:
+    """The family called `name`.
+
+    Raises:
+        ConfigError: no such model.
+    """
+    if name not in names():
+        raise ConfigError(f"model {name!r} does not exist; allowed: {', '.join(names())}")
+    family: Family = importlib.import_module(f"models.{name}.family").FAMILY
+    return family

@@ -1,0 +1,1 @@
+"""Prediction log, drift verdict and service metrics."""

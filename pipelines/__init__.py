@@ -1,0 +1,1 @@
+"""Declarations: step calls and nothing else."""

@@ -1,0 +1,1 @@
+"""Register, resolve, fetch, verify, promote and roll back model versions in MLflow."""

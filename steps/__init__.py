@@ -1,0 +1,1 @@
+"""Thin ZenML steps: unpack, call one function, log, return."""
