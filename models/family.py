@@ -70,8 +70,11 @@ class Family(Protocol):
         config: EvaluationConfig,
         split: str = "unseen",
         modalities: Sequence[str] | None = None,
+        rows: pd.Series | None = None,
     ) -> EvaluationRun:
         """Measure a bundle.
+
+        `rows`: only these product ids, so that champion and challenger are measured on the same ones; overrides `split`.
 
         `split`: unseen (rows the model was fitted on or chosen by are left out), validation (rows it was chosen by),
         train or all. `modalities` restricts what the model may see, such as ("title", "image").

@@ -1,0 +1,356 @@
+"""The `vitrina` command.
+
+Results go to standard output, everything else to standard error. Exit code 0: success; 1: a gate or check
+said no; 2: bad input. Heavy packages are imported inside the commands, so that `--help` answers at once.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from configs.errors import CheckFailed, ConfigError, VitrinaError
+
+if TYPE_CHECKING:
+    from configs.schema import RunConfig
+    from models.family import Family
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__.splitlines()[0]
+)
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring a catalogue into Vitrina's form, and check it.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+Data = Annotated[Path, typer.Option("--data", help="Catalogue directory.")]
+Env = Annotated[str, typer.Option("--env", envvar="VITRINA_ENV", help="Folder of configs/ to take the configuration from.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file that replaces the environment's.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a value: trainer.epochs=3. Repeatable.")]
+Model = Annotated[str, typer.Argument(help="Model, such as product.")]
+Reviewer = Annotated[str, typer.Option("--reviewer", help="Who takes the responsibility; goes into the ledger.")]
+Note = Annotated[str, typer.Option("--note", help="Why; goes into the ledger.")]
+
+
+@data_app.command("import")
+def data_import(
+    mapping: Annotated[Path, typer.Option(help="YAML: which CSV column is which of ours.")],
+    csv: Annotated[Path, typer.Option(help="CSV file.")],
+    out: Annotated[Path, typer.Option(help="Catalogue directory to write; must not exist or be empty.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a CSV with an image folder into a catalogue directory."""
+    with _results() as write:
+        from catalog.importer import ImportMapping, import_csv
+        from configs.load import load
+
+        summary = import_csv(load(ImportMapping, mapping), csv, images, out)
+        write(summary.model_dump(mode="json"), as_json)
+
+
+@data_app.command("validate")
+def data_validate(
+    directory: Annotated[Path, typer.Argument(help="Catalogue directory.")],
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report and the quarantined rows.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Great Expectations verdict, HTML report, quarantined rows."""
+    with _results() as write:
+        from catalog.catalogue import Catalogue
+        from configs.settings import Settings
+        from data_validation.report import write_report
+        from data_validation.run import validate
+
+        settings = _run_config("product", env, config, overrides).validation
+        catalogue = Catalogue.open(directory)
+        outcome = validate(catalogue, settings)
+        report = write_report(outcome, out or Settings.from_environment().reports / "validation" / catalogue.fingerprint()[:12])
+        write(outcome.result.model_dump(mode="json") | {"data": catalogue.fingerprint(), "report": str(report)}, as_json, _show_checks)
+        if not outcome.result.passed:
+            raise CheckFailed(f"{directory} did not pass validation; see {report}")
+
+
+@app.command()
+def train(
+    model: Model,
+    data: Data,
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Validate, split, augment, train, evaluate, gate and register."""
+    with _results() as write:
+        from configs.settings import Settings
+        from pipelines.run import run_training
+
+        outcome = run_training(Settings.from_environment(), model, _directory(data), _run_config(model, env, config, overrides))
+        write(outcome.model_dump(mode="json", exclude={"evaluation"}) | outcome.evaluation.as_json() | {"version": outcome.version}, as_json, _show_training)
+        if not outcome.challenger:
+            raise CheckFailed(f"{model} version {outcome.version} did not pass its gates: {'; '.join(outcome.gates.failures())}")
+
+
+@app.command()
+def evaluate(
+    reference: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|@VERSION]", help="Such as product@champion or product@3.")],
+    data: Data,
+    modalities: Annotated[str | None, typer.Option(help="What the model may see: title,image ... ; all by default.")] = None,
+    split: Annotated[str, typer.Option(help="unseen (rows it was not fitted on), validation, train or all.")] = "unseen",
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a registered version on a catalogue."""
+    with _results() as write:
+        from catalog.catalogue import Catalogue
+        from configs.settings import Settings
+        from models import family
+        from pipelines.environment import prepare
+        from registry.fetch import fetch
+        from registry.versions import resolve
+
+        settings = Settings.from_environment()
+        prepare(settings)
+        catalogue = Catalogue.open(data)
+        version = resolve(settings, reference)
+        chosen: Family = family.get(version.model)
+        limits = _run_config(version.model, env, config, overrides).evaluation
+        seen = tuple(modalities.split(",")) if modalities else None
+        run = chosen.evaluate(fetch(settings, version), catalogue, limits, split=split, modalities=seen)
+        result = run.evaluation.model_copy(update={"version": str(version.version)})
+        write(result.as_json(), as_json, _show_metrics)
+
+
+@app.command()
+def promote(
+    model: Model,
+    version: Annotated[str, typer.Argument(help="Version number, or `challenger`.")],
+    reviewer: Reviewer,
+    note: Note = "",
+    as_json: Json = False,
+) -> None:
+    """Verify a version and make it champion."""
+    with _results() as write:
+        from configs.settings import Settings
+        from pipelines.environment import prepare
+        from pipelines.run import run_promotion
+        from registry.versions import resolve
+
+        settings = Settings.from_environment()
+        prepare(settings)
+        found = resolve(settings, f"{model}@{version}")
+        champion = run_promotion(settings, model, found.version, reviewer, note)
+        write({"model": model, "champion": champion, "reviewer": reviewer, "note": note}, as_json)
+
+
+@app.command()
+def rollback(
+    model: Model,
+    reviewer: Annotated[str | None, typer.Option(help="Who takes the responsibility; your login name by default.")] = None,
+    note: Note = "",
+    as_json: Json = False,
+) -> None:
+    """Make the previous champion champion again."""
+    with _results() as write:
+        import getpass
+
+        from configs.settings import Settings
+        from pipelines.environment import prepare
+        from registry.promotion import rollback as roll_back
+
+        settings = Settings.from_environment()
+        prepare(settings)
+        champion = roll_back(settings, model, reviewer=reviewer or getpass.getuser(), note=note)
+        write({"model": model, "champion": champion.version}, as_json)
+
+
+@app.command()
+def history(model: Model, as_json: Json = False) -> None:
+    """Every promotion of a model: who, when, from, to, why."""
+    with _results() as write:
+        from configs.settings import Settings
+        from pipelines.environment import prepare
+        from registry.promotion import history as ledger
+
+        settings = Settings.from_environment()
+        prepare(settings)
+        rows = [row.model_dump(mode="json") for row in ledger(settings, model)]
+        write({"model": model, "promotions": rows}, as_json, _show_history)
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(help="Port to listen on; the configuration's by default.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; the configuration's by default.")] = None,
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Serve every champion over HTTP, and follow it when it moves."""
+    from configs.load import environment_file, load
+    from configs.schema import ServingConfig
+    from configs.settings import Settings
+    from pipelines.environment import prepare
+    from serving.run import serve as run_server
+
+    chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None]
+    serving = load(ServingConfig, config or environment_file(env, "serving"), [*(overrides or []), *chosen])
+    settings = Settings.from_environment()
+    prepare(settings)
+    run_server(settings, serving)
+
+
+@app.command()
+def build(model: Model, as_json: Json = False) -> None:
+    """Build a Bento of the champion, with pinned dependencies."""
+    with _results() as write:
+        from configs.settings import Settings
+        from pipelines.environment import prepare
+        from serving.build import build as build_bento
+
+        settings = Settings.from_environment()
+        prepare(settings)
+        write({"model": model, "bento": build_bento(model, settings)}, as_json)
+
+
+@app.command()
+def monitor(
+    model: Annotated[str, typer.Option(help="Model to watch.")] = "product",
+    retrain: Annotated[bool, typer.Option("--retrain", help="Start training when the verdict is drift.")] = False,
+    data: Annotated[Path | None, typer.Option(help="New delivery to train on; the champion's own folder by default.")] = None,
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Compare what is served with what was trained on."""
+    with _results() as write:
+        from configs.settings import Settings
+        from pipelines.retraining import watch
+
+        settings = Settings.from_environment()
+        outcome = watch(settings, model, _run_config(model, env, config, overrides), _directory(data) if data else None, retrain)
+        write(outcome.model_dump(mode="json"), as_json, _show_monitoring)
+        if outcome.refused:
+            raise CheckFailed(outcome.refused)
+
+
+def main() -> None:
+    """Run the command line; domain errors become one line and their exit code."""
+    try:
+        app()
+    except VitrinaError as error:
+        sys.stdout.flush()
+        typer.echo(f"vitrina: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("vitrina: interrupted", err=True)
+        sys.exit(130)
+
+
+@contextmanager
+def _results() -> Iterator[Any]:
+    """Give a writer to the real standard output; whatever libraries print meanwhile goes to standard error."""
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    pending: list[str] = []
+
+    def write(values: Mapping[str, Any], as_json: bool, show: Any = None) -> None:
+        pending.append(json.dumps(values, allow_nan=False) if as_json else (show or _show_facts)(values))
+
+    try:
+        yield write
+    finally:
+        sys.stdout.flush()
+        os.dup2(real, 1)
+        os.close(real)
+        for text in pending:
+            typer.echo(text)
+
+
+def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | None) -> "RunConfig":
+    from configs.load import environment_file, load
+    from models import family
+
+    return load(family.get(model).config, file or environment_file(env, model), overrides or [])
+
+
+def _directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise ConfigError(f"{path} is not a catalogue directory; `vitrina data import` makes one from a CSV")
+    return path
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> str:
+    """Plain-text table for people; `rich` sizes the columns."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=SIMPLE, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip()
+
+
+def _show_facts(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in values.items())
+
+
+def _show_metrics(values: Mapping[str, Any]) -> str:
+    metrics: Mapping[str, float | None] = values["metrics"]
+    rows = [
+        [name, _number(value), f"{_number(metrics[f'{name}_low'])} – {_number(metrics[f'{name}_high'])}"]
+        for name, value in metrics.items()
+        if f"{name}_low" in metrics
+    ]
+    head = f"{values['model']} version {values['version']} on {values['n']} rows ({values['split']}) of data {values['data'][:12]}"
+    return f"{head}\n{_table(['metric', 'value', '95 % interval'], rows)}"
+
+
+def _show_checks(values: Mapping[str, Any]) -> str:
+    broken = [c for c in values["checks"] if not c["passed"]]
+    rows = [[c["table"], c["rule"], c["severity"], str(c["failed_rows"]), c["detail"]] for c in broken]
+    verdict = "passed" if values["passed"] else "FAILED"
+    head = f"validation {verdict}: {len(values['checks'])} checks, {len(broken)} found something"
+    return f"{head}\n{_table(['table', 'rule', 'severity', 'rows', 'detail'], rows)}\nreport: {values['report']}"
+
+
+def _show_training(values: Mapping[str, Any]) -> str:
+    stages = [[s["name"], "cached" if s["cached"] else f"{s['seconds']:.1f} s"] for s in values["stages"]]
+    gates = [["passed" if c["passed"] else "FAILED", c["name"], c["detail"]] for c in values["gates"]["checks"]]
+    alias = "challenger" if values["challenger"] else "no alias: gates failed"
+    parts = [_table(["stage", "time"], stages), _table(["gate", "check", "detail"], gates), _show_metrics(values)]
+    return "\n".join([*parts, f"registered: {values['model']} version {values['version']} ({alias})", f"report: {values['report']}"])
+
+
+def _show_history(values: Mapping[str, Any]) -> str:
+    columns = ["created_at", "action", "from_version", "to_version", "who", "why"]
+    rows = [["–" if row[c] is None else str(row[c]) for c in columns] for row in values["promotions"]]
+    return _table(["when", "what", "from", "to", "who", "why"], rows) if rows else f"{values['model']} was never promoted"
+
+
+def _show_monitoring(values: Mapping[str, Any]) -> str:
+    lines = [f"{key}: {values[key]}" for key in ("model", "version", "verdict", "rows", "report", "retraining") if values.get(key)]
+    return "\n".join([*lines, *(f"  - {reason}" for reason in values["reasons"])])
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Monitoring: what is served against what was trained on."""
+
+from zenml import pipeline
+
+from configs.schema import DriftConfig
+from steps.detect_drift import detect_drift
+
+
+@pipeline(name="monitoring", enable_cache=False)
+def monitoring(model: str, config: DriftConfig) -> None:
+    """The verdict and its report; whoever runs the pipeline acts on it."""
+    detect_drift(model, config)

@@ -1,0 +1,13 @@
+"""Promotion: verify a version, then make it champion."""
+
+from zenml import pipeline
+
+from steps.promote_version import promote_version
+from steps.verify_version import verify_version
+
+
+@pipeline(name="promotion", enable_cache=False)
+def promotion(model: str, version: int, reviewer: str, note: str) -> None:
+    """A version that cannot be verified or loaded is never promoted."""
+    digest = verify_version(model, version)
+    promote_version(model, version, reviewer, note, digest)

@@ -1,0 +1,119 @@
+"""Run a pipeline and read what it found out.
+
+ZenML reports a failed run as `RuntimeError` without its cause; a failure hook keeps the exception, so that
+the caller sees the domain error that stopped the step.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from configs.errors import CheckFailed, VitrinaError
+from configs.schema import RunConfig, StrictModel
+from configs.settings import Settings
+from models.evaluation.gates import GateDecision
+from models.evaluation.results import Evaluation
+from pipelines.environment import prepare
+
+_failures: list[BaseException] = []
+
+
+class StageResult(StrictModel):
+    """One step of a run: how long it took, and whether its result came from the cache."""
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+class TrainingOutcome(StrictModel):
+    """What a training run produced."""
+
+    model: str
+    version: int
+    challenger: bool
+    gates: GateDecision
+    evaluation: Evaluation
+    report: str
+    zenml_run: str
+    stages: tuple[StageResult, ...]
+
+
+def remember(exception: BaseException) -> None:
+    """Failure hook: keep the exception that stopped a step."""
+    _failures.append(exception)
+
+
+def run_training(settings: Settings, model: str, data: Path, config: RunConfig) -> TrainingOutcome:
+    """Run the training pipeline on the active stack and wait for it.
+
+    Raises:
+        VitrinaError: the data, the configuration or a service stopped it; the message says which.
+    """
+    prepare(settings)
+    from pipelines.training import training
+
+    values = config.model_dump(mode="json")
+    run = _run(training, model=model, data=str(data.resolve()), validation=config.validation, gates=config.gates, config=values)
+    registered = _output(run, "register_model", "registered")
+    return TrainingOutcome(
+        model=model,
+        version=registered.version,
+        challenger=registered.challenger,
+        gates=registered.gates,
+        evaluation=_output(run, "evaluate_model", "evaluation"),
+        report=str(settings.reports / "evaluation" / model / f"{run.name}.html"),
+        zenml_run=str(run.id),
+        stages=tuple(_stage(step) for step in run.steps.values()),
+    )
+
+
+def run_promotion(settings: Settings, model: str, version: int, reviewer: str, note: str) -> int:
+    """Verify and promote; returns the champion's version.
+
+    Raises:
+        VitrinaError: no such version, its gates said no, or its files are not what was registered.
+    """
+    prepare(settings)
+    from pipelines.promotion import promotion
+
+    champion: int = _output(
+        _run(promotion, model=model, version=version, reviewer=reviewer, note=note), "promote_version", "champion"
+    )
+    return champion
+
+
+def run_monitoring(settings: Settings, model: str, config: RunConfig) -> Any:
+    """Judge the newest window of predictions; returns `monitoring.run.MonitorOutcome`.
+
+    Raises:
+        VitrinaError: no champion, or a store that cannot be reached.
+    """
+    prepare(settings)
+    from pipelines.monitoring import monitoring
+
+    return _output(_run(monitoring, model=model, config=config.drift), "detect_drift", "monitoring")
+
+
+def _run(pipeline: Callable[..., Any], **parameters: Any) -> Any:
+    _failures.clear()
+    try:
+        run = pipeline.with_options(on_failure=remember)(**parameters)  # type: ignore[attr-defined]
+    except RuntimeError as error:
+        cause = _failures[-1] if _failures else None
+        if isinstance(cause, VitrinaError):
+            raise cause from error
+        raise
+    if not run.status.is_successful:
+        raise CheckFailed(f"pipeline run {run.name} ended as {run.status.value}; see its log in the ZenML dashboard")
+    return run
+
+
+def _output(run: Any, step: str, name: str) -> Any:
+    return run.steps[step].outputs[name][0].load()
+
+
+def _stage(step: Any) -> StageResult:
+    cached = step.status.value == "cached"
+    seconds = 0.0 if cached or not step.end_time else (step.end_time - step.start_time).total_seconds()
+    return StageResult(name=step.name, seconds=round(seconds, 1), cached=cached)

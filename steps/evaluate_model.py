@@ -1,0 +1,31 @@
+"""Step: measure what was trained on the rows it has never seen."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from zenml import step
+
+from catalog.catalogue import Catalogue
+from models import family
+from models.evaluation.results import Evaluation
+from steps.caching import MODEL_CACHE
+from steps.materializers import FrameMaterializer
+from steps.results import Bundle, Delivery
+
+
+@step(cache_policy=MODEL_CACHE, output_materializers={"predictions": FrameMaterializer})
+def evaluate_model(
+    bundle: Bundle, delivery: Delivery, split: pd.DataFrame, model: str, config: dict[str, Any]
+) -> tuple[Annotated[Evaluation, "evaluation"], Annotated[pd.DataFrame, "predictions"]]:
+    """Metrics with intervals, slices, and the predictions behind them, on the test rows."""
+    chosen = family.get(model)
+    settings = chosen.config.model_validate(config).evaluation
+    catalogue = Catalogue.open(Path(delivery.path))
+    run = chosen.evaluate(bundle.path, catalogue, settings, split="test", rows=test_rows(split))
+    return run.evaluation, run.predictions
+
+
+def test_rows(split: pd.DataFrame) -> pd.Series:
+    """Keys of the test split."""
+    return split.loc[split["split"] == "test"].iloc[:, 0]

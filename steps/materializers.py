@@ -1,0 +1,78 @@
+"""How artifacts are stored: Parquet for tables, plain files for bundles; nothing is pickled.
+
+Each gives a content hash, so that a step is cached by what its inputs hold, not by when they were made.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import pandas as pd
+from zenml.enums import ArtifactType
+from zenml.io import fileio
+from zenml.materializers.base_materializer import BaseMaterializer
+
+from configs.errors import VitrinaError
+from steps.results import Bundle
+
+SAFE_SUFFIXES = (".safetensors", ".json", ".npy", ".parquet", ".md", ".txt", ".onnx")
+"""What a bundle may consist of; .npy is read without pickle."""
+
+
+class FrameMaterializer(BaseMaterializer):
+    """A pandas table as one Parquet file."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (pd.DataFrame,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Write `frame.parquet`."""
+        with fileio.open(f"{self.uri}/frame.parquet", "wb") as file:
+            data.to_parquet(file, index=False)
+
+    def load(self, data_type: type[pd.DataFrame]) -> pd.DataFrame:
+        """Read it back."""
+        with fileio.open(f"{self.uri}/frame.parquet", "rb") as file:
+            return pd.read_parquet(file)
+
+    def compute_content_hash(self, data: pd.DataFrame) -> str:
+        """Digest of columns and cells."""
+        digest = hashlib.sha256(repr([(c, str(t)) for c, t in data.dtypes.items()]).encode())
+        digest.update(data.to_csv(index=False).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+class BundleMaterializer(BaseMaterializer):
+    """A bundle folder, file by file; refuses anything that could hold code."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Bundle,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
+
+    def save(self, data: Bundle) -> None:
+        """Copy every file of the folder."""
+        for name, path in data.files().items():
+            if path.suffix not in SAFE_SUFFIXES:
+                raise VitrinaError(f"bundle {data.path}: {name} may not be stored; allowed: {', '.join(SAFE_SUFFIXES)}")
+            target = f"{self.uri}/files/{name}"
+            fileio.makedirs(str(PurePosixPath(target).parent))
+            fileio.copy(str(path), target, overwrite=True)
+
+    def load(self, data_type: type[Bundle]) -> Bundle:
+        """Copy the folder to a temporary one."""
+        folder = Path(tempfile.mkdtemp(prefix="vitrina-bundle-"))
+        root = f"{self.uri}/files"
+        for directory, _, names in fileio.walk(root):
+            for name in names:
+                source = f"{directory}/{name}"
+                target = folder / PurePosixPath(source).relative_to(root)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                fileio.copy(source, str(target), overwrite=True)
+        return Bundle(folder)
+
+    def compute_content_hash(self, data: Bundle) -> str:
+        """Digest of names and contents."""
+        digest = hashlib.sha256()
+        for name, path in data.files().items():
+            digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()

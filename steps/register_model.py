@@ -1,0 +1,42 @@
+"""Step: put the version, with everything a reviewer asks for, into the registry."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import get_step_context, step
+from zenml.types import HTMLString
+
+from configs.settings import Settings
+from models.evaluation.gates import GateDecision
+from models.evaluation.results import Evaluation
+from registry.register import mark_challenger, register
+from steps.provenance import version_tags
+from steps.results import Bundle, Delivery, RegisteredVersion
+
+
+@step(enable_cache=False)
+def register_model(
+    bundle: Bundle,
+    mlflow_run: str,
+    delivery: Delivery,
+    evaluation: Evaluation,
+    gates: GateDecision,
+    evaluation_report: HTMLString,
+    validation_report: HTMLString,
+    model: str,
+    config: dict[str, Any],
+) -> Annotated[RegisteredVersion, "registered"]:
+    """Register the bundle; a version that passed its gates becomes `challenger`."""
+    settings = Settings.from_environment()
+    tags = version_tags(delivery, config, gates, str(get_step_context().pipeline_run.id))
+    metrics = {name: value for name, value in evaluation.flat().items() if value is not None}
+    with tempfile.TemporaryDirectory() as folder:
+        reports = {"evaluation.html": evaluation_report, "validation.html": validation_report}
+        paths = {name: Path(folder, name) for name in reports}
+        for name, page in reports.items():
+            paths[name].write_text(page, encoding="utf-8")
+        version = register(settings, model, bundle.path, metrics=metrics, config=config, tags=tags, reports=paths, run_id=mlflow_run)
+    if gates.passed:
+        version = mark_challenger(settings, version)
+    return RegisteredVersion(model=model, version=version.version, run_id=mlflow_run, challenger=gates.passed, gates=gates)

@@ -1,0 +1,29 @@
+"""Step: the verdict on a delivery."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+from zenml import step
+from zenml.types import HTMLString
+
+from catalog.catalogue import Catalogue
+from configs.schema import ValidationConfig
+from configs.settings import Settings
+from data_validation.report import write_report
+from data_validation.run import require_passed, validate
+from steps.caching import DATA_CACHE
+from steps.materializers import FrameMaterializer
+from steps.results import Delivery
+
+
+@step(cache_policy=DATA_CACHE, output_materializers={"quarantine": FrameMaterializer})
+def validate_data(
+    delivery: Delivery, config: ValidationConfig
+) -> tuple[Annotated[pd.DataFrame, "quarantine"], Annotated[HTMLString, "validation_report"]]:
+    """Run every suite; a broken table-level rule stops the run after its report is written."""
+    outcome = validate(Catalogue.open(Path(delivery.path)), config)
+    folder = Settings.from_environment().reports / "validation" / delivery.fingerprint[:12]
+    page = write_report(outcome, folder)
+    require_passed(outcome, page)
+    return outcome.quarantine, HTMLString(page.read_text(encoding="utf-8"))

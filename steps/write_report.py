@@ -1,0 +1,34 @@
+"""Step: the page from which a reviewer decides."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+from zenml import get_step_context, step
+from zenml.types import HTMLString
+
+from catalog.catalogue import Catalogue
+from configs.settings import Settings
+from models import family
+from models.evaluation.gates import GateDecision
+from models.evaluation.results import Evaluation
+from models.family import EvaluationRun
+from steps.results import Delivery, MaybeEvaluation
+
+
+@step(enable_cache=False)
+def write_report(
+    delivery: Delivery,
+    evaluation: Evaluation,
+    predictions: pd.DataFrame,
+    champion: MaybeEvaluation,
+    champion_predictions: pd.DataFrame,
+    gates: GateDecision,
+    model: str,
+) -> Annotated[HTMLString, "evaluation_report"]:
+    """Challenger against champion, on one page, in the reports folder and as an artifact."""
+    out = Settings.from_environment().reports / "evaluation" / model / f"{get_step_context().pipeline_run.name}.html"
+    against = EvaluationRun(champion.evaluation, champion_predictions) if champion.evaluation else None
+    catalogue = Catalogue.open(Path(delivery.path))
+    family.get(model).report(EvaluationRun(evaluation, predictions), against, catalogue, gates, out)
+    return HTMLString(out.read_text(encoding="utf-8"))
