@@ -1,1 +1,1 @@
-"""The application database: tables, migrations, sessions."""
+"""The application database: what was predicted, what people said about it, who promoted what, what monitoring saw."""

@@ -1,0 +1,162 @@
+"""Engines, transactions and migrations. SQLite (WAL) and PostgreSQL behave the same to the callers."""
+
+import functools
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError, StatementError
+
+from database.errors import DatabaseError
+
+BUSY_SECONDS = 10.0
+CONNECT_SECONDS = 5
+DIALECTS = ("sqlite", "postgresql")
+_MIGRATION_LOCK = 0x5649_5452  # any number that nothing else in the database uses
+_migrated: set[tuple[str, int]] = set()
+_migrating = threading.Lock()
+
+
+def engine(url: str) -> Engine:
+    """The engine of `url`, one a process: a forked child gets its own.
+
+    Raises:
+        DatabaseError: the address is not one of SQLite or PostgreSQL, or the SQLite folder cannot be made.
+    """
+    return _engine(url, os.getpid())
+
+
+def migrate(url: str) -> None:
+    """Bring the schema up to date; processes that do so at once wait for each other.
+
+    Raises:
+        DatabaseError: unreachable, or its schema is newer than this program.
+    """
+    with _migrating, _translated(url), engine(url).connect() as connection, _writing(connection):
+        if connection.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        config.attributes["connection"] = connection
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Connection]:
+    """A connection in one snapshot; the schema is brought up to date on a process's first use."""
+    _ensure_schema(url)
+    with _translated(url), engine(url).connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Connection]:
+    """A connection in one transaction, committed on leaving; on SQLite it holds the write lock from its start."""
+    _ensure_schema(url)
+    with _translated(url), engine(url).connect() as connection, _writing(connection):
+        yield connection
+
+
+@contextmanager
+def _writing(connection: Connection) -> Iterator[None]:
+    connection.execution_options(vitrina_writes=True)
+    with connection.begin():
+        yield
+
+
+def _ensure_schema(url: str) -> None:
+    key = (url, os.getpid())
+    if key not in _migrated:
+        migrate(url)
+        _migrated.add(key)
+
+
+@functools.lru_cache(maxsize=32)
+def _engine(url: str, pid: int) -> Engine:
+    address = _address(url)
+    options: dict[str, Any] = {"json_serializer": _to_json}
+    if address.get_backend_name() == "postgresql":
+        return sqlalchemy.create_engine(
+            address,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS, "options": "-c timezone=UTC"},
+            **options,
+        )
+    if address.database and address.database != ":memory:":
+        folder = Path(address.database).expanduser().parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"cannot create the folder of the database, {folder}: {error.strerror}") from error
+    made = sqlalchemy.create_engine(address, connect_args={"timeout": BUSY_SECONDS}, **options)
+    event.listen(made, "connect", _prepare_sqlite)
+    event.listen(made, "begin", _begin_sqlite)
+    return made
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise DatabaseError("the database address is not of the form sqlite:///PATH or postgresql://USER@HOST/NAME") from error
+    backend = address.get_backend_name()
+    if backend not in DIALECTS:
+        raise DatabaseError(f"database kind {backend!r} is not supported; allowed: {', '.join(DIALECTS)}")
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    return address
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not open transactions of its own: `_begin_sqlite` does
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once with "database is locked" when somebody
+    # wrote in between; taking the lock at the start waits instead.
+    writes = connection.get_execution_options().get("vitrina_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Errors of the driver as one line that names the database without its password."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise DatabaseError(f"database {_shown(url)}: {_first_line(error.orig)}") from error
+    except StatementError as error:
+        raise DatabaseError(f"database {_shown(url)}: a value cannot be stored: {_first_line(error.orig)}") from error
+    except CommandError as error:
+        raise DatabaseError(f"database {_shown(url)}: its schema is not one of this program ({_first_line(error)})") from error
+    except (SQLAlchemyError, NoSuchModuleError) as error:
+        raise DatabaseError(f"database {_shown(url)}: {_first_line(error)}") from error
+
+
+def _shown(url: str) -> str:
+    address = _address(url)
+    return address.database or ":memory:" if address.get_backend_name() == "sqlite" else str(address.set(query={}))
+
+
+def _first_line(error: BaseException | None) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,15 @@
+"""What can go wrong with the application database, in one line each; no address shown holds a password."""
+
+from configs.errors import VitrinaError
+
+
+class DatabaseError(VitrinaError):
+    """The database cannot be reached, read or written."""
+
+
+class NotFound(DatabaseError):  # noqa: N818
+    """A row that was named does not exist."""
+
+
+class LedgerMoved(DatabaseError):  # noqa: N818
+    """Somebody appended to the ledger first: read it again and decide anew."""

@@ -1,0 +1,16 @@
+"""Alembic's entry point: runs on the connection that `database.engine.migrate` holds."""
+
+from alembic import context
+
+from database.tables import Base
+
+VERSION_TABLE = "vitrina_schema"  # MLflow and ZenML keep an `alembic_version` of their own, perhaps in the same database
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    version_table=VERSION_TABLE,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
