@@ -53,6 +53,21 @@ def data_import(
         write(summary.model_dump(mode="json"), as_json)
 
 
+@data_app.command("sample")
+def data_sample(
+    out: Annotated[Path, typer.Option(help="Catalogue directory to write; must not exist or be empty.")],
+    drift: Annotated[bool, typer.Option("--drift", help="The second delivery: the first one and new products that differ.")] = False,
+    products: Annotated[int, typer.Option(min=200, help="Products of the first delivery.")] = 2400,
+    seed: Annotated[int, typer.Option(help="Same seed, same catalogue.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Write the sample catalogue: drawn photos, invented products, real structure."""
+    with _results() as write:
+        from catalog.sample import write_sample
+
+        write({"data": str(write_sample(out, seed=seed, products=products, drift=drift))}, as_json)
+
+
 @data_app.command("validate")
 def data_validate(
     directory: Annotated[Path, typer.Argument(help="Catalogue directory.")],

@@ -1,0 +1,210 @@
+"""The whole loop on the sample catalogue, with the commands a user would type: `make demo`.
+
+A delivery is validated, trained on, gated, registered, promoted and served; clients send listings; monitoring
+finds nothing. Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose
+version is promoted in its turn while the service goes on answering.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+HOME = Path(".vitrina/demo").resolve()
+VITRINA = Path(sys.executable).with_name("vitrina")
+PORT = 3210
+REQUESTS = 400
+ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
+COLUMNS = ("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage")
+
+console = Console(width=150, highlight=False)
+
+
+@dataclass
+class Stage:
+    """A line of the closing table."""
+
+    name: str
+    seconds: float
+    verdict: str
+    report: str
+
+
+@dataclass
+class Demo:
+    """Runs the stages and keeps what they said."""
+
+    stages: list[Stage] = field(default_factory=list)
+
+    def command(self, name: str, *arguments: str, verdict: Callable[[dict[str, Any]], str], allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
+        """Run one `vitrina` command with `--json`; its log goes to a file, its verdict into the table."""
+        console.print(f"[bold]{name}[/bold]  [dim]vitrina {' '.join(arguments)}[/dim]")
+        log = HOME / "logs" / f"{len(self.stages):02d}-{name.replace(' ', '-')}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
+        with log.open("w") as errors:
+            done = subprocess.run([VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, text=True)
+        seconds = time.monotonic() - start
+        if done.returncode not in allowed:
+            sys.exit(f"{name} ended with exit code {done.returncode}:\n{tail(log)}\nwhole log: {log}")
+        result: dict[str, Any] = json.loads(done.stdout)
+        self.add(name, seconds, verdict(result), result.get("report", ""))
+        return result
+
+    def add(self, name: str, seconds: float, verdict: str, report: str = "") -> None:
+        """Note a finished stage."""
+        self.stages.append(Stage(name, seconds, verdict, report))
+        console.print(f"  {verdict}  [dim]{seconds:.0f} s[/dim]")
+
+    def send(self, name: str, listings: list[dict[str, Any]]) -> None:
+        """Send listings to the service as a client would, one request each."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/multimodal/analyze × {len(listings)}[/dim]")
+        start = time.monotonic()
+        versions: dict[str, int] = {}
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+            for listing in listings:
+                answer = client.post("multimodal/analyze", json=listing).raise_for_status().json()
+                version = str(answer["model"]["version"])
+                versions[version] = versions.get(version, 0) + 1
+        made = ", ".join(f"{count} by version {version}" for version, count in versions.items())
+        self.add(name, time.monotonic() - start, f"answered: {made}")
+
+
+def main() -> None:
+    """Run every stage, then say where things lie and what to type next."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    started = time.monotonic()
+    first, second = HOME / "data" / "first", HOME / "data" / "second"
+    demo = Demo()
+    demo.command("sample delivery", "data", "sample", "--out", str(first), verdict=lambda _: "2,400 products written")
+    demo.command("validate", "data", "validate", str(first), verdict=checked)
+    trained = demo.command("train", "train", "product", "--data", str(first), verdict=measured)
+    demo.command("promote", "promote", "product", str(trained["version"]), "--reviewer", "demo", "--note", "first version", verdict=promoted)
+    with serving(demo):
+        demo.send("calm traffic", listings(first, newest=False))
+        demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
+        demo.command("second delivery", "data", "sample", "--drift", "--out", str(second), verdict=lambda _: "new products that differ")
+        demo.send("drifted traffic", listings(second, newest=True))
+        retrained = demo.command("monitor and retrain", "monitor", "--retrain", "--data", str(second), verdict=watched)
+        version = str(retrained["training"]["version"])
+        demo.command("promote again", "promote", "product", version, "--reviewer", "demo", "--note", "follows the drift", verdict=promoted)
+        wait(lambda: served() == version, 60, f"the service did not follow champion to version {version}")
+        demo.send("after the swap", listings(second, newest=True)[:50])
+    demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
+    summary(demo, time.monotonic() - started, second)
+
+
+def checked(result: dict[str, Any]) -> str:
+    """Verdict of a validation."""
+    broken = sum(not check["passed"] for check in result["checks"])
+    return f"{'passed' if result['passed'] else 'FAILED'}: {len(result['checks'])} checks, {broken} found something"
+
+
+def measured(result: dict[str, Any]) -> str:
+    """Verdict of a training run."""
+    metrics = result["metrics"]
+    state = "challenger" if result["challenger"] else "gates FAILED"
+    return f"version {result['version']} {state}: article type {metrics['article_type_accuracy']:.1%}, price RMSLE {metrics['price_rmsle']:.3f}"
+
+
+def promoted(result: dict[str, Any]) -> str:
+    """Verdict of a promotion."""
+    return f"champion is version {result['champion']}"
+
+
+def watched(result: dict[str, Any]) -> str:
+    """Verdict of monitoring."""
+    return result["verdict"] + (f"; {result['retraining']}" if result["retraining"] else "")
+
+
+def listings(data: Path, newest: bool) -> list[dict[str, Any]]:
+    """Request bodies from a delivery: a sample of all rows, or its newest products."""
+    import base64
+
+    rows = pd.read_parquet(data / "products.parquet").drop_duplicates("product_id")
+    rows = rows[(rows["price"] > 0) & (rows["title"].str.strip() != "")]
+    rows = rows.nlargest(REQUESTS, "product_id") if newest else rows.sample(REQUESTS, random_state=11)
+    photos = pd.read_parquet(data / "images.parquet").drop_duplicates("product_id").set_index("product_id")["jpeg"]
+    bodies = []
+    for row in rows.to_dict("records"):
+        body = {name: row[name] for name in COLUMNS if isinstance(row[name], str) and row[name]}
+        body |= {"price": row["price"], "attributes": json.loads(row["attributes"])}
+        body["image"] = base64.b64encode(photos[row["product_id"]]).decode()
+        bodies.append(body)
+    return bodies
+
+
+@contextmanager
+def serving(demo: Demo) -> Iterator[None]:
+    """Run `vitrina serve` beside the rest, and end it."""
+    console.print(f"[bold]serve[/bold]  [dim]vitrina serve --port {PORT}[/dim]")
+    start, log = time.monotonic(), HOME / "logs" / "serve.log"
+    with log.open("w") as output:
+        server = subprocess.Popen([VITRINA, "serve", "--port", str(PORT)], stdout=output, stderr=output, env=ENVIRONMENT)
+    try:
+        wait(lambda: server.poll() is not None or served() is not None, 120, f"the service did not come up; see {log}")
+        if server.poll() is not None:
+            sys.exit(f"the service ended with exit code {server.returncode}:\n{tail(log)}")
+        demo.add("serve", time.monotonic() - start, f"ready with version {served()}", f"http://127.0.0.1:{PORT}/ while it runs")
+        yield
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def served() -> str | None:
+    """Version of `product` that the service answers with, None while it has none."""
+    try:
+        models = httpx.get(f"http://127.0.0.1:{PORT}/v1/models", timeout=5).json()["models"]
+    except httpx.TransportError:
+        return None
+    return next((str(m["version"]) for m in models if m["name"] == "product" and m["version"] is not None), None)
+
+
+def wait(condition: Callable[[], bool], seconds: float, complaint: str) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(complaint)
+        time.sleep(0.5)
+
+
+def tail(log: Path) -> str:
+    """The end of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+
+
+def summary(demo: Demo, seconds: float, data: Path) -> None:
+    """Each stage's time, verdict and report, and what to type next."""
+    table = Table("stage", "seconds", "verdict", "report", title=f"the loop, in {seconds:.0f} s")
+    for stage in demo.stages:
+        report = os.path.relpath(stage.report) if stage.report.startswith("/") else stage.report
+        table.add_row(stage.name, f"{stage.seconds:.1f}", stage.verdict, report)
+    console.print(table)
+    console.print("Next:", style="bold")
+    home = os.path.relpath(HOME)
+    commands = {
+        f"VITRINA_HOME={home} VITRINA_ENV=demo .venv/bin/vitrina serve": "the API, with its page at http://127.0.0.1:3000/",
+        f"VITRINA_HOME={home} .venv/bin/vitrina history product": "who promoted what, and why",
+        f"VITRINA_HOME={home} .venv/bin/vitrina evaluate product@champion --data {os.path.relpath(data)} --modalities image": "photos alone",
+        f"VITRINA_HOME={home} .venv/bin/mlflow ui --backend-store-uri sqlite:///{home}/mlflow.db": "versions, tags and reports in MLflow",
+    }
+    for command, what in commands.items():
+        console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The loop's last link: a drift verdict starts the next training run, once."""
+
+from pathlib import Path
+
+from configs.errors import VitrinaError
+from configs.schema import RunConfig, StrictModel
+from configs.settings import Settings
+from pipelines.environment import prepare
+from pipelines.run import TrainingOutcome, run_monitoring, run_training
+
+
+class WatchOutcome(StrictModel):
+    """What monitoring said, and what came of it.
+
+    Attributes:
+        verdict: drift, no drift, or not enough data.
+        refused: Why the command answers no (exit code 1); empty where it answers yes.
+    """
+
+    model: str
+    version: int
+    verdict: str
+    rows: int
+    reasons: tuple[str, ...]
+    report: str
+    retraining: str = ""
+    training: TrainingOutcome | None = None
+    refused: str = ""
+
+
+def watch(settings: Settings, model: str, config: RunConfig, data: Path | None, retrain: bool) -> WatchOutcome:
+    """Judge the newest window; with `retrain`, train on `data` when the verdict is drift.
+
+    A window starts at most one training run, and none while another one is under way.
+
+    Raises:
+        VitrinaError: no champion, a store out of reach, or nothing new to train on.
+    """
+    prepare(settings)
+    seen = run_monitoring(settings, model, config)
+    outcome = WatchOutcome(
+        model=model,
+        version=seen.version,
+        verdict=seen.verdict.summary,
+        rows=seen.verdict.n_current,
+        reasons=seen.verdict.reasons,
+        report=seen.report,
+    )
+    if not seen.verdict.drifted:
+        return outcome
+    if not retrain:
+        return outcome.model_copy(update={"refused": f"{model} has drifted; --retrain --data DIR starts the next training run"})
+    return _retrain(settings, model, config, data, outcome, seen.window_key)
+
+
+def _retrain(
+    settings: Settings, model: str, config: RunConfig, data: Path | None, outcome: WatchOutcome, window_key: str
+) -> WatchOutcome:
+    from database.monitor_runs import claim_window, retraining
+
+    delivery = _new_delivery(settings, model, outcome.version, data)
+    if not claim_window(settings.database_url, model, outcome.version, window_key):
+        return outcome.model_copy(update={"retraining": "not started: this window has had its run, or one is under way"})
+    with retraining(settings.database_url, model, window_key):
+        training = run_training(settings, model, delivery, config)
+    failed = "" if training.challenger else f"{model} version {training.version}: {'; '.join(training.gates.failures())}"
+    done = f"version {training.version} registered" + (" as challenger" if training.challenger else ", gates failed")
+    return outcome.model_copy(update={"retraining": done, "training": training, "refused": failed})
+
+
+def _new_delivery(settings: Settings, model: str, version: int, data: Path | None) -> Path:
+    """The folder to train on; it must hold something that the champion was not trained on."""
+    from catalog.catalogue import Catalogue
+    from registry.versions import resolve
+
+    tags = resolve(settings, f"{model}@{version}").tags
+    folder = data or Path(tags["vitrina.data_path"])
+    if Catalogue.open(folder).fingerprint() == tags["vitrina.data_fingerprint"]:
+        raise VitrinaError(f"{folder} is what {model} version {version} was trained on; give the new delivery with --data DIR")
+    return folder

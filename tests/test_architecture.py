@@ -1,0 +1,97 @@
+"""Keeps DESIGN's folder rules true: who may import whom, and who may import which library."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+GROUPS = [
+    {"configs"},
+    {"catalog", "database"},
+    {"models"},
+    {"data_validation", "registry", "monitoring"},
+    {"serving"},
+    {"steps"},
+    {"pipelines"},
+    {"cli"},
+]
+RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
+
+ONLY_IN = {
+    "sqlalchemy": {"database"},
+    "alembic": {"database"},
+    "torch": {"models"},
+    "transformers": {"models"},
+    "diffusers": {"models"},
+    "torch_geometric": {"models"},
+    "learn2learn": {"models"},
+    "lightning": {"models"},
+    "great_expectations": {"data_validation"},
+    "mlflow": {"registry", "steps"},
+    "evidently": {"monitoring"},
+    "bentoml": {"serving"},
+    "zenml": {"steps", "pipelines"},
+}
+
+# Lightning's MLflow logger is made where MLflow may be imported.
+EXCEPTIONS = {("steps", "lightning.pytorch.loggers")}
+
+
+def sources() -> list[Path]:
+    return [ROOT / "cli.py", *(p for package in RANK if package != "cli" for p in (ROOT / package).rglob("*.py"))]
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide the arrow"
+            found.append((node.lineno, node.module or ""))
+    return found
+
+
+def package_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.stem if len(relative.parts) == 1 else relative.parts[0]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path: Path) -> None:
+    package = package_of(path)
+    for line, module in imports(path):
+        imported = module.partition(".")[0]
+        if imported in RANK and imported != package:
+            assert RANK[imported] < RANK[package], f"{path}:{line}: {package} may not import {module}"
+        if imported in ONLY_IN and (package, module) not in EXCEPTIONS:
+            assert package in ONLY_IN[imported], f"{path}:{line}: {module} is imported only in {', '.join(ONLY_IN[imported])}"
+
+
+def test_every_package_is_ranked() -> None:
+    packages = {p.parent.name for p in ROOT.glob("*/__init__.py")}
+    assert packages == set(RANK) - {"cli"}
+
+
+def functions(path: Path) -> list[ast.FunctionDef]:
+    return [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.FunctionDef)]
+
+
+def decorated_with(node: ast.FunctionDef, name: str) -> bool:
+    return any(name in {getattr(d, "id", None), getattr(getattr(d, "func", None), "id", None)} for d in node.decorator_list)
+
+
+def body_lines(node: ast.FunctionDef) -> int:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize(("folder", "decorator", "limit"), [("steps", "step", 25), ("pipelines", "pipeline", 30)])
+def test_steps_and_pipelines_stay_thin(folder: str, decorator: str, limit: int) -> None:
+    found = [(p, n) for p in sorted((ROOT / folder).glob("*.py")) for n in functions(p) if decorated_with(n, decorator)]
+    assert found
+    for path, node in found:
+        assert path.stem == node.name, f"{path} declares {node.name}"
+        assert body_lines(node) <= limit, f"{path}: {node.name} has {body_lines(node)} lines"
