@@ -1,0 +1,206 @@
+"""What expectations look at beside the delivered columns: lengths, faults found by decoding, comparison across tables.
+
+A *finding* column is null where all is well and says what is wrong where it is not. Frames are indexed by the row's
+position in its file.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pyarrow.types as t
+
+from catalog.catalogue import Catalogue, parse_attributes
+from catalog.errors import CatalogueError, ImageError
+from catalog.images import decode
+from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
+from catalog.text import clean_html
+
+_CLOCK_SLACK = timedelta(days=1)
+_IMAGES_A_BATCH = 1024
+_SAYS_NOTHING = ("", "NA")
+
+
+def measure(catalogue: Catalogue, table: str, decodable: set[str], now: datetime | None = None) -> pd.DataFrame:
+    """Rows of `table` with everything its rules look at.
+
+    Args:
+        decodable: Ids of products with a photo that decodes (`decodable_ids`).
+        now: Later times are in the future; the clock's by default.
+
+    Raises:
+        CatalogueError: the table cannot be read.
+    """
+    latest = pd.Timestamp((now or datetime.now(UTC)) + _CLOCK_SLACK)
+    match table:
+        case "products":
+            return _products(catalogue, decodable, latest)
+        case "images":
+            return _images(catalogue)
+        case "purchases" | "purchases_test":
+            return _purchases(catalogue, table, latest)
+        case "item_attributes":
+            frame = catalogue.read(table)
+            frame["unknown_item"] = _unknown_items(catalogue, frame["item_id"])
+            frame["repeated_row"] = _finding(frame.duplicated(["item_id", "attribute_id"]), "repeats an earlier row")
+            return frame
+        case _:
+            return _reviews(catalogue)
+
+
+def _products(catalogue: Catalogue, decodable: set[str], latest: pd.Timestamp) -> pd.DataFrame:
+    frame = catalogue.products()
+    for column in ("description", *CATEGORY_LEVELS, *CATEGORICAL_FIELDS):
+        text = frame[column]
+        frame[column] = text.mask(text.str.strip().isin(_SAYS_NOTHING) if text.notna().any() else False, None)
+    frame["repeated_key"] = _repeats(frame["product_id"])
+    frame["title_length"] = frame["title"].fillna("").map(clean_html).str.len()
+    frame["description_words"] = frame["description"].map(_words, na_action="ignore").astype("float64")
+    frame["description_length"] = frame["description"].map(len, na_action="ignore").astype("float64")
+    frame["attributes_fault"] = frame["attributes"].map(_attributes_fault, na_action="ignore")
+    listed = frame["listed_at"]
+    frame["future_listing"] = listed.where(listed > latest).astype("string").astype(object).where(listed > latest, None)
+    ahead = (frame["year"].astype("float64") - listed.dt.year) > 1
+    frame["year_ahead"] = _finding(ahead, "year " + frame["year"].astype(str) + ", listed in " + listed.dt.year.astype(str))
+    for child, parent in (("article_type", "sub_category"), ("sub_category", "master_category")):
+        frame[f"{child}_misplaced"] = _misplaced(frame[child], frame[parent])
+    frame["has_price"] = (frame["price"] > 0).astype("float64")
+    frame["has_image"] = _texts(frame["product_id"]).isin(decodable).astype("float64")
+    return frame
+
+
+def _images(catalogue: Catalogue) -> pd.DataFrame:
+    """Keys and findings alone: the photos pass through memory in batches, decoded by a pool of threads."""
+    keys: list[Any] = []
+    faults: list[str | None] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch_keys, photos in _image_batches(catalogue):
+            keys += batch_keys
+            faults += pool.map(_decode_fault, photos)
+    frame = pd.DataFrame({"product_id": keys, "decode_fault": pd.Series(faults, dtype=object)})
+    frame["repeated_key"] = _repeats(frame["product_id"])
+    frame["orphan"] = None
+    if "products" in catalogue.tables():
+        known = set(_texts(catalogue.read("products", ["product_id"])["product_id"]))
+        frame["orphan"] = _finding(~_texts(frame["product_id"]).isin(known), "no product " + _texts(frame["product_id"]))
+    return frame
+
+
+def _purchases(catalogue: Catalogue, table: str, latest: pd.Timestamp) -> pd.DataFrame:
+    frame = catalogue.read(table)
+    order = [c for c in ("timestamp", "position") if c in frame]
+    frame["unknown_item"] = _unknown_items(catalogue, frame["item_id"])
+    frame["repeated_row"] = _finding(frame.duplicated(["user_id", "item_id", *order]), "repeats an earlier row")
+    if "timestamp" in order:
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
+        frame["future_purchase"] = _finding(frame["timestamp"] > latest, frame["timestamp"].astype(str))
+    if "position" in order:
+        tied = frame.duplicated(["user_id", "position"], keep=False) & frame["repeated_row"].isna()
+        frame["position_tie"] = _finding(tied, "shares position " + frame["position"].astype(str))
+    if len(order) == 2:
+        inverted = frame.sort_values(["user_id", "position"], kind="stable").groupby("user_id")[
+            "timestamp"
+        ].diff() < pd.Timedelta(0)
+        frame["order_conflict"] = _finding(inverted.reindex(frame.index), "earlier than the position before it")
+    if table == "purchases_test" and "purchases" in catalogue.tables():
+        pairs = ["user_id", "item_id"]
+        trained = pd.MultiIndex.from_frame(catalogue.read("purchases", pairs))
+        frame["seen_in_training"] = _finding(pd.Series(pd.MultiIndex.from_frame(frame[pairs]).isin(trained)), "also in purchases")
+    else:
+        frame["seen_in_training"] = None
+    return frame
+
+
+def _reviews(catalogue: Catalogue) -> pd.DataFrame:
+    frame = catalogue.read("reviews")
+    title = frame["title"].fillna("") if "title" in frame else pd.Series("", frame.index)
+    text = (title + " " + frame["review"].fillna("")).str.strip()
+    frame["text_length"] = text.str.len()
+    frame["repeated_key"] = _repeats(frame["review_id"])
+    frame["repeated_text"] = _finding(text.duplicated() & (text != ""), "same text as an earlier review")
+    return frame
+
+
+def _finding(where: "pd.Series[Any]", what: "str | pd.Series[Any]") -> "pd.Series[Any]":
+    """`what` in the rows `where`, null elsewhere."""
+    text = what.astype(object) if isinstance(what, pd.Series) else pd.Series(what, where.index, dtype=object)
+    return text.where(where.fillna(False).astype(bool), None)
+
+
+def _repeats(key: "pd.Series[Any]") -> "pd.Series[Any]":
+    texts = _texts(key)
+    return _finding(texts.duplicated() & key.notna(), "repeats " + texts)
+
+
+def _texts(key: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Keys as text, so that 5 and "5" are the same product."""
+    return key.astype("string").astype(object)
+
+
+def _unknown_items(catalogue: Catalogue, item: "pd.Series[Any]") -> "pd.Series[Any]":
+    if "products" not in catalogue.tables():
+        return pd.Series(None, item.index, dtype=object)
+    known = set(_texts(catalogue.read("products", ["product_id"])["product_id"]))
+    return _finding(~_texts(item).isin(known) & item.notna(), "no product " + _texts(item))
+
+
+def _misplaced(child: "pd.Series[Any]", parent: "pd.Series[Any]") -> "pd.Series[Any]":
+    known = pd.DataFrame({"child": child, "parent": parent}).dropna()
+    usual = known.groupby("child")["parent"].agg(lambda parents: parents.mode().iat[0]) if len(known) else pd.Series(dtype=object)
+    expected = child.map(usual)
+    text = child.astype(object) + " under " + parent.astype(object) + ", usually " + expected.astype(object)
+    return _finding((parent != expected) & parent.notna() & expected.notna(), text)
+
+
+def _words(text: str) -> int:
+    return sum(any(c.isalnum() for c in word) for word in clean_html(text).split())
+
+
+def _attributes_fault(value: str) -> str | None:
+    try:
+        parse_attributes(value)
+    except CatalogueError as error:
+        return str(error)
+    return None
+
+
+def _decode_fault(photo: bytes | None) -> str | None:
+    try:
+        decode(photo or b"")
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def _image_batches(catalogue: Catalogue) -> Iterator[tuple[list[Any], list[bytes | None]]]:
+    with pq.ParquetFile(catalogue.path("images")) as file:
+        for batch in file.iter_batches(_IMAGES_A_BATCH, columns=["product_id", "jpeg"]):
+            yield batch.column("product_id").to_pylist(), batch.column("jpeg").to_pylist()
+
+
+def decodable_ids(images: pd.DataFrame) -> set[str]:
+    """Ids of the products with a photo that decodes; `images` is the measured table."""
+    return set(_texts(images.loc[images["decode_fault"].isna() & images["product_id"].notna(), "product_id"]))
+
+
+def kinds(catalogue: Catalogue, table: str) -> pd.DataFrame:
+    """One row: the kind of each column's values, from the file's footer."""
+    return pd.DataFrame({field.name: [_kind(field.type)] for field in catalogue.columns(table)})
+
+
+def _kind(type_: Any) -> str:
+    if t.is_dictionary(type_):
+        return _kind(type_.value_type)
+    tests = {
+        "integer": t.is_integer,
+        "number": lambda x: t.is_floating(x) or t.is_decimal(x),
+        "string": lambda x: t.is_string(x) or t.is_large_string(x),
+        "binary": lambda x: t.is_binary(x) or t.is_large_binary(x),
+        "timestamp": t.is_timestamp,
+        "nothing": t.is_null,
+    }
+    return next((kind for kind, is_kind in tests.items() if is_kind(type_)), str(type_))

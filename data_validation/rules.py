@@ -1,0 +1,69 @@
+"""A rule: one Great Expectations expectation with what a person and the run need to know about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Stage = Literal["schema", "row", "table"]
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation.
+
+    Attributes:
+        name: Says what holds when the rule is kept, such as "price > 0".
+        expectation: Type of the expectation, such as "expect_column_values_to_not_be_null".
+        arguments: Its arguments.
+        reason: Why it matters, or what becomes of the rows that break it.
+        stage: "schema" looks at names and types of columns, "row" at each row, "table" at what is left after quarantine.
+        severity: An error of a row sends the row to quarantine, an error of a schema or table stops the run.
+        shows: Column whose value illustrates a row that broke the rule; the expectation's own by default.
+    """
+
+    name: str
+    expectation: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    stage: Stage = "row"
+    severity: Severity = "error"
+    shows: str | None = None
+
+    @property
+    def column(self) -> str | None:
+        """Column that examples show."""
+        named = self.shows or self.arguments.get("column") or self.arguments.get("column_A")
+        return None if named is None else str(named)
+
+    @property
+    def level(self) -> Literal["row", "table"]:
+        """Whether single rows or the whole table break it."""
+        return "row" if self.stage == "row" else "table"
+
+
+def is_given(column: str, reason: str, severity: Severity = "warning") -> Rule:
+    """The value is not missing."""
+    arguments = {"column": column}
+    return Rule(f"{column} is given", "expect_column_values_to_not_be_null", arguments, reason, severity=severity)
+
+
+def finds_nothing(name: str, finding: str, reason: str, severity: Severity = "error") -> Rule:
+    """Column `finding`, made by `measures`, is null: it holds the fault where there is one."""
+    return Rule(name, "expect_column_values_to_be_null", {"column": finding}, reason, severity=severity)
+
+
+def between(
+    name: str,
+    column: str,
+    reason: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    strict_low: bool = False,
+    severity: Severity = "error",
+    shows: str | None = None,
+) -> Rule:
+    """The value, where there is one, lies within bounds."""
+    arguments = {"column": column, "min_value": low, "max_value": high, "strict_min": strict_low}
+    return Rule(name, "expect_column_values_to_be_between", arguments, reason, severity=severity, shows=shows)

@@ -1,0 +1,62 @@
+"""From a catalogue directory to a verdict: every check by name, and the rows that go to quarantine."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+import pandas as pd
+
+from catalog.catalogue import Catalogue
+from configs.schema import ValidationConfig
+from data_validation.engine import Engine
+from data_validation.measures import decodable_ids, kinds, measure
+from data_validation.results import CheckResult, ValidationResult, ValidationRun, empty_quarantine
+from data_validation.suites import rules_of
+
+
+def validate(
+    catalogue: Catalogue,
+    config: ValidationConfig,
+    vocabulary: Mapping[str, Collection[str]] | None = None,
+    now: datetime | None = None,
+) -> ValidationRun:
+    """Check every table of the catalogue.
+
+    Args:
+        catalogue: An opened directory.
+        config: Bounds.
+        vocabulary: Values that the model in production knows, by products column; others give a warning.
+        now: Later times are in the future; the clock's by default.
+
+    Raises:
+        CatalogueError: a file cannot be read.
+    """
+    engine = Engine()
+    tables = catalogue.tables()
+    checks: dict[str, list[CheckResult]] = {}
+    quarantine = [empty_quarantine()]
+    decodable: set[str] = set()
+    for table in sorted(tables, key=lambda name: name != "images"):  # products need to know which photos decode
+        rules = rules_of(table, config, set(catalogue.columns(table).names), vocabulary)
+        checks[table], _ = engine.check(table, "schema", rules, kinds(catalogue, table))
+        if any(not check.passed and check.severity == "error" for check in checks[table]):
+            continue
+        frame = measure(catalogue, table, decodable, now)
+        if table == "images":
+            decodable = decodable_ids(frame)
+        of_rows, broken = engine.check(table, "row", rules, frame)
+        frame["usable"] = (~frame.index.isin(broken["row"])).astype("float64")
+        if table == "products":
+            frame["usable_article_type"] = frame["article_type"].where(frame["usable"] == 1)
+        of_table, _ = engine.check(table, "table", rules, frame)
+        checks[table] += of_rows + of_table
+        quarantine.append(broken)
+    ordered = tuple(check for table in tables for check in checks[table])
+    found = pd.concat(quarantine, ignore_index=True)
+    result = ValidationResult(
+        data=catalogue.fingerprint(),
+        passed=not any(check.stops for check in ordered),
+        rows={table: catalogue.rows(table) for table in tables},
+        quarantined={table: int(found.loc[found["table"] == table, "row"].nunique()) for table in tables},
+        checks=ordered,
+    )
+    return ValidationRun(result, found)
