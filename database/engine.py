@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError, StatementError
 
 from database.errors import DatabaseError
 
@@ -135,7 +135,10 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _to_json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise DatabaseError(f"a value cannot be stored as JSON: {error}") from error
 
 
 @contextmanager
@@ -143,10 +146,8 @@ def _translated(url: str) -> Iterator[None]:
     """Errors of the driver as one line that names the database without its password."""
     try:
         yield
-    except DBAPIError as error:
+    except StatementError as error:  # of the driver, or of a value before it reached the driver
         raise DatabaseError(f"database {_shown(url)}: {_first_line(error.orig)}") from error
-    except StatementError as error:
-        raise DatabaseError(f"database {_shown(url)}: a value cannot be stored: {_first_line(error.orig)}") from error
     except CommandError as error:
         raise DatabaseError(f"database {_shown(url)}: its schema is not one of this program ({_first_line(error)})") from error
     except (SQLAlchemyError, NoSuchModuleError) as error:
