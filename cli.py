@@ -7,6 +7,7 @@ said no; 2: bad input. Heavy packages are imported inside the commands, so that 
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,16 @@ from configs.errors import CheckFailed, ConfigError, VitrinaError
 
 if TYPE_CHECKING:
     from configs.schema import RunConfig
+    from configs.settings import Settings
     from models.family import Family
+    from serving.processes import Process
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__.splitlines()[0]
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=__doc__.splitlines()[0],
 )
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring a catalogue into Vitrina's form, and check it.")
 app.add_typer(data_app, name="data")
@@ -33,6 +40,8 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file tha
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a value: trainer.epochs=3. Repeatable.")]
 Model = Annotated[str, typer.Argument(help="Model, such as product.")]
 Reviewer = Annotated[str, typer.Option("--reviewer", help="Who takes the responsibility; goes into the ledger.")]
+MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")]
+ZenmlPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the ZenML dashboard.")]
 Note = Annotated[str, typer.Option("--note", help="Why; goes into the ledger.")]
 
 
@@ -56,7 +65,9 @@ def data_import(
 @data_app.command("sample")
 def data_sample(
     out: Annotated[Path, typer.Option(help="Catalogue directory to write; must not exist or be empty.")],
-    drift: Annotated[bool, typer.Option("--drift", help="The second delivery: the first one and new products that differ.")] = False,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="The second delivery: the first one and new products that differ.")
+    ] = False,
     products: Annotated[int, typer.Option(min=200, help="Products of the first delivery.")] = 2400,
     seed: Annotated[int, typer.Option(help="Same seed, same catalogue.")] = 7,
     as_json: Json = False,
@@ -88,7 +99,11 @@ def data_validate(
         catalogue = Catalogue.open(directory)
         outcome = validate(catalogue, settings)
         report = write_report(outcome, out or Settings.from_environment().reports / "validation" / catalogue.fingerprint()[:12])
-        write(outcome.result.model_dump(mode="json") | {"data": catalogue.fingerprint(), "report": str(report)}, as_json, _show_checks)
+        write(
+            outcome.result.model_dump(mode="json") | {"data": catalogue.fingerprint(), "report": str(report)},
+            as_json,
+            _show_checks,
+        )
         if not outcome.result.passed:
             raise CheckFailed(f"{directory} did not pass validation; see {report}")
 
@@ -108,7 +123,11 @@ def train(
         from pipelines.run import run_training
 
         outcome = run_training(Settings.from_environment(), model, _directory(data), _run_config(model, env, config, overrides))
-        write(outcome.model_dump(mode="json", exclude={"evaluation"}) | outcome.evaluation.as_json() | {"version": outcome.version}, as_json, _show_training)
+        write(
+            outcome.model_dump(mode="json", exclude={"evaluation"}) | outcome.evaluation.as_json() | {"version": outcome.version},
+            as_json,
+            _show_training,
+        )
         if not outcome.challenger:
             raise CheckFailed(f"{model} version {outcome.version} did not pass its gates: {'; '.join(outcome.gates.failures())}")
 
@@ -242,12 +261,25 @@ def monitor(
     model: Annotated[str, typer.Option(help="Model to watch.")] = "product",
     retrain: Annotated[bool, typer.Option("--retrain", help="Start training when the verdict is drift.")] = False,
     data: Annotated[Path | None, typer.Option(help="New delivery to train on; the champion's own folder by default.")] = None,
+    every: Annotated[float | None, typer.Option(min=1, help="Go on for ever, with so many seconds between two looks.")] = None,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Compare what is served with what was trained on."""
+    while every is not None:
+        try:
+            _monitor_once(model, retrain, data, env, config, overrides, as_json)
+        except VitrinaError as error:
+            typer.echo(f"vitrina: {error}", err=True)
+        time.sleep(every)
+    _monitor_once(model, retrain, data, env, config, overrides, as_json)
+
+
+def _monitor_once(
+    model: str, retrain: bool, data: Path | None, env: str, config: Path | None, overrides: list[str] | None, as_json: bool
+) -> None:
     with _results() as write:
         from configs.settings import Settings
         from pipelines.retraining import watch
@@ -257,6 +289,68 @@ def monitor(
         write(outcome.model_dump(mode="json"), as_json, _show_monitoring)
         if outcome.refused:
             raise CheckFailed(outcome.refused)
+
+
+@app.command()
+def up(
+    mlflow_port: MlflowPort = 5000,
+    zenml_port: ZenmlPort = 8237,
+    watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the watcher.")] = 300,
+    env: Env = "base",
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Start MLflow UI, ZenML dashboard, API and watcher in the background."""
+    with _results() as write:
+        from serving.processes import start
+
+        settings, processes = _stack(env, overrides, watch_seconds, mlflow_port, zenml_port)
+        states = start(settings, processes, wait_seconds=180)
+        write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
+
+
+@app.command()
+def down(as_json: Json = False) -> None:
+    """Stop what `vitrina up` started."""
+    with _results() as write:
+        from serving.processes import stop
+
+        settings, processes = _stack("base", None)
+        write({"stopped": stop(settings, processes)}, as_json)
+
+
+@app.command()
+def status(
+    mlflow_port: MlflowPort = 5000,
+    zenml_port: ZenmlPort = 8237,
+    env: Env = "base",
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Say what of the local stack runs; exit code 1 unless all of it does."""
+    with _results() as write:
+        from serving.processes import status as state_of
+
+        settings, processes = _stack(env, overrides, mlflow_port=mlflow_port, zenml_port=zenml_port)
+        states = [state_of(settings, process) for process in processes]
+        write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
+        waiting = [s.name for s in states if s.state != "running"]
+        if waiting:
+            raise CheckFailed(f"not running: {', '.join(waiting)}; `vitrina up` starts them")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine, the installation and the stores."""
+    with _results() as write:
+        from configs.settings import Settings
+        from pipelines.doctor import examine
+
+        findings = examine(Settings.from_environment())
+        write({"checks": [f.model_dump() for f in findings]}, as_json, _show_findings)
+        sick = [f.name for f in findings if not f.ok]
+        if sick:
+            raise CheckFailed(f"to mend: {', '.join(sick)}")
 
 
 def main() -> None:
@@ -300,6 +394,21 @@ def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | 
     return load(family.get(model).config, file or environment_file(env, model), overrides or [])
 
 
+def _stack(
+    env: str, overrides: list[str] | None, watch_seconds: float = 300, mlflow_port: int = 5000, zenml_port: int = 8237
+) -> "tuple[Settings, list[Process]]":
+    from configs.load import environment_file, load
+    from configs.schema import ServingConfig
+    from configs.settings import Settings
+    from pipelines.environment import prepare
+    from serving.processes import stack
+
+    settings = Settings.from_environment()
+    prepare(settings)
+    serving = load(ServingConfig, environment_file(env, "serving"), overrides or [])
+    return settings, stack(settings, serving, watch_seconds, mlflow_port, zenml_port)
+
+
 def _directory(path: Path) -> Path:
     if not path.is_dir():
         raise ConfigError(f"{path} is not a catalogue directory; `vitrina data import` makes one from a CSV")
@@ -332,7 +441,9 @@ def _show_metrics(values: Mapping[str, Any]) -> str:
         for name, value in metrics.items()
         if f"{name}_low" in metrics
     ]
-    head = f"{values['model']} version {values['version']} on {values['n']} rows ({values['split']}) of data {values['data'][:12]}"
+    head = (
+        f"{values['model']} version {values['version']} on {values['n']} rows ({values['split']}) of data {values['data'][:12]}"
+    )
     return f"{head}\n{_table(['metric', 'value', '95 % interval'], rows)}"
 
 
@@ -349,7 +460,9 @@ def _show_training(values: Mapping[str, Any]) -> str:
     gates = [["passed" if c["passed"] else "FAILED", c["name"], c["detail"]] for c in values["gates"]["checks"]]
     alias = "challenger" if values["challenger"] else "no alias: gates failed"
     parts = [_table(["stage", "time"], stages), _table(["gate", "check", "detail"], gates), _show_metrics(values)]
-    return "\n".join([*parts, f"registered: {values['model']} version {values['version']} ({alias})", f"report: {values['report']}"])
+    return "\n".join(
+        [*parts, f"registered: {values['model']} version {values['version']} ({alias})", f"report: {values['report']}"]
+    )
 
 
 def _show_history(values: Mapping[str, Any]) -> str:
@@ -359,8 +472,19 @@ def _show_history(values: Mapping[str, Any]) -> str:
 
 
 def _show_monitoring(values: Mapping[str, Any]) -> str:
-    lines = [f"{key}: {values[key]}" for key in ("model", "version", "verdict", "rows", "report", "retraining") if values.get(key)]
+    lines = [
+        f"{key}: {values[key]}" for key in ("model", "version", "verdict", "rows", "report", "retraining") if values.get(key)
+    ]
     return "\n".join([*lines, *(f"  - {reason}" for reason in values["reasons"])])
+
+
+def _show_processes(values: Mapping[str, Any]) -> str:
+    rows = [[p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), p["log"]] for p in values["processes"]]
+    return _table(["process", "state", "address", "pid", "log"], rows)
+
+
+def _show_findings(values: Mapping[str, Any]) -> str:
+    return _table(["check", "", "detail"], [[c["name"], "ok" if c["ok"] else "MEND", c["detail"]] for c in values["checks"]])
 
 
 def _number(value: float | None) -> str:

@@ -48,14 +48,18 @@ class Demo:
 
     stages: list[Stage] = field(default_factory=list)
 
-    def command(self, name: str, *arguments: str, verdict: Callable[[dict[str, Any]], str], allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    def command(
+        self, name: str, *arguments: str, verdict: Callable[[dict[str, Any]], str], allowed: tuple[int, ...] = (0,)
+    ) -> dict[str, Any]:
         """Run one `vitrina` command with `--json`; its log goes to a file, its verdict into the table."""
         console.print(f"[bold]{name}[/bold]  [dim]vitrina {' '.join(arguments)}[/dim]")
         log = HOME / "logs" / f"{len(self.stages):02d}-{name.replace(' ', '-')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         with log.open("w") as errors:
-            done = subprocess.run([VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, text=True)
+            done = subprocess.run(
+                [VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, text=True
+            )
         seconds = time.monotonic() - start
         if done.returncode not in allowed:
             sys.exit(f"{name} ended with exit code {done.returncode}:\n{tail(log)}\nwhole log: {log}")
@@ -91,15 +95,29 @@ def main() -> None:
     demo.command("sample delivery", "data", "sample", "--out", str(first), verdict=lambda _: "2,400 products written")
     demo.command("validate", "data", "validate", str(first), verdict=checked)
     trained = demo.command("train", "train", "product", "--data", str(first), verdict=measured)
-    demo.command("promote", "promote", "product", str(trained["version"]), "--reviewer", "demo", "--note", "first version", verdict=promoted)
+    demo.command(
+        "promote",
+        "promote",
+        "product",
+        str(trained["version"]),
+        "--reviewer",
+        "demo",
+        "--note",
+        "first version",
+        verdict=promoted,
+    )
     with serving(demo):
         demo.send("calm traffic", listings(first, newest=False))
         demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
-        demo.command("second delivery", "data", "sample", "--drift", "--out", str(second), verdict=lambda _: "new products that differ")
+        demo.command(
+            "second delivery", "data", "sample", "--drift", "--out", str(second), verdict=lambda _: "new products that differ"
+        )
         demo.send("drifted traffic", listings(second, newest=True))
         retrained = demo.command("monitor and retrain", "monitor", "--retrain", "--data", str(second), verdict=watched)
         version = str(retrained["training"]["version"])
-        demo.command("promote again", "promote", "product", version, "--reviewer", "demo", "--note", "follows the drift", verdict=promoted)
+        demo.command(
+            "promote again", "promote", "product", version, "--reviewer", "demo", "--note", "follows the drift", verdict=promoted
+        )
         wait(lambda: served() == version, 60, f"the service did not follow champion to version {version}")
         demo.send("after the swap", listings(second, newest=True)[:50])
     demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
@@ -116,7 +134,8 @@ def measured(result: dict[str, Any]) -> str:
     """Verdict of a training run."""
     metrics = result["metrics"]
     state = "challenger" if result["challenger"] else "gates FAILED"
-    return f"version {result['version']} {state}: article type {metrics['article_type_accuracy']:.1%}, price RMSLE {metrics['price_rmsle']:.3f}"
+    figures = f"article type {metrics['article_type_accuracy']:.1%}, price RMSLE {metrics['price_rmsle']:.3f}"
+    return f"version {result['version']} {state}: {figures}"
 
 
 def promoted(result: dict[str, Any]) -> str:
@@ -195,12 +214,12 @@ def summary(demo: Demo, seconds: float, data: Path) -> None:
         table.add_row(stage.name, f"{stage.seconds:.1f}", stage.verdict, report)
     console.print(table)
     console.print("Next:", style="bold")
-    home = os.path.relpath(HOME)
+    home, delivery = os.path.relpath(HOME), os.path.relpath(data)
+    vitrina = f"VITRINA_HOME={home} VITRINA_ENV=demo .venv/bin/vitrina"
     commands = {
-        f"VITRINA_HOME={home} VITRINA_ENV=demo .venv/bin/vitrina serve": "the API, with its page at http://127.0.0.1:3000/",
-        f"VITRINA_HOME={home} .venv/bin/vitrina history product": "who promoted what, and why",
-        f"VITRINA_HOME={home} .venv/bin/vitrina evaluate product@champion --data {os.path.relpath(data)} --modalities image": "photos alone",
-        f"VITRINA_HOME={home} .venv/bin/mlflow ui --backend-store-uri sqlite:///{home}/mlflow.db": "versions, tags and reports in MLflow",
+        f"{vitrina} up": "the API, the MLflow UI, the ZenML dashboard and the watcher; `vitrina down` ends them",
+        f"{vitrina} history product": "who promoted what, and why",
+        f"{vitrina} evaluate product@champion --data {delivery} --modalities image": "what the photos alone tell",
     }
     for command, what in commands.items():
         console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True)

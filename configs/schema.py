@@ -57,7 +57,9 @@ class AugmentationConfig(StrictModel):
     crop: Share = Field(0.5, description="probability that the photo is cropped by up to `crop_margin`")
     crop_margin: Share = Field(0.1, description="largest share of each side that a crop removes")
     colour_jitter: Share = Field(0.1, description="largest relative change of brightness and contrast")
-    min_class_rows: int = Field(0, ge=0, description="article types with fewer training rows get augmented copies up to this many")
+    min_class_rows: int = Field(
+        0, ge=0, description="article types with fewer training rows get augmented copies up to this many"
+    )
 
 
 class TrainerConfig(StrictModel):
@@ -71,9 +73,13 @@ class TrainerConfig(StrictModel):
     weight_decay: float = Field(0.05, ge=0.0, description="AdamW decay of matrices; vectors are not decayed")
     warmup: Share = Field(0.1, description="share of all updates before the peak")
     clip_norm: PositiveFloat = Field(1.0, description="gradient norm is clipped to this")
-    ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the weight average that is evaluated and saved; 0 turns it off")
+    ema_decay: float = Field(
+        0.999, ge=0.0, lt=1.0, description="decay of the weight average that is evaluated and saved; 0 turns it off"
+    )
     patience: PositiveInt = Field(3, description="validations without improvement before training stops")
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field("auto", description="auto: bf16 or fp16 on a GPU, fp32 on a CPU")
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        "auto", description="auto: bf16 or fp16 on a GPU, fp32 on a CPU"
+    )
     workers: int = Field(1, ge=0, description="loader processes that decode images; 0 decodes in the training process")
     seed: int = Field(17, ge=0, description="seeds weights, order and augmentation")
     tensorboard: bool = Field(True, description="write TensorBoard events beside MLflow's metrics")
@@ -148,7 +154,9 @@ class ServingConfig(StrictModel):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
-    models: tuple[str, ...] = Field(("product",), description="models to serve; each must have a champion, or answers 503 until it has")
+    models: tuple[str, ...] = Field(
+        ("product",), description="models to serve; each must have a champion, or answers 503 until it has"
+    )
     poll_seconds: PositiveFloat = Field(2.0, description="how often each worker asks the registry where champion points")
     max_batch_size: PositiveInt = Field(32, description="listings a forward pass at most")
     max_batch_wait_ms: PositiveFloat = Field(5.0, description="longest wait for company before a batch runs")
@@ -156,5 +164,11 @@ class ServingConfig(StrictModel):
     max_body_bytes: PositiveInt = Field(8 * 1024 * 1024, description="larger request bodies get 413")
     max_items: PositiveInt = Field(64, description="listings a request at most")
     max_image_pixels: PositiveInt = Field(25_000_000, description="larger images are refused before decoding")
-    log_queue: PositiveInt = Field(10_000, description="predictions waiting to be written; beyond it they are counted and dropped")
+    log_queue: PositiveInt = Field(
+        10_000, description="predictions waiting to be written; beyond it they are counted and dropped"
+    )
     drain_seconds: PositiveFloat = Field(30.0, description="longest wait for requests in flight on a version that was replaced")
+    request_seconds: PositiveFloat = Field(
+        30.0, description="a body that takes longer to arrive gets 408, an answer that takes longer 504"
+    )
+    workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")

@@ -36,7 +36,9 @@ def register_model(
         paths = {name: Path(folder, name) for name in reports}
         for name, page in reports.items():
             paths[name].write_text(page, encoding="utf-8")
-        version = register(settings, model, bundle.path, metrics=metrics, config=config, tags=tags, reports=paths, run_id=mlflow_run)
+        version = register(
+            settings, model, bundle.path, metrics=metrics, config=config, tags=tags, reports=paths, run_id=mlflow_run
+        )
     if gates.passed:
         version = mark_challenger(settings, version)
     return RegisteredVersion(model=model, version=version.version, run_id=mlflow_run, challenger=gates.passed, gates=gates)

@@ -1,0 +1,191 @@
+"""The processes of a local stack: MLflow UI, ZenML dashboard, API and watcher.
+
+Each runs in a session of its own, writes to `$VITRINA_HOME/logs/<name>.log` and is known by its pid file
+`$VITRINA_HOME/run/<name>.json`. A pid counts only while the process behind it is the one that was started.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from configs.errors import VitrinaError
+from configs.schema import ServingConfig, StrictModel
+from configs.settings import Settings
+
+STOP_SECONDS = 20.0
+
+
+class StackError(VitrinaError):
+    """A process of the stack cannot be started or stopped."""
+
+
+class ProcessState(StrictModel):
+    """One process as `vitrina status` shows it."""
+
+    name: str
+    state: Literal["running", "starting", "stopped"]
+    pid: int | None
+    url: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Process:
+    """How to start a process, and the address that answers once it is up ("" for one that answers nobody)."""
+
+    name: str
+    command: tuple[str, ...]
+    url: str = ""
+    probe: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def stack(settings: Settings, serving: ServingConfig, watch_seconds: float, mlflow_port: int, zenml_port: int) -> list[Process]:
+    """The four processes; servers listen on 127.0.0.1, the API where its configuration says."""
+    python, vitrina = sys.executable, str(Path(sys.executable).with_name("vitrina"))
+    api = f"http://{serving.host}:{serving.port}"
+    tracking, dashboard = f"http://127.0.0.1:{mlflow_port}", f"http://127.0.0.1:{zenml_port}"
+    mlflow = (
+        *(python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"),
+        *("--backend-store-uri", settings.tracking_uri, "--default-artifact-root", str(settings.artifact_root)),
+    )
+    zenml = (
+        *(python, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app"),
+        *("--host", "127.0.0.1", "--port", str(zenml_port), "--log-level", "warning"),
+    )
+    zenml_environment = {
+        "ZENML_SERVER": "true",
+        "ZENML_SERVER_AUTH_SCHEME": "NO_AUTH",  # one user, loopback only; a shared server has its own
+        "ZENML_SERVER_DEPLOYMENT_TYPE": "other",
+        "ZENML_SERVER_AUTO_ACTIVATE": "True",
+    }
+    processes = [
+        Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment),
+        Process("api", (vitrina, "serve", "--host", serving.host, "--port", str(serving.port)), api, f"{api}/livez"),
+        Process("watcher", (vitrina, "monitor", "--retrain", "--every", f"{watch_seconds:g}")),
+    ]
+    if settings.tracking_uri.startswith("sqlite"):
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        processes.insert(0, Process("mlflow", mlflow, tracking, f"{tracking}/health", quiet))
+    return processes
+
+
+def start(settings: Settings, processes: list[Process], wait_seconds: float) -> list[ProcessState]:
+    """Start what does not run yet and wait until every address answers.
+
+    Raises:
+        StackError: a port is taken, or a process ended or did not answer in time; its log is named.
+    """
+    for process in processes:
+        if _pid(settings, process.name) is None:
+            _require_free_port(process)
+            _spawn(settings, process)
+    deadline = time.monotonic() + wait_seconds
+    for process in processes:
+        while (state := status(settings, process)).state != "running":
+            if state.state == "stopped":
+                raise StackError(f"{process.name} ended while starting; see {state.log}")
+            if time.monotonic() > deadline:
+                raise StackError(f"{process.name} does not answer at {process.probe} after {wait_seconds:g} s; see {state.log}")
+            time.sleep(0.5)
+    return [status(settings, process) for process in processes]
+
+
+def stop(settings: Settings, processes: list[Process]) -> list[str]:
+    """End what runs, the newest first; returns the names of what was ended."""
+    stopped = []
+    for process in reversed(processes):
+        pid = _pid(settings, process.name)
+        if pid is None:
+            continue
+        os.killpg(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _pid(settings, process.name) is not None:
+            if time.monotonic() > deadline:
+                os.killpg(pid, signal.SIGKILL)
+                deadline += STOP_SECONDS
+            time.sleep(0.1)
+        _pid_file(settings, process.name).unlink(missing_ok=True)
+        stopped.append(process.name)
+    return stopped
+
+
+def status(settings: Settings, process: Process) -> ProcessState:
+    """Whether the process runs, and whether it answers."""
+    pid = _pid(settings, process.name)
+    answers = pid is not None and (not process.probe or _answers(process.probe))
+    state: Literal["running", "starting", "stopped"] = "stopped" if pid is None else "running" if answers else "starting"
+    return ProcessState(name=process.name, state=state, pid=pid, url=process.url, log=str(_log(settings, process.name)))
+
+
+def _spawn(settings: Settings, process: Process) -> None:
+    log = _log(settings, process.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            process.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | dict(process.environment),
+            start_new_session=True,
+        )
+    file = _pid_file(settings, process.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"pid": child.pid, "born": _born(child.pid)}), encoding="utf-8")
+
+
+def _require_free_port(process: Process) -> None:
+    if not process.url:
+        return
+    host, port = process.url.removeprefix("http://").split(":")
+    with socket.socket() as probe:
+        if probe.connect_ex((host, int(port))) == 0:
+            raise StackError(f"port {port} for {process.name} is taken by another program; choose another one")
+
+
+def _pid(settings: Settings, name: str) -> int | None:
+    """The pid of a running process that we started."""
+    try:
+        noted = json.loads(_pid_file(settings, name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    pid = int(noted["pid"])
+    return pid if _born(pid) == noted["born"] else None
+
+
+def _born(pid: int) -> float | None:
+    """What tells a process from a later one with the same pid; None when it is gone or a zombie."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _pid_file(settings: Settings, name: str) -> Path:
+    return settings.home / "run" / f"{name}.json"
+
+
+def _log(settings: Settings, name: str) -> Path:
+    return settings.home / "logs" / f"{name}.log"

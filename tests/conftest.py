@@ -1,0 +1,32 @@
+"""Fixtures for every test: state in temporary folders, the sample catalogue, and the real data where it is present."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Before any test imports them: no telemetry, no colours, two cores.
+os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+os.environ.setdefault("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data sets; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("VITRINA_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data is absent: VITRINA_TEST_DATA={folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small first delivery of the sample catalogue."""
+    from catalog.sample import write_sample
+
+    return write_sample(tmp_path_factory.mktemp("sample") / "first", products=400)
