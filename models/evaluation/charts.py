@@ -1,0 +1,137 @@
+"""The plots that evaluation reports share, each as an `<svg>` for `models.evaluation.page.figure`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import NDArray
+
+from models.evaluation.plots import ACCENT, HEAT, INK, LINE, MUTED, SECOND, axes, legend, style, svg
+from models.evaluation.results import Metric
+
+
+def reliability(challenger: pd.DataFrame, champion: pd.DataFrame | None = None) -> str:
+    """Accuracy by confidence, and how many rows have it, from frames of `metrics.calibration_bins`."""
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    style(upper, y="share correct")
+    style(lower, "confidence", "rows")
+    upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
+    if champion is not None:
+        upper.plot(
+            champion["confidence"], champion["accuracy"], color=SECOND, linewidth=1.4, marker="s", markersize=4, label="champion"
+        )
+    upper.plot(
+        challenger["confidence"],
+        challenger["accuracy"],
+        color=ACCENT,
+        linewidth=1.8,
+        marker="o",
+        markersize=5,
+        label="challenger",
+    )
+    upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    legend(upper, loc="upper left")
+    lower.bar(
+        challenger["low"], challenger["rows"], width=challenger["high"] - challenger["low"], align="edge", color=ACCENT, alpha=0.7
+    )
+    lower.grid(False)
+    return svg(figure)
+
+
+def dots(
+    labels: Sequence[str], challenger: Sequence[Metric], champion: Sequence[Metric | None], overall: float | None, name: str
+) -> str:
+    """One metric by slice: the point and its interval, the champion's point, and the overall value as a line."""
+    figure, plot = axes(5.2, 0.9 + 0.27 * len(labels), x=name)
+    if overall is not None:
+        plot.axvline(overall, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="overall")
+    rows = np.arange(len(labels))
+    if any(m is not None and m.value is not None for m in champion):
+        plot.scatter(_values(champion), rows + 0.22, color=SECOND, marker="s", s=16, label="champion", zorder=3)
+    points = _values(challenger)
+    low = np.array([p if m.low is None else m.low for m, p in zip(challenger, points, strict=True)])
+    high = np.array([p if m.high is None else m.high for m, p in zip(challenger, points, strict=True)])
+    plot.hlines(rows, low, high, color=ACCENT, linewidth=2, alpha=0.55)
+    plot.scatter(points, rows, color=ACCENT, s=26, label="challenger, 95 % interval", zorder=4)
+    plot.set_yticks(rows, labels, parse_math=False)
+    plot.tick_params(axis="y", labelcolor=INK, length=0)
+    plot.set_ylim(len(labels) - 0.4, -0.6)
+    plot.grid(False, axis="y")
+    figure.legend(
+        loc="outside upper left", frameon=False, labelcolor=INK, fontsize=9, ncols=3, handletextpad=0.4, columnspacing=1.2
+    )
+    return svg(figure)
+
+
+def heat_map(shares: NDArray[np.float64], labels: Sequence[str]) -> str:
+    """Confusion matrix [true, predicted] of row shares 0–1."""
+    size = 2.4 + 0.27 * len(labels)
+    figure, plot = axes(size + 0.6, size, x="predicted", y="true")
+    plot.grid(False)
+    edges = np.arange(len(labels) + 1) - 0.5
+    plot.pcolormesh(edges, edges, shares, cmap=HEAT, vmin=0.0, vmax=1.0, rasterized=True)
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 0.02:
+            plot.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=INK)
+    ticks = np.arange(len(labels))
+    plot.set_xticks(ticks, labels, rotation=55, ha="right", rotation_mode="anchor", parse_math=False)
+    plot.set_yticks(ticks, labels, parse_math=False)
+    plot.tick_params(labelcolor=INK, length=0)
+    plot.invert_yaxis()
+    for spine in plot.spines.values():
+        spine.set_visible(False)
+    return svg(figure)
+
+
+def price_scatter(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> str:
+    """Predicted against true prices > 0, both on a log scale."""
+    figure, plot = axes(5.2, 4.4, x="true price", y="predicted price")
+    limits = (min(true.min(), predicted.min()) / 1.15, max(true.max(), predicted.max()) * 1.15)
+    plot.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+    _plain_ticks(plot, "both")
+    alpha = float(np.clip(400 / len(true), 0.12, 0.6))
+    plot.scatter(true, predicted, s=9, color=ACCENT, alpha=alpha, linewidths=0, rasterized=True)
+    plot.plot(limits, limits, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="exact")
+    for factor, label in ((2.0, "twice / half"), (0.5, None)):
+        plot.plot(limits, [limit * factor for limit in limits], color=LINE, linewidth=1.2, label=label)
+    legend(plot, loc="upper left")
+    return svg(figure)
+
+
+def price_ratios(bands: Sequence[str], ratios: Sequence[NDArray[np.float64]]) -> str:
+    """Box plot of predicted / true price in each band; whiskers hold 90 % of the rows."""
+    figure, plot = axes(5.2, 4.4, x="true price", y="predicted ÷ true price")
+    plot.axhline(1.0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    line = {"color": ACCENT, "linewidth": 1.3}
+    plot.boxplot(
+        list(ratios),
+        whis=(5, 95),
+        showfliers=False,
+        widths=0.5,
+        boxprops=line,
+        whiskerprops=line,
+        capprops=line,
+        medianprops={"color": SECOND, "linewidth": 2},
+    )
+    plot.set_yscale("log")
+    _plain_ticks(plot, "y")
+    plot.set_xticks(np.arange(1, len(bands) + 1), bands, parse_math=False)
+    plot.tick_params(axis="x", length=0)
+    plot.grid(False, axis="x")
+    return svg(figure)
+
+
+def _values(metrics: Sequence[Metric | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if m is None or m.value is None else m.value for m in metrics])
+
+
+def _plain_ticks(plot: Axes, which: str) -> None:
+    """Plain numbers instead of powers of ten on a log axis."""
+    for name, axis in (("x", plot.xaxis), ("y", plot.yaxis)):
+        if which in (name, "both"):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axis.set_minor_formatter(NullFormatter())
