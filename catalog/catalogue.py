@@ -1,0 +1,213 @@
+"""Reading a catalogue directory: Parquet tables of a known form, and the photos beside them."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.errors import CatalogueError
+from catalog.images import ImageStore
+from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
+from catalog.schema import PRODUCT_COLUMNS, REQUIRED, TABLES, is_key
+
+_MISSING = ("", "NA")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A directory that holds at least one known table; files are read when asked for."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path) -> "Catalogue":
+        """Check that `root` is a catalogue directory.
+
+        Raises:
+            CatalogueError: not a directory, no known table in it, a table that is no Parquet file or lacks a required column.
+        """
+        if not root.is_dir():
+            raise CatalogueError(f"{root} is not a directory; a catalogue is a directory with products.parquet")
+        catalogue = cls(root)
+        present = catalogue.tables()
+        if not present:
+            allowed = ", ".join(f"{table}.parquet" for table in TABLES)
+            raise CatalogueError(f"{root} holds no catalogue table; known: {allowed}")
+        for table in present:
+            catalogue.columns(table)
+        return catalogue
+
+    def path(self, table: str) -> Path:
+        """File of a table.
+
+        Raises:
+            CatalogueError: no table of that name is known.
+        """
+        if table not in TABLES:
+            raise CatalogueError(f"table {table!r} is not known; allowed: {', '.join(TABLES)}")
+        return self.root / f"{table}.parquet"
+
+    def tables(self) -> list[str]:
+        """Known tables that are present."""
+        return [table for table in TABLES if self.path(table).is_file()]
+
+    def columns(self, table: str) -> pa.Schema:
+        """Column names and types of a table, from the file's footer.
+
+        Raises:
+            CatalogueError: the table is absent, no Parquet file, or lacks a required column.
+        """
+        path = self.path(table)
+        if not path.is_file():
+            raise CatalogueError(f"{self.root} has no {path.name}; it has: {', '.join(self.tables()) or 'no known table'}")
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CatalogueError(f"{path} is not a readable Parquet file: {_first_line(error)}") from error
+        lacking = [column for column in REQUIRED[table] if column not in schema.names]
+        if lacking:
+            raise CatalogueError(f"{path} lacks column {', '.join(lacking)}; it has: {', '.join(schema.names)}")
+        return schema
+
+    def rows(self, table: str) -> int:
+        """Number of rows, from the file's footer."""
+        self.columns(table)
+        return int(pq.read_metadata(self.path(table)).num_rows)
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The table as it was delivered.
+
+        Raises:
+            CatalogueError: the table or a column is absent, or the file is corrupt.
+        """
+        frame: pd.DataFrame = self._arrow(table, columns).to_pandas()
+        return frame
+
+    def products(self) -> pd.DataFrame:
+        """Every column of `PRODUCT_COLUMNS` in order, absent ones as missing; texts are raw.
+
+        product_id is int64 or string (Int64 where some are missing), year is Int64, listed_at is UTC.
+
+        Raises:
+            CatalogueError: no products table, or a column whose values are of another type.
+        """
+        table = self._arrow("products", None)
+        frame = {name: self._column(table, name) for name in PRODUCT_COLUMNS}
+        return pd.DataFrame(frame, columns=list(PRODUCT_COLUMNS))
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over names and contents of the known tables."""
+        digest = hashlib.sha256()
+        for table in self.tables():
+            path = self.path(table)
+            stat = path.stat()
+            digest.update(f"{table}:{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """The photos; nothing is opened before the first is asked for."""
+        return ImageStore(self.path("images"))
+
+    def _arrow(self, table: str, columns: Sequence[str] | None) -> pa.Table:
+        schema = self.columns(table)
+        unknown = [column for column in columns or () if column not in schema.names]
+        path = self.path(table)
+        if unknown:
+            raise CatalogueError(f"{path} has no column {', '.join(unknown)}; it has: {', '.join(schema.names)}")
+        try:
+            return pq.read_table(path, columns=None if columns is None else list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise CatalogueError(f"{path} is corrupt: {_first_line(error)}") from error
+
+    def _column(self, table: pa.Table, name: str) -> "pd.Series[Any]":
+        wanted = PRODUCT_COLUMNS[name]
+        values = table.column(name) if name in table.column_names else pa.nulls(table.num_rows, wanted)
+        if isinstance(values, pa.ChunkedArray):
+            values = values.combine_chunks() if values.num_chunks else pa.array([], values.type)
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        if is_key(name):
+            wanted = pa.int64() if pa.types.is_integer(values.type) else pa.string()
+        if is_key(name) and not (pa.types.is_integer(values.type) or _is_string(values.type)):
+            raise CatalogueError(f"{self.path('products')}: {name} is {values.type}; allowed: int64, string")
+        try:
+            values = values.cast(wanted)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            message = f"{self.path('products')}: {name} is {values.type} and does not read as {wanted}: {_first_line(error)}"
+            raise CatalogueError(message) from error
+        if pa.types.is_integer(wanted) and (values.null_count or name == "year"):
+            return pd.Series(values.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
+        return pd.Series(values.to_pandas())
+
+
+def listing_of(row: Mapping[str, Any], image: bytes | None) -> Listing:
+    """A products row as a model reads it; '', 'NA' and null are missing, and so is a price that is not positive.
+
+    Raises:
+        CatalogueError: the attributes are not a JSON object.
+    """
+    price = row.get("price")
+    return Listing(
+        title=_text(row.get("title")),
+        description=_text(row.get("description")),
+        price=float(price) if price is not None and not pd.isna(price) and 0 < float(price) < float("inf") else None,
+        image=image or None,
+        categories=_known(row, CATEGORY_LEVELS),
+        fields=_known(row, CATEGORICAL_FIELDS),
+        attributes=parse_attributes(row.get("attributes")),
+    )
+
+
+def parse_attributes(value: Any) -> dict[str, str]:
+    """The attributes column: a JSON object to names and values, without those that say nothing.
+
+    Raises:
+        CatalogueError: not a JSON object.
+    """
+    text = _text(value)
+    if text is None:
+        return {}
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise CatalogueError(f"attributes {text[:60]!r} is not JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise CatalogueError(f"attributes {text[:60]!r} is a JSON {type(parsed).__name__}; allowed: an object")
+    known = ((str(name), _text(value)) for name, value in parsed.items())
+    return {name: text for name, text in known if text is not None}
+
+
+def _known(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    values = ((column, _text(row.get(column))) for column in columns)
+    return {column: text for column, text in values if text is not None}
+
+
+def _text(value: Any) -> str | None:
+    """None where the value says nothing."""
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return None
+    text = str(value)
+    return None if text.strip() in _MISSING else text
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file's content; size and time are part of the key, so that a changed file is read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
