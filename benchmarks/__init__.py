@@ -1,0 +1,1 @@
+"""One script a claim, each against a peer in the same run."""
