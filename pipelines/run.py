@@ -15,6 +15,9 @@ from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from pipelines.environment import prepare
 
+NOT_FITTED = ("validation", "evaluation", "gates", "drift")
+"""Sections of a run's configuration that do not change the trained model."""
+
 _failures: list[BaseException] = []
 
 
@@ -54,7 +57,16 @@ def run_training(settings: Settings, model: str, data: Path, config: RunConfig) 
     from pipelines.training import training
 
     values = config.model_dump(mode="json")
-    run = _run(training, model=model, data=str(data.resolve()), validation=config.validation, gates=config.gates, config=values)
+    run = _run(
+        training,
+        model=model,
+        data=str(data.resolve()),
+        validation=config.validation,
+        fit={section: value for section, value in values.items() if section not in NOT_FITTED},
+        evaluation=config.evaluation,
+        gates=config.gates,
+        config=values,
+    )
     registered = _output(run, "register_model", "registered")
     return TrainingOutcome(
         model=model,

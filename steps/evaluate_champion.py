@@ -1,12 +1,13 @@
 """Step: measure the current champion on the very same rows."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 from zenml import step
 
 from catalog.catalogue import Catalogue
+from configs.schema import EvaluationConfig
 from configs.settings import Settings
 from models import family
 from registry.fetch import fetch
@@ -18,14 +19,13 @@ from steps.results import Delivery, MaybeEvaluation
 
 @step(enable_cache=False, output_materializers={"champion_predictions": FrameMaterializer})
 def evaluate_champion(
-    delivery: Delivery, split: pd.DataFrame, model: str, config: dict[str, Any]
+    delivery: Delivery, split: pd.DataFrame, model: str, config: EvaluationConfig
 ) -> tuple[Annotated[MaybeEvaluation, "champion"], Annotated[pd.DataFrame, "champion_predictions"]]:
     """The champion's metrics and predictions; empty while there is no champion."""
-    settings, chosen = Settings.from_environment(), family.get(model)
+    settings = Settings.from_environment()
     champion = find_alias(settings, model, "champion")
     if champion is None:
         return MaybeEvaluation(), pd.DataFrame()
     catalogue, bundle = Catalogue.open(Path(delivery.path)), fetch(settings, champion)
-    evaluation = chosen.config.model_validate(config).evaluation
-    run = chosen.evaluate(bundle, catalogue, evaluation, split="test", rows=test_rows(split))
+    run = family.get(model).evaluate(bundle, catalogue, config, split="test", rows=test_rows(split))
     return MaybeEvaluation(version=champion.version, evaluation=run.evaluation), run.predictions

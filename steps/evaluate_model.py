@@ -1,12 +1,13 @@
 """Step: measure what was trained on the rows it has never seen."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 from zenml import step
 
 from catalog.catalogue import Catalogue
+from configs.schema import EvaluationConfig
 from models import family
 from models.evaluation.results import Evaluation
 from steps.caching import MODEL_CACHE
@@ -16,13 +17,11 @@ from steps.results import Bundle, Delivery
 
 @step(cache_policy=MODEL_CACHE, output_materializers={"predictions": FrameMaterializer})
 def evaluate_model(
-    bundle: Bundle, delivery: Delivery, split: pd.DataFrame, model: str, config: dict[str, Any]
+    bundle: Bundle, delivery: Delivery, split: pd.DataFrame, model: str, config: EvaluationConfig
 ) -> tuple[Annotated[Evaluation, "evaluation"], Annotated[pd.DataFrame, "predictions"]]:
     """Metrics with intervals, slices, and the predictions behind them, on the test rows."""
-    chosen = family.get(model)
-    settings = chosen.config.model_validate(config).evaluation
     catalogue = Catalogue.open(Path(delivery.path))
-    run = chosen.evaluate(bundle.path, catalogue, settings, split="test", rows=test_rows(split))
+    run = family.get(model).evaluate(bundle.path, catalogue, config, split="test", rows=test_rows(split))
     return run.evaluation, run.predictions
 
 

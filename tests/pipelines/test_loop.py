@@ -1,0 +1,115 @@
+"""The pipelines on a small catalogue: what runs, what is cached, what is registered, what stops them."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from catalog.errors import CatalogueError
+from configs.errors import VitrinaError
+from configs.load import environment_file, load
+from configs.settings import Settings
+from models.product.config import ProductRunConfig
+from pipelines.run import TrainingOutcome, run_promotion, run_training
+from registry.promotion import history
+from registry.versions import resolve
+
+pytestmark = pytest.mark.slow
+
+FAST = ["trainer.epochs=1", "evaluation.bootstrap_samples=50", "evaluation.latency_calls=5"]
+LENIENT = ["gates.thresholds=[{metric: article_type_accuracy, at_least: 0.0}]", "gates.no_regression=[]"]
+
+
+def config(*overrides: str) -> ProductRunConfig:
+    return load(ProductRunConfig, environment_file("demo", "product"), [*FAST, *LENIENT, *overrides])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITRINA_HOME", str(home))
+        for name in ("MLFLOW_TRACKING_URI", "ZENML_CONFIG_PATH", "ZENML_LOCAL_STORES_PATH"):
+            patch.delenv(name, raising=False)
+        yield Settings.from_environment()
+
+
+@pytest.fixture(scope="module")
+def trained(settings: Settings, sample: Path) -> TrainingOutcome:
+    return run_training(settings, "product", sample, config())
+
+
+def cached(outcome: TrainingOutcome) -> set[str]:
+    return {stage.name for stage in outcome.stages if stage.cached}
+
+
+def test_a_run_registers_a_challenger_with_its_provenance(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
+    version = resolve(settings, "product@challenger")
+    assert version.version == trained.version == 1
+    assert trained.challenger
+    assert version.tags["vitrina.gates"] == "passed"
+    assert version.tags["vitrina.data_path"] == str(sample)
+    assert version.tags["vitrina.zenml_run"] == trained.zenml_run
+    assert {"vitrina.git_commit", "vitrina.config", "vitrina.data_fingerprint", "vitrina.bundle_sha256"} <= set(version.tags)
+    assert Path(trained.report).read_text().startswith("<!")
+
+
+def test_the_same_run_again_is_cached_and_registers_nothing_new(
+    settings: Settings, trained: TrainingOutcome, sample: Path
+) -> None:
+    again = run_training(settings, "product", sample, config())
+    assert {"validate_data", "split_data", "augment_data", "train_model", "evaluate_model"} <= cached(again)
+    assert again.version == trained.version
+
+
+def test_a_changed_configuration_trains_again_but_does_not_validate_again(
+    settings: Settings, trained: TrainingOutcome, sample: Path
+) -> None:
+    other = run_training(settings, "product", sample, config("trainer.seed=18"))
+    assert "validate_data" in cached(other)
+    assert "train_model" not in cached(other)
+    assert other.version == trained.version + 1
+
+
+def test_changed_data_is_validated_again(settings: Settings, trained: TrainingOutcome, sample: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(sample, tmp_path / "changed")
+    products = pd.read_parquet(changed / "products.parquet")
+    products.iloc[:-1].to_parquet(changed / "products.parquet")
+    outcome = run_training(settings, "product", changed, config())
+    assert not {"validate_data", "train_model"} & cached(outcome)
+
+
+def test_a_failed_gate_registers_without_an_alias(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
+    strict = config("gates.thresholds=[{metric: article_type_accuracy, at_least: 1.0}, {metric: missing_metric, at_most: 1.0}]")
+    outcome = run_training(settings, "product", sample, strict)
+    assert not outcome.challenger
+    assert len(outcome.gates.failures()) == 2
+    assert resolve(settings, f"product@{outcome.version}").tags["vitrina.gates"] == "failed"
+    with pytest.raises(VitrinaError, match="gates"):
+        run_promotion(settings, "product", outcome.version, "ana", "")
+
+
+def test_promotion_is_verified_and_written_down(settings: Settings, trained: TrainingOutcome) -> None:
+    assert run_promotion(settings, "product", trained.version, "ana", "looks right") == trained.version
+    assert resolve(settings, "product@champion").version == trained.version
+    newest = history(settings, "product")[-1]
+    assert (newest.who, newest.why, newest.to_version) == ("ana", "looks right", trained.version)
+
+
+def test_a_delivery_that_breaks_a_table_rule_stops_the_run(settings: Settings, sample: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(sample, tmp_path / "broken")
+    products = pd.read_parquet(broken / "products.parquet")
+    products.assign(article_type="Tshirts", sub_category="Topwear", master_category="Apparel").to_parquet(
+        broken / "products.parquet"
+    )
+    with pytest.raises(VitrinaError, match="article type"):
+        run_training(settings, "product", broken, config())
+
+
+def test_a_corrupt_table_stops_the_run(settings: Settings, sample: Path, tmp_path: Path) -> None:
+    corrupt = shutil.copytree(sample, tmp_path / "corrupt")
+    (corrupt / "products.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(CatalogueError, match=r"products\.parquet"):
+        run_training(settings, "product", corrupt, config())
