@@ -3,43 +3,21 @@
 import html
 import re
 import unicodedata
-from html.parser import HTMLParser
 
+_TAG = re.compile(
+    r"""<!--                                                        # a comment; its end is searched for
+      | <(?P<name>/?[a-zA-Z][a-zA-Z0-9:-]*+)(?:"[^"<]*+"|'[^'<]*+'|[^<>])*+>  # a tag with its attributes
+      | <[!?][^<>]*+>                                               # a declaration
+      | </?[a-zA-Z]{0,10}\Z                                         # a tag that was cut off""",
+    re.VERBOSE,
+)
 _INLINE = frozenset(
     {"a", "abbr", "b", "big", "cite", "code", "em", "font", "i", "ins", "kbd", "label", "mark", "q", "s"}
 ) | frozenset({"samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var", "wbr"})
-_HIDDEN = frozenset({"script", "style", "template"})
+_HIDDEN = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "template")}
+_LONG_REFERENCE = re.compile(r"&#[0-9]{8,}+;?")
 _MAX_ROUNDS = 6
-_TAG_START = re.compile(r"<[a-zA-Z/!?]")
 _MARKUP = str.maketrans("&<", "  ")
-
-
-class _TextOf(HTMLParser):
-    """Collects what a browser would show; every tag that is not inline separates words."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._hidden = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._hidden += tag in _HIDDEN
-        self._separate(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._separate(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden = max(0, self._hidden - (tag in _HIDDEN))
-        self._separate(tag)
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.parts.append(data)
-
-    def _separate(self, tag: str) -> None:
-        if tag not in _INLINE:
-            self.parts.append(" ")
 
 
 def clean_html(text: str) -> str:
@@ -71,7 +49,7 @@ def _may_change(cleaned: str) -> bool:
 
 
 def _clean_once(text: str, fold: bool) -> str:
-    text = html.unescape(_strip_tags(text))
+    text = html.unescape(_LONG_REFERENCE.sub(" ", _strip_tags(text)))
     text = unicodedata.normalize("NFKC", text)
     if fold:
         text = unicodedata.normalize("NFKC", text.casefold())
@@ -81,9 +59,19 @@ def _clean_once(text: str, fold: bool) -> str:
 
 
 def _strip_tags(text: str) -> str:
-    if not _TAG_START.search(text):
-        return text
-    parser = _TextOf()
-    parser.feed(text)
-    parser.close()
-    return "".join(parser.parts)
+    """The text between tags, in linear time on any input (html.parser takes minutes on 150 kB of unclosed tags)."""
+    parts: list[str] = []
+    end = 0
+    while tag := _TAG.search(text, end):
+        parts.append(text[end : tag.start()])
+        name = (tag["name"] or "").lower()
+        if name.lstrip("/") not in _INLINE:
+            parts.append(" ")
+        end = tag.end()
+        if tag[0] == "<!--":
+            close = text.find("-->", end)
+            end = close + 3 if close >= 0 else len(text)
+        elif name in _HIDDEN:
+            closing = _HIDDEN[name].search(text, end)
+            end = closing.start() if closing else len(text)
+    return "".join([*parts, text[end:]])
