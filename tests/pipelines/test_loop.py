@@ -85,6 +85,7 @@ def test_a_failed_gate_registers_without_an_alias(settings: Settings, trained: T
     strict = config("gates.thresholds=[{metric: article_type_accuracy, at_least: 1.0}, {metric: missing_metric, at_most: 1.0}]")
     outcome = run_training(settings, "product", sample, strict)
     assert not outcome.challenger
+    assert "train_model" in cached(outcome)
     assert len(outcome.gates.failures()) == 2
     assert resolve(settings, f"product@{outcome.version}").tags["vitrina.gates"] == "failed"
     with pytest.raises(VitrinaError, match="gates"):
