@@ -26,8 +26,8 @@ class Engine:
         from great_expectations.data_context.types.base import ProgressBarsConfig
         from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-        self._suite = gx.ExpectationSuite
-        self._configuration = ExpectationConfiguration
+        self._suite: Any = gx.ExpectationSuite
+        self._configuration: Any = ExpectationConfiguration
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         asset = context.data_sources.add_pandas("catalogue").add_dataframe_asset("table")
@@ -45,7 +45,7 @@ class Engine:
             for number, rule in enumerate(chosen)
         ]
         batch = self._definition.get_batch(batch_parameters={"dataframe": frame})
-        outcome = batch.validate(self._suite(name=f"{table}_{stage}", expectations=expectations), result_format="COMPLETE")
+        outcome: Any = batch.validate(self._suite(name=f"{table}_{stage}", expectations=expectations), result_format="COMPLETE")
         found = {item.expectation_config.meta["rule"]: item for item in outcome.results}
         checks: list[CheckResult] = []
         broken = [empty_quarantine()]

@@ -55,15 +55,15 @@ def measure(catalogue: Catalogue, table: str, decodable: set[str], now: datetime
 def _products(catalogue: Catalogue, decodable: set[str], latest: pd.Timestamp) -> pd.DataFrame:
     frame = catalogue.products()
     for column in ("description", *CATEGORY_LEVELS, *CATEGORICAL_FIELDS):
-        text = frame[column]
-        frame[column] = text.mask(text.str.strip().isin(_SAYS_NOTHING) if text.notna().any() else False, None)
+        text = frame[column].astype(object)
+        frame[column] = text.mask(text.fillna("").str.strip().isin(_SAYS_NOTHING), None)
     frame["repeated_key"] = _repeats(frame["product_id"])
     frame["title_length"] = frame["title"].fillna("").map(clean_html).str.len()
     frame["description_words"] = frame["description"].map(_words, na_action="ignore").astype("float64")
     frame["description_length"] = frame["description"].map(len, na_action="ignore").astype("float64")
     frame["attributes_fault"] = frame["attributes"].map(_attributes_fault, na_action="ignore")
     listed = frame["listed_at"]
-    frame["future_listing"] = listed.where(listed > latest).astype("string").astype(object).where(listed > latest, None)
+    frame["future_listing"] = _finding(listed > latest, listed.astype(str))
     ahead = (frame["year"].astype("float64") - listed.dt.year) > 1
     frame["year_ahead"] = _finding(ahead, "year " + frame["year"].astype(str) + ", listed in " + listed.dt.year.astype(str))
     for child, parent in (("article_type", "sub_category"), ("sub_category", "master_category")):
@@ -127,8 +127,9 @@ def _reviews(catalogue: Catalogue) -> pd.DataFrame:
 
 def _finding(where: "pd.Series[Any]", what: "str | pd.Series[Any]") -> "pd.Series[Any]":
     """`what` in the rows `where`, null elsewhere."""
-    text = what.astype(object) if isinstance(what, pd.Series) else pd.Series(what, where.index, dtype=object)
-    return text.where(where.fillna(False).astype(bool), None)
+    found: pd.Series[Any] = pd.Series(what, where.index, dtype=object)
+    found[~where.fillna(False).astype(bool)] = None
+    return found
 
 
 def _repeats(key: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -20,10 +20,10 @@ class CheckResult(StrictModel):
     level: Literal["row", "table"]
     severity: Severity
     passed: bool
-    failed_rows: int = Field(0, description="rows that break it; 0 for a table-level rule")
-    examples: tuple[str, ...] = Field((), description="key: value of the first rows that break it")
-    detail: str = Field("", description="what was found, in one line; empty when passed")
-    reason: str = Field("", description="why the rule exists")
+    failed_rows: int = Field(default=0, description="rows that break it; 0 for a table-level rule")
+    examples: tuple[str, ...] = Field(default=(), description="key: value of the first rows that break it")
+    detail: str = Field(default="", description="what was found, in one line; empty when passed")
+    reason: str = Field(default="", description="why the rule exists")
 
     @property
     def stops(self) -> bool:

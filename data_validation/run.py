@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 
 from catalog.catalogue import Catalogue
+from configs.errors import CheckFailed
 from configs.schema import ValidationConfig
 from data_validation.engine import Engine
 from data_validation.measures import decodable_ids, kinds, measure
@@ -60,3 +62,14 @@ def validate(
         checks=ordered,
     )
     return ValidationRun(result, found)
+
+
+def require_passed(run: ValidationRun, report: Path | None = None) -> None:
+    """Stop here unless the delivery passed.
+
+    Raises:
+        CheckFailed: a table-level rule is broken; names each, and the report.
+    """
+    if not run.result.passed:
+        found = "; ".join(f"{check.table}: {check.detail}" for check in run.result.stopping())
+        raise CheckFailed(f"the data did not pass validation: {found}" + (f"; see {report}" if report else ""))

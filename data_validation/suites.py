@@ -9,6 +9,7 @@ from data_validation.rules import Rule, Severity, between, finds_nothing, is_giv
 
 MIN_DESCRIPTION_WORDS = 3
 RATINGS = (1, 2, 3, 4, 5)
+ORDER = ("position", "timestamp")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "products": ("product_id",),
@@ -56,6 +57,8 @@ def rules_of(
 
 def _schema(table: str, present: Collection[str]) -> tuple[Rule, ...]:
     optional = [c for c in TABLES[table] if c not in REQUIRED[table]]
+    if any(c in present for c in ORDER):
+        optional = [c for c in optional if c not in ORDER]  # one of them is enough
     rules = []
     if optional:
         arguments = {"column_set": optional, "exact_match": False}

@@ -1,0 +1,131 @@
+"""Prometheus metrics of the HTTP service.
+
+Several worker processes are counted together when `PROMETHEUS_MULTIPROC_DIR` names a folder they share, as `bentoml serve`
+sets it: each writes its own files there, and whichever worker is asked adds them up. The variable is read when
+prometheus_client is imported, so that happens on the first use of this module and not on its import.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+
+_SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class _Metrics:
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self.registry = CollectorRegistry()
+        of = self.registry
+        labels = ("endpoint", "status")
+        self.requests = Counter("vitrina_requests_total", "Requests answered", labels, registry=of)
+        self.seconds = Histogram(
+            "vitrina_request_seconds", "Time to the last byte of an answer", ("endpoint",), buckets=_SECONDS, registry=of
+        )
+        self.batch = Histogram("vitrina_prediction_batch_size", "Listings a forward pass", buckets=_SIZES, registry=of)
+        self.info = Gauge(
+            "vitrina_model_info",
+            "Workers that answer with this version",
+            ("model", "version"),
+            multiprocess_mode="livesum",
+            registry=of,
+        )
+        self.swaps = Counter("vitrina_model_swaps_total", "Versions loaded by a worker", ("model",), registry=of)
+        self.failures = Counter(
+            "vitrina_model_load_failures_total", "Looks at the registry or loads that failed", ("model",), registry=of
+        )
+        self.stale = Gauge(
+            "vitrina_model_stale",
+            "Workers that answer with another version than champion, or do not know",
+            ("model",),
+            multiprocess_mode="livesum",
+            registry=of,
+        )
+        self.written = Counter("vitrina_predictions_logged_total", "Predictions written to the database", registry=of)
+        self.dropped = Counter(
+            "vitrina_predictions_dropped_total", "Predictions answered and never logged: the queue was full", registry=of
+        )
+        self.queue = Gauge(
+            "vitrina_prediction_log_queue", "Predictions waiting to be written", multiprocess_mode="livesum", registry=of
+        )
+
+
+@cache
+def _metrics() -> _Metrics:
+    return _Metrics()
+
+
+def request_done(endpoint: str, status: int, seconds: float) -> None:
+    """Count one answer; `endpoint` is the route's template, never a path with ids in it."""
+    _metrics().requests.labels(endpoint, str(status)).inc()
+    _metrics().seconds.labels(endpoint).observe(seconds)
+
+
+def batch_ran(size: int) -> None:
+    """Count one forward pass over `size` listings."""
+    _metrics().batch.observe(size)
+
+
+def model_swapped(model: str, old: int | None, new: int) -> None:
+    """This worker answers with version `new` from now on."""
+    _metrics().swaps.labels(model).inc()
+    if old is not None:
+        _metrics().info.labels(model, str(old)).set(0)
+    _metrics().info.labels(model, str(new)).set(1)
+
+
+def model_load_failed(model: str) -> None:
+    """A look at the registry, or a load, failed."""
+    _metrics().failures.labels(model).inc()
+
+
+def model_stale(model: str, stale: bool) -> None:
+    """Whether this worker answers with another version than champion."""
+    _metrics().stale.labels(model).set(int(stale))
+
+
+def predictions_written(count: int) -> None:
+    """Count predictions that reached the database."""
+    _metrics().written.inc(count)
+
+
+def predictions_dropped(count: int = 1) -> None:
+    """Count predictions that never will."""
+    _metrics().dropped.inc(count)
+
+
+def predictions_waiting(count: int) -> None:
+    """Length of this worker's queue."""
+    _metrics().queue.set(count)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format (`CONTENT_TYPE`), of every live worker where several share a folder."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+    registry = _metrics().registry
+    folder = os.environ.get(MULTIPROCESS)
+    if folder:
+        for gauge in Path(folder).glob("gauge_live*.db"):
+            pid = int(gauge.stem.rpartition("_")[2])
+            if not _is_alive(pid):
+                mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    return bytes(generate_latest(registry))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
