@@ -53,6 +53,16 @@ def migrate(url: str) -> None:
         command.upgrade(config, "head")
 
 
+def probe(url: str) -> None:
+    """Open a connection and ask nothing of the schema; an SQLite file is made where it is missing.
+
+    Raises:
+        DatabaseError: it cannot be opened.
+    """
+    with _translated(url), engine(url).connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+
+
 @contextmanager
 def reading(url: str) -> Iterator[Connection]:
     """A connection in one snapshot; the schema is brought up to date on a process's first use."""

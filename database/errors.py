@@ -7,9 +7,9 @@ class DatabaseError(VitrinaError):
     """The database cannot be reached, read or written."""
 
 
-class NotFound(DatabaseError):  # noqa: N818
+class NotFound(DatabaseError):
     """A row that was named does not exist."""
 
 
-class LedgerMoved(DatabaseError):  # noqa: N818
+class LedgerMoved(DatabaseError):
     """Somebody appended to the ledger first: read it again and decide anew."""

@@ -1,12 +1,12 @@
 """The promotion ledger: who moved an alias, when, from where to where, and why. Rows are only ever added."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from configs.schema import StrictModel
 from database.engine import reading, writing
 from database.errors import LedgerMoved
 from database.tables import Promotion as PromotionTable
@@ -14,8 +14,7 @@ from database.tables import Promotion as PromotionTable
 Action = Literal["promote", "rollback", "moved_in_ui"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Promotion:
+class Promotion(StrictModel):
     """One row of the ledger; None as a version means that the alias pointed nowhere. `sequence` starts at 1."""
 
     model: str
@@ -83,7 +82,7 @@ def append_promotion(
         if newest != after:
             raise LedgerMoved(f"ledger of {model}: expected row {after} to be the newest, found {newest}")
         try:
-            connection.execute(insert(PromotionTable), vars(row))
+            connection.execute(insert(PromotionTable), row.model_dump())
         except IntegrityError as error:
             raise LedgerMoved(f"ledger of {model}: somebody else added row {after + 1}") from error
     return row

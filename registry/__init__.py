@@ -1,1 +1,1 @@
-"""Register, resolve, fetch, verify, promote and roll back model versions in MLflow."""
+"""The MLflow model registry: register, resolve an alias, fetch and verify, promote, roll back."""

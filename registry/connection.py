@@ -1,0 +1,103 @@
+"""The one place that opens MLflow. Importing it is light; MLflow itself comes with the first connection."""
+
+import functools
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from configs.settings import Settings
+from database.engine import DIALECTS, probe
+from database.errors import DatabaseError
+from registry.errors import RegistryError, RegistryUnreachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PROBE_SECONDS = 3.0
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_SAFETY = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator["MlflowClient"]:
+    """A client of the tracking server and registry; MLflow's own errors leave as one line.
+
+    Raises:
+        RegistryUnreachable: the server does not answer within a few seconds, or the store cannot be opened.
+        RegistryError: MLflow refused what was asked inside.
+    """
+    if is_server(settings):
+        _probe(settings.tracking_uri)
+    client = _client(settings.tracking_uri, os.getpid())
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield client
+    except MlflowException as error:
+        line = " ".join(str(error).split())
+        if "failed with exception" in line:
+            raise RegistryUnreachable(f"MLflow server {shown(settings.tracking_uri)} stopped answering: {line[:300]}") from error
+        raise RegistryError(f"MLflow at {shown(settings.tracking_uri)}: {line[:500]}") from error
+    except OSError as error:  # a full disk, a folder that may not be written, a broken connection
+        raise RegistryError(f"MLflow at {shown(settings.tracking_uri)}: {error.strerror or error}") from error
+
+
+def is_server(settings: Settings) -> bool:
+    """Whether MLflow is a server reached over HTTP, which then decides where artifacts lie."""
+    return urlsplit(settings.tracking_uri).scheme in ("http", "https")
+
+
+def is_missing(error: Any) -> bool:
+    """Whether an MlflowException says that what was asked for does not exist (a missing alias is INVALID_PARAMETER_VALUE)."""
+    if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        return True
+    return bool(error.error_code == "INVALID_PARAMETER_VALUE" and "not found" in str(error))
+
+
+def shown(uri: str) -> str:
+    """An address without user and password."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
+
+
+@functools.lru_cache(maxsize=8)
+def _client(tracking_uri: str, pid: int) -> "MlflowClient":
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(_SAFETY)
+    if urlsplit(tracking_uri).scheme.partition("+")[0] in DIALECTS:
+        try:
+            probe(tracking_uri)  # MLflow itself would try for minutes
+        except DatabaseError as error:
+            raise RegistryUnreachable(f"MLflow's store cannot be opened: {error}") from error
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def _probe(tracking_uri: str) -> None:
+    """Ask for /health with a short limit: MLflow itself would retry for minutes."""
+    parts = urlsplit(tracking_uri)
+    address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/health", "", ""))
+    try:
+        with urllib.request.urlopen(address, timeout=PROBE_SECONDS):  # noqa: S310 - http or https only, see is_server
+            return
+    except urllib.error.HTTPError:
+        return  # it answers; whether it lets us in is for MLflow's client to find out
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        advice = "start it with `vitrina up` or mend MLFLOW_TRACKING_URI"
+        raise RegistryUnreachable(f"MLflow server {shown(tracking_uri)} does not answer ({reason}); {advice}") from error
