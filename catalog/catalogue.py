@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Catalogue:
     """A directory that holds at least one known table; files are read when asked for."""
 
     root: Path
+    withheld: Mapping[str, frozenset[int]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def open(cls, root: Path) -> "Catalogue":
@@ -43,6 +44,20 @@ class Catalogue:
         for table in present:
             catalogue.columns(table)
         return catalogue
+
+    def require(self, tables: Sequence[str]) -> None:
+        """Check that `tables` are present.
+
+        Raises:
+            CatalogueError: names the first that is absent, and those that are there.
+        """
+        for table in tables:
+            self.columns(table)
+
+    def without(self, quarantine: pd.DataFrame) -> "Catalogue":
+        """The same directory, read without the rows in quarantine: columns table and row (position in the file)."""
+        rows = quarantine.groupby("table")["row"]
+        return replace(self, withheld={str(table): frozenset(found.astype(int)) for table, found in rows})
 
     def path(self, table: str) -> Path:
         """File of a table.
@@ -79,7 +94,7 @@ class Catalogue:
     def rows(self, table: str) -> int:
         """Number of rows, from the file's footer."""
         self.columns(table)
-        return int(pq.read_metadata(self.path(table)).num_rows)
+        return int(pq.read_metadata(self.path(table)).num_rows) - len(self.withheld.get(table, ()))
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The table as it was delivered.
@@ -123,9 +138,11 @@ class Catalogue:
         if unknown:
             raise CatalogueError(f"{path} has no column {', '.join(unknown)}; it has: {', '.join(schema.names)}")
         try:
-            return pq.read_table(path, columns=None if columns is None else list(columns))
+            found = pq.read_table(path, columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
             raise CatalogueError(f"{path} is corrupt: {_first_line(error)}") from error
+        withheld = self.withheld.get(table)
+        return found.take([i for i in range(found.num_rows) if i not in withheld]) if withheld else found
 
     def _column(self, table: pa.Table, name: str) -> "pd.Series[Any]":
         wanted = PRODUCT_COLUMNS[name]
