@@ -1,0 +1,281 @@
+"""Measures a product bundle: metrics with intervals, slices, and the predictions behind them."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from catalog.catalogue import Catalogue, listing_of
+from catalog.listing import CATEGORY_LEVELS
+from catalog.text import clean_html
+from catalog.vocabulary import UNKNOWN
+from configs.errors import VitrinaError
+from configs.schema import EvaluationConfig
+from models.evaluation.bootstrap import calibration_error_interval, interval, macro_f1_interval, mean_interval
+from models.evaluation.metrics import knn_predict, match_ranks, ndcg_at_k, recall_at_k
+from models.evaluation.results import Metric, SliceMetric
+from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
+from models.product.bundle import BundleConfig
+from models.product.data import ListingDataset, Rows
+from models.product.inputs import MODALITIES
+from models.product.predictor import Answers, ProductPredictor
+
+INVARIANCE_ROWS = 1000
+SUBSET_ROWS = 1000
+SUBSETS = {
+    "no description": tuple(name for name in MODALITIES if name != "description"),
+    "no image": tuple(name for name in MODALITIES if name != "image"),
+    "title only": ("title",),
+    "image only": ("image",),
+}
+"""What the model may see in the slices that withhold a part of every listing."""
+
+K = 10
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything `evaluate` in the family needs for an `EvaluationRun`."""
+
+    metrics: dict[str, Metric]
+    slices: tuple[SliceMetric, ...]
+    predictions: pd.DataFrame
+
+
+def check_modalities(modalities: Sequence[str] | None) -> tuple[str, ...]:
+    """The modalities to show; all by default.
+
+    Raises:
+        VitrinaError: an unknown one, or none.
+    """
+    if modalities is None:
+        return MODALITIES
+    unknown = [name for name in modalities if name not in MODALITIES]
+    if unknown or not modalities:
+        raise VitrinaError(f"modality {', '.join(unknown) or '(none)'} is not known; allowed: {', '.join(MODALITIES)}")
+    return tuple(modalities)
+
+
+def measure(
+    predictor: ProductPredictor,
+    settings: BundleConfig,
+    catalogue: Catalogue,
+    products: pd.DataFrame,
+    config: EvaluationConfig,
+    modalities: Sequence[str] | None = None,
+) -> Measured:
+    """Every metric on `products`; the model sees only `modalities` of them.
+
+    The truth of a head is never shown to that head (see `models.product.model`). A type never seen in training is an
+    error like any other. `knn_f1` is leave-one-out among the measured rows; retrieval looks for each title's photo among
+    the first `retrieval_pool` rows that have both; invariance is measured on the first 1,000 rows that have text.
+    """
+    shown = check_modalities(modalities)
+    products = products.reset_index(drop=True)
+    dataset = ListingDataset(Rows.of(products), catalogue.images, predictor.encoders, predictor.config.model)
+    answers, views, has_image = _answer_all(predictor, dataset, config, shown)
+    frame = _frame(products, predictor, settings, answers, has_image)
+    metrics = _head_metrics(frame, config) | _baseline_metrics(frame, settings, config)
+    labels = frame["true_article_type"]
+    known = labels.notna().to_numpy()
+    neighbours = knn_predict(answers.embedding[known], labels[known].to_numpy(), config.neighbours)
+    metrics["knn_f1"] = mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
+    metrics |= _retrieval_metrics(*views, config)
+    metrics["invariance_case_whitespace"] = _invariance(predictor, dataset, products, answers, shown, config)
+    metrics |= _latency(predictor, dataset, products, config)
+    columns = ["master_category", "price_band", "brand_tier", "has_image", "has_description"]
+    sliced = frame.assign(master_category=frame["true_master_category"])
+    slices = slice_metrics(sliced, columns, _slice_statistics(config), config.min_slice_rows)
+    return Measured(metrics, slices + _subset_slices(predictor, dataset, frame, shown, config), frame)
+
+
+def _answer_all(
+    predictor: ProductPredictor, dataset: ListingDataset, config: EvaluationConfig, shown: Collection[str]
+) -> tuple[Answers, tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_]]:
+    """Answers for all rows, title and photo embeddings of the retrieval pool, and which rows have a photo."""
+    found, titles, photos, has_image = [], [], [], []
+    pooled = 0
+    for inputs in dataset.batches(config.batch_size):
+        found.append(predictor.answer(inputs.only(shown)))
+        has_image.append(inputs.has_image.numpy())
+        both = ((inputs.title != 0).any(dim=1) & inputs.has_image).numpy()
+        both &= np.cumsum(both) <= config.retrieval_pool - pooled
+        if both.any():
+            titles.append(predictor.answer(inputs.only(["title"])).embedding[both])
+            photos.append(predictor.answer(inputs.only(["image"])).embedding[both])
+            pooled += int(both.sum())
+    empty = [np.zeros((0, predictor.config.model.embedding_dim), dtype=np.float32)]
+    return _joined(found), (np.concatenate(titles or empty), np.concatenate(photos or empty)), np.concatenate(has_image)
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
+    return Answers(
+        probabilities=tuple(np.concatenate(level) for level in zip(*(p.probabilities for p in parts), strict=True)),
+        price=np.concatenate([p.price for p in parts]),
+        price_low=np.concatenate([p.price_low for p in parts]),
+        price_high=np.concatenate([p.price_high for p in parts]),
+        embedding=np.concatenate([p.embedding for p in parts]),
+    )
+
+
+def _best(predictor: ProductPredictor, answers: Answers, level: int) -> NDArray[np.object_]:
+    labels = np.array(predictor.labels[CATEGORY_LEVELS[level]] or (UNKNOWN,), dtype=object)
+    probabilities = answers.probabilities[level]
+    if not probabilities.shape[1]:
+        return np.full(len(probabilities), None, dtype=object)
+    return labels[probabilities.argmax(axis=1)]
+
+
+def _frame(
+    products: pd.DataFrame,
+    predictor: ProductPredictor,
+    settings: BundleConfig,
+    answers: Answers,
+    has_image: NDArray[np.bool_],
+) -> pd.DataFrame:
+    """A row a product: truth and prediction of each head, and the columns to slice by."""
+    frame = pd.DataFrame({"product_id": products["product_id"]})
+    for i, level in enumerate(CATEGORY_LEVELS):
+        frame[f"true_{level}"] = products[level].where(~products[level].isin(["", "NA"]), None).astype(object)
+        frame[f"predicted_{level}"] = _best(predictor, answers, i)
+    frame["article_type_confidence"] = answers.probabilities[-1].max(axis=1)
+    price = products["price"].astype(float)
+    frame["true_price"] = price.where((price > 0) & np.isfinite(price))
+    frame["predicted_price"], frame["price_low"], frame["price_high"] = answers.price, answers.price_low, answers.price_high
+    frame["brand"] = products["brand"]
+    frame["has_image"] = has_image
+    frame["has_description"] = products["description"].fillna("").str.strip() != ""
+    frame["price_band"] = PriceBands(settings.price_edges).label(frame["true_price"])
+    frame["brand_tier"] = brand_tier(frame["brand"], frozenset(settings.head_brands))
+    return frame
+
+
+def _correct(frame: pd.DataFrame, level: str) -> NDArray[np.float64]:
+    """1 or 0 for each row whose value is known."""
+    known = frame[frame[f"true_{level}"].notna()]
+    return (known[f"true_{level}"] == known[f"predicted_{level}"]).to_numpy(dtype=float)
+
+
+def _head_metrics(frame: pd.DataFrame, config: EvaluationConfig) -> dict[str, Metric]:
+    samples = config.bootstrap_samples
+    metrics = {f"{level}_accuracy": mean_interval(_correct(frame, level), samples) for level in reversed(CATEGORY_LEVELS)}
+    known = frame[frame["true_article_type"].notna()]
+    metrics["article_type_macro_f1"] = macro_f1_interval(known["true_article_type"], known["predicted_article_type"], samples)
+    correct = _correct(frame, "article_type")
+    metrics["expected_calibration_error"] = calibration_error_interval(known["article_type_confidence"], correct, samples)
+    priced = frame[frame["true_price"].notna() & frame["predicted_price"].notna()]
+    metrics["price_rmsle"] = _rmsle(priced["true_price"], priced["predicted_price"], samples)
+    inside = (priced["price_low"] <= priced["true_price"]) & (priced["true_price"] <= priced["price_high"])
+    metrics["price_interval_coverage"] = mean_interval(inside.to_numpy(dtype=float), samples)
+    return metrics
+
+
+def _rmsle(true: "pd.Series[float]", predicted: "pd.Series[float]", samples: int) -> Metric:
+    """Root of the mean of squared errors; the interval is that of the mean, as the root is monotone."""
+    squares = (np.log1p(predicted.to_numpy(dtype=float)) - np.log1p(true.to_numpy(dtype=float))) ** 2
+    mean = mean_interval(squares, samples)
+    value, low, high = (None if x is None else float(np.sqrt(x)) for x in (mean.value, mean.low, mean.high))
+    return Metric(value=value, low=low, high=high, n=mean.n)
+
+
+def _baseline_metrics(frame: pd.DataFrame, settings: BundleConfig, config: EvaluationConfig) -> dict[str, Metric]:
+    """What the most frequent type and the median price of the training rows would reach."""
+    known = frame["true_article_type"].dropna()
+    majority = (known == settings.baselines.article_type).to_numpy(dtype=float)
+    metrics = {"majority_accuracy": mean_interval(majority, config.bootstrap_samples)}
+    if settings.baselines.price is not None:
+        prices = frame["true_price"].dropna()
+        median = pd.Series(settings.baselines.price, index=prices.index)
+        metrics["median_price_rmsle"] = _rmsle(prices, median, config.bootstrap_samples)
+    return metrics
+
+
+def _retrieval_metrics(titles: NDArray[np.float32], photos: NDArray[np.float32], config: EvaluationConfig) -> dict[str, Metric]:
+    ranks = match_ranks(titles, photos)
+    return {
+        f"title_to_image_recall_at_{K}": mean_interval(recall_at_k(ranks, K), config.bootstrap_samples),
+        f"retrieval_ndcg_at_{K}": mean_interval(ndcg_at_k(ranks, K), config.bootstrap_samples),
+    }
+
+
+def _invariance(
+    predictor: ProductPredictor,
+    dataset: ListingDataset,
+    products: pd.DataFrame,
+    answers: Answers,
+    shown: Collection[str],
+    config: EvaluationConfig,
+) -> Metric:
+    """Share of rows whose type stays the same when title and description are upper-cased and their spaces multiplied."""
+    rows = [i for i, row in enumerate(dataset.rows.listings) if row.title or row.description][:INVARIANCE_ROWS]
+    if not rows or not {"title", "description"} & set(shown):
+        return Metric(value=None)
+    loud = products.iloc[rows].copy()
+    for column in ("title", "description"):
+        loud[column] = [_loud(text) for text in loud[column]]
+    shadow = ListingDataset(Rows.of(loud), dataset.images, dataset.encoders, dataset.config)
+    changed = [predictor.answer(i.only(shown)).probabilities[-1].argmax(axis=1) for i in shadow.batches(config.batch_size)]
+    same = np.concatenate(changed) == answers.probabilities[-1][rows].argmax(axis=1)
+    return mean_interval(same.astype(float), config.bootstrap_samples)
+
+
+def _loud(text: Any) -> str | None:
+    return "  " + "\n ".join(clean_html(text).upper().split()) + "\t" if isinstance(text, str) else None
+
+
+def _latency(
+    predictor: ProductPredictor, dataset: ListingDataset, products: pd.DataFrame, config: EvaluationConfig
+) -> dict[str, Metric]:
+    """Median and 95th percentile of `predict` on one listing, in milliseconds of wall time, photo decoding included."""
+    milliseconds: list[float] = []
+    for row in products.head(4 * config.latency_calls).to_dict("records"):
+        listing = listing_of(row, dataset.images.get(row["product_id"]))
+        started = time.perf_counter()
+        try:
+            predictor.predict([listing])
+        except VitrinaError:  # an empty listing or a broken photo is refused; only answers are timed
+            continue
+        milliseconds.append(1000 * (time.perf_counter() - started))
+        if len(milliseconds) == config.latency_calls:
+            break
+    return {
+        f"latency_p{q}_ms": interval(partial(_quantile, q=q), milliseconds, samples=config.bootstrap_samples) for q in (50, 95)
+    }
+
+
+def _quantile(values: NDArray[np.float64], q: int) -> float:
+    return float(np.percentile(values, q)) if len(values) else float("nan")
+
+
+def _slice_statistics(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFrame], Metric]]:
+    def accuracy(rows: pd.DataFrame) -> Metric:
+        return mean_interval(_correct(rows, "article_type"), config.bootstrap_samples)
+
+    def price(rows: pd.DataFrame) -> Metric:
+        priced = rows[rows["true_price"].notna() & rows["predicted_price"].notna()]
+        return _rmsle(priced["true_price"], priced["predicted_price"], config.bootstrap_samples)
+
+    return {"article_type_accuracy": accuracy, "price_rmsle": price}
+
+
+def _subset_slices(
+    predictor: ProductPredictor, dataset: ListingDataset, frame: pd.DataFrame, shown: Collection[str], config: EvaluationConfig
+) -> tuple[SliceMetric, ...]:
+    """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`."""
+    rows = frame.head(SUBSET_ROWS).copy()
+    part = dataset.first(len(rows))
+    found: list[SliceMetric] = []
+    for name, visible in SUBSETS.items():
+        kept = set(visible) & set(shown)
+        if len(rows) < config.min_slice_rows or not kept or kept == set(shown):
+            continue
+        answers = _joined([predictor.answer(inputs.only(kept)) for inputs in part.batches(config.batch_size)])
+        rows["predicted_article_type"], rows["predicted_price"] = _best(predictor, answers, -1), answers.price
+        statistics = _slice_statistics(config).items()
+        found += [SliceMetric(slice="modalities", value=name, metric=metric, result=f(rows)) for metric, f in statistics]
+    return tuple(found)

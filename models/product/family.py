@@ -1,0 +1,273 @@
+"""`product`, from data to predictions: what pipelines, registry, serving and monitoring call."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from catalog.augmentation import oversample
+from catalog.catalogue import Catalogue, listing_of
+from catalog.errors import ImageError
+from catalog.images import decode
+from catalog.splits import split_products
+from configs.errors import VitrinaError
+from configs.schema import EvaluationConfig, RunConfig
+from models.evaluation.results import Evaluation
+from models.evaluation.slices import PriceBands, head_brands
+from models.family import EvaluationRun
+from models.product import bundle
+from models.product.bundle import Baselines, BundleConfig
+from models.product.config import ProductRunConfig
+from models.product.data import ListingDataset, Rows
+from models.product.encoders import Encoders
+from models.product.predictor import ProductPredictor
+from models.product.summary import REFERENCE_SPEC, summarise
+
+REFERENCE_ROWS = 2000
+SPLITS = ("unseen", "validation", "train", "all")
+
+
+class ProductFamily:
+    """Implements `models.family.Family`."""
+
+    name = "product"
+    tables: tuple[str, ...] = ("products",)
+    config: type[RunConfig] = ProductRunConfig
+
+    def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
+        """product_id and split of each product."""
+        products = catalogue.products()
+        return pd.DataFrame({"product_id": products["product_id"], "split": split_products(products, config.split)})
+
+    def augment(self, catalogue: Catalogue, split: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
+        """Reworded copies of rare article types' training rows; see `catalog.augmentation.oversample`."""
+        return oversample(_part(catalogue, split, "train"), config.augmentation, config.trainer.seed)
+
+    def train(
+        self,
+        catalogue: Catalogue,
+        split: pd.DataFrame,
+        augmented: pd.DataFrame,
+        config: RunConfig,
+        workdir: Path,
+        loggers: Sequence[Any] = (),
+    ) -> Path:
+        """See `models.family`; the bundle is `workdir/bundle`.
+
+        Raises:
+            VitrinaError: no rows in a split, fewer than two article types, or `workdir` belongs to another run.
+        """
+        from models.product.calibrate import calibrate
+        from models.product.task import ProductTask
+        from models.training import fit, training_loader, validation_loader
+
+        assert isinstance(config, ProductRunConfig)
+        workdir.mkdir(parents=True, exist_ok=True)
+        _claim(workdir, config, catalogue, split)
+        products, held_out = _part(catalogue, split, "train"), _part(catalogue, split, "validation")
+        rows, validation_rows = Rows.of(products), Rows.of(held_out)
+        encoders = Encoders.fit(rows.listings, config.model)
+        everything = rows + Rows.of(augmented) if len(augmented) else rows
+        training = ListingDataset(everything, catalogue.images, encoders, config.model, config.augmentation, config.trainer.seed)
+        validation = ListingDataset(validation_rows, catalogue.images, encoders, config.model)
+        task = ProductTask(bundle.build(encoders, config))
+        fit(
+            task,
+            training_loader(training, config.trainer),
+            validation_loader(validation, config.trainer),
+            config.trainer,
+            workdir,
+            loggers,
+        )
+        calibration = calibrate(task.model, validation.batches(config.evaluation.batch_size))
+        prices = products["price"].astype(float)
+        positive = prices[prices > 0]
+        settings = BundleConfig(
+            config=config,
+            calibration=calibration,
+            baselines=Baselines(
+                article_type=encoders.levels[-1].decode(1),
+                price=float(positive.median()) if len(positive) else None,
+            ),
+            price_edges=PriceBands.fit(positive).edges,
+            head_brands=tuple(sorted(head_brands(products["brand"]))),
+            data=catalogue.fingerprint(),
+            training_rows=len(rows),
+            augmented_rows=len(augmented),
+            validation_rows=len(validation_rows),
+        )
+        predictor = ProductPredictor(task.model, encoders, calibration, config, "cpu")
+        partial, out = workdir / "bundle.partial", workdir / "bundle"
+        for folder in (partial, out):
+            shutil.rmtree(folder, ignore_errors=True)
+        bundle.save(partial, task.model, encoders, settings, keys(pd.concat([products, held_out])))
+        write_reference(partial, predictor, held_out.head(REFERENCE_ROWS), catalogue)
+        (partial / "card.md").write_text(card(settings, encoders), encoding="utf-8")
+        partial.replace(out)
+        return out
+
+    def evaluate(
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        split: str = "unseen",
+        modalities: Sequence[str] | None = None,
+    ) -> EvaluationRun:
+        """See `models.family`.
+
+        Raises:
+            VitrinaError: unknown split or modality, a damaged bundle, or no row to measure.
+        """
+        from models.product.evaluate import check_modalities, measure
+
+        if split not in SPLITS:
+            raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
+        check_modalities(modalities)
+        settings = bundle.load_config(folder)
+        products = _select(catalogue.products(), bundle.load_seen(folder), settings.config, split)
+        if products.empty:
+            raise VitrinaError(f"{catalogue.root} has no {split} product to measure; other splits: {', '.join(SPLITS)}")
+        predictor = ProductPredictor.load(folder)
+        measured = measure(predictor, settings, catalogue, products, config, modalities)
+        evaluation = Evaluation(
+            model=self.name,
+            version=None,
+            data=catalogue.fingerprint(),
+            split=split,
+            n=len(products),
+            metrics=measured.metrics,
+            slices=measured.slices,
+        )
+        return EvaluationRun(evaluation, measured.predictions)
+
+    def report(
+        self,
+        run: EvaluationRun,
+        champion: EvaluationRun | None,
+        catalogue: Catalogue,
+        gates: Any,
+        out: Path,
+    ) -> None:
+        """The page from which a reviewer decides."""
+        from models.product.report import write_report
+
+        write_report(run, champion, catalogue, gates, out)
+
+    def load(self, folder: Path, device: str = "auto") -> ProductPredictor:
+        """The predictor, warmed up."""
+        return ProductPredictor.load(folder, device)
+
+
+def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
+    """64-bit key [n] of each row: BLAKE2b of product_id and title, so that a changed title is a new example."""
+    pairs = zip(products["product_id"].tolist(), products["title"].fillna("").tolist(), strict=True)
+    digests = b"".join(blake2b(f"{key}\x00{title}".encode(), digest_size=8).digest() for key, title in pairs)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def write_reference(folder: Path, predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> None:
+    """`reference.parquet` and `reference.json`: what predictions on validation rows look like, and what was true."""
+    listings, truth = [], []
+    for row in products.to_dict("records"):
+        listing = listing_of(row, _decodable(catalogue, row["product_id"]))
+        if listing.title or listing.description or listing.image:
+            listings.append(listing)
+            truth.append({"true_article_type": listing.categories.get("article_type"), "true_price": listing.price})
+    predictions = predictor.predict(listings)
+    rows = [summarise(a, b) | c for a, b, c in zip(listings, predictions, truth, strict=True)]
+    pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
+    bundle.write_json(folder / "reference.json", REFERENCE_SPEC)
+
+
+def card(settings: BundleConfig, encoders: Encoders) -> str:
+    """Model card (Mitchell et al. 2019); its metrics are added by whoever measures the bundle."""
+    model = settings.config.model
+    levels = ", ".join(f"{len(values)} {name}" for name, values in encoders.labels().items())
+    price = f"{settings.baselines.price:g}" if settings.baselines.price is not None else "unknown"
+    return f"""# Product model
+
+**What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
+It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price
+and embedding.
+
+**Intended use.** Suggesting categories and a price range for listings of the shop it was trained on, search by
+embedding, and checks by a person. **Not for** decisions without a person, prices in another currency or year, or goods
+of other kinds.
+
+**Training data.** Catalogue `{settings.data}`: {settings.training_rows} training rows ({settings.augmented_rows} augmented
+copies besides), {settings.validation_rows} validation rows. Values it knows: {levels}.
+
+**Calibration.** On validation rows: temperature {settings.calibration.temperature:.3f}, price quantile
+{settings.calibration.price_quantile:.3f} scales for 90 % intervals. Both hold for complete listings like those; with parts
+missing, intervals are approximate.
+
+**Baselines.** Most frequent type: {settings.baselines.article_type}. Median price: {price}.
+
+**Limits.** It answers only values it has seen. A price is what the catalogue would ask, not what a product is worth.
+Photos are read at {model.image_width} × {model.image_height} pixels; the first {model.title_tokens} tokens of a title and
+{model.description_tokens} of a description count.
+"""
+
+
+def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Products of one split, the first of duplicate ids.
+
+    Raises:
+        VitrinaError: there are none.
+    """
+    products = catalogue.products()
+    wanted = split.loc[split["split"] == name, "product_id"]
+    part = products[products["product_id"].isin(wanted)].drop_duplicates("product_id").reset_index(drop=True)
+    if part.empty:
+        raise VitrinaError(f"the {name} split of {catalogue.root} has no products; more products or another `split` are needed")
+    return part
+
+
+def _select(products: pd.DataFrame, seen: NDArray[np.uint64], config: ProductRunConfig, split: str) -> pd.DataFrame:
+    """Rows of a split as the model knows it: what it has seen is by key, not by what a new split would say."""
+    products = products.drop_duplicates("product_id")
+    if split == "all":
+        return products
+    known = np.isin(keys(products), seen)
+    if split == "unseen":
+        return products[~known]
+    return products[known & (split_products(products, config.split) == split).to_numpy()]
+
+
+def _decodable(catalogue: Catalogue, product_id: Any) -> bytes | None:
+    data = catalogue.images.get(product_id)
+    if data is None:
+        return None
+    try:
+        decode(data, (16, 16))
+    except ImageError:  # quarantined by validation; the reference describes what can be served
+        return None
+    return data
+
+
+def _claim(workdir: Path, config: ProductRunConfig, catalogue: Catalogue, split: pd.DataFrame) -> None:
+    """Mark `workdir` with what is trained in it, so that a checkpoint is resumed by the same run only.
+
+    Raises:
+        VitrinaError: another configuration or catalogue was trained here.
+    """
+    rows = blake2b(split.sort_values("product_id", key=lambda s: s.astype(str)).to_csv(index=False).encode(), digest_size=16)
+    run = {"config": config.model_dump(mode="json"), "data": catalogue.fingerprint(), "split": rows.hexdigest()}
+    path = workdir / "run.json"
+    if not path.is_file():
+        bundle.write_json(path, run)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changed = [key for key in run if before.get(key) != run[key]]
+    if changed:
+        raise VitrinaError(f"{workdir} holds a run with another {', '.join(changed)}; give a new folder or delete this one")
+
+
+FAMILY = ProductFamily()

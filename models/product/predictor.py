@@ -1,0 +1,167 @@
+"""From listings to answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from catalog.errors import ImageError
+from catalog.images import decode
+from catalog.listing import CATEGORY_LEVELS, Listing
+from configs.errors import VitrinaError
+from models.product import bundle
+from models.product.bundle import Calibration
+from models.product.config import ProductRunConfig
+from models.product.encoders import CleanListing, Encoders, clean
+from models.product.inputs import Inputs
+from models.product.model import ProductModel
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class PriceEstimate:
+    """In the catalogue's currency; the true price is between low and high for 90 % of products like those trained on."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ProductPrediction:
+    """What the model says about one listing.
+
+    Attributes:
+        categories: For each of `CATEGORY_LEVELS`, the `TOP` most probable values and their probabilities, best first.
+        price: None where the model was trained without prices.
+        embedding: float32 [1024], unit length; of title, description, photo and attributes only.
+        modalities: Which of `models.product.inputs.MODALITIES` the listing had.
+    """
+
+    categories: Mapping[str, list[tuple[str, float]]]
+    price: PriceEstimate | None
+    embedding: NDArray[np.float32]
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Calibrated outputs of a batch: probabilities [n, values] of each level without the missing value; prices [n] or NaN."""
+
+    probabilities: tuple[NDArray[np.float32], ...]
+    price: NDArray[np.float64]
+    price_low: NDArray[np.float64]
+    price_high: NDArray[np.float64]
+    embedding: NDArray[np.float32]
+
+
+class ProductPredictor:
+    """A trained model ready to answer. Safe to call from several threads: nothing in it changes."""
+
+    name = "product"
+
+    def __init__(
+        self, model: ProductModel, encoders: Encoders, calibration: Calibration, config: ProductRunConfig, device: str
+    ) -> None:
+        self.model = model.eval().to(device)
+        self.encoders, self.calibration, self.config, self.device = encoders, calibration, config, device
+        self.labels = encoders.labels()
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> "ProductPredictor":
+        """Read a bundle and warm up; `device` is auto, cpu, cuda or another torch device.
+
+        Raises:
+            VitrinaError: a file is missing or damaged, or the device does not exist.
+        """
+        settings = bundle.load_config(folder)
+        encoders = Encoders.load(folder)
+        model = bundle.load_model(folder, encoders, settings.config)
+        predictor = cls(model, encoders, settings.calibration, settings.config, _device(device))
+        predictor.predict([Listing(title="warm up")])
+        return predictor
+
+    def predict(self, listings: Sequence[Listing]) -> list[ProductPrediction]:
+        """One prediction a listing.
+
+        Raises:
+            VitrinaError: a listing is empty or its photo cannot be decoded; says which.
+        """
+        cleaned = [clean(listing) for listing in listings]
+        photos = [self._photo(i, listing) for i, listing in enumerate(listings)]
+        seen = [_modalities(row, photo) for row, photo in zip(cleaned, photos, strict=True)]
+        empty = [i for i, modalities in enumerate(seen) if not modalities]
+        if empty:
+            raise VitrinaError(f"listing {empty[0]} is empty; give a title, description, image, price, category or attribute")
+        size = self.config.evaluation.batch_size
+        found: list[ProductPrediction] = []
+        for start in range(0, len(listings), size):
+            part = slice(start, start + size)
+            answers = self.answer(self.encoders.encode(cleaned[part], photos[part], self.config.model))
+            found += [self._prediction(answers, i, modalities) for i, modalities in enumerate(seen[part])]
+        return found
+
+    @torch.inference_mode()
+    def answer(self, inputs: Inputs) -> Answers:
+        """Calibrated outputs of a batch that is already encoded; it may hold empty listings."""
+        outputs = self.model(inputs.to(self.device))
+        levels = self.model.level_probabilities(outputs.path_logits / self.calibration.temperature)
+        known = [p[:, 1:] / p[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-9) for p in levels]
+        location, scale = outputs.price_location.cpu().numpy(), outputs.price_scale.cpu().numpy()
+        half = self.calibration.price_quantile * scale
+        price, low, high = (self._currency(x) for x in (location, location - half, location + half))
+        return Answers(
+            probabilities=tuple(p.cpu().numpy() for p in known),
+            price=price,
+            price_low=low,
+            price_high=high,
+            embedding=outputs.embedding.cpu().numpy(),
+        )
+
+    def _currency(self, scaled: NDArray[np.float32]) -> NDArray[np.float64]:
+        scaler = self.encoders.price
+        return scaler.inverse(scaled) if scaler else np.full(len(scaled), np.nan)
+
+    def _photo(self, index: int, listing: Listing) -> NDArray[np.uint8] | None:
+        if listing.image is None:
+            return None
+        try:
+            return decode(listing.image, (self.config.model.image_height, self.config.model.image_width))
+        except ImageError as error:
+            raise VitrinaError(f"listing {index}: {error}") from error
+
+    def _prediction(self, answers: Answers, i: int, modalities: tuple[str, ...]) -> ProductPrediction:
+        categories = {}
+        for level, probabilities in zip(CATEGORY_LEVELS, answers.probabilities, strict=True):
+            best = np.argsort(-probabilities[i], kind="stable")[:TOP]
+            categories[level] = [(self.labels[level][k], float(probabilities[i, k])) for k in best]
+        price = None
+        if self.encoders.price:
+            price = PriceEstimate(float(answers.price[i]), float(answers.price_low[i]), float(answers.price_high[i]))
+        return ProductPrediction(categories, price, answers.embedding[i], modalities)
+
+
+def _modalities(row: CleanListing, photo: NDArray[np.uint8] | None) -> tuple[str, ...]:
+    present = {
+        "title": bool(row.title),
+        "description": bool(row.description),
+        "image": photo is not None,
+        "attributes": bool(row.pairs),
+        "price": row.price is not None,
+        "categories": any(row.categories),
+    }
+    return tuple(name for name, there in present.items() if there)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise VitrinaError(f"device {name!r} is not available here; allowed: auto, cpu, cuda") from error
+    return name

@@ -1,0 +1,82 @@
+"""One prediction as the flat row that monitoring logs, and compares with the same rows of the training reference."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.images import decode
+from catalog.listing import Listing
+from catalog.text import normalise
+from models.product.predictor import ProductPrediction
+
+EMBEDDING_DIM = 64
+
+REFERENCE_SPEC: dict[str, Any] = {
+    "numerical": [
+        "title_length",
+        "description_length",
+        "attribute_count",
+        "image_brightness",
+        "image_contrast",
+        "price",
+        "article_type_confidence",
+        "predicted_price",
+    ],
+    "categorical": ["brand", "gender", "base_colour", "season", "usage", "has_image", "predicted_article_type"],
+    "text": ["title"],
+    "embedding": "embedding",
+    "prediction": ["predicted_article_type"],
+    "confidence": "article_type_confidence",
+}
+"""What each column of the reference is (`reference.json`)."""
+
+_THUMBNAIL = (32, 32)
+
+
+def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]:
+    """The row for one listing; missing values are None.
+
+    The photo must be decodable, as it is where there is a prediction. Lengths are characters of the normalised text.
+    Brightness and contrast are mean and standard deviation of the luma of a 32 × 32 thumbnail, in 0…1. The embedding is
+    projected to 64 dimensions (`project`).
+    """
+    title, description = normalise(listing.title or ""), normalise(listing.description or "")
+    brightness, contrast = _light(listing.image)
+    article_type, confidence = prediction.categories["article_type"][0]
+    fields = {name: listing.fields.get(name) or None for name in ("brand", "gender", "base_colour", "season", "usage")}
+    return {
+        "title": title or None,
+        "title_length": len(title),
+        "description_length": len(description),
+        "attribute_count": len(listing.attributes),
+        **fields,
+        "has_image": listing.image is not None,
+        "image_brightness": brightness,
+        "image_contrast": contrast,
+        "price": listing.price,
+        "predicted_article_type": article_type,
+        "article_type_confidence": confidence,
+        "predicted_price": prediction.price.median if prediction.price else None,
+        "embedding": project(prediction.embedding).tolist(),
+    }
+
+
+def project(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [d] to [64] by a fixed Gaussian matrix, which keeps distances (Johnson & Lindenstrauss 1984)."""
+    projected: NDArray[np.float32] = embedding @ _projection(len(embedding))
+    return projected
+
+
+@lru_cache(maxsize=4)
+def _projection(dimensions: int) -> NDArray[np.float32]:
+    matrix = np.random.default_rng(64).standard_normal((dimensions, EMBEDDING_DIM), dtype=np.float32)
+    return matrix / np.float32(np.sqrt(EMBEDDING_DIM))
+
+
+def _light(image: bytes | None) -> tuple[float | None, float | None]:
+    if image is None:
+        return None, None
+    luma = decode(image, _THUMBNAIL).astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
+    return float(luma.mean()), float(luma.std())
