@@ -81,6 +81,7 @@ def oversample(products: pd.DataFrame, config: AugmentationConfig, seed: int) ->
     if "article_type" not in products:
         raise CatalogueError(f"augmentation needs article_type; the products have: {', '.join(products.columns)}")
     rng = np.random.default_rng(seed)
+    products = products.reset_index(drop=True)
     sources: list[Any] = []
     counts = products.loc[products["article_type"].notna() & ~products["article_type"].isin(["", "NA"]), "article_type"]
     for _, rows in sorted(counts.groupby(counts).groups.items(), key=lambda item: str(item[0])):
@@ -102,7 +103,7 @@ def oversample(products: pd.DataFrame, config: AugmentationConfig, seed: int) ->
 def _crop(image: NDArray[np.uint8], margin: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     limits = np.array([height, height, width, width]) * margin
-    top, bottom, left, right = (int(round(limit * share)) for limit, share in zip(limits, rng.random(4), strict=True))
+    top, bottom, left, right = (round(limit * share) for limit, share in zip(limits, rng.random(4), strict=True))
     if top + bottom >= height or left + right >= width:
         return image
     cropped = np.ascontiguousarray(image[top : height - bottom, left : width - right])
