@@ -1,1 +1,1 @@
-"""The HTTP API, served by BentoML."""
+"""The HTTP service: BentoML around one ASGI application, models that follow the registry, adaptive batching."""

@@ -1,0 +1,109 @@
+"""The ASGI application: every route, and the parts of a worker that start and stop with it."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from configs.errors import ConfigError
+from configs.schema import ServingConfig
+from configs.settings import Settings
+from monitoring import metrics
+from monitoring.prediction_log import PredictionLog
+from serving import errors, openapi, system
+from serving.batching import Batcher
+from serving.context import Context, ServedModel
+from serving.follower import Follower, Source
+from serving.limits import BodyLimit
+from serving.routes import discover
+from serving.slots import Slot
+
+DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
+A photo travels as base64 in JSON, or as the file `image` of a form; a URL is never fetched.
+Errors are `{"error": {"code", "message", "field"}}`. Every answer names the model version that computed it."""
+
+
+def create_app(settings: Settings, config: ServingConfig, source: Source) -> FastAPI:
+    """The application of one worker; nothing starts before its lifespan does.
+
+    Raises:
+        ConfigError: a configured model has no routes.
+    """
+    available = discover()
+    unknown = [name for name in config.models if name not in available]
+    if unknown:
+        raise ConfigError(f"serving.models: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
+    log = PredictionLog(settings.database_url, config.log_queue)
+    slots = {name: Slot(name) for name in config.models}
+    models = {name: ServedModel(slot, _batcher(slot, config)) for name, slot in slots.items()}
+    context = Context(settings, config, models, log.record)
+    follower = Follower(
+        source,
+        slots,
+        poll_seconds=config.poll_seconds,
+        drain_seconds=config.drain_seconds,
+        on_swap=metrics.model_swapped,
+        on_failure=metrics.model_load_failed,
+        on_look=metrics.model_stale,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        log.start()
+        for served in models.values():
+            served.batcher.start()
+        follower.start()
+        yield
+        follower.stop()
+        for served in models.values():
+            await served.batcher.stop()
+        log.close()
+
+    app = FastAPI(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(system.health(context))
+    for name in config.models:
+        app.include_router(available[name].router(context))
+    labels = {label: kind for name in config.models for label, kind in available[name].LABELS.items()}
+    app.include_router(system.feedback(context, labels))
+    openapi.install(app)
+    errors.install(app)
+    app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
+    app.add_middleware(Observed)
+    return app
+
+
+def _batcher(slot: Slot, config: ServingConfig) -> Batcher:
+    return Batcher(
+        slot.predict,
+        max_size=config.max_batch_size,
+        max_wait=config.max_batch_wait_ms / 1000,
+        max_queue=config.max_queue,
+        observe=metrics.batch_ran,
+    )
+
+
+class Observed:
+    """ASGI middleware: counts and times requests by route template, so that paths do not become labels."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                path = getattr(scope.get("route"), "path", "unknown")
+                metrics.request_done(path, status, time.perf_counter() - start)
+            await send(message)
+
+        await self.app(scope, receive, watched)

@@ -1,0 +1,128 @@
+"""Adaptive micro-batching: requests that wait together run together.
+
+While one batch runs, the next one fills; so under load batches grow by themselves and nobody waits on purpose. When the
+model is idle, the first listing waits for company only as long as recent batches suggest that company comes, and never
+longer than `max_wait`. A lone client therefore pays no wait, and a burst still shares forward passes.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from serving.errors import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MEMORY = 0.8
+"""Weight of the past in the running mean of batch sizes."""
+
+
+class Batcher(Generic[Item, Result]):
+    """Groups single items into calls of `run`, in arrival order, one call at a time in its own thread.
+
+    Args:
+        run: Items in, one result an item out, in order. When it raises, the batch is halved until the item at fault
+            stands alone: only that one fails.
+        max_size: Items a call at most.
+        max_wait: Longest wait for company, in seconds.
+        max_queue: Items waiting at most; beyond it `submit` raises Unavailable (503).
+        observe: Told the size of every call.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        max_size: int,
+        max_wait: float,
+        max_queue: int,
+        observe: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._run = run
+        self._max_size = max_size
+        self._max_wait = max_wait
+        self._max_queue = max_queue
+        self._observe = observe
+        self._waiting: deque[tuple[Item, asyncio.Future[Result], float]] = deque()
+        self._running: list[tuple[Item, asyncio.Future[Result], float]] = []
+        self._arrived = asyncio.Event()
+        self._usual = 1.0
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to run batches, in the running event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    async def stop(self) -> None:
+        """Stop; who still waits gets Unavailable."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for _, future, _ in (*self._running, *self._waiting):
+            if not future.done():
+                future.set_exception(Unavailable("shutting_down", "the server is shutting down"))
+        self._waiting.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def submit(self, items: Sequence[Item]) -> list[Result]:
+        """The results of `items`; raises the first item's error, or Unavailable when the queue is full."""
+        if len(self._waiting) + len(items) > self._max_queue:
+            raise Unavailable("overloaded", f"more than {self._max_queue} listings are waiting; try again")
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in items]
+        self._waiting.extend((item, future, now) for item, future in zip(items, futures, strict=True))
+        self._arrived.set()
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        results: list[Result] = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            results.append(outcome)
+        return results
+
+    async def _serve(self) -> None:
+        while True:
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            await self._company()
+            size = min(len(self._waiting), self._max_size)
+            self._running = batch = [entry for entry in (self._waiting.popleft() for _ in range(size)) if not entry[1].done()]
+            if not batch:
+                continue
+            self._usual = _MEMORY * self._usual + (1 - _MEMORY) * len(batch)
+            self._observe(len(batch))
+            for (_, future, _), outcome in zip(batch, await self._outcomes([item for item, _, _ in batch]), strict=True):
+                if future.done():  # the client went away
+                    continue
+                if isinstance(outcome, BaseException):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+
+    async def _company(self) -> None:
+        """Wait until as many as usual are here, or the oldest has waited `max_wait`."""
+        wanted = min(round(self._usual), self._max_size)
+        deadline = self._waiting[0][2] + self._max_wait
+        while len(self._waiting) < wanted and (left := deadline - time.monotonic()) > 0:
+            self._arrived.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._arrived.wait()
+
+    async def _outcomes(self, items: Sequence[Item]) -> list[Result | BaseException]:
+        call = asyncio.get_running_loop().run_in_executor(self._pool, self._run, items)
+        [answer] = await asyncio.gather(call, return_exceptions=True)
+        if not isinstance(answer, BaseException):
+            assert len(answer) == len(items), f"{len(answer)} results for {len(items)} items"
+            return list(answer)
+        if len(items) == 1:
+            return [answer]
+        middle = len(items) // 2
+        return await self._outcomes(items[:middle]) + await self._outcomes(items[middle:])

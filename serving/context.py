@@ -1,0 +1,97 @@
+"""What a route needs: the models that are served, and where predictions are logged."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import to_thread
+
+from catalog.errors import ImageError
+from catalog.listing import Listing
+from configs.errors import VitrinaError
+from configs.schema import ServingConfig
+from configs.settings import Settings
+from database.predictions import PredictionRow
+from serving.batching import Batcher
+from serving.errors import InvalidInput, TimedOut
+from serving.images import checked
+from serving.schemas import ListingIn
+from serving.slots import Answer, Slot
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One model of this worker: its slot, and the batcher in front of it."""
+
+    slot: Slot
+    batcher: Batcher[Any, Answer]
+
+    async def predict(self, items: Sequence[Any]) -> list[Answer]:
+        """One answer an item, all of one version: where a swap fell in between, the older part is computed again.
+
+        Raises:
+            InvalidInput: the model refuses an item.
+            Unavailable: nothing is loaded, or too many wait.
+        """
+        try:
+            answers = await self.batcher.submit(items)
+            while len({answer.version for answer in answers}) > 1:
+                answers = await self.batcher.submit(items)
+        except VitrinaError as error:
+            raise InvalidInput(str(error)) from error
+        return answers
+
+
+@dataclass(frozen=True)
+class Context:
+    """State of one worker, made at startup and handed to every route.
+
+    Attributes:
+        record: Takes a row without blocking.
+    """
+
+    settings: Settings
+    config: ServingConfig
+    models: dict[str, ServedModel]
+    record: Callable[[PredictionRow], object]
+
+    async def predict(self, model: str, items: Sequence[Any]) -> list[Answer]:
+        """`ServedModel.predict` within the time that a request may take.
+
+        Raises:
+            TimedOut: it took longer.
+        """
+        return await self.within(self.models[model].predict(items))
+
+    async def listings(self, bodies: Sequence[ListingIn], path: str = "") -> list[Listing]:
+        """Listings with checked photos. `path` is where they stand in the body, such as "items".
+
+        Raises:
+            InvalidInput: a listing that says nothing, or a photo that cannot be read.
+        """
+        return [await self._listing(body, f"{path}.{i}." if path else "") for i, body in enumerate(bodies)]
+
+    async def _listing(self, body: ListingIn, path: str) -> Listing:
+        image = None
+        if body.image is not None:
+            try:
+                image = await to_thread.run_sync(checked, body.image, self.config.max_image_pixels)
+            except ImageError as error:
+                raise InvalidInput(f"{path}image: {error}", f"{path}image") from error
+        listing = body.listing(image)
+        if not (listing.title or listing.description or listing.image or listing.attributes or listing.fields):
+            where = path.rstrip(".") or None
+            allowed = "title, description, image, attributes or a describing field such as brand"
+            raise InvalidInput(f"{where or 'the listing'} says nothing; give at least one of {allowed}", where)
+        return listing
+
+    async def within(self, work: Awaitable[list[Answer]]) -> list[Answer]:
+        """`work`, or TimedOut after the configured time."""
+        start = time.monotonic()
+        try:
+            async with asyncio.timeout(self.config.request_seconds):
+                return await work
+        except TimeoutError as error:
+            raise TimedOut(f"no answer after {time.monotonic() - start:.0f} s; try again") from error

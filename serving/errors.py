@@ -1,0 +1,144 @@
+"""Every error of the API has one form: `{"error": {"code", "message", "field"}}`, the message one line."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+logger = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """An answer other than 200; subclasses fix status and code."""
+
+    status = 500
+    code = "internal"
+
+    def __init__(self, message: str, field: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = " ".join(message.split())
+        self.field = field
+        self.headers = dict(headers or {})
+
+
+class InvalidInput(ApiError):
+    """The request is understood and wrong."""
+
+    status = 400
+    code = "invalid_input"
+
+
+class NotFound(ApiError):
+    """What the request names does not exist."""
+
+    status = 404
+    code = "not_found"
+
+
+class TooLarge(ApiError):
+    """The body exceeds the configured size. Closes the connection: the rest of the body is not read."""
+
+    status = 413
+    code = "too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the request body is larger than {limit} bytes", headers={"Connection": "close"})
+
+
+class TooSlow(ApiError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request body took longer than {seconds:g} s to arrive", headers={"Connection": "close"})
+
+
+class UnsupportedMediaType(ApiError):
+    """The content type or encoding is not one we read."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class Unavailable(ApiError):
+    """Not now: no model yet, or too many requests waiting."""
+
+    status = 503
+
+    def __init__(self, code: str, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after_seconds)})
+        self.code = code
+
+
+class TimedOut(ApiError):
+    """The answer took longer than the configured time."""
+
+    status = 504
+    code = "timeout"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="stable, for programs", examples=["invalid_input"])
+    message: str = Field(description="one line: what, where, what is allowed", examples=["price: Input should be greater than 0"])
+    field: str | None = Field(None, description="path of the offending field", examples=["price"])
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorDetail
+
+
+def error_response(error: ApiError) -> JSONResponse:
+    """`error` as a response."""
+    body = {"error": {"code": error.code, "message": error.message, "field": error.field}}
+    return JSONResponse(body, status_code=error.status, headers=error.headers)
+
+
+def invalid(error: ValidationError, allowed: Mapping[str, Any]) -> InvalidInput:
+    """The first problem of a pydantic error; `allowed` are the field names of the body, for the unknown-field message."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or None
+    if problem["type"] == "extra_forbidden":
+        message = f"unknown field {field!r}"
+        if field in {str(problem["loc"][-1])}:
+            message += f"; allowed: {', '.join(allowed)}"
+    elif problem["type"] == "json_invalid":
+        message, field = f"the body is not valid JSON: {problem['msg'].removeprefix('Invalid JSON: ')}", None
+    else:
+        text = problem["msg"].removeprefix("Value error, ")
+        message = f"{field}: {text}" if field else text
+    return InvalidInput(message[:500], field)
+
+
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of `app` in the API's form."""
+
+    async def api_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ApiError)
+        return error_response(error)
+
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        shaped = ApiError(f"{request.method} {request.url.path[:200]}: {error.detail}", headers=error.headers)
+        shaped.status, shaped.code = error.status_code, _HTTP_CODES.get(error.status_code, "invalid_input")
+        return error_response(shaped)
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return error_response(ApiError("an unexpected error happened; the server's log has the details"))
+
+    app.add_exception_handler(ApiError, api_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,125 @@
+"""Each worker follows the registry by itself: a moved champion is loaded beside the old one, swapped in, the old drained.
+
+A look that fails, whatever the reason, leaves what is served as it is; the reason stands in /readyz and the metrics.
+"""
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from serving.slots import Loaded, Slot
+
+logger = logging.getLogger(__name__)
+
+MAX_BACKOFF_SECONDS = 60.0
+
+
+class Source(Protocol):
+    """Where versions come from."""
+
+    def champion(self, model: str) -> int:
+        """The version that should answer; cheap. Raises VitrinaError where there is none or nobody to ask."""
+        ...
+
+    def load(self, model: str, version: int) -> Any:
+        """The warmed-up predictor of a version whose files were verified."""
+        ...
+
+    def settled(self, model: str) -> None:
+        """The worker answers with another version than before: bring the ledger up to date."""
+        ...
+
+
+class Follower:
+    """A thread that asks `source` every `poll_seconds` where each slot's champion is, and follows.
+
+    A version that fails to load is tried again after 2, 4, 8 … polls, at most `MAX_BACKOFF_SECONDS` apart.
+
+    Args:
+        on_swap: Told (model, old version or None, new version).
+        on_failure: Told the model of every failed look or load.
+        on_look: Told (model, stale) after every look.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        slots: Mapping[str, Slot],
+        *,
+        poll_seconds: float,
+        drain_seconds: float,
+        on_swap: Callable[[str, int | None, int], None] = lambda *_: None,
+        on_failure: Callable[[str], None] = lambda _: None,
+        on_look: Callable[[str, bool], None] = lambda *_: None,
+    ) -> None:
+        self._source = source
+        self._slots = slots
+        self._poll = poll_seconds
+        self._drain = drain_seconds
+        self._on_swap, self._on_failure, self._on_look = on_swap, on_failure, on_look
+        self._failed: dict[str, tuple[int, int, float]] = {}  # model: version, failed loads of it, time of the next try
+        self._unsettled: set[str] = set()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix="look")
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the look in progress; does not wait for it."""
+        self._stopped.set()
+
+    def look(self) -> None:
+        """Ask once for every model, and follow where a champion moved."""
+        for slot in self._slots.values():
+            # The future is the boundary at which any failure of a look becomes a state of the slot.
+            error = self._looks.submit(self._look, slot).exception()
+            if error is not None:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                if reason != slot.error:
+                    logger.error("model %s stays on version %s: %s", slot.name, slot.version, reason, exc_info=error)
+                slot.error = reason
+                self._on_failure(slot.name)
+            self._on_look(slot.name, slot.stale)
+
+    def _follow(self) -> None:
+        while not self._stopped.is_set():
+            self.look()
+            self._stopped.wait(self._poll)
+        self._looks.shutdown(wait=False)
+
+    def _look(self, slot: Slot) -> None:
+        slot.champion = version = self._source.champion(slot.name)
+        if version != slot.version:
+            failed, _, next_try = self._failed.get(slot.name, (0, 0, 0.0))
+            if failed == version and time.monotonic() < next_try:
+                return
+            self._load(slot, version)
+        if slot.name in self._unsettled:
+            self._source.settled(slot.name)
+            self._unsettled.discard(slot.name)
+        slot.error = None
+
+    def _load(self, slot: Slot, version: int) -> None:
+        failed, times, _ = self._failed.get(slot.name, (version, 0, 0.0))
+        times = times + 1 if failed == version else 1
+        self._failed[slot.name] = (version, times, time.monotonic() + min(self._poll * 2**times, MAX_BACKOFF_SECONDS))
+        new = Loaded(version, self._source.load(slot.name, version))
+        del self._failed[slot.name]
+        old = slot.swap(new)
+        self._unsettled.add(slot.name)
+        logger.info("model %s answers with version %s", slot.name, version)
+        self._on_swap(slot.name, old.version if old else None, version)
+        if old is not None and not slot.drained(old, self._drain):
+            logger.warning("model %s version %s still computes after %g s; it is freed when it is done", slot.name, old.version, self._drain)
+        del old
+        # What lives now lives long: keep the collector from walking it during requests (that is the latency tail).
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()

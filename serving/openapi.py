@@ -1,0 +1,68 @@
+"""The OpenAPI document and its page, which needs nothing from outside this server."""
+
+import json
+from typing import Any
+
+import bentoml
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+from starlette.staticfiles import StaticFiles
+
+from pathlib import Path
+
+from serving.errors import ErrorBody
+from serving.requests import FORM, JSON
+from serving.schemas import RequestModel
+
+ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
+"""Swagger UI as BentoML ships it."""
+
+_POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+
+
+def request_body(schema: type[RequestModel], form: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body `serving.requests.read` reads."""
+    described = _inlined(schema.model_json_schema())
+    content: dict[str, Any] = {JSON: {"schema": described}}
+    if form:
+        properties = described["properties"]
+        file = properties["image"] | {"type": "string", "format": "binary"}
+        content[FORM] = {"schema": described | {"properties": properties | {"image": file}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Documentation of the error answers of a route."""
+    return {status: {"model": ErrorBody} for status in statuses}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` with its own definitions put where they are referred to."""
+    definitions = schema.pop("$defs", {})
+    text = json.dumps(schema)
+    for name, definition in definitions.items():
+        text = text.replace(json.dumps({"$ref": f"#/$defs/{name}"}), json.dumps(definition))
+    inlined: dict[str, Any] = json.loads(text)
+    return inlined
+
+
+def install(app: FastAPI) -> None:
+    """Serve the page at `/`, the document at `/openapi.json`."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def page() -> HTMLResponse:
+        html = get_swagger_ui_html(
+            openapi_url="./openapi.json",
+            title="Vitrina API",
+            swagger_js_url="./assets/swagger-ui-bundle.js",
+            swagger_css_url="./assets/swagger-ui.css",
+            swagger_favicon_url="./assets/favicon-light-32x32.png",
+        )
+        html.headers["Content-Security-Policy"] = _POLICY
+        return html
+
+    app.include_router(router)
+    app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")

@@ -1,0 +1,67 @@
+"""A request's body as a schema instance: JSON, or a form with a file."""
+
+import json
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+
+from serving.errors import InvalidInput, UnsupportedMediaType, invalid
+from serving.schemas import RequestModel
+
+Body = TypeVar("Body", bound=RequestModel)
+
+JSON = "application/json"
+FORM = "multipart/form-data"
+_OBJECTS = ("attributes",)
+"""Form fields whose text is a JSON object."""
+_MAX_FIELDS = 32
+_MAX_FIELD_BYTES = 256 * 1024
+
+
+async def read(request: Request, schema: type[Body], form: bool = False) -> Body:
+    """The body as `schema`.
+
+    Args:
+        form: Also take multipart/form-data: one part a field, objects as JSON, files as they are.
+
+    Raises:
+        ApiError: 400 with the offending field, 413 or 415.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if kind == JSON:
+            return schema.model_validate_json(await request.body(), strict=True)
+        if form and kind == FORM:
+            return schema.model_validate(await _form(request, schema))
+    except ValidationError as error:
+        raise invalid(error, schema.model_fields) from error
+    allowed = f"{JSON} or {FORM}" if form else JSON
+    raise UnsupportedMediaType(f"content type {kind[:100]!r} is not read here; allowed: {allowed}")
+
+
+async def _form(request: Request, schema: type[RequestModel]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    async with request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES) as parts:
+        for name, part in parts.multi_items():
+            if name in values:
+                raise InvalidInput(f"{name[:100]}: sent more than once", name[:100])
+            if isinstance(part, UploadFile):
+                _file_field(name, schema)
+                values[name] = await part.read()
+            elif part != "":
+                values[name] = _object(name, part) if name in _OBJECTS else part
+    return values
+
+
+def _file_field(name: str, schema: type[RequestModel]) -> None:
+    if name in schema.model_fields and name != "image":
+        raise InvalidInput(f"{name}: must be text, not a file; only image may be a file", name)
+
+
+def _object(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidInput(f"{name}: must be a JSON object of names to values", name) from error

@@ -1,0 +1,31 @@
+"""One file a model: `MODEL` names it, `LABELS` says what feedback may hold, `router` makes its routes.
+
+Discovered by folder: a new model adds a file here and changes none.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from fastapi import APIRouter
+
+from serving.context import Context
+
+
+class ModelRoutes(Protocol):
+    """What a file of this folder binds."""
+
+    MODEL: str
+    LABELS: Mapping[str, Any]  # label name to pydantic type
+
+    def router(self, context: Context) -> APIRouter:
+        """The model's routes, under /v1."""
+        ...
+
+
+def discover() -> dict[str, Any]:
+    """Modules of this folder by the model they serve; each is a `ModelRoutes`."""
+    files = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in files]
+    return {module.MODEL: module for module in modules}

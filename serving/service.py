@@ -1,0 +1,56 @@
+"""The BentoML service: `bentoml serve serving.service:Vitrina`, or `vitrina serve`.
+
+BentoML runs the workers and packs the service; the application answers every path, so that /readyz, errors and the
+OpenAPI page are ours. No `bentoml.api` is declared: nothing here reads BentoML's own (pickle-capable) content types.
+"""
+
+import os
+from pathlib import Path
+
+import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from configs.schema import ServingConfig
+from configs.settings import Settings
+from serving.app import create_app
+from serving.source import PACKED, PackedSource, RegistrySource
+
+CONFIG = "VITRINA_SERVING"
+"""Environment variable with the ServingConfig as JSON; defaults without it."""
+
+settings = Settings.from_environment()
+config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
+packed = Path(__file__).parents[1] / PACKED
+follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
+app = create_app(settings, config, RegistrySource(settings) if follows else PackedSource(packed))
+
+
+class Everything:
+    """ASGI middleware that hands every request to `app`, before BentoML's own routes see it."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or pass on the lifespan."""
+        await (app if scope["type"] == "http" else self.inner)(scope, receive, send)
+
+
+@bentoml.service(
+    name="vitrina",
+    workers=config.workers,
+    traffic={"timeout": 4 * config.request_seconds},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    envs=[
+        {"name": "OTEL_SDK_DISABLED", "value": "true"},
+        {"name": "OMP_NUM_THREADS", "value": "1"},
+        {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
+    ],
+)
+@bentoml.asgi_app(app)
+class Vitrina:
+    """Product intelligence for shop listings."""
+
+
+Vitrina.add_asgi_middleware(Everything)

@@ -1,0 +1,97 @@
+"""What a worker serves of each model: the loaded version, swapped as one reference, and what is known about it."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from serving.errors import Unavailable
+from serving.schemas import ModelState
+
+
+@dataclass
+class Loaded:
+    """One version in memory. `users` counts the batches that compute with it now."""
+
+    version: int
+    predictor: Any
+    loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    users: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's own prediction, and the version that computed it."""
+
+    prediction: Any
+    version: int
+
+
+class Slot:
+    """The place of one model. Thread-safe: the follower writes, batches read."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.champion: int | None = None
+        self.error: str | None = None
+        self._loaded: Loaded | None = None
+        self._changed = threading.Condition()
+
+    @property
+    def version(self) -> int | None:
+        """The version that answers now."""
+        loaded = self._loaded
+        return loaded.version if loaded else None
+
+    @property
+    def stale(self) -> bool:
+        """Whether what answers may not be what the registry wants."""
+        return self.error is not None or self.champion is None or self.version != self.champion
+
+    def swap(self, new: Loaded) -> Loaded | None:
+        """Answer with `new` from the next batch on; returns what it replaces."""
+        with self._changed:
+            old, self._loaded = self._loaded, new
+        return old
+
+    def drained(self, old: Loaded, timeout: float) -> bool:
+        """Wait until no batch computes with `old`; False when `timeout` seconds were not enough."""
+        with self._changed:
+            return self._changed.wait_for(lambda: old.users == 0, timeout)
+
+    def predict(self, listings: Sequence[Any]) -> list[Answer]:
+        """Predictions of one and the same version for all `listings`.
+
+        Raises:
+            Unavailable: nothing is loaded yet.
+        """
+        with self._held() as loaded:
+            return [Answer(prediction, loaded.version) for prediction in loaded.predictor.predict(listings)]
+
+    @contextmanager
+    def _held(self) -> Iterator[Loaded]:
+        with self._changed:
+            loaded = self._loaded
+            if loaded is None:
+                raise Unavailable("not_ready", f"model {self.name} has no champion loaded yet: {self.error or 'still loading'}", 5)
+            loaded.users += 1
+        try:
+            yield loaded
+        finally:
+            with self._changed:
+                loaded.users -= 1
+                self._changed.notify_all()
+
+    def state(self) -> ModelState:
+        """For /readyz and /v1/models."""
+        loaded = self._loaded
+        return ModelState(
+            name=self.name,
+            version=loaded.version if loaded else None,
+            champion=self.champion,
+            stale=self.stale,
+            loaded_at=loaded.loaded_at.isoformat(timespec="seconds") if loaded else None,
+            last_error=self.error,
+        )

@@ -1,0 +1,97 @@
+"""Routes that belong to no model: health, metrics, the list of models, feedback."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import Field, create_model
+
+from database.errors import DatabaseError
+from database.errors import NotFound as NoSuchRow
+from database.predictions import insert_feedback
+from monitoring import metrics
+from serving.context import Context
+from serving.errors import InvalidInput, NotFound, Unavailable
+from serving.openapi import request_body, responses
+from serving.requests import read
+from serving.schemas import PREDICTION_ID, Models, Readiness, RequestModel, ResponseModel
+
+FEEDBACK_WAITS = (0.2, 0.5, 1.0, 2.0)
+"""Seconds between looks for a prediction that its worker has answered and may not have written yet."""
+
+
+class Accepted(ResponseModel):
+    """Answer of POST /v1/feedback."""
+
+    prediction_id: str
+
+
+def health(context: Context) -> APIRouter:
+    """What orchestrators and Prometheus ask."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/livez", summary="The process answers")
+    @routes.get("/healthz", summary="The process answers")
+    async def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}}, summary="Every model answers; detail by model")
+    async def ready() -> JSONResponse:
+        states = [served.slot.state() for served in context.models.values()]
+        readiness = Readiness(ready=all(state.version is not None for state in states), models=states)
+        return JSONResponse(readiness.model_dump(), status_code=200 if readiness.ready else 503)
+
+    @routes.get("/metrics", include_in_schema=False)
+    async def prometheus() -> Response:
+        return Response(await to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
+
+    @routes.get("/v1/models", response_model=Models, tags=["models"], summary="Models, and the versions that answer")
+    async def models() -> Models:
+        return Models(models=[served.slot.state() for served in context.models.values()])
+
+    return routes
+
+
+def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
+    """True values for predictions that were answered; `labels` are the names that any served model knows."""
+    routes = APIRouter(prefix="/v1", tags=["feedback"])
+    fields: dict[str, Any] = {name: (kind | None, None) for name, kind in labels.items()}
+    known: type[RequestModel] = create_model("Labels", __base__=RequestModel, __doc__="True values; at least one.", **fields)
+    schema: type[Any] = create_model(
+        "Feedback",
+        __base__=RequestModel,
+        __doc__="The truth about one prediction.",
+        prediction_id=(str, Field(pattern=PREDICTION_ID, description="from the answer", examples=["8c0f3c8e-4a4e-4f4e-9a53-0c6b0a6f1f0e"])),
+        labels=(known, Field(examples=[{"article_type": "Sports Shoes"}])),
+    )
+
+    @routes.post(
+        "/feedback", response_model=Accepted, status_code=201, responses=responses(400, 404, 413, 415, 503), openapi_extra=request_body(schema)
+    )
+    async def feed(request: Request) -> Response:
+        """Tell what was true; monitoring measures error rates with it. A later value for a label replaces an earlier one."""
+        body = await read(request, schema)
+        values = body.labels.model_dump(exclude_none=True)
+        if not values:
+            raise InvalidInput(f"labels: give at least one of {', '.join(labels)}", "labels")
+        await _insert(context.settings.database_url, body.prediction_id, values)
+        return Response(Accepted(prediction_id=body.prediction_id).model_dump_json(), 201, media_type="application/json")
+
+    return routes
+
+
+async def _insert(url: str, prediction_id: str, labels: Mapping[str, Any]) -> None:
+    for wait in (*FEEDBACK_WAITS, None):
+        try:
+            await to_thread.run_sync(insert_feedback, url, prediction_id, labels)
+        except NoSuchRow as error:
+            if wait is None:
+                raise NotFound(str(error), "prediction_id") from error
+            await asyncio.sleep(wait)
+        except DatabaseError as error:
+            raise Unavailable("database_unavailable", str(error), 5) from error
+        else:
+            return
