@@ -6,33 +6,33 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from models.evaluation.plots import ACCENT, HEAT, INK, LINE, MUTED, SECOND, axes, legend, style, svg
+from models.evaluation.plots import ACCENT, HEAT, INK, LINE, MUTED, POINTS, SECOND, axes, legend, style, svg
 from models.evaluation.results import Metric
+
+FEW = 10
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0)
 
 
 def reliability(challenger: pd.DataFrame, champion: pd.DataFrame | None = None) -> str:
-    """Accuracy by confidence, and how many rows have it, from frames of `metrics.calibration_bins`."""
+    """Accuracy by confidence, and how many rows have it, from frames of `metrics.calibration_bins`.
+
+    Bins of fewer than `FEW` rows are left out of the upper plot: they are noise.
+    """
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     style(upper, y="share correct")
     style(lower, "confidence", "rows")
     upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
-    if champion is not None:
-        upper.plot(
-            champion["confidence"], champion["accuracy"], color=SECOND, linewidth=1.4, marker="s", markersize=4, label="champion"
-        )
-    upper.plot(
-        challenger["confidence"],
-        challenger["accuracy"],
-        color=ACCENT,
-        linewidth=1.8,
-        marker="o",
-        markersize=5,
-        label="challenger",
-    )
+    series = [("champion", champion, SECOND, "s"), ("challenger", challenger, ACCENT, "o")]
+    for name, bins, colour, marker in series:
+        if bins is not None:
+            drawn = bins[bins["rows"] >= FEW]
+            upper.plot(
+                drawn["confidence"], drawn["accuracy"], color=colour, linewidth=1.6, marker=marker, markersize=5, label=name
+            )
     upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
     legend(upper, loc="upper left")
     lower.bar(
@@ -93,8 +93,8 @@ def price_scatter(true: NDArray[np.float64], predicted: NDArray[np.float64]) -> 
     limits = (min(true.min(), predicted.min()) / 1.15, max(true.max(), predicted.max()) * 1.15)
     plot.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     _plain_ticks(plot, "both")
-    alpha = float(np.clip(400 / len(true), 0.12, 0.6))
-    plot.scatter(true, predicted, s=9, color=ACCENT, alpha=alpha, linewidths=0, rasterized=True)
+    alpha = float(np.clip(800 / len(true), 0.15, 0.7))
+    plot.scatter(true, predicted, s=9, color=POINTS, alpha=alpha, linewidths=0, rasterized=True)
     plot.plot(limits, limits, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="exact")
     for factor, label in ((2.0, "twice / half"), (0.5, None)):
         plot.plot(limits, [limit * factor for limit in limits], color=LINE, linewidth=1.2, label=label)
@@ -118,6 +118,8 @@ def price_ratios(bands: Sequence[str], ratios: Sequence[NDArray[np.float64]]) ->
         medianprops={"color": SECOND, "linewidth": 2},
     )
     plot.set_yscale("log")
+    plot.yaxis.set_major_locator(FixedLocator(RATIOS))
+    plot.yaxis.set_minor_locator(NullLocator())
     _plain_ticks(plot, "y")
     plot.set_xticks(np.arange(1, len(bands) + 1), bands, parse_math=False)
     plot.tick_params(axis="x", length=0)

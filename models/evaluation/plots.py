@@ -14,7 +14,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 INK, MUTED, LINE, ACCENT, SECOND, GOOD, BAD = "#010101", "#010102", "#010103", "#2f5fb4", "#b3652b", "#010104", "#010105"
-"""Colours to draw with. ACCENT and SECOND, the series colours, are real ones, so that they also serve in rasterised parts."""
+"""Stand-ins for the page's colours; never two alike, never one that occurs by itself."""
+
+POINTS = "#4d85db"
+"""For rasterised points, which cannot follow the theme: readable on both."""
 
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", SECOND: "second", GOOD: "good", BAD: "bad"}
 HEAT = LinearSegmentedColormap.from_list("heat", [(0.30, 0.52, 0.86, 0.0), (0.30, 0.52, 0.86, 1.0)])

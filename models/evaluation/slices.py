@@ -44,10 +44,11 @@ class PriceBands:
         return (f"under {self.edges[0]:g}", *inner, f"{self.edges[-1]:g} and over")
 
     def label(self, prices: pd.Series) -> pd.Series:
-        """Band of each price; `NO_PRICE` where it is missing or not positive."""
+        """Band of each price, an ordered category; `NO_PRICE`, the last, where it is missing or not positive."""
         values = prices.to_numpy(dtype=float, na_value=np.nan)
         names = np.array(self.labels, dtype=object)[np.searchsorted(self.edges, np.nan_to_num(values), side="right")]
-        return pd.Series(np.where(values > 0, names, NO_PRICE), index=prices.index, name="price_band", dtype=object)
+        bands = pd.Categorical(np.where(values > 0, names, NO_PRICE), categories=[*self.labels, NO_PRICE], ordered=True)
+        return pd.Series(bands, index=prices.index, name="price_band")
 
 
 def head_brands(training_brands: pd.Series, share: float = 0.5) -> frozenset[str]:
@@ -72,7 +73,8 @@ def slice_metrics(
 ) -> tuple[SliceMetric, ...]:
     """Every statistic on every value of every column that has at least `min_rows` rows.
 
-    A statistic gets the rows of the slice. Truth values read yes and no; missing values form no slice.
+    A statistic gets the rows of the slice. Values come in ascending order or, for categories, in theirs. Truth values
+    read yes and no; missing values form no slice.
     """
     found = []
     for column in columns:

@@ -1,0 +1,215 @@
+"""The sections of an evaluation report that do not depend on the model: verdict, gates, metrics, slices, what to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.evaluation import charts, page
+from models.evaluation.comparison import Better, Reading, independent_difference, reading
+from models.evaluation.gates import GateDecision
+from models.evaluation.page import Badge, Section, Tone, Verdict
+from models.evaluation.results import Evaluation, Metric, SliceMetric
+
+TONES: dict[Reading | None, Tone] = {"better": "good", "worse": "bad"}
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a model's metrics and slices read, in the order of the page.
+
+    Attributes:
+        metrics: Metric name to reading name and direction; no direction where versions are not judged by it.
+        baselines: Metric to the metric that says what a model that looks at nothing reaches.
+        slices: Slice name to reading name.
+    """
+
+    metrics: Mapping[str, tuple[str, Better | None]]
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    slices: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, metric: str) -> str:
+        """Reading name; the name itself for a metric that has none."""
+        return self.metrics.get(metric, (metric, None))[0]
+
+    def better(self, metric: str) -> Better | None:
+        """Direction of the metric, if it has one."""
+        return self.metrics.get(metric, (metric, None))[1]
+
+    def slice(self, part: SliceMetric) -> str:
+        """Reading name of a slice, such as "Price: under 500"."""
+        return f"{self.slices.get(part.slice, part.slice.replace('_', ' ').capitalize())}: {part.value}"
+
+
+def verdict(decision: GateDecision, differences: Mapping[str, Metric] | None, names: Names) -> Verdict:
+    """May it ship, and how does it compare; `differences` as of `differences_of`, None without a champion."""
+    readings = {name: reading(d, names.better(name)) for name, d in (differences or {}).items()}
+    lines = []
+    for word in ("better", "worse"):
+        which = [names.label(name) for name, r in readings.items() if r == word]
+        if which:
+            lines.append(f"Clearly {word} than the champion: {'; '.join(which)}.")
+    if differences is None:
+        lines.append("There is no champion yet: nothing to compare with.")
+    elif not lines:
+        lines.append("No clear difference from the champion on any metric.")
+    failures = decision.failures()
+    if not decision.passed:
+        share = f"{len(failures)} of {len(decision.checks)} gates failed" if decision.checks else "no gate was checked"
+        return Verdict(f"Do not ship: {share}", "bad", [*failures, *lines])
+    headline = f"May be promoted: all {len(decision.checks)} gates passed"
+    if "worse" in readings.values():
+        return Verdict(f"{headline}, but it is worse in places", "warn", lines)
+    return Verdict(headline, "good", lines)
+
+
+def gates(decision: GateDecision) -> Section:
+    """Every check with its value, bound and verdict."""
+    rows = [
+        {
+            "Gate": check.name,
+            "Value": check.value,
+            "Bound": check.bound,
+            "Verdict": Badge("passed", "good") if check.passed else Badge("failed", "bad"),
+            "Why": check.detail,
+        }
+        for check in decision.checks
+    ]
+    tones: list[Tone | None] = [None if check.passed else "bad" for check in decision.checks]
+    table = page.table(rows, {"Value": ".4g", "Bound": ".4g"}, tones=tones, empty=" ".join(decision.failures()))
+    return Section("Gates", "A version becomes challenger only if every gate passes; a metric that is missing fails.", [table])
+
+
+def differences_of(evaluation: Evaluation, champion: Evaluation, paired: Mapping[str, Metric], names: Names) -> dict[str, Metric]:
+    """Challenger minus champion for every metric that both have: the `paired` ones where given, else by their intervals."""
+    new, old = evaluation.metrics, champion.metrics
+    found = {n: independent_difference(new[n], old[n]) for n in new if n in old and n not in names.baselines.values()}
+    return found | {n: metric for n, metric in paired.items() if n in found and metric.value is not None}
+
+
+def metrics(
+    evaluation: Evaluation, champion: Evaluation | None, differences: Mapping[str, Metric] | None, names: Names
+) -> Section:
+    """Every metric with its interval, against the champion and against looking at nothing."""
+    rows: list[dict[str, Any]] = []
+    tones: list[Tone | None] = []
+    shown = [n for n in names.metrics if n in evaluation.metrics]
+    shown += [n for n in evaluation.metrics if n not in names.metrics and n not in names.baselines.values()]
+    for name in shown:
+        metric = evaluation.metrics[name]
+        row: dict[str, Any] = {"Metric": names.label(name), "Value": metric.value, "95 % interval": _range(metric)}
+        word = None
+        if champion and differences is not None:
+            difference = differences.get(name, Metric(value=None))
+            word = reading(difference, names.better(name))
+            row |= {
+                "Champion": champion.metrics[name].value if name in champion.metrics else None,
+                "Difference": difference.value,
+                "its 95 % interval": _range(difference, "+"),
+                "Reading": Badge(word, TONES[word]) if word is not None and word in TONES else word,
+            }
+        if names.baselines:
+            baseline = evaluation.metrics.get(names.baselines.get(name, ""))
+            row["Without a model"] = baseline.value if baseline else None
+        rows.append(row)
+        tones.append("bad" if word == "worse" else None)
+    intro = "The intervals are 95 % bootstrap intervals over the rows."
+    if champion:
+        intro += " Differences come from the rows that both were measured on; they are clear where their interval leaves out 0."
+    formats: dict[str, page.Format] = dict.fromkeys(("Value", "Champion", "Without a model"), figure)
+    return Section("Is it better?", intro, [page.table(rows, formats | {"Difference": signed}, tones=tones)])
+
+
+def slices(evaluation: Evaluation, champion: Evaluation | None, names: Names) -> Section:
+    """Each metric by slice, charted and listed; what lags behind the overall value or the champion is marked."""
+    title = "Where is it worse?"
+    measured = list(dict.fromkeys(s.metric for s in evaluation.slices))
+    if not measured:
+        return Section(title, "", [page.text("No slice has enough rows to be reported.")])
+    current = {(s.slice, s.value, s.metric): s.result for s in champion.slices} if champion else {}
+    pictures, tables = [], []
+    for metric in measured:
+        parts = [s for s in evaluation.slices if s.metric == metric]
+        overall = evaluation.metrics.get(metric)
+        old = [current.get((s.slice, s.value, metric)) for s in parts]
+        drawing = charts.dots(
+            [names.slice(s) for s in parts],
+            [s.result for s in parts],
+            old,
+            overall.value if overall else None,
+            names.label(metric),
+        )
+        pictures.append(page.figure(drawing, f"{names.label(metric)} by slice"))
+        tables.append(_slice_table(parts, old, overall, names, compared=champion is not None))
+    intro = (
+        "Red: clearly worse than the champion on the same slice. Orange: clearly worse than this version's own overall value. "
+        "Of many slices, about one in twenty is marked by chance."
+    )
+    return Section(title, intro, [page.columns(*pictures), *tables])
+
+
+def what_to_do(evaluation: Evaluation, decision: GateDecision) -> Section:
+    """The commands that follow from the decision."""
+    if not decision.passed:
+        return Section(
+            "What to do",
+            "It was refused, so it is not challenger and cannot be promoted. Mend what the gates name, then train again.",
+            [page.commands([f"vitrina train {evaluation.model} --data DIR", f"vitrina history {evaluation.model}"])],
+        )
+    lines = [
+        f'vitrina promote {evaluation.model} {evaluation.version or "VERSION"} --reviewer YOUR_NAME --note "why"',
+        f"vitrina rollback {evaluation.model}   # the way back",
+        f"vitrina history {evaluation.model}",
+    ]
+    intro = "Promote by this command, or by moving the alias champion in the MLflow UI; the service follows without a restart."
+    if evaluation.version is None:
+        intro += " VERSION is the number that MLflow gave it: the one with the alias challenger."
+    return Section("What to do", intro, [page.commands(lines)])
+
+
+def what_was_measured(evaluation: Evaluation, champion: Evaluation | None) -> Section:
+    """Model, version, rows and data behind the page."""
+    facts: dict[str, Any] = {
+        "Model": evaluation.model,
+        "Version": evaluation.version or "not registered yet",
+        "Rows measured": f"{evaluation.n:,} ({evaluation.split})",
+        "Champion": f"version {champion.version or 'unknown'}, {champion.n:,} rows" if champion else "none",
+        "Catalogue": evaluation.data,
+    }
+    return Section("What was measured", "", [page.facts(facts)])
+
+
+def figure(value: float, sign: str = "") -> str:
+    """Three decimals for shares and errors, one for larger figures such as milliseconds."""
+    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign}.1f}"
+
+
+def signed(value: float) -> str:
+    """`figure` with its sign."""
+    return figure(value, "+")
+
+
+def _slice_table(
+    parts: Sequence[SliceMetric], champion: Sequence[Metric | None], overall: Metric | None, names: Names, *, compared: bool
+) -> page.Block:
+    """One metric's slices; `compared` adds the champion's columns."""
+    rows: list[dict[str, Any]] = []
+    tones: list[Tone | None] = []
+    label, better = names.label(parts[0].metric), names.better(parts[0].metric)
+    for part, old in zip(parts, champion, strict=True):
+        row: dict[str, Any] = {"Slice": names.slice(part), "Rows": part.result.n, label: part.result.value}
+        row["95 % interval"] = _range(part.result)
+        difference = independent_difference(part.result, old) if old else Metric(value=None)
+        lagging = overall is not None and reading(independent_difference(part.result, overall), better) == "worse"
+        worse = reading(difference, better) == "worse"
+        if compared:
+            row |= {"Champion": old.value if old else None, "Difference": difference.value}
+        remark = Badge("worse than champion", "bad") if worse else Badge("worse than overall", "warn") if lagging else ""
+        rows.append(row | {"": remark})
+        tones.append("bad" if worse else "warn" if lagging else None)
+    return page.table(rows, {label: figure, "Champion": figure, "Difference": signed}, tones=tones)
+
+
+def _range(metric: Metric, sign: str = "") -> str | None:
+    if metric.low is None or metric.high is None:
+        return None
+    return f"{figure(metric.low, sign)} to {figure(metric.high, sign)}"
