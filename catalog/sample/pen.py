@@ -46,7 +46,7 @@ class Pen:
         level = rng.uniform(70, 115) if dark else rng.uniform(226, 252)
         tint = np.clip(level + rng.normal(0, 3, 3), 0, 255)
         self._background: Colour = (int(tint[0]), int(tint[1]), int(tint[2]))
-        base = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 11, 3), 12, 250)
+        base = np.clip(np.array(COLOURS[colour]) * rng.normal(1.0, 0.08) + rng.normal(0, 5, 3), 12, 250)
         self._base = base
         self._fabric = fabric(base, pattern, self._size, rng)
         self._canvas = Image.new("RGB", self._size, self._background)
@@ -105,7 +105,8 @@ class Pen:
         if self._dark:
             drawn = drawn * rng.uniform(0.62, 0.8) * np.array([1.08, 1.0, 0.86], dtype=np.float32)
         noisy = drawn + rng.normal(0, 3.5, drawn.shape)
-        return np.clip(noisy, 0, 255).astype(np.uint8)
+        photo: NDArray[np.uint8] = np.clip(noisy, 0, 255).astype(np.uint8)
+        return photo
 
     def _paint(self, mask: Image.Image, colour: Colour | None, shade: float) -> None:
         if colour is not None:
@@ -160,7 +161,7 @@ def fabric(base: NDArray[Any], pattern: str, size: tuple[int, int], rng: np.rand
                     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=second)
         case "Printed":
             for _ in range(26):
-                x, y = rng.integers(0, size[0]), rng.integers(0, size[1])
+                x, y = int(rng.integers(0, size[0])), int(rng.integers(0, size[1]))
                 petal = int(rng.integers(6, 15))
                 ink = _times(np.array(COLOURS[list(COLOURS)[int(rng.integers(len(COLOURS)))]]), 1.0)
                 for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
