@@ -70,7 +70,7 @@ class Family(Protocol):
         config: EvaluationConfig,
         split: str = "unseen",
         modalities: Sequence[str] | None = None,
-        rows: pd.Series | None = None,
+        rows: "pd.Series[Any] | None" = None,
     ) -> EvaluationRun:
         """Measure a bundle.
 

@@ -119,6 +119,7 @@ class ProductFamily:
         config: EvaluationConfig,
         split: str = "unseen",
         modalities: Sequence[str] | None = None,
+        rows: "pd.Series[Any] | None" = None,
     ) -> EvaluationRun:
         """See `models.family`.
 
@@ -127,11 +128,15 @@ class ProductFamily:
         """
         from models.product.evaluate import check_modalities, measure
 
-        if split not in SPLITS:
+        if rows is None and split not in SPLITS:
             raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         check_modalities(modalities)
         settings = bundle.load_config(folder)
-        products = _select(catalogue.products(), bundle.load_seen(folder), settings.config, split)
+        products = catalogue.products().drop_duplicates("product_id")
+        if rows is not None:
+            products = products[products["product_id"].isin(rows)]
+        else:
+            products = _select(products, bundle.load_seen(folder), settings.config, split)
         if products.empty:
             raise VitrinaError(f"{catalogue.root} has no {split} product to measure; other splits: {', '.join(SPLITS)}")
         predictor = ProductPredictor.load(folder)
@@ -232,7 +237,6 @@ def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _select(products: pd.DataFrame, seen: NDArray[np.uint64], config: ProductRunConfig, split: str) -> pd.DataFrame:
     """Rows of a split as the model knows it: what it has seen is by key, not by what a new split would say."""
-    products = products.drop_duplicates("product_id")
     if split == "all":
         return products
     known = np.isin(keys(products), seen)
