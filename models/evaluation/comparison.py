@@ -8,7 +8,7 @@ import pandas as pd
 from models.evaluation.results import Metric
 
 Better = Literal["higher", "lower"]
-Reading = Literal["better", "worse", "no clear difference"]
+Reading = Literal["better", "worse", "unclear"]
 Z95 = 1.959964  # half a 95 % interval of the normal distribution, in standard errors
 
 
@@ -40,5 +40,5 @@ def reading(difference: Metric, better: Better | None) -> Reading | None:
     if difference.low is None or difference.high is None or better is None:
         return None
     if difference.low <= 0.0 <= difference.high:
-        return "no clear difference"
+        return "unclear"
     return "better" if (difference.low > 0.0) == (better == "higher") else "worse"

@@ -40,7 +40,9 @@ class Names:
         return f"{self.slices.get(part.slice, part.slice.replace('_', ' ').capitalize())}: {part.value}"
 
 
-def verdict(decision: GateDecision, differences: Mapping[str, Metric] | None, names: Names) -> Verdict:
+def verdict(
+    decision: GateDecision, differences: Mapping[str, Metric] | None, worse_slices: Sequence[SliceMetric], names: Names
+) -> Verdict:
     """May it ship, and how does it compare; `differences` as of `differences_of`, None without a champion."""
     readings = {name: reading(d, names.better(name)) for name, d in (differences or {}).items()}
     lines = []
@@ -48,6 +50,9 @@ def verdict(decision: GateDecision, differences: Mapping[str, Metric] | None, na
         which = [names.label(name) for name, r in readings.items() if r == word]
         if which:
             lines.append(f"Clearly {word} than the champion: {'; '.join(which)}.")
+    for part in worse_slices:
+        change = signed(part.result.value) if part.result.value is not None else page.MISSING
+        lines.append(f"Clearly worse than the champion on {names.slice(part)}: {names.label(part.metric)} {change}.")
     if differences is None:
         lines.append("There is no champion yet: nothing to compare with.")
     elif not lines:
@@ -57,7 +62,7 @@ def verdict(decision: GateDecision, differences: Mapping[str, Metric] | None, na
         share = f"{len(failures)} of {len(decision.checks)} gates failed" if decision.checks else "no gate was checked"
         return Verdict(f"Do not ship: {share}", "bad", [*failures, *lines])
     headline = f"May be promoted: all {len(decision.checks)} gates passed"
-    if "worse" in readings.values():
+    if worse_slices or "worse" in readings.values():
         return Verdict(f"{headline}, but it is worse in places", "warn", lines)
     return Verdict(headline, "good", lines)
 
@@ -115,8 +120,21 @@ def metrics(
     intro = "The intervals are 95 % bootstrap intervals over the rows."
     if champion:
         intro += " Differences come from the rows that both were measured on; they are clear where their interval leaves out 0."
+    if names.baselines:
+        intro += " Without a model: always the most frequent answer, or the median."
     formats: dict[str, page.Format] = dict.fromkeys(("Value", "Champion", "Without a model"), figure)
     return Section("Is it better?", intro, [page.table(rows, formats | {"Difference": signed}, tones=tones)])
+
+
+def worse_slices(evaluation: Evaluation, champion: Evaluation, names: Names) -> list[SliceMetric]:
+    """Slices on which the version is clearly worse than the champion, with the difference as their result."""
+    old = {(s.slice, s.value, s.metric): s.result for s in champion.slices}
+    found = []
+    for part in evaluation.slices:
+        difference = independent_difference(part.result, old.get((part.slice, part.value, part.metric), Metric(value=None)))
+        if reading(difference, names.better(part.metric)) == "worse":
+            found.append(part.model_copy(update={"result": difference}))
+    return found
 
 
 def slices(evaluation: Evaluation, champion: Evaluation | None, names: Names) -> Section:

@@ -80,8 +80,10 @@ def write_report(
         sections.what_was_measured(new, old),
     ]
     title = f"Evaluation of {new.model} {f'version {new.version}' if new.version else 'candidate'}"
+    worse = sections.worse_slices(new, champion.evaluation, NAMES) if champion else []
+    verdict = sections.verdict(decision, differences, worse, NAMES)
     subtitle = f"{new.n:,} {new.split} products of catalogue {new.data[:12]}"
-    page.write_page(out, page.render_page(title, subtitle, sections.verdict(decision, differences, NAMES), parts))
+    page.write_page(out, page.render_page(title, subtitle, verdict, parts))
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:
