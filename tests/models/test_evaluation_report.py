@@ -1,0 +1,160 @@
+import io
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from catalog.catalogue import Catalogue
+from configs.schema import GateConfig
+from models.evaluation.bootstrap import mean_interval
+from models.evaluation.gates import decide
+from models.evaluation.metrics import accuracy, macro_f1, rmsle
+from models.evaluation.results import Evaluation, Metric
+from models.evaluation.slices import slice_metrics
+from models.family import EvaluationRun
+from models.product.report import paired_differences, write_report
+
+ATTACK = "<script>alert(1)</script>"
+TYPES = {"Shirt": "Topwear", "Jeans": "Bottomwear", f"Belt {ATTACK} $x$": "Accessories"}
+ROWS = 240
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    root = tmp_path_factory.mktemp("catalogue")
+    titles = [f"Product {i} {ATTACK}" if i % 2 else None for i in range(ROWS)]
+    pd.DataFrame({"product_id": range(ROWS), "title": titles}).to_parquet(root / "products.parquet")
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 8), (20, 90, 160)).save(buffer, format="JPEG")
+    photos = [buffer.getvalue() if i % 3 else b"broken" for i in range(0, ROWS, 2)]
+    pd.DataFrame({"product_id": range(0, ROWS, 2), "jpeg": photos}).to_parquet(root / "images.parquet")
+    return Catalogue.open(root)
+
+
+def predict(share: float, seed: int, noise: float = 0.3) -> pd.DataFrame:
+    """Predictions of which `share` of the article types are right."""
+    truth, generator = np.random.default_rng(0), np.random.default_rng(seed)
+    true = truth.choice(list(TYPES), ROWS, p=[0.6, 0.3, 0.1])
+    predicted = np.where(generator.random(ROWS) < share, true, "Jeans")
+    price = truth.lognormal(6, 0.5, ROWS)
+    estimate = price * generator.lognormal(0, noise, ROWS)
+    frame = pd.DataFrame({"product_id": np.arange(ROWS), "true_article_type": true, "predicted_article_type": predicted})
+    frame["article_type_confidence"] = generator.uniform(0.3, 1.0, ROWS)
+    for side in ("true", "predicted"):
+        frame[f"{side}_sub_category"] = frame[f"{side}_article_type"].map(TYPES)
+        frame[f"{side}_master_category"] = "Apparel"
+    frame["true_price"], frame["predicted_price"] = price, estimate
+    frame["price_low"], frame["price_high"] = estimate * 0.7, estimate * 1.4
+    return frame.assign(brand="b", has_image=True, has_description=True, price_band="any price", brand_tier="head")
+
+
+def run(frame: pd.DataFrame, version: str | None = None, **metrics: Metric) -> EvaluationRun:
+    def hits(rows: pd.DataFrame) -> Metric:
+        return mean_interval((rows["true_article_type"] == rows["predicted_article_type"]).astype(float))
+
+    slices = slice_metrics(frame, ["true_sub_category", "brand_tier"], {"article_type_accuracy": hits}, min_rows=10)
+    measured = {"article_type_accuracy": hits(frame)} | metrics
+    evaluation = Evaluation(
+        model="product", version=version, data="f" * 64, split="unseen", n=len(frame), metrics=measured, slices=slices
+    )
+    return EvaluationRun(evaluation, frame)
+
+
+GATES = GateConfig.model_validate(
+    {
+        "thresholds": [
+            {"metric": "article_type_accuracy", "at_least": 0.99},
+            {"metric": "price_rmsle", "at_most": 0.5},
+            {"metric": "article_type_accuracy", "at_least": 0.1},
+        ],
+        "no_regression": [{"metric": "article_type_accuracy", "better": "higher"}],
+    }
+)
+
+
+def test_report_names_the_verdict_and_every_failed_gate(catalogue: Catalogue, tmp_path: Path):
+    new, old = run(predict(0.7, 1)), run(predict(0.95, 2), version="3")
+    decision = decide(new.evaluation.metrics, GATES, old.evaluation.metrics)
+    assert len(decision.failures()) == 3
+    write_report(new, old, catalogue, decision, tmp_path / "report.html")
+    html = unescape((tmp_path / "report.html").read_text())
+    assert "Do not ship: 3 of 4 gates failed" in html
+    for check in decision.checks:
+        assert check.name in html
+        assert check.detail in html
+    assert "Clearly worse than the champion: Article type: accuracy" in html
+    assert "vitrina promote" not in html
+    assert "no image" in html
+
+
+def test_report_escapes_titles_and_categories(catalogue: Catalogue, tmp_path: Path):
+    new = run(predict(0.7, 1))
+    write_report(new, None, catalogue, decide(new.evaluation.metrics, GateConfig()), tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_report_of_a_passed_first_version_says_how_to_promote(catalogue: Catalogue, tmp_path: Path):
+    gates = GateConfig.model_validate({"thresholds": [{"metric": "article_type_accuracy", "at_least": 0.1}]})
+    new = run(predict(0.9, 1), version="7")
+    write_report(new, None, catalogue, decide(new.evaluation.metrics, gates), tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "May be promoted: all 1 gates passed" in html
+    assert "vitrina promote product 7 " in html
+    assert "There is no champion yet" in html
+    assert "Champion</th>" not in html
+
+
+def test_a_slice_that_got_worse_is_named_though_the_gates_passed(catalogue: Catalogue, tmp_path: Path):
+    gates = GateConfig.model_validate({"thresholds": [{"metric": "article_type_accuracy", "at_least": 0.1}]})
+    better = predict(0.9, 1)
+    worse = better.copy()
+    topwear = worse["true_sub_category"] == "Bottomwear"
+    worse.loc[topwear, "predicted_article_type"] = "Shirt"
+    new, old = run(worse), run(better, version="1")
+    write_report(new, old, catalogue, decide(new.evaluation.metrics, gates, old.evaluation.metrics), tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "but it is worse in places" in html
+    assert "Clearly worse than the champion on True sub category: Bottomwear" in html
+
+
+@pytest.mark.parametrize("missing", [["true_article_type"], ["true_price"], ["predicted_price", "price_low", "price_high"]])
+def test_report_copes_with_a_head_that_has_no_truth(catalogue: Catalogue, tmp_path: Path, missing: list[str]):
+    frame = predict(0.8, 1)
+    frame[missing] = np.nan
+    new = run(frame, article_type_accuracy=Metric(value=None))
+    write_report(new, new, catalogue, decide(new.evaluation.metrics, GATES), tmp_path / "report.html")
+    assert "could not be measured" in (tmp_path / "report.html").read_text()
+
+
+def test_paired_differences_are_differences_of_the_metrics():
+    new, old = predict(0.7, 1, noise=0.2), predict(0.9, 2, noise=0.4)
+    found = paired_differences(new, old)
+    true = new["true_article_type"]
+    types = [f["predicted_article_type"] for f in (new, old)]
+    assert found["article_type_accuracy"].value == pytest.approx(accuracy(true, types[0]) - accuracy(true, types[1]))
+    assert found["article_type_macro_f1"].value == pytest.approx(macro_f1(true, types[0]) - macro_f1(true, types[1]))
+    errors = [rmsle(new["true_price"], f["predicted_price"]) for f in (new, old)]
+    assert found["price_rmsle"].value == pytest.approx(errors[0] - errors[1])
+    assert found["price_rmsle"].high < 0 < abs(found["article_type_accuracy"].low)
+
+
+def test_a_version_does_not_differ_from_itself():
+    frame = predict(0.8, 1)
+    for name, metric in paired_differences(frame, frame).items():
+        assert (metric.value, metric.low, metric.high) == (0.0, 0.0, 0.0), name
+
+
+def test_pairing_sees_what_independent_intervals_cannot():
+    old = predict(0.8, 1)
+    new = old.copy()
+    wrong = np.flatnonzero(new["true_article_type"] != new["predicted_article_type"])[:8]
+    new.loc[wrong, "predicted_article_type"] = new.loc[wrong, "true_article_type"]
+    paired = paired_differences(new, old)["article_type_accuracy"]
+    assert paired.low > 0
+    intervals = [run(f).evaluation.metrics["article_type_accuracy"] for f in (new, old)]
+    assert intervals[0].low < intervals[1].high
