@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from catalog.errors import CatalogueError
 from catalog.schema import TABLES, is_key
 
-_PHOTOS_A_GROUP = 4096
+PHOTOS_A_GROUP = 4096
+"""Rows of a row group in images.parquet: what a reader holds at once."""
 
 
 def write_catalogue(out: Path, tables: Mapping[str, pd.DataFrame]) -> Path:
@@ -21,33 +23,43 @@ def write_catalogue(out: Path, tables: Mapping[str, pd.DataFrame]) -> Path:
     Raises:
         CatalogueError: `out` exists and is not an empty folder, a value does not fit its column, or the disk is full.
     """
-    check_free(out)
+    with new_catalogue(out) as folder:
+        for name, table in tables.items():
+            write_table(folder, name, table)
+    return out
+
+
+@contextmanager
+def new_catalogue(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that becomes `out` when the block ends well, and is gone when it does not.
+
+    Raises:
+        CatalogueError: `out` exists and is not an empty folder, or cannot be written.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise CatalogueError(f"{out} exists and is not an empty folder; choose another or remove it")
+    folder = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise CatalogueError(f"cannot write {out}: {error.strerror or error}") from error
-    try:
-        for name, table in tables.items():
-            rows = _PHOTOS_A_GROUP if name == "images" else None
-            pq.write_table(_typed(name, table), folder / f"{name}.parquet", compression="zstd", row_group_size=rows)
+        yield folder
         folder.chmod(0o755)
         folder.rename(out)
     except OSError as error:
         raise CatalogueError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return out
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_free(out: Path) -> None:
-    """Refuse to overwrite.
+def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """Write one table into a folder.
 
     Raises:
-        CatalogueError: `out` exists and is not an empty folder.
+        CatalogueError: a value does not fit its column.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise CatalogueError(f"{out} exists and is not an empty folder; choose another or remove it")
+    rows = PHOTOS_A_GROUP if name == "images" else None
+    pq.write_table(_typed(name, table), folder / f"{name}.parquet", compression="zstd", row_group_size=rows)
 
 
 def _typed(name: str, table: pd.DataFrame) -> pa.Table:
