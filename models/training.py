@@ -312,7 +312,7 @@ def fit(
         L.seed_everything(config.seed, verbose=False)
         try:
             trainer.fit(learner, training, validation, ckpt_path=last if resumed else None, weights_only=True)
-            if timer and timer.time_remaining() is not None and timer.time_remaining() <= 0:  # type: ignore[operator]
+            if timer and timer.time_remaining() is not None and timer.time_remaining() <= 0:
                 trainer.validate(learner, validation, verbose=False)
         except (RuntimeError, KeyError) as error:
             if resumed and ("state_dict" in str(error) or isinstance(error, KeyError)):

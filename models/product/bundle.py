@@ -67,6 +67,7 @@ def save(folder: Path, model: ProductModel, encoders: Encoders, config: BundleCo
     folder.mkdir(parents=True, exist_ok=True)
     encoders.save(folder)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
     np.save(folder / SEEN, np.sort(seen), allow_pickle=False)
     write_json(folder / CONFIG, config.model_dump(mode="json"))
 

@@ -34,7 +34,7 @@ class Rows:
     def of(cls, products: pd.DataFrame) -> "Rows":
         """From products rows; an augmented row shows the photo of its `source_product_id`."""
         key = "source_product_id" if "source_product_id" in products else "product_id"
-        records = products.to_dict("records")
+        records = records_of(products)
         return cls(tuple(clean(listing_of(row, None)) for row in records), tuple(row[key] for row in records))
 
     def __len__(self) -> int:
@@ -42,6 +42,11 @@ class Rows:
 
     def __add__(self, other: "Rows") -> "Rows":
         return Rows(self.listings + other.listings, self.photos + other.photos)
+
+
+def records_of(products: pd.DataFrame) -> list[dict[str, Any]]:
+    """Products rows as mappings."""
+    return [{str(column): value for column, value in row.items()} for row in products.to_dict("records")]
 
 
 class ListingDataset(Dataset[Inputs]):

@@ -21,7 +21,7 @@ from models.evaluation.metrics import knn_predict, match_ranks, ndcg_at_k, recal
 from models.evaluation.results import Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
 from models.product.bundle import BundleConfig
-from models.product.data import ListingDataset, Rows
+from models.product.data import ListingDataset, Rows, records_of
 from models.product.inputs import MODALITIES
 from models.product.predictor import Answers, ProductPredictor
 
@@ -128,7 +128,8 @@ def _best(predictor: ProductPredictor, answers: Answers, level: int) -> NDArray[
     probabilities = answers.probabilities[level]
     if not probabilities.shape[1]:
         return np.full(len(probabilities), None, dtype=object)
-    return labels[probabilities.argmax(axis=1)]
+    best: NDArray[np.object_] = labels[probabilities.argmax(axis=1)]
+    return best
 
 
 def _frame(
@@ -141,7 +142,7 @@ def _frame(
     """A row a product: truth and prediction of each head, and the columns to slice by."""
     frame = pd.DataFrame({"product_id": products["product_id"]})
     for i, level in enumerate(CATEGORY_LEVELS):
-        frame[f"true_{level}"] = products[level].where(~products[level].isin(["", "NA"]), None).astype(object)
+        frame[f"true_{level}"] = products[level].astype(object).mask(products[level].isin(["", "NA"]), None)
         frame[f"predicted_{level}"] = _best(predictor, answers, i)
     frame["article_type_confidence"] = answers.probabilities[-1].max(axis=1)
     price = products["price"].astype(float)
@@ -158,7 +159,7 @@ def _frame(
 def _correct(frame: pd.DataFrame, level: str) -> NDArray[np.float64]:
     """1 or 0 for each row whose value is known."""
     known = frame[frame[f"true_{level}"].notna()]
-    return (known[f"true_{level}"] == known[f"predicted_{level}"]).to_numpy(dtype=float)
+    return np.asarray(known[f"true_{level}"] == known[f"predicted_{level}"], dtype=float)
 
 
 def _head_metrics(frame: pd.DataFrame, config: EvaluationConfig) -> dict[str, Metric]:
@@ -233,7 +234,7 @@ def _latency(
 ) -> dict[str, Metric]:
     """Median and 95th percentile of `predict` on one listing, in milliseconds of wall time, photo decoding included."""
     milliseconds: list[float] = []
-    for row in products.head(4 * config.latency_calls).to_dict("records"):
+    for row in records_of(products.head(4 * config.latency_calls)):
         listing = listing_of(row, dataset.images.get(row["product_id"]))
         started = time.perf_counter()
         try:

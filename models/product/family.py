@@ -24,7 +24,7 @@ from models.family import EvaluationRun
 from models.product import bundle
 from models.product.bundle import Baselines, BundleConfig
 from models.product.config import ProductRunConfig
-from models.product.data import ListingDataset, Rows
+from models.product.data import ListingDataset, Rows, records_of
 from models.product.encoders import Encoders
 from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, summarise
@@ -180,7 +180,7 @@ def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
 def write_reference(folder: Path, predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> None:
     """`reference.parquet` and `reference.json`: what predictions on validation rows look like, and what was true."""
     listings, truth = [], []
-    for row in products.to_dict("records"):
+    for row in records_of(products):
         listing = listing_of(row, _decodable(catalogue, row["product_id"]))
         if listing.title or listing.description or listing.image:
             listings.append(listing)

@@ -103,7 +103,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, S, C); cos and sin (S, D/2); mask (B, 1, 1, S), True where a token may be attended to."""
+        """States x (B, S, C); cos and sin (S, D/2); mask (B, 1, 1, S), True where a token may be attended to."""
         batch, length, width = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)  # (B, H, S, D)
         q, k = rotate(norm(q), cos, sin).to(v.dtype), rotate(norm(k), cos, sin).to(v.dtype)
@@ -139,7 +139,7 @@ class Readout(nn.Module):
         self.mlp = SwiGLU(config.width, config.mlp_hidden)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """x (B, Q, C); memory (B, M, C); mask (B, 1, Q, M)."""
+        """Queries x (B, Q, C); memory (B, M, C); mask (B, 1, Q, M)."""
         batch, queries, _ = x.shape
         q = self.query(norm(x)).view(batch, queries, self.heads, -1).transpose(1, 2)  # (B, H, Q, D)
         k, v = self.key_value(memory).view(batch, memory.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B, H, M, D)
@@ -162,7 +162,8 @@ class PhotoStem(nn.Module):
         """uint8 (B, 3, h, w) to tokens (B, h/16 · w/16, C), row by row."""
         x = image.to(self.first.weight.dtype, memory_format=torch.channels_last) / 127.5 - 1.0
         x = F.gelu(self.second(F.gelu(self.first(x))))
-        return self.patches(x).flatten(2).transpose(1, 2)
+        tokens: Tensor = self.patches(x)
+        return tokens.flatten(2).transpose(1, 2)
 
 
 class PriceFeatures(nn.Module):
@@ -202,6 +203,7 @@ class ProductModel(nn.Module):
         self.register_token = nn.Parameter(torch.zeros(width))  # always there: attention has somewhere to look when nothing is
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.price_token = PriceFeatures(config)
+        self.levels = sizes.levels
         self.category_tokens = nn.ModuleList(nn.Embedding(n, width) for n in sizes.levels)
         self.queries = nn.Parameter(torch.zeros(len(QUERIES), width))
         self.readouts = nn.ModuleList(Readout(config) for _ in range(config.readout_layers))
@@ -280,8 +282,8 @@ class ProductModel(nn.Module):
         """Probability (B, n) of each value of each level; index 0 is the missing value, which no head answers."""
         probabilities = path_logits.softmax(-1)
         found = []
-        for i, embed in enumerate(self.category_tokens):
-            table = F.one_hot(self.path[:, i], embed.num_embeddings).to(probabilities.dtype)
+        for i, values in enumerate(self.levels):
+            table = F.one_hot(self.path[:, i], values).to(probabilities.dtype)
             found.append(probabilities @ table)
         return found
 
