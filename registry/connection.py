@@ -39,11 +39,11 @@ def connected(settings: Settings) -> Iterator["MlflowClient"]:
     """
     if is_server(settings):
         _probe(settings.tracking_uri)
-    client = _client(settings.tracking_uri, os.getpid())
+    _prepare()
     from mlflow.exceptions import MlflowException
 
     try:
-        yield client
+        yield _client(settings.tracking_uri, os.getpid())
     except MlflowException as error:
         line = " ".join(str(error).split())
         if "failed with exception" in line:
@@ -71,18 +71,23 @@ def shown(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
-@functools.lru_cache(maxsize=8)
-def _client(tracking_uri: str, pid: int) -> "MlflowClient":
+@functools.cache
+def _prepare() -> None:
+    """Before MLflow's first import in this process."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.update(_SAFETY)
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@functools.lru_cache(maxsize=8)
+def _client(tracking_uri: str, pid: int) -> "MlflowClient":
     if urlsplit(tracking_uri).scheme.partition("+")[0] in DIALECTS:
         try:
             probe(tracking_uri)  # MLflow itself would try for minutes
         except DatabaseError as error:
             raise RegistryUnreachable(f"MLflow's store cannot be opened: {error}") from error
-    for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)

@@ -18,7 +18,7 @@ from database.errors import LedgerMoved
 from database.ledger import Action, Promotion, append_promotion, last_promotion, promotions
 from registry.connection import connected, is_missing
 from registry.errors import PromotionRefused, RegistryError
-from registry.versions import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion, registered_name, resolve
+from registry.versions import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion, point, registered_name, resolve
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -104,7 +104,7 @@ def _move(settings: Settings, target: ModelVersion, reviewer: str, note: str, ac
     intent = _Note(to_version=version, who=reviewer.strip(), why=note.strip(), action=action, at=datetime.now(UTC))
     with connected(settings) as client:
         client.set_registered_model_tag(name, NOTE_TAG, intent.model_dump_json())
-        client.set_registered_model_alias(name, CHAMPION, str(version))
+        point(client, name, CHAMPION, version)
     _record(settings, target.model, intent)
     reconcile(settings, target.model)
     with connected(settings) as client:
@@ -175,7 +175,7 @@ def _mend_aliases(client: "MlflowClient", registered: Any, last: Promotion) -> N
             client.delete_registered_model_alias(registered.name, CHALLENGER)
     if last.from_version is not None and _target(registered, PREVIOUS) != last.from_version:
         try:
-            client.set_registered_model_alias(registered.name, PREVIOUS, str(last.from_version))
+            point(client, registered.name, PREVIOUS, last.from_version)
         except MlflowException as error:
             if not is_missing(error):  # the version was deleted since
                 raise

@@ -12,7 +12,7 @@ from registry.bundle import manifest_sha256, verify, write_manifest
 from registry.connection import connected
 from registry.errors import PromotionRefused, RegistryError
 from registry.runs import experiment_run
-from registry.versions import CHALLENGER, ModelVersion, registered_name, resolve
+from registry.versions import CHALLENGER, ModelVersion, point, registered_name, resolve
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,7 +83,7 @@ def mark_challenger(settings: Settings, version: ModelVersion) -> ModelVersion:
         gates = version.tags.get("vitrina.gates", "unknown")
         raise PromotionRefused(f"{version} may not become challenger: gates {gates}, not passed")
     with connected(settings) as client:
-        client.set_registered_model_alias(registered_name(version.model), CHALLENGER, str(version.version))
+        point(client, registered_name(version.model), CHALLENGER, version.version)
     return replace(version, aliases=tuple(sorted({*version.aliases, CHALLENGER})))
 
 

@@ -4,11 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from configs.settings import Settings
 from registry.connection import connected, is_missing
 from registry.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 PREFIX = "vitrina-"
@@ -142,6 +145,21 @@ def alias_targets(settings: Settings, model: str) -> dict[str, int]:
                 return {}
             raise
     return {alias: int(version) for alias, version in registered.aliases.items()}
+
+
+def point(client: "MlflowClient", name: str, alias: str, version: int) -> None:
+    """Let `alias` of a registered model point at `version`.
+
+    Two that set a new alias at once collide inside MLflow on its primary key; the one that lost asks again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(name, alias, str(version))
+    except MlflowException as error:
+        if is_missing(error):
+            raise
+        client.set_registered_model_alias(name, alias, str(version))
 
 
 def metrics(settings: Settings, version: ModelVersion) -> dict[str, float]:
