@@ -70,8 +70,7 @@ def _schema(table: str, present: Collection[str]) -> tuple[Rule, ...]:
             allowed = ("integer", "string") if is_key(column) else _KINDS[str(kind)]
             if column == "year" or table == "reviews":
                 allowed = tuple(dict.fromkeys((*allowed, *(("number",) if "integer" in allowed else ()))))
-            nothing = () if column in REQUIRED[table] else ("nothing",)
-            arguments = {"column": column, "value_set": [*allowed, *nothing]}
+            arguments = {"column": column, "value_set": [*allowed, "nothing"]}
             name = f"{column} is of type {' or '.join(allowed)}"
             rules.append(Rule(name, "expect_column_values_to_be_in_set", arguments, "other types cannot be read", "schema"))
     return tuple(rules)

@@ -1,0 +1,129 @@
+"""Table-level rules, the report, and real data."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from catalog.catalogue import Catalogue
+from configs.errors import CheckFailed
+from configs.schema import ValidationConfig
+from data_validation.report import PAGE, QUARANTINE, RESULT, write_report
+from data_validation.results import ValidationRun
+from data_validation.run import require_passed, validate
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+DATA = Path(os.environ.get("VITRINA_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+Deliver = Callable[[dict[str, pd.DataFrame]], Catalogue]
+
+
+def run(delivered: Deliver, tables: dict[str, pd.DataFrame], **config: Any) -> ValidationRun:
+    return validate(delivered(tables), ValidationConfig(**config), now=NOW)
+
+
+def stops(outcome: ValidationRun) -> dict[str, str]:
+    return {check.rule: check.detail for check in outcome.result.stopping()}
+
+
+def test_an_empty_catalogue_stops_the_run(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {name: frame.iloc[:0] for name, frame in tables.items()})
+    assert not outcome.result.passed
+    assert stops(outcome)["at least 100 usable rows"].startswith("0 found")
+
+
+def test_one_category_only_stops_the_run(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"].assign(article_type="Shirts", sub_category="Topwear")})
+    assert stops(outcome) == {"at least 2 article types": "1 found; required: at least 2 article types"}
+
+
+def test_too_few_products_stop_the_run(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"].iloc[:99]})
+    assert stops(outcome) == {"at least 100 usable rows": "99 found; required: at least 100 usable rows"}
+
+
+def test_too_many_rows_in_quarantine_stop_the_run(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    products = tables["products"].assign(price=[0.0] * 30 + [10.0] * 90)
+    outcome = run(delivered, {"products": products}, min_products=10)
+    assert set(stops(outcome)) == {"at most 20% of rows in quarantine"}
+    assert outcome.result.quarantined == {"products": 30}
+
+
+def test_a_column_of_the_wrong_type_stops_the_run_by_name(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"].assign(price="cheap")})
+    assert stops(outcome) == {
+        "price is of type number or integer": "price is of type string; allowed: number or integer or nothing"
+    }
+
+
+def test_absent_optional_columns_are_a_warning(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"].drop(columns=["price", "discounted_price"])})
+    assert outcome.result.passed
+    found = {check.rule: check.detail for check in outcome.result.failures("warning")}
+    assert found["optional columns are present"] == "absent: price, discounted_price"
+    assert "a price is known for some products" in found
+    assert "at most 50% of products without a photo" in found
+
+
+def test_a_catalogue_of_ids_and_titles_alone_can_be_validated(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"][["product_id", "title"]].astype(str)})
+    assert outcome.result.passed
+    assert outcome.quarantine.empty
+
+
+def test_missing_and_broken_photos_count_together(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    images = tables["images"].iloc[:70].copy()
+    images["jpeg"] = [b"broken"] * 11 + list(images["jpeg"].iloc[11:])
+    outcome = run(delivered, {"products": tables["products"], "images": images})
+    check = next(c for c in outcome.result.checks if c.rule == "at most 50% of products without a photo")
+    assert not check.passed
+    assert outcome.result.quarantined["images"] == 11
+
+
+def test_the_report_holds_verdict_rows_and_json(delivered: Deliver, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    products = tables["products"].copy()
+    products.loc[3, "title"] = "<script>alert(1)</script>"
+    products.loc[4, "price"] = 0.0
+    outcome = run(delivered, {"products": products})
+    page = write_report(outcome, tmp_path / "report")
+    html = page.read_text(encoding="utf-8")
+    assert page.name == PAGE
+    assert "price &gt; 0" in html
+    assert "<script>alert" not in html
+    parquet, csv = (tmp_path / "report" / name for name in QUARANTINE)
+    pd.testing.assert_frame_equal(pd.read_parquet(parquet), outcome.quarantine)
+    assert len(pd.read_csv(csv)) == 2
+    assert json.loads((tmp_path / "report" / RESULT).read_text())["quarantined"]["products"] == 2
+    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == sorted([PAGE, RESULT, *QUARANTINE])
+
+
+def test_a_broken_delivery_is_refused_in_one_line(delivered: Deliver, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    outcome = run(delivered, {"products": tables["products"].iloc[:5]})
+    with pytest.raises(CheckFailed, match=r"products: 5 found; required: at least 100 usable rows; see /x/page.html") as error:
+        require_passed(outcome, Path("/x/page.html"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not (DATA / "myntra").is_dir(), reason=f"no real data in {DATA}")
+@pytest.mark.slow
+def test_real_faults_of_myntra_are_found_by_name() -> None:
+    outcome = validate(Catalogue.open(DATA / "myntra"), ValidationConfig())
+    assert outcome.result.passed
+    found = {check.rule: check.failed_rows for check in outcome.result.failures()}
+    assert found["price > 0"] == 4
+    assert found["year is given"] == 1
+    assert found["age_group is given"] == 1
+    assert found["description is given"] == 57
+    assert found["description has at least 3 words"] > 1000
+    assert outcome.result.quarantined == {"products": 4, "images": 0}
+
+
+@pytest.mark.skipif(not (DATA / "reviews").is_dir(), reason=f"no real data in {DATA}")
+def test_reviews_without_text_are_found() -> None:
+    outcome = validate(Catalogue.open(DATA / "reviews"), ValidationConfig())
+    assert outcome.result.passed
+    assert outcome.result.quarantined == {"reviews": 714}
