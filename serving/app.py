@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,7 +19,7 @@ from serving.context import Context, ServedModel
 from serving.follower import Follower, Source
 from serving.limits import BodyLimit
 from serving.routes import discover
-from serving.slots import Slot
+from serving.slots import Answer, Slot
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
 A photo travels as base64 in JSON, or as the file `image` of a form; a URL is never fetched.
@@ -74,7 +75,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     return app
 
 
-def _batcher(slot: Slot, config: ServingConfig) -> Batcher:
+def _batcher(slot: Slot, config: ServingConfig) -> Batcher[Any, Answer]:
     return Batcher(
         slot.predict,
         max_size=config.max_batch_size,

@@ -1,8 +1,7 @@
 """What a route needs: the models that are served, and where predictions are logged."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +62,11 @@ class Context:
         Raises:
             TimedOut: it took longer.
         """
-        return await self.within(self.models[model].predict(items))
+        try:
+            async with asyncio.timeout(self.config.request_seconds):
+                return await self.models[model].predict(items)
+        except TimeoutError as error:
+            raise TimedOut(f"no answer within {self.config.request_seconds:g} s; try again") from error
 
     async def listings(self, bodies: Sequence[ListingIn], path: str = "") -> list[Listing]:
         """Listings with checked photos. `path` is where they stand in the body, such as "items".
@@ -86,12 +89,3 @@ class Context:
             allowed = "title, description, image, attributes or a describing field such as brand"
             raise InvalidInput(f"{where or 'the listing'} says nothing; give at least one of {allowed}", where)
         return listing
-
-    async def within(self, work: Awaitable[list[Answer]]) -> list[Answer]:
-        """`work`, or TimedOut after the configured time."""
-        start = time.monotonic()
-        try:
-            async with asyncio.timeout(self.config.request_seconds):
-                return await work
-        except TimeoutError as error:
-            raise TimedOut(f"no answer after {time.monotonic() - start:.0f} s; try again") from error

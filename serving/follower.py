@@ -117,7 +117,9 @@ class Follower:
         logger.info("model %s answers with version %s", slot.name, version)
         self._on_swap(slot.name, old.version if old else None, version)
         if old is not None and not slot.drained(old, self._drain):
-            logger.warning("model %s version %s still computes after %g s; it is freed when it is done", slot.name, old.version, self._drain)
+            logger.warning(
+                "model %s version %s still computes after %g s; it is freed when it is done", slot.name, old.version, self._drain
+            )
         del old
         # What lives now lives long: keep the collector from walking it during requests (that is the latency tail).
         gc.unfreeze()

@@ -1,16 +1,14 @@
 """The OpenAPI document and its page, which needs nothing from outside this server."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import bentoml
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
-
-from pathlib import Path
 
 from serving.errors import ErrorBody
 from serving.requests import FORM, JSON

@@ -52,7 +52,9 @@ class ListingIn(RequestModel):
     base_colour: Word | None = Field(None, examples=["Blue"])
     season: Word | None = Field(None, examples=["Summer"])
     usage: Word | None = Field(None, examples=["Sports"])
-    price: float | None = Field(None, gt=0, le=1e12, description="in the catalogue's currency; read by all but the price head", examples=[3995])
+    price: float | None = Field(
+        None, gt=0, le=1e12, description="in the catalogue's currency; hidden from the price head", examples=[3995]
+    )
     attributes: dict[Word, Line] = Field(
         default_factory=dict, max_length=100, description="free attributes, name to value", examples=[{"Fabric": "Mesh"}]
     )

@@ -1,9 +1,10 @@
-"""The BentoML service: `bentoml serve serving.service:Vitrina`, or `vitrina serve`.
+"""The BentoML service: `vitrina serve`, or a Bento of it.
 
-BentoML runs the workers and packs the service; the application answers every path, so that /readyz, errors and the
-OpenAPI page are ours. No `bentoml.api` is declared: nothing here reads BentoML's own (pickle-capable) content types.
+BentoML runs the workers and packs the service; the application answers every path, so that /readyz, the errors and the
+OpenAPI page are ours. No `bentoml.api` is declared: nothing here reads BentoML's own content types, one of which is pickle.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,21 +16,18 @@ from configs.settings import Settings
 from serving.app import create_app
 from serving.source import PACKED, PackedSource, RegistrySource
 
-CONFIG = "VITRINA_SERVING"
-"""Environment variable with the ServingConfig as JSON; defaults without it."""
-
+config = ServingConfig.model_validate_json(os.environ.get("VITRINA_SERVING", "{}"))
 settings = Settings.from_environment()
-config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
 packed = Path(__file__).parents[1] / PACKED
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
 app = create_app(settings, config, RegistrySource(settings) if follows else PackedSource(packed))
 
 
 class Everything:
-    """ASGI middleware that hands every request to `app`, before BentoML's own routes see it."""
+    """ASGI middleware that hands every request to `app` before BentoML's own routes see it."""
 
-    def __init__(self, inner: ASGIApp) -> None:
-        self.inner = inner
+    def __init__(self, app: ASGIApp) -> None:
+        self.inner = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or pass on the lifespan."""
@@ -39,7 +37,7 @@ class Everything:
 @bentoml.service(
     name="vitrina",
     workers=config.workers,
-    traffic={"timeout": 4 * config.request_seconds},
+    traffic={"timeout": 4 * config.request_seconds},  # a net: the application's own limits answer first
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     envs=[
@@ -52,5 +50,9 @@ class Everything:
 class Vitrina:
     """Product intelligence for shop listings."""
 
+    def __init__(self) -> None:
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
+        logging.getLogger("serving").setLevel(logging.INFO)
 
-Vitrina.add_asgi_middleware(Everything)
+
+Vitrina.add_asgi_middleware(Everything)  # type: ignore[attr-defined]  # the decorator makes it a bentoml.Service

@@ -6,6 +6,11 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.settings import Settings
 from models import family
+from registry.bundle import verify
+from registry.errors import RegistryError
+from registry.fetch import fetch
+from registry.promotion import reconcile
+from registry.versions import CHAMPION, alias_targets, resolve
 
 PACKED = "bundles"
 """Folder of a Bento, beside our packages: `bundles/<model>/<version>/`."""
@@ -18,23 +23,23 @@ class RegistrySource:
         self._settings = settings
 
     def champion(self, model: str) -> int:
-        """Version that the alias points at."""
-        from registry.versions import resolve  # MLflow takes seconds to import: not before the first look
+        """Version that the alias points at.
 
-        return resolve(self._settings, f"{model}@champion").version
+        Raises:
+            RegistryError: there is no champion, or MLflow does not answer.
+        """
+        version = alias_targets(self._settings, model).get(CHAMPION)
+        if version is None:
+            raise RegistryError(f"model {model!r} has no champion; `vitrina promote {model} VERSION --reviewer WHO` makes one")
+        return version
 
     def load(self, model: str, version: int) -> Any:
         """Fetch, verify, load and warm up."""
-        from registry.fetch import fetch
-        from registry.versions import resolve
-
         bundle = fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
         return family.get(model).load(bundle)
 
     def settled(self, model: str) -> None:
         """Write promotions that were done in the MLflow UI to the ledger."""
-        from registry.promotion import reconcile
-
         reconcile(self._settings, model)
 
 
@@ -45,7 +50,11 @@ class PackedSource:
         self._folder = folder
 
     def champion(self, model: str) -> int:
-        """The one version that was packed."""
+        """The one version that was packed.
+
+        Raises:
+            ConfigError: there is none, or more than one.
+        """
         versions = sorted(path.name for path in (self._folder / model).glob("*") if path.is_dir())
         if len(versions) != 1 or not versions[0].isdigit():
             raise ConfigError(f"{self._folder / model} must hold one packed version; it holds: {', '.join(versions) or 'none'}")
@@ -53,8 +62,6 @@ class PackedSource:
 
     def load(self, model: str, version: int) -> Any:
         """Verify, load and warm up."""
-        from registry.bundle import verify
-
         bundle = self._folder / model / str(version)
         verify(bundle)
         return family.get(model).load(bundle)

@@ -23,6 +23,9 @@ FEEDBACK_WAITS = (0.2, 0.5, 1.0, 2.0)
 """Seconds between looks for a prediction that its worker has answered and may not have written yet."""
 
 
+EXAMPLE_ID = "8c0f3c8e-4a4e-4f4e-9a53-0c6b0a6f1f0e"
+
+
 class Accepted(ResponseModel):
     """Answer of POST /v1/feedback."""
 
@@ -38,7 +41,7 @@ def health(context: Context) -> APIRouter:
     async def alive() -> dict[str, str]:
         return {"status": "alive"}
 
-    @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}}, summary="Every model answers; detail by model")
+    @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}}, summary="Can every model answer?")
     async def ready() -> JSONResponse:
         states = [served.slot.state() for served in context.models.values()]
         readiness = Readiness(ready=all(state.version is not None for state in states), models=states)
@@ -64,12 +67,19 @@ def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
         "Feedback",
         __base__=RequestModel,
         __doc__="The truth about one prediction.",
-        prediction_id=(str, Field(pattern=PREDICTION_ID, description="from the answer", examples=["8c0f3c8e-4a4e-4f4e-9a53-0c6b0a6f1f0e"])),
+        prediction_id=(
+            str,
+            Field(pattern=PREDICTION_ID, description="from the answer", examples=[EXAMPLE_ID]),
+        ),
         labels=(known, Field(examples=[{"article_type": "Sports Shoes"}])),
     )
 
     @routes.post(
-        "/feedback", response_model=Accepted, status_code=201, responses=responses(400, 404, 413, 415, 503), openapi_extra=request_body(schema)
+        "/feedback",
+        response_model=Accepted,
+        status_code=201,
+        responses=responses(400, 404, 413, 415, 503),
+        openapi_extra=request_body(schema),
     )
     async def feed(request: Request) -> Response:
         """Tell what was true; monitoring measures error rates with it. A later value for a label replaces an earlier one."""

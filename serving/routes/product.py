@@ -28,6 +28,8 @@ LABELS: Mapping[str, Any] = {
     "price": Annotated[float, Field(gt=0, le=1e12)],
 }
 MAX_LABELS = 5
+OUTPUTS = ("predicted_article_type", "article_type_confidence", "predicted_price")
+"""Columns of the summary that the model made; the others describe what came in."""
 
 
 class CategoriesIn(ListingIn):
@@ -74,7 +76,7 @@ class Categories(Prediction):
 class PriceEstimate(Prediction):
     """The price head."""
 
-    price: Price
+    price: Price | None = Field(description="null where the model was trained without prices")
 
 
 class Embedding(Prediction):
@@ -83,7 +85,7 @@ class Embedding(Prediction):
     embedding: list[float] = Field(description="1024 numbers, L2 norm 1; comparable within one model version only")
 
 
-class Analysis(Categories, PriceEstimate, Embedding):
+class Analysis(Embedding, PriceEstimate, Categories):
     """All heads."""
 
 
@@ -101,6 +103,7 @@ def router(context: Context) -> APIRouter:
     """Routes of this model."""
     routes = APIRouter(prefix="/v1", tags=[MODEL])
     errors = responses(400, 413, 415, 503, 504)
+    listing_body, categories_body = request_body(ListingIn, form=True), request_body(CategoriesIn, form=True)
 
     async def one(request: Request, schema: type[Body]) -> tuple[Body, Listing, Answer]:
         body = await read(request, schema, form=True)
@@ -113,7 +116,7 @@ def router(context: Context) -> APIRouter:
         task = BackgroundTask(_log, context, endpoint, latency_ms, served)
         return Response(body.model_dump_json(), media_type="application/json", background=task)
 
-    @routes.post("/multimodal/analyze", response_model=Analysis, responses=errors, openapi_extra=request_body(CategoriesIn, True))
+    @routes.post("/multimodal/analyze", response_model=Analysis, responses=errors, openapi_extra=categories_body)
     async def analyze(request: Request) -> Response:
         """Everything the model knows about one listing."""
         start = time.perf_counter()
@@ -122,7 +125,7 @@ def router(context: Context) -> APIRouter:
         analysis = Analysis(**head, categories=_categories(answer, body.top_k), price=_price(answer), embedding=_vector(answer))
         return reply(analysis, "multimodal/analyze", start, [(analysis.prediction_id, listing, answer)])
 
-    @routes.post("/multimodal/classify", response_model=Categories, responses=errors, openapi_extra=request_body(CategoriesIn, True))
+    @routes.post("/multimodal/classify", response_model=Categories, responses=errors, openapi_extra=categories_body)
     async def classify(request: Request) -> Response:
         """Category of one listing on three levels."""
         start = time.perf_counter()
@@ -130,7 +133,7 @@ def router(context: Context) -> APIRouter:
         categories = Categories(**_head(answer), categories=_categories(answer, body.top_k))
         return reply(categories, "multimodal/classify", start, [(categories.prediction_id, listing, answer)])
 
-    @routes.post("/price/predict", response_model=PriceEstimate, responses=errors, openapi_extra=request_body(ListingIn, True))
+    @routes.post("/price/predict", response_model=PriceEstimate, responses=errors, openapi_extra=listing_body)
     async def price(request: Request) -> Response:
         """Price of one listing; a price in the request is not looked at, known categories are."""
         start = time.perf_counter()
@@ -138,7 +141,7 @@ def router(context: Context) -> APIRouter:
         estimate = PriceEstimate(**_head(answer), price=_price(answer))
         return reply(estimate, "price/predict", start, [(estimate.prediction_id, listing, answer)])
 
-    @routes.post("/embeddings", response_model=Embedding, responses=errors, openapi_extra=request_body(ListingIn, True))
+    @routes.post("/embeddings", response_model=Embedding, responses=errors, openapi_extra=listing_body)
     async def embed(request: Request) -> Response:
         """Embedding of one listing."""
         start = time.perf_counter()
@@ -152,7 +155,9 @@ def router(context: Context) -> APIRouter:
         start = time.perf_counter()
         body = await read(request, BatchIn)
         if len(body.items) > context.config.max_items:
-            raise InvalidInput(f"items: holds {len(body.items)} listings; at most {context.config.max_items} are allowed", "items")
+            raise InvalidInput(
+                f"items: holds {len(body.items)} listings; at most {context.config.max_items} are allowed", "items"
+            )
         listings = await context.listings(body.items, "items")
         answers = await context.predict(MODEL, listings)
         items = [Embedding(**_head(answer), embedding=_vector(answer)) for answer in answers]
@@ -177,9 +182,9 @@ def _categories(answer: Answer, top_k: int) -> dict[str, list[Label]]:
     }
 
 
-def _price(answer: Answer) -> Price:
+def _price(answer: Answer) -> Price | None:
     estimate = answer.prediction.price
-    return Price(median=round(estimate.median, 2), low=round(estimate.low, 2), high=round(estimate.high, 2))
+    return estimate and Price(median=round(estimate.median, 2), low=round(estimate.low, 2), high=round(estimate.high, 2))
 
 
 def _vector(answer: Answer) -> list[float]:
@@ -192,7 +197,7 @@ def _log(context: Context, endpoint: str, latency_ms: float, served: Sequence[tu
     for prediction_id, listing, answer in served:
         summary = dict(summarise(listing, answer.prediction))
         embedding = np.asarray(summary.pop("embedding"), dtype="<f4").tobytes()
-        outputs = {name: summary.pop(name) for name in list(summary) if name.startswith("predicted_") or name.endswith("_confidence")}
+        outputs = {name: summary.pop(name) for name in OUTPUTS}
         context.record(
             PredictionRow(
                 id=prediction_id,

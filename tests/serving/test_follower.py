@@ -74,7 +74,9 @@ def test_loads_the_champion_and_follows_it(parts):
     assert not slot.stale
 
 
-@pytest.mark.parametrize("error", [VitrinaError("model.safetensors: hash differs"), RuntimeError("size mismatch"), KeyError("width")])
+@pytest.mark.parametrize(
+    "error", [VitrinaError("model.safetensors: hash differs"), RuntimeError("size mismatch"), KeyError("width")]
+)
 def test_a_version_that_cannot_load_leaves_the_old_one_and_says_so(parts, error):
     source, slot, follower, _, failures = parts
     follower.look()
@@ -173,7 +175,7 @@ def test_a_replaced_version_is_freed_even_when_it_refers_to_itself(parts):
 
 
 def test_the_thread_follows_by_itself(parts):
-    source, slot, follower, _, _ = parts
+    source, _, follower, _, _ = parts
     seen = threading.Event()
     follower._on_swap = lambda model, old, new: new == 2 and seen.set()
     follower.start()

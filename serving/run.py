@@ -1,0 +1,65 @@
+"""Starts the HTTP service in the foreground."""
+
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+
+from configs.errors import VitrinaError
+from configs.schema import ServingConfig
+from configs.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SERVICE = "serving.service:Vitrina"
+
+
+class ServingError(VitrinaError):
+    """The service cannot start."""
+
+
+def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment of the process that serves.
+
+    Raises:
+        ServingError: the host is not an address of this machine, or the port is taken.
+    """
+    host = "127.0.0.1" if config.host == "localhost" else config.host
+    _check_address(host, config.port)
+    state = settings.home / "serving" / str(config.port)  # BentoML clears its metrics folder there: one a server
+    environment = os.environ | {
+        "VITRINA_HOME": str(settings.home),
+        "VITRINA_DATABASE_URL": settings.database_url,
+        "VITRINA_SERVING": config.model_dump_json(),
+        "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "BENTOML_HOME": str(state),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    arguments = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(ROOT)]
+    return [*arguments, "--host", host, "--port", str(config.port)], environment
+
+
+def serve(settings: Settings, config: ServingConfig) -> None:
+    """Become the server; does not return.
+
+    Raises:
+        ServingError: see `command`.
+    """
+    arguments, environment = command(settings, config)
+    os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own interpreter, no shell
+
+
+def _check_address(host: str, port: int) -> None:
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError as error:
+        raise ServingError(f"host {host!r} is not an IP address; 127.0.0.1 serves this machine, 0.0.0.0 the network") from error
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServingError(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port or --host"
+            ) from error
