@@ -67,7 +67,12 @@ def register(
         _log_values(client, run_id, metrics, config, sealed)
         _ensure_registered(client, name, model)
         made = client.create_model_version(
-            name, f"runs:/{run_id}/{BUNDLE}", run_id=run_id, tags=sealed, description=_description(bundle)
+            name,
+            f"runs:/{run_id}/{BUNDLE}",
+            run_id=run_id,
+            tags=sealed,
+            description=_description(bundle),
+            await_creation_for=0,
         )
         client.set_terminated(run_id)
     return resolve(settings, f"{model}@{made.version}")
