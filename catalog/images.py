@@ -87,7 +87,9 @@ def decode(data: bytes, size: tuple[int, int] | None = None, max_pixels: int = M
             rgb = _flatten(upright)
     except ImageError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"image is too large; at most {max_pixels} pixels are allowed") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(f"image of {len(data)} bytes cannot be decoded; allowed: {', '.join(_FORMATS)}") from error
     if size is not None and rgb.size != (size[1], size[0]):
         rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)

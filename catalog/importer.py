@@ -197,6 +197,8 @@ def _import_images(
             try:
                 photos.append(_encoded(decode(file.read_bytes()), mapping))
                 keys.append(key)
+            except PermissionError as error:
+                raise CatalogueError(f"cannot read photo {file}: {error.strerror}") from error
             except ImageError:
                 undecodable.append(file.relative_to(images.resolve()).as_posix())
             if len(keys) == PHOTOS_A_GROUP:

@@ -20,9 +20,9 @@ def split_products(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[An
         CatalogueError: a split by time where listed_at is missing.
     """
     position = _by_hash(products, config) if config.by == "hash" else _by_time(products)
-    parts = np.select(
-        [position >= 1.0 - config.test, position >= 1.0 - config.test - config.validation], ["test", "validation"], "train"
-    )
+    first_test = round(1.0 - config.test, 9)  # 1 - 0.2 - 0.2 is above 0.6
+    first_validation = round(1.0 - config.test - config.validation, 9)
+    parts = np.select([position >= first_test, position >= first_validation], ["test", "validation"], "train")
     return pd.Series(parts, index=products.index, name="split", dtype=object)
 
 

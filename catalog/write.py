@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,18 +15,6 @@ from catalog.schema import TABLES, is_key
 
 PHOTOS_A_GROUP = 4096
 """Rows of a row group in images.parquet: what a reader holds at once."""
-
-
-def write_catalogue(out: Path, tables: Mapping[str, pd.DataFrame]) -> Path:
-    """Write tables under the types of `catalog.schema`; keys may be integers or strings, further columns keep their type.
-
-    Raises:
-        CatalogueError: `out` exists and is not an empty folder, a value does not fit its column, or the disk is full.
-    """
-    with new_catalogue(out) as folder:
-        for name, table in tables.items():
-            write_table(folder, name, table)
-    return out
 
 
 @contextmanager
@@ -53,7 +41,7 @@ def new_catalogue(out: Path) -> Iterator[Path]:
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
-    """Write one table into a folder.
+    """Write one table under the types of `catalog.schema`; keys may be integers or strings, further columns keep their type.
 
     Raises:
         CatalogueError: a value does not fit its column.

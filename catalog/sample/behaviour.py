@@ -20,7 +20,7 @@ def purchases(products: pd.DataFrame, users: range, rng: np.random.Generator) ->
     for user in users:
         own = str(rng.choice(["Men", "Women"]))
         score = popularity + np.where((gender == own) | (gender == "Unisex"), 2.0, -1.5)
-        for column, likes, weight in (("sub_category", 3, 2.2), ("brand", 4, 1.4), ("base_colour", 3, 0.8)):
+        for column, likes, weight in (("sub_category", 3, 3.5), ("brand", 4, 1.8), ("base_colour", 3, 0.8)):
             score += weight * products[column].isin(rng.choice(products[column].unique(), likes)).to_numpy()
         score -= 1.2 * np.abs(log_price - rng.normal(7.2, 0.5))
         count = min(int(rng.integers(5, 21)), len(products))

@@ -8,7 +8,7 @@ import pandas as pd
 from catalog.errors import CatalogueError
 from catalog.sample import behaviour
 from catalog.sample.products import DRIFTED, FIRST, draw
-from catalog.write import write_catalogue
+from catalog.write import new_catalogue, write_table
 
 _FIRST_ID = 10_001
 _MIN_PRODUCTS = 100
@@ -33,12 +33,15 @@ def write_sample(out: Path, seed: int = 7, products: int = 2400, drift: bool = F
     if products < _MIN_PRODUCTS:
         raise CatalogueError(f"a sample of {products} products is too small; at least {_MIN_PRODUCTS}")
     ids = range(_FIRST_ID, _FIRST_ID + products)
-    tables = _first(ids, seed)
-    if drift:
-        later = _later(tables, range(ids.stop, ids.stop + round(products * _NEW_SHARE)), seed)
-        tables = {name: pd.concat([table, later[name]], ignore_index=True) for name, table in tables.items()}
-    tables["item_attributes"] = behaviour.item_attributes(tables["products"])
-    return write_catalogue(out, tables)
+    with new_catalogue(out) as folder:
+        tables = _first(ids, seed)
+        if drift:
+            later = _later(tables, range(ids.stop, ids.stop + round(products * _NEW_SHARE)), seed)
+            tables = {name: pd.concat([table, later[name]], ignore_index=True) for name, table in tables.items()}
+        tables["item_attributes"] = behaviour.item_attributes(tables["products"])
+        for name, table in tables.items():
+            write_table(folder, name, table)
+    return out
 
 
 def _first(ids: range, seed: int) -> dict[str, pd.DataFrame]:

@@ -1,0 +1,160 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalog.catalogue import Catalogue, listing_of, parse_attributes
+from catalog.errors import CatalogueError
+from catalog.schema import PRODUCT_COLUMNS
+
+
+def write(folder: Path, table: str, **columns: object) -> Catalogue:
+    folder.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), folder / f"{table}.parquet")
+    return Catalogue.open(folder)
+
+
+def test_absent_columns_are_missing_and_typed(tmp_path: Path) -> None:
+    products = write(tmp_path / "c", "products", product_id=[1, 2], title=["Blue shirt", None]).products()
+    assert list(products.columns) == list(PRODUCT_COLUMNS)
+    assert products["product_id"].dtype == np.int64
+    assert products["price"].dtype == np.float64
+    assert str(products["listed_at"].dtype) == "datetime64[ns, UTC]"
+    assert products["brand"].isna().all()
+
+
+def test_other_widths_encodings_and_zones_are_read(tmp_path: Path) -> None:
+    catalogue = write(
+        tmp_path / "c",
+        "products",
+        product_id=pa.array([3, None], pa.int32()),
+        title=pa.array(["a", "b"]).dictionary_encode(),
+        price=pa.array([5, 7], pa.int16()),
+        year=pa.array([2011, None], pa.int16()),
+        listed_at=pa.array([0, 1], pa.timestamp("s")),
+    )
+    products = catalogue.products()
+    assert products["product_id"].dtype == pd.Int64Dtype()
+    assert products["product_id"].isna().tolist() == [False, True]
+    assert products["title"].tolist() == ["a", "b"]
+    assert products["price"].tolist() == [5.0, 7.0]
+    assert products["year"].dtype == pd.Int64Dtype()
+    assert products["listed_at"].iloc[1] == pd.Timestamp(1, unit="s", tz="UTC")
+
+
+def test_string_ids_stay_strings(tmp_path: Path) -> None:
+    products = write(tmp_path / "c", "products", product_id=["007", "8"], title=["a", "b"]).products()
+    assert products["product_id"].tolist() == ["007", "8"]
+
+
+def test_duplicate_ids_are_read_as_they_are(tmp_path: Path) -> None:
+    assert write(tmp_path / "c", "products", product_id=[1, 1], title=["a", "b"]).products()["product_id"].tolist() == [1, 1]
+
+
+def test_a_catalogue_without_rows_is_read(tmp_path: Path) -> None:
+    catalogue = write(tmp_path / "c", "products", product_id=pa.array([], pa.int64()), title=pa.array([], pa.string()))
+    assert len(catalogue.products()) == 0
+    assert catalogue.images.get(1) is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"product_id": [1.5], "title": ["a"]}, r"product_id is double; allowed: int64, string"),
+        ({"product_id": [1], "title": ["a"], "price": ["cheap"]}, r"price is string and does not read as double.*cheap"),
+    ],
+)
+def test_a_column_of_another_type_is_named(tmp_path: Path, columns: dict[str, object], message: str) -> None:
+    with pytest.raises(CatalogueError, match=message):
+        write(tmp_path / "c", "products", **columns).products()
+
+
+def test_opening_refuses_what_is_no_catalogue(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"nowhere is not a directory"):
+        Catalogue.open(tmp_path / "nowhere")
+    with pytest.raises(CatalogueError, match=r"holds no catalogue table; known: products\.parquet"):
+        Catalogue.open(tmp_path)
+    (tmp_path / "products.parquet").write_bytes(b"PAR1 but not really PAR1")
+    with pytest.raises(CatalogueError, match=r"products\.parquet is not a readable Parquet file"):
+        Catalogue.open(tmp_path)
+    with pytest.raises(CatalogueError, match=r"lacks column title; it has: product_id, name"):
+        write(tmp_path, "products", product_id=[1], name=["a"])
+
+
+def test_damage_behind_the_footer_is_reported(tmp_path: Path) -> None:
+    titles = [f"title {i} {i * 7919 % 104729}" for i in range(5000)]
+    write(tmp_path / "c", "products", product_id=list(range(5000)), title=titles)
+    path = tmp_path / "c" / "products.parquet"
+    content = bytearray(path.read_bytes())
+    content[100:40_000] = bytes(39_900)
+    path.write_bytes(content)
+    with pytest.raises(CatalogueError, match=r"products\.parquet is corrupt"):
+        Catalogue.open(tmp_path / "c").read("products")
+
+
+def test_reading_an_absent_table_or_column_says_what_there_is(shop: Catalogue) -> None:
+    assert shop.read("reviews", ["rating"]).columns.tolist() == ["rating"]
+    with pytest.raises(CatalogueError, match=r"has no purchases_test\.parquet; it has: products, images"):
+        shop.read("purchases_test")
+    with pytest.raises(CatalogueError, match=r"no column stars; it has: review_id"):
+        shop.read("reviews", ["stars"])
+    with pytest.raises(CatalogueError, match=r"table 'orders' is not known"):
+        shop.read("orders")
+
+
+def test_the_fingerprint_follows_content_alone(tmp_path: Path) -> None:
+    one = write(tmp_path / "a", "products", product_id=[1], title=["a"])
+    same = write(tmp_path / "b", "products", product_id=[1], title=["a"])
+    before = one.fingerprint()
+    assert before == same.fingerprint()
+    (tmp_path / "a" / "notes.txt").write_text("not a table")
+    assert one.fingerprint() == before
+    write(tmp_path / "a", "products", product_id=[1], title=["b"])
+    assert one.fingerprint() != before
+
+
+def test_a_listing_holds_only_what_is_known() -> None:
+    row = {
+        "title": "Blue shirt",
+        "description": "<p>soft</p>",
+        "price": 499.0,
+        "brand": "NA",
+        "gender": "Men",
+        "season": "",
+        "usage": None,
+        "base_colour": float("nan"),
+        "article_type": "Shirts",
+        "attributes": json.dumps({"Fabric": "Cotton", "Fit": "NA", "Neck": "", "Pockets": None, "Count": 2}),
+    }
+    listing = listing_of(row, b"")
+    assert listing.description == "<p>soft</p>"
+    assert listing.fields == {"gender": "Men"}
+    assert listing.categories == {"article_type": "Shirts"}
+    assert listing.attributes == {"Fabric": "Cotton", "Count": "2"}
+    assert listing.image is None
+
+
+@pytest.mark.parametrize("price", [0, -5, float("nan"), float("inf"), None, pd.NA])
+def test_a_price_that_is_none_is_missing(price: object) -> None:
+    assert listing_of({"title": "a", "price": price}, None).price is None
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"a"'])
+def test_attributes_that_are_no_object_are_refused(text: str) -> None:
+    with pytest.raises(CatalogueError, match="attributes"):
+        parse_attributes(text)
+
+
+def test_myntra_is_read(myntra: Catalogue) -> None:
+    products = myntra.products()
+    assert len(products) == 40_443
+    assert products["article_type"].nunique() == 141
+    assert (products["price"] <= 0).sum() == 4
+    listing = listing_of(products.iloc[0].to_dict(), myntra.images.get(products["product_id"].iloc[0]))
+    assert listing.title == "Nike Sahara Team India Fanwear Round Neck Jersey"
+    assert listing.image is not None
+    assert "Fabric 3" not in listing.attributes

@@ -1,0 +1,73 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.errors import CatalogueError
+from catalog.splits import split_products
+from configs.schema import SplitConfig
+
+
+def products(ids: object) -> pd.DataFrame:
+    return pd.DataFrame({"product_id": ids})
+
+
+@given(st.lists(st.integers(0, 10**9), unique=True, max_size=40), st.lists(st.integers(0, 10**9), max_size=40), st.randoms())
+def test_adding_and_shuffling_rows_moves_no_product(old: list[int], new: list[int], random: object) -> None:
+    before = dict(zip(old, split_products(products(old), SplitConfig()), strict=True))
+    both = old + new
+    random.shuffle(both)  # type: ignore[attr-defined]
+    after = dict(zip(both, split_products(products(both), SplitConfig()), strict=True))
+    assert {key: after[key] for key in old} == before
+
+
+def test_shares_are_those_asked_for() -> None:
+    shares = split_products(products(np.arange(50_000)), SplitConfig(validation=0.05, test=0.2)).value_counts(normalize=True)
+    assert shares["test"] == pytest.approx(0.2, abs=0.01)
+    assert shares["validation"] == pytest.approx(0.05, abs=0.01)
+
+
+def test_integers_and_their_strings_fall_together() -> None:
+    ids = np.arange(1000)
+    assert (
+        split_products(products(ids), SplitConfig()).tolist() == split_products(products(ids.astype(str)), SplitConfig()).tolist()
+    )
+
+
+def test_another_salt_is_another_split() -> None:
+    ids = products(np.arange(1000))
+    assert split_products(ids, SplitConfig()).tolist() != split_products(ids, SplitConfig(salt="other")).tolist()
+
+
+def test_the_index_is_kept_and_all_may_be_training() -> None:
+    frame = products([4, 5, 6]).set_index(pd.Index([9, 3, 7]))
+    split = split_products(frame, SplitConfig(validation=0, test=0))
+    assert split.index.tolist() == [9, 3, 7]
+    assert set(split) == {"train"}
+    assert len(split_products(frame.head(0), SplitConfig())) == 0
+
+
+def test_by_time_the_newest_are_test() -> None:
+    days = pd.to_datetime(["2024-01-05", "2024-01-01", "2024-01-04", "2024-01-02", "2024-01-03"], utc=True)
+    frame = products(range(5)).assign(listed_at=days)
+    assert split_products(frame, SplitConfig(by="time", validation=0.2, test=0.2)).tolist() == [
+        "test",
+        "train",
+        "validation",
+        "train",
+        "train",
+    ]
+
+
+def test_by_time_one_instant_stays_together() -> None:
+    frame = products(range(10)).assign(listed_at=pd.Timestamp("2024-01-01", tz="UTC"))
+    assert set(split_products(frame, SplitConfig(by="time"))) == {"train"}
+
+
+def test_by_time_needs_every_date() -> None:
+    frame = products(range(3)).assign(listed_at=pd.to_datetime(["2024-01-05", None, None], utc=True))
+    with pytest.raises(CatalogueError, match="missing in 2 of 3 products"):
+        split_products(frame, SplitConfig(by="time"))
+    with pytest.raises(CatalogueError, match="missing in 3 of 3 products"):
+        split_products(products(range(3)), SplitConfig(by="time"))
