@@ -12,13 +12,14 @@ from registry.bundle import manifest_sha256, verify, write_manifest
 from registry.connection import connected
 from registry.errors import PromotionRefused, RegistryError
 from registry.runs import experiment_run
-from registry.versions import CHALLENGER, ModelVersion, point, registered_name, resolve
+from registry.versions import CHALLENGER, CHAMPION, ModelVersion, point, registered_name, resolve, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BUNDLE, REPORTS = "bundle", "reports"
 CARD = "card.md"
+IDENTITY = ("vitrina.bundle_sha256", "vitrina.config", "vitrina.gates")
 _DESCRIPTION_LIMIT = 5000  # width of MLflow's column; PostgreSQL refuses more
 _METRICS_A_REQUEST, _PARAMS_A_REQUEST = 1000, 100
 
@@ -38,7 +39,8 @@ def register(
 
     The run gets the bundle under `bundle/`, the reports under `reports/`, `config.json`, the metrics, and the
     configuration as parameters. The version gets the tags, `vitrina.bundle_sha256` and the bundle's `card.md` as its
-    description. The version comes last: where anything fails before, there is none.
+    description. The version comes last: where anything fails before, there is none. What is registered already, with the
+    same bundle, configuration and verdict, is returned as it is.
 
     Args:
         tags: `vitrina.gates` (passed or failed) and where the version came from.
@@ -58,6 +60,9 @@ def register(
     write_manifest(bundle)
     verify(bundle)
     sealed = {**tags, "vitrina.bundle_sha256": manifest_sha256(bundle)}
+    for version in versions(settings, model):
+        if all(version.tags.get(tag) == sealed.get(tag) for tag in IDENTITY):
+            return version
     with connected(settings) as client:
         run_id = _run_of_its_own(settings, client, model, bundle, run_id)
         client.log_artifacts(run_id, str(bundle), BUNDLE)
@@ -79,7 +84,7 @@ def register(
 
 
 def mark_challenger(settings: Settings, version: ModelVersion) -> ModelVersion:
-    """Let `challenger` point at a version that passed its gates.
+    """Let `challenger` point at a version that passed its gates; a champion is nobody's challenger and stays as it is.
 
     Raises:
         PromotionRefused: it did not pass.
@@ -87,6 +92,8 @@ def mark_challenger(settings: Settings, version: ModelVersion) -> ModelVersion:
     if not version.gates_passed:
         gates = version.tags.get("vitrina.gates", "unknown")
         raise PromotionRefused(f"{version} may not become challenger: gates {gates}, not passed")
+    if CHAMPION in version.aliases:
+        return version
     with connected(settings) as client:
         point(client, registered_name(version.model), CHALLENGER, version.version)
     return replace(version, aliases=tuple(sorted({*version.aliases, CHALLENGER})))

@@ -20,5 +20,5 @@ def detect_drift(
     """Compare the newest predictions of the champion with the reference in its bundle."""
     settings = Settings.from_environment()
     champion = resolve(settings, f"{model}@champion")
-    outcome = monitor(settings, config, model, fetch(settings, champion), str(champion.version))
+    outcome = monitor(settings, config, model, fetch(settings, champion), champion.version)
     return outcome, HTMLString(Path(outcome.report).read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ def version_tags(delivery: Delivery, config: dict[str, Any], gates: GateDecision
         "vitrina.git_commit": git_commit(),
         "vitrina.config": digest,
         "vitrina.gates": "passed" if gates.passed else "failed",
+        "vitrina.gate_failures": "; ".join(gates.failures()),
         "vitrina.zenml_run": zenml_run,
     }
 
