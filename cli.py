@@ -369,6 +369,11 @@ def main() -> None:
 @contextmanager
 def _results() -> Iterator[Any]:
     """Give a writer to the real standard output; whatever libraries print meanwhile goes to standard error."""
+    import logging
+
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    for package in ("models", "steps", "pipelines", "registry", "monitoring", "data_validation"):
+        logging.getLogger(package).setLevel(logging.INFO)
     sys.stdout.flush()
     real = os.dup(1)
     os.dup2(2, 1)
