@@ -77,13 +77,13 @@ def _faults(checks: Sequence[CheckResult]) -> Block:
             "table": c.table,
             "rule that is broken": c.rule,
             "": _severity(c),
-            "found": c.detail,
-            "examples": " · ".join(c.examples[:3]),
+            "rows": c.failed_rows if c.level == "row" else None,
+            "found": " · ".join(c.examples[:3]) if c.level == "row" else c.detail,
             "why it matters": c.reason,
         }
         for c in ordered
     ]
-    return table(rows, empty="No fault was found.")
+    return table(rows, {"rows": ",.0f"}, empty="No fault was found.")
 
 
 def _severity(check: CheckResult) -> Badge:

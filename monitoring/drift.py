@@ -20,6 +20,8 @@ from monitoring.verdict import ColumnDrift, DriftVerdict, Kind, PerformanceDrift
 MIN_VALUES = 30
 """Fewer values in either sample are not compared."""
 
+VANISHED = "vanished, no row of the window has a value"
+
 _KERNEL_ROWS = 700
 _HOMOGENEITY = "vitrina_homogeneity"
 _METHODS: Mapping[Kind, str] = {"numerical": "ks", "categorical": _HOMOGENEITY}
@@ -153,7 +155,7 @@ def _missing(column: str, reference: "pd.Series[bool]", current: "pd.Series[bool
     p = two_sample.shares_differ(*absent)
     test, measure = _NAMES["missing"], _MEASURES["missing"]
     if not current.any():
-        measure = "vanished: no value in the window"
+        measure = VANISHED
     return ColumnDrift(column=column, kind="missing", test=test, effect=effect, measure=measure, p_value=p)
 
 
@@ -188,6 +190,8 @@ def _adjusted(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def _reason(column: ColumnDrift) -> str:
+    if column.measure == VANISHED:
+        return f"{column.column}: {VANISHED}"
     what = f"{column.column} (missing values)" if column.kind == "missing" else column.column
     return f"{what}: {column.measure} {column.effect:.2f}, adjusted p {column.adjusted_p:.2g}"
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from models.evaluation import plots
 from models.evaluation.page import (
     Badge,
     Block,
+    Format,
     Section,
     Verdict,
     columns,
@@ -65,12 +67,12 @@ def _verdict(verdict: DriftVerdict) -> Verdict:
 def _sections(reference: pd.DataFrame, current: pd.DataFrame, verdict: DriftVerdict) -> list[Section]:
     intro = (
         f"A column has drifted when its adjusted p is at most {verdict.alpha:g} and its effect at least {verdict.min_effect:g}. "
-        "Adjusted p-values hold for all tests of this page together."
+        "Adjusted p-values hold for all tests of this page together; small means significant, and too small to matter."
     )
     drifted = [c for c in _by_effect(verdict.columns) if c.drifted]
     shown = [_plot(c, reference, current) for c in drifted if c.kind in ("numerical", "categorical")][:_FIGURES]
     pairs = [columns(*shown[i : i + 2]) for i in range(0, len(shown), 2)]
-    sections = [Section("Columns", intro, [_columns(verdict.columns)])]
+    sections = [Section("Columns", intro, [_columns(verdict)])]
     if pairs:
         sections.append(Section("What has changed", "Shares of rows in the reference and in the window.", pairs))
     sections.append(Section("Performance", "Error rates where clients told what was true.", [_performance(verdict)]))
@@ -80,27 +82,39 @@ def _sections(reference: pd.DataFrame, current: pd.DataFrame, verdict: DriftVerd
             "",
             [
                 facts({"reference rows": verdict.n_reference, "window rows": verdict.n_current}),
-                text(f"Evidently's own report on the single columns is in {EVIDENTLY} beside this page."),
+                Block(Markup('<p><a href="{}">Evidently\'s own report</a> on the single columns</p>').format(EVIDENTLY)),
             ],
         )
     )
     return sections
 
 
-def _columns(tested: Sequence[ColumnDrift]) -> Block:
+def _columns(verdict: DriftVerdict) -> Block:
     rows = [
         {
             "column": c.column,
             "what": c.kind,
-            "": Badge("drift", "bad") if c.drifted else Badge("not compared" if c.p_value is None else "same", "plain"),
+            "": _outcome(c, verdict.alpha),
             "effect": c.effect,
             "adjusted p": c.adjusted_p,
             "effect is": c.measure,
             "test": c.test,
         }
-        for c in _by_effect(tested)
+        for c in _by_effect(verdict.columns)
     ]
-    return table(rows, {"effect": ".3f", "adjusted p": ".2g"})
+    return table(rows, {"effect": ".3f", "adjusted p": _p})
+
+
+def _outcome(column: ColumnDrift, alpha: float) -> Badge:
+    if column.drifted:
+        return Badge("drift", "bad")
+    if column.adjusted_p is None:
+        return Badge("not compared")
+    return Badge("small", "warn") if column.adjusted_p <= alpha else Badge("same")
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-6 else "< 1e-6"
 
 
 def _performance(verdict: DriftVerdict) -> Block:
@@ -116,7 +130,7 @@ def _performance(verdict: DriftVerdict) -> Block:
         }
         for p in verdict.performance
     ]
-    formats = {"error in reference": ".1%", "error in window": ".1%", "adjusted p": ".2g"}
+    formats: dict[str, Format] = {"error in reference": ".1%", "error in window": ".1%", "adjusted p": _p}
     return table(rows, formats, empty="The model has no prediction that feedback could confirm.")
 
 
@@ -195,6 +209,7 @@ def _write_evidently(path: Path, reference: pd.DataFrame, current: pd.DataFrame,
     os.close(handle)
     try:
         snapshot.save_html(temporary)
+        Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)

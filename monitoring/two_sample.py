@@ -71,7 +71,7 @@ def embedding_kernel(reference: Array, current: Array) -> Array:
     points -= points.mean(axis=0)
     squares = np.einsum("ij,ij->i", points, points)
     distances = np.maximum(squares[:, None] + squares[None, :] - 2.0 * points @ points.T, 0.0)
-    median = float(np.median(distances[np.triu_indices(len(points), 1)]))
+    median = float(np.median(distances))
     kernel: Array = np.exp(-distances / median) if median > 0 else np.ones_like(distances)
     return kernel
 
