@@ -47,17 +47,18 @@ def judge(reference: pd.DataFrame, current: pd.DataFrame, spec: ReferenceSpec, c
     Where feedback came, `current` has `true_X` beside `predicted_X`, as `reference` has.
     A column that has vanished, or is null in every row of the window alone, has drifted.
     """
+    least = max(config.min_rows, MIN_VALUES)
     base = DriftVerdict(
         drifted=False,
-        enough_rows=min(len(reference), len(current)) >= config.min_rows,
+        enough_rows=min(len(reference), len(current)) >= least,
         n_reference=len(reference),
         n_current=len(current),
         alpha=config.alpha,
         min_effect=config.min_effect,
     )
     if not base.enough_rows:
-        which, rows = ("window", len(current)) if len(current) < config.min_rows else ("reference", len(reference))
-        return base.model_copy(update={"reasons": (f"the {which} has {rows} rows; at least {config.min_rows} are needed",)})
+        which, rows = ("window", len(current)) if len(current) < least else ("reference", len(reference))
+        return base.model_copy(update={"reasons": (f"the {which} has {rows} rows; at least {least} are needed",)})
     columns = _tests(reference, current, spec)
     performance = [_performance(reference, current, name) for name in spec.prediction]
     p_values = [column.p_value for column in columns] + [item.p_value for item in performance]
