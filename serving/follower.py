@@ -63,6 +63,7 @@ class Follower:
         self._on_swap, self._on_failure, self._on_look = on_swap, on_failure, on_look
         self._failed: dict[str, tuple[int, int, float]] = {}  # model: version, failed loads of it, time of the next try
         self._unsettled: set[str] = set()
+        self._frozen = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="look")
@@ -110,6 +111,7 @@ class Follower:
         failed, times, _ = self._failed.get(slot.name, (version, 0, 0.0))
         times = times + 1 if failed == version else 1
         self._failed[slot.name] = (version, times, time.monotonic() + min(self._poll * 2**times, MAX_BACKOFF_SECONDS))
+        self._freeze()
         new = Loaded(version, self._source.load(slot.name, version))
         del self._failed[slot.name]
         old = slot.swap(new)
@@ -121,7 +123,14 @@ class Follower:
                 "model %s version %s still computes after %g s; it is freed when it is done", slot.name, old.version, self._drain
             )
         del old
-        # What lives now lives long: keep the collector from walking it during requests (that is the latency tail).
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        gc.collect()  # a model may refer to itself; walks little, see _freeze
+
+    def _freeze(self) -> None:
+        """Keep the collector from walking what the imports left, some 10^6 objects: its walks are the latency tail.
+
+        Models come later and stay out of it, so that a replaced one can be collected.
+        """
+        if not self._frozen:
+            gc.collect()
+            gc.freeze()
+            self._frozen = True

@@ -1,6 +1,5 @@
 """The OpenAPI document and its page, which needs nothing from outside this server."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,17 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """`schema` with its own definitions put where they are referred to."""
     definitions = schema.pop("$defs", {})
-    text = json.dumps(schema)
-    for name, definition in definitions.items():
-        text = text.replace(json.dumps({"$ref": f"#/$defs/{name}"}), json.dumps(definition))
-    inlined: dict[str, Any] = json.loads(text)
-    return inlined
+
+    def filled(node: Any) -> Any:
+        if isinstance(node, list):
+            return [filled(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        definition = definitions.get(node.get("$ref", "").removeprefix("#/$defs/"), {})
+        return {key: filled(value) for key, value in {**definition, **node}.items() if key != "$ref"}
+
+    whole: dict[str, Any] = filled(schema)
+    return whole
 
 
 def install(app: FastAPI) -> None:

@@ -95,7 +95,7 @@ def test_a_version_that_cannot_load_leaves_the_old_one_and_says_so(parts, error)
 
 def test_a_failing_version_is_tried_again_ever_less_often(parts):
     source, slot, follower, _, _ = parts
-    follower._poll = 0.2
+    follower._poll = 5
     source.broken[1] = OSError("disk full")
     for _ in range(5):
         follower.look()

@@ -1,0 +1,125 @@
+"""A whole application in this process, with a predictor that answers without a model."""
+
+import io
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from configs.errors import VitrinaError
+from configs.schema import ServingConfig
+from configs.settings import Settings
+from models.product.predictor import PriceEstimate, ProductPrediction
+from serving.app import create_app
+
+LIMIT = 200_000
+CONFIG = ServingConfig(
+    poll_seconds=0.05, max_body_bytes=LIMIT, max_items=4, max_queue=8, max_image_pixels=1_000_000, request_seconds=2
+)
+
+
+class Predictor:
+    """Says what it was asked, in the form of the product model."""
+
+    def __init__(self, version):
+        self.version = version
+        self.asked = []
+        self.seconds = 0.0
+        self.prices = True
+
+    def predict(self, listings):
+        self.asked.extend(listings)
+        time.sleep(self.seconds)
+        if any(listing.title == "refused" for listing in listings):
+            raise VitrinaError("listing 0 is refused")
+        if any(listing.title == "crash" for listing in listings):
+            raise RuntimeError("a bug")
+        return [self._answer(listing) for listing in listings]
+
+    def _answer(self, listing):
+        levels = ("master_category", "sub_category", "article_type")
+        categories = {level: [(f"{level} {i}", 0.5 / 2**i) for i in range(5)] for level in levels}
+        embedding = np.zeros(1024, dtype=np.float32)
+        embedding[0], embedding[1] = 0.6, 0.8
+        price = PriceEstimate(100.123, 50.0, 200.0) if self.prices else None
+        seen = tuple(name for name in ("title", "description", "image") if getattr(listing, name))
+        return ProductPrediction(categories, price, embedding, seen)
+
+
+@dataclass
+class Source:
+    """A registry in memory."""
+
+    at: int = 1
+    predictors: dict = field(default_factory=dict)
+    error: Exception | None = None
+
+    def champion(self, model):
+        if self.error:
+            raise self.error
+        return self.at
+
+    def load(self, model, version):
+        return self.predictors.setdefault(version, Predictor(version))
+
+    def settled(self, model):
+        pass
+
+
+@pytest.fixture
+def source():
+    return Source()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+@pytest.fixture
+def config():
+    return CONFIG
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory):
+    """One application for all tests of a module that only look at answers."""
+    home = tmp_path_factory.mktemp("steady")
+    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    with TestClient(create_app(settings, CONFIG, Source()), raise_server_exceptions=False) as made:
+        wait_until(lambda: made.get("/readyz").status_code == 200)
+        yield made
+
+
+@pytest.fixture
+def client(settings, config, source):
+    with TestClient(create_app(settings, config, source), raise_server_exceptions=False) as made:
+        wait_until(lambda: made.get("/readyz").status_code == 200 or source.error)
+        yield made
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.02)
+
+
+def photo(kind="JPEG", size=(60, 80)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 30)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def refused(response, status, code, field=None):
+    """The response is an error of the API's one form, on one line."""
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(error) == {"code", "message", "field"}
+    assert (error["code"], error["field"]) == (code, field), error
+    assert "\n" not in error["message"]
+    assert 0 < len(error["message"]) <= 600
+    return error["message"]
