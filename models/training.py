@@ -19,12 +19,13 @@ from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar, Timer, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -173,11 +174,12 @@ class Learner(L.LightningModule):
         kept = [p for p in self.parameters() if p.ndim < 2 or id(p) in embeddings]
         groups = [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98), fused=self.fused)
+        updates = max(2, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=self.config.learning_rate,
-            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
-            pct_start=self.config.warmup,
+            total_steps=updates,
+            pct_start=self.config.warmup if self.config.warmup * updates > 1 else 0.0,  # torch divides by zero at 1
             cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -278,7 +280,6 @@ def fit(
     resumed = last.is_file()
     if resumed:
         batches.skip(*_position(last))
-    timer = L.pytorch.callbacks.Timer(timedelta(minutes=config.max_minutes)) if config.max_minutes else None
     callbacks: list[Callback] = [best]  # first: it must see the averaged weights
     if config.ema_decay:
         callbacks.append(WeightAveraging(use_buffers=False, avg_fn=warm_average(config.ema_decay)))
@@ -287,7 +288,8 @@ def fit(
         LastCheckpoint(last, config.checkpoint_minutes),
     ]
     callbacks += [RichProgressBar(console_kwargs={"stderr": True}) if sys.stderr.isatty() else EpochLog()]
-    callbacks += [timer] if timer else []
+    if config.max_minutes:
+        callbacks.append(Timer(timedelta(minutes=config.max_minutes)))  # Lightning validates once more when it stops
     if config.tensorboard:
         loggers = (*loggers, TensorBoardLogger(workdir, name="tensorboard", version=""))
     with _quiet():
@@ -312,8 +314,6 @@ def fit(
         L.seed_everything(config.seed, verbose=False)
         try:
             trainer.fit(learner, training, validation, ckpt_path=last if resumed else None, weights_only=True)
-            if timer and timer.time_remaining() is not None and timer.time_remaining() <= 0:
-                trainer.validate(learner, validation, verbose=False)
         except (RuntimeError, KeyError) as error:
             if resumed and ("state_dict" in str(error) or isinstance(error, KeyError)):
                 raise TrainingError(f"{last} does not belong to this model; delete it to start anew") from error
@@ -331,7 +331,7 @@ def precision(config: TrainerConfig) -> str:
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     if torch.backends.mps.is_available():
         return "32-true"
-    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"  # type: ignore[no-untyped-call]
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
 
 
 def _position(checkpoint: Path) -> tuple[int, int]:
@@ -345,8 +345,8 @@ def _position(checkpoint: Path) -> tuple[int, int]:
         epoch, batch = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
         done = 0 if batch["is_last_batch"] else batch["current"]["ready"]
         return int(epoch["processed"]), int(done)
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
-        raise TrainingError(f"{checkpoint} is not a readable checkpoint; delete it to start anew ({error})") from error
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+        raise TrainingError(f"{checkpoint} is not a readable checkpoint; delete it to start anew") from error
 
 
 def _mix(*parts: int) -> int:

@@ -63,6 +63,7 @@ class ListingDataset(Dataset[Inputs]):
     ) -> None:
         self.rows, self.images, self.encoders, self.config = rows, images, encoders, config
         self.augmentation, self.seed = augmentation, seed
+        self._undecodable: set[Any] = set()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -97,7 +98,9 @@ class ListingDataset(Dataset[Inputs]):
         try:
             return decode(data, (self.config.image_height, self.config.image_width))
         except ImageError as error:
-            log.warning("product %s is read without its photo: %s", product_id, error)
+            if product_id not in self._undecodable:
+                self._undecodable.add(product_id)
+                log.warning("product %s is read without its photo: %s", product_id, error)
             return None
 
 

@@ -1,0 +1,28 @@
+"""One small trained bundle for all tests of models."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `bundles` below
+
+from bundles import tiny_bundle, tiny_catalogue
+
+from catalog.catalogue import Catalogue
+from models.product.predictor import ProductPredictor
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("product"))
+
+
+@pytest.fixture(scope="session")
+def predictor(bundle_folder: Path) -> ProductPredictor:
+    return ProductPredictor.load(bundle_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    return Catalogue.open(tiny_catalogue(tmp_path_factory.mktemp("catalogue")))
