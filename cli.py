@@ -370,8 +370,9 @@ def main() -> None:
 def _results() -> Iterator[Any]:
     """Give a writer to the real standard output; whatever libraries print meanwhile goes to standard error."""
     import logging
+    import warnings
 
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")  # about Python versions, not about us
     for package in ("models", "steps", "pipelines", "registry", "monitoring", "data_validation"):
         logging.getLogger(package).setLevel(logging.INFO)
     sys.stdout.flush()
@@ -454,10 +455,10 @@ def _show_metrics(values: Mapping[str, Any]) -> str:
 
 def _show_checks(values: Mapping[str, Any]) -> str:
     broken = [c for c in values["checks"] if not c["passed"]]
-    rows = [[c["table"], c["rule"], c["severity"], str(c["failed_rows"]), c["detail"]] for c in broken]
+    rows = [[c["table"], c["rule"], c["severity"], c["detail"], "; ".join(c["examples"][:2])] for c in broken]
     verdict = "passed" if values["passed"] else "FAILED"
     head = f"validation {verdict}: {len(values['checks'])} checks, {len(broken)} found something"
-    return f"{head}\n{_table(['table', 'rule', 'severity', 'rows', 'detail'], rows)}\nreport: {values['report']}"
+    return f"{head}\n{_table(['table', 'rule', 'severity', 'found', 'for example'], rows)}\nreport: {values['report']}"
 
 
 def _show_training(values: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Keeps ZenML's and MLflow's state under `$VITRINA_HOME`, and both quiet. Call before the first import of either."""
 
 import os
+import sys
 from pathlib import Path
 
 from configs.settings import Settings
@@ -20,7 +21,8 @@ def prepare(settings: Settings) -> None:
         "ZENML_AUTO_OPEN_DASHBOARD": "false",
         "ZENML_ENABLE_REPO_INIT_WARNINGS": "false",
         "ZENML_ENABLE_RICH_TRACEBACK": "false",
-        "ZENML_LOGGING_VERBOSITY": "ERROR",
+        "ZENML_LOGGING_VERBOSITY": "CRITICAL",  # it would show a traceback for every error that we tell in one line
+        "ZENML_LOGGING_COLORS_DISABLED": "false" if sys.stderr.isatty() else "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }

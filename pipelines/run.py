@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from configs.errors import CheckFailed, VitrinaError
+from configs.errors import CheckFailed
 from configs.schema import RunConfig, StrictModel
 from configs.settings import Settings
 from models.evaluation.gates import GateDecision
@@ -112,9 +112,8 @@ def _run(pipeline: Callable[..., Any], **parameters: Any) -> Any:
     try:
         run = pipeline.with_options(on_failure=remember)(**parameters)  # type: ignore[attr-defined]
     except RuntimeError as error:
-        cause = _failures[-1] if _failures else None
-        if isinstance(cause, VitrinaError):
-            raise cause from error
+        if _failures:
+            raise _failures[-1] from error
         raise
     if not run.status.is_successful:
         raise CheckFailed(f"pipeline run {run.name} ended as {run.status.value}; see its log in the ZenML dashboard")
