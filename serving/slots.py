@@ -75,9 +75,7 @@ class Slot:
         with self._changed:
             loaded = self._loaded
             if loaded is None:
-                raise Unavailable(
-                    "not_ready", f"model {self.name} has no champion loaded yet: {self.error or 'still loading'}", 5
-                )
+                raise Unavailable("not_ready", f"model {self.name} cannot answer yet; /readyz says why", retry_after_seconds=5)
             loaded.users += 1
         try:
             yield loaded

@@ -114,5 +114,5 @@ def test_a_server_without_champion_answers_in_the_apis_form(empty_server):
 
 def test_a_host_that_is_no_address_is_refused(tmp_path):
     settings = Settings(tmp_path, "sqlite:///x.db", "sqlite:///y.db")
-    with pytest.raises(ServingError, match="'shop.example' is not an IP address"):
+    with pytest.raises(ServingError, match=r"'shop\.example' is not an IP address"):
         command(settings, ServingConfig(host="shop.example"))

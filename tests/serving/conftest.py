@@ -1,8 +1,10 @@
 """A whole application in this process, with a predictor that answers without a model."""
 
+import importlib.util
 import io
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,3 +125,13 @@ def refused(response, status, code, field=None):
     assert "\n" not in error["message"]
     assert 0 < len(error["message"]) <= 600
     return error["message"]
+
+
+@pytest.fixture(scope="session")
+def trained_bundle(tmp_path_factory):
+    """A product bundle trained in seconds."""
+    path = Path(__file__).parents[1] / "bundles.py"  # by path: other distributions install a package named tests
+    spec = importlib.util.spec_from_file_location("bundles", path)
+    bundles = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bundles)
+    return bundles.tiny_bundle(tmp_path_factory.mktemp("trained"))

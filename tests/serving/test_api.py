@@ -195,7 +195,7 @@ def test_without_a_champion_it_waits_and_says_why(settings, config, source):
         assert ready.json()["models"][0]["last_error"] == "model 'product' has no champion"
         assert made.get("/livez").status_code == 200
         response = post(made, "embeddings", LISTING)
-        assert "has no champion" in refused(response, 503, "not_ready")
+        assert refused(response, 503, "not_ready") == "model product cannot answer yet; /readyz says why"
         assert response.headers["Retry-After"] == "5"
         source.error = None
         wait_until(lambda: post(made, "embeddings", LISTING).status_code == 200)

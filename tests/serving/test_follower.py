@@ -60,7 +60,7 @@ def parts():
 
 def test_loads_the_champion_and_follows_it(parts):
     source, slot, follower, swaps, failures = parts
-    with pytest.raises(Unavailable, match="still loading"):
+    with pytest.raises(Unavailable, match="cannot answer yet"):
         slot.predict(["shirt"])
     follower.look()
     assert slot.predict(["shirt"])[0].prediction == "shirt by 1"

@@ -1,0 +1,88 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs.errors import ConfigError
+from registry.errors import RegistryError
+from serving.build import BENTOFILE, build
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_build_file_is_constant_and_pins_everything():
+    options = yaml.safe_load(BENTOFILE)
+    assert options["python"] == {"requirements_txt": "requirements.lock", "lock_packages": False}
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    requirements = [line for line in lines if line and not line.lstrip().startswith("#")]
+    assert all("==" in line for line in requirements)
+    assert not [line for line in lines if "://" in line]
+
+
+@pytest.mark.parametrize("model", ["../etc", "product; rm -rf /", "nothing", ""])
+def test_only_a_model_that_exists_is_built(settings, model):
+    with pytest.raises(ConfigError, match="allowed: "):
+        build(model, settings)
+
+
+@pytest.mark.slow
+def test_without_a_champion_there_is_nothing_to_build(settings):
+    with pytest.raises(RegistryError, match="no registered version yet"):
+        build("product", settings)
+
+
+@pytest.mark.slow
+def test_a_bento_answers_on_a_machine_without_registry(settings, tmp_path, trained_bundle):
+    from registry.promotion import promote
+    from registry.register import register
+
+    register(settings, "product", trained_bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
+    promote(settings, "product", 1, "me", "first")
+    tag = build("product", settings)
+    assert tag.startswith("vitrina:product-1-")
+    bento = settings.home / "bentoml" / "bentos" / Path(*tag.split(":"))
+    assert (bento / "src" / "bundles" / "product" / "1" / "manifest.json").is_file()
+    assert not list((bento / "src").rglob("*.pkl"))
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    elsewhere = {name: value for name, value in os.environ.items() if not name.startswith(("VITRINA", "MLFLOW", "PYTHONPATH"))}
+    elsewhere |= {"VITRINA_HOME": str(tmp_path / "elsewhere"), "BENTOML_HOME": str(tmp_path / "bentoml")}
+    arguments = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
+    log = tmp_path / "server.log"
+    with log.open("wb") as out, subprocess.Popen(arguments, env=elsewhere, cwd=tmp_path, stdout=out, stderr=out) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not _ready(port):
+                assert process.poll() is None, log.read_text()[-2000:]
+                assert time.monotonic() < deadline, log.read_text()[-2000:]
+                time.sleep(0.3)
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/price/predict",
+                data=json.dumps({"title": "Nordal blue shirt"}).encode(),
+                headers={"content-type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=10) as response:
+                answer = json.load(response)
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert answer["model"] == {"name": "product", "version": 1}
+    assert answer["price"]["low"] <= answer["price"]["median"] <= answer["price"]["high"]
+
+
+def _ready(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
