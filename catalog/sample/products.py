@@ -25,7 +25,7 @@ from catalog.sample.shapes import SHAPES
 from catalog.sample.words import description, pick, title
 from catalog.schema import PRODUCT_COLUMNS
 
-_START = pd.Timestamp("2024-01-01", tz="UTC")
+_START = pd.Timestamp("2023-01-01", tz="UTC")  # both deliveries and their purchases lie in the past
 _DAYS = 730
 _NEW_DAYS = 90
 _NEW_PRICE = 1.6
