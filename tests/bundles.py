@@ -39,7 +39,7 @@ def tiny_config(**trainer: object) -> ProductRunConfig:
             "image_width": 32,
         },
         "trainer": {
-            "epochs": 6,
+            "epochs": 10,
             "batch_size": 32,
             "learning_rate": 6e-3,
             "ema_decay": 0.9,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from catalog.augmentation import oversample
@@ -47,7 +48,11 @@ class ProductFamily:
 
     def augment(self, catalogue: Catalogue, split: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
         """Reworded copies of rare article types' training rows; see `catalog.augmentation.oversample`."""
-        return oversample(_part(catalogue, split, "train"), config.augmentation, config.trainer.seed)
+        training = _part(catalogue, split, "train")
+        copies = oversample(training, config.augmentation, config.trainer.seed)
+        if pd.api.types.is_integer_dtype(copies["product_id"]):  # new ids start above the training rows' largest
+            copies["product_id"] += max(0, int(split["product_id"].max() - training["product_id"].max()))
+        return copies
 
     def train(
         self,
@@ -76,6 +81,7 @@ class ProductFamily:
         everything = rows + Rows.of(augmented) if len(augmented) else rows
         training = ListingDataset(everything, catalogue.images, encoders, config.model, config.augmentation, config.trainer.seed)
         validation = ListingDataset(validation_rows, catalogue.images, encoders, config.model)
+        torch.manual_seed(config.trainer.seed)
         task = ProductTask(bundle.build(encoders, config))
         fit(
             task,

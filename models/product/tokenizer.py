@@ -1,5 +1,6 @@
 """Byte-pair tokens of listing texts, learnt from the catalogue (Sennrich et al. 2016, byte level)."""
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -47,8 +48,13 @@ class ProductTokenizer:
         """
         try:
             text = (folder / FILE).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise VitrinaError(f"cannot read {folder / FILE}: {getattr(error, 'strerror', None) or error}") from error
+            kind = json.loads(text)["model"]["type"]
+        except OSError as error:
+            raise VitrinaError(f"cannot read {folder / FILE}: {error.strerror}") from error
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise VitrinaError(f"{folder / FILE} is not a tokenizer: {type(error).__name__} {error}") from error
+        if kind != "BPE":
+            raise VitrinaError(f"{folder / FILE} holds a {kind!r} tokenizer; allowed: BPE")
         return cls.from_json(text)
 
     @classmethod

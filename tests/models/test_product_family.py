@@ -1,0 +1,402 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from bundles import BRANDS, COLOURS, TYPES, draw, tiny_bundle, tiny_catalogue, tiny_config
+from safetensors.torch import load_file, save_file
+
+from catalog.catalogue import Catalogue
+from catalog.listing import CATEGORY_LEVELS, Listing
+from configs.errors import VitrinaError
+from configs.load import environment_file, load
+from configs.schema import AugmentationConfig
+from models import family
+from models.product import bundle
+from models.product.calibrate import conformal_quantile, temperature
+from models.product.config import ProductRunConfig
+from models.product.data import ListingDataset, Rows
+from models.product.encoders import Encoders, clean
+from models.product.family import FAMILY, keys
+from models.product.inputs import MODALITIES
+from models.product.predictor import ProductPredictor
+from models.product.summary import REFERENCE_SPEC, project, summarise
+
+SHIRT = Listing(title="Nordal blue shirt 512", fields={"brand": "Nordal"}, attributes={"Pattern": "Solid"})
+
+
+def photo(shape: str = "rectangle") -> bytes:
+    return draw(shape, COLOURS["Blue"], np.random.default_rng(3))
+
+
+def train(folder: Path, change: object = None, images: bool = True, **trainer: object) -> Path:
+    """Train one epoch on a changed `tiny_catalogue`."""
+    root = tiny_catalogue(folder / "catalogue", products=120, images=images)
+    if callable(change):
+        products = pd.read_parquet(root / "products.parquet")
+        change(products).to_parquet(root / "products.parquet", index=False)
+    catalogue, config = Catalogue.open(root), tiny_config(epochs=1, **trainer)
+    split = FAMILY.split(catalogue, config)
+    return FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, config), config, folder / "work")
+
+
+def test_family_is_found_by_its_folder() -> None:
+    assert "product" in family.names()
+    assert family.get("product") is FAMILY
+
+
+@pytest.mark.parametrize("environment", ["base", "demo"])
+def test_environments_validate(environment: str) -> None:
+    config = load(ProductRunConfig, environment_file(environment, "product"))
+    assert config.model.preset == {"base": "base", "demo": "tiny"}[environment]
+    assert ProductRunConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_bundle_has_the_files_of_the_contract(bundle_folder: Path) -> None:
+    names = {p.name for p in bundle_folder.iterdir()}
+    assert names == {
+        "model.safetensors",
+        "config.json",
+        "encoders.json",
+        "tokenizer.json",
+        "seen.npy",
+        "reference.parquet",
+        "reference.json",
+        "card.md",
+    }
+    assert "Intended use" in (bundle_folder / "card.md").read_text(encoding="utf-8")
+    assert not list(bundle_folder.parent.glob("*.partial"))
+
+
+def test_prediction_has_the_shape_of_the_contract(predictor: ProductPredictor) -> None:
+    listing = replace(SHIRT, image=photo(), price=900.0, categories={"master_category": "Apparel"})
+    (found,) = predictor.predict([listing])
+    assert set(found.categories) == set(CATEGORY_LEVELS)
+    for best in found.categories.values():
+        assert 1 <= len(best) <= 5
+        assert [p for _, p in best] == sorted((p for _, p in best), reverse=True)
+        assert sum(p for _, p in best) <= 1 + 1e-5
+    assert found.categories["article_type"][0][0] == "Shirts"
+    assert found.price is not None
+    assert 0 < found.price.low < found.price.median < found.price.high
+    assert found.embedding.shape == (1024,)
+    assert found.embedding.dtype == np.float32
+    assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-5)
+    assert found.modalities == ("title", "image", "attributes", "price", "categories")
+    assert predictor.name == "product"
+    assert set(predictor.labels["article_type"]) == set(TYPES)
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        Listing(title="red dress"),
+        Listing(description="<b>A watch</b> made to last"),
+        Listing(image=photo()),
+        Listing(price=1200.0),
+        Listing(categories={"article_type": "Shirts"}),
+        Listing(fields={"brand": "Nordal"}),
+        Listing(attributes={"never": "seen"}),
+        Listing(title="✂️ 完全に未知"),
+    ],
+)
+def test_any_part_alone_gives_every_answer(predictor: ProductPredictor, listing: Listing) -> None:
+    (found,) = predictor.predict([listing])
+    assert found.price is not None
+    assert np.isfinite([found.price.low, found.price.median, found.price.high, *found.embedding]).all()
+    assert len(found.modalities) == 1
+
+
+def test_batch_and_single_agree_and_order_is_kept(predictor: ProductPredictor) -> None:
+    listings = [
+        SHIRT,
+        Listing(image=photo("ring")),
+        Listing(title="Velora red dress", description="long " * 40),
+        Listing(price=99.0),
+    ]
+    together = predictor.predict(listings)
+    for listing, found in zip(listings, together, strict=True):
+        (alone,) = predictor.predict([listing])
+        assert alone.modalities == found.modalities
+        assert np.allclose(alone.embedding, found.embedding, atol=1e-5)
+        assert alone.categories["article_type"][0][0] == found.categories["article_type"][0][0]
+    assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize("empty", [Listing(), Listing(title="  ", description="<p> </p>"), Listing(categories={}, fields={})])
+def test_an_empty_listing_is_refused_by_number(predictor: ProductPredictor, empty: Listing) -> None:
+    with pytest.raises(VitrinaError, match="listing 1 is empty; give a title"):
+        predictor.predict([SHIRT, empty])
+
+
+def test_an_undecodable_photo_is_refused_by_number(predictor: ProductPredictor) -> None:
+    with pytest.raises(VitrinaError, match="listing 2: image of 5 bytes cannot be decoded"):
+        predictor.predict([SHIRT, SHIRT, Listing(image=b"nopes")])
+
+
+def test_loading_gives_the_model_that_was_saved(bundle_folder: Path, tmp_path: Path) -> None:
+    first = ProductPredictor.load(bundle_folder)
+    settings = bundle.load_config(bundle_folder)
+    bundle.save(tmp_path, first.model, first.encoders, settings, bundle.load_seen(bundle_folder))
+    second = ProductPredictor.load(tmp_path)
+    listing = replace(SHIRT, image=photo(), price=800.0)
+    (a,), (b,) = first.predict([listing]), second.predict([listing])
+    assert a.categories == b.categories
+    assert a.price == b.price
+    assert np.array_equal(a.embedding, b.embedding)
+
+
+@pytest.mark.parametrize("damage", ["model.safetensors", "config.json", "encoders.json", "tokenizer.json"])
+@pytest.mark.parametrize("how", ["missing", "garbage", "other"])
+def test_a_damaged_bundle_is_refused_by_file(bundle_folder: Path, tmp_path: Path, damage: str, how: str) -> None:
+    for path in bundle_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    if how == "missing":
+        (tmp_path / damage).unlink()
+    elif how == "garbage":
+        (tmp_path / damage).write_bytes(b"\x80\x04 not what it was")
+    elif damage == "model.safetensors":
+        weights = load_file(tmp_path / damage)
+        weights["queries"] = torch.zeros(2, 2)
+        save_file(weights, tmp_path / damage)
+    else:
+        (tmp_path / damage).write_text("{}", encoding="utf-8")
+    with pytest.raises(VitrinaError, match=damage.replace(".", r"\.")):
+        ProductPredictor.load(tmp_path)
+
+
+def test_an_unknown_device_is_refused(bundle_folder: Path) -> None:
+    with pytest.raises(VitrinaError, match="device 'abacus' is not available"):
+        ProductPredictor.load(bundle_folder, device="abacus")
+
+
+def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path) -> None:
+    catalogue, seen = Catalogue.open(bundle_folder.parents[1] / "catalogue"), bundle.load_seen(bundle_folder)
+    products = catalogue.products()
+    split = FAMILY.split(catalogue, tiny_config())["split"]
+    assert set(seen) == set(keys(products[split != "test"]))
+    assert len(np.unique(keys(products))) == len(products)
+    retitled = products.assign(title=products["title"] + "!")
+    assert not np.isin(keys(retitled), seen).any()
+
+
+def test_evaluation_measures_unseen_rows_and_beats_the_baselines(bundle_folder: Path) -> None:
+    catalogue = Catalogue.open(bundle_folder.parents[1] / "catalogue")
+    config = tiny_config().evaluation
+    run = FAMILY.evaluate(bundle_folder, catalogue, config)
+    metrics, frame = run.evaluation.metrics, run.predictions
+    split = FAMILY.split(catalogue, tiny_config())
+    assert set(frame["product_id"]) == set(split.loc[split["split"] == "test", "product_id"])
+    assert set(metrics) == {
+        "article_type_accuracy",
+        "article_type_macro_f1",
+        "sub_category_accuracy",
+        "master_category_accuracy",
+        "price_rmsle",
+        "price_interval_coverage",
+        "title_to_image_recall_at_10",
+        "retrieval_ndcg_at_10",
+        "knn_f1",
+        "expected_calibration_error",
+        "invariance_case_whitespace",
+        "latency_p50_ms",
+        "latency_p95_ms",
+        "majority_accuracy",
+        "median_price_rmsle",
+    }
+    assert all(m.value is not None and m.low is not None and m.low <= m.value <= m.high + 1e-9 for m in metrics.values())
+    assert metrics["article_type_accuracy"].value > 0.9 > metrics["majority_accuracy"].value
+    assert metrics["price_rmsle"].value < 0.8 * metrics["median_price_rmsle"].value
+    assert metrics["invariance_case_whitespace"].value == 1.0
+    assert metrics["title_to_image_recall_at_10"].value > 10 / len(frame)
+    assert metrics["article_type_accuracy"].value == (frame["true_article_type"] == frame["predicted_article_type"]).mean()
+    assert {s.slice for s in run.evaluation.slices} >= {"modalities", "has_image"}
+    assert run.evaluation.data == catalogue.fingerprint()
+
+
+def test_modalities_restrict_what_is_seen(bundle_folder: Path) -> None:
+    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
+    runs = {m: FAMILY.evaluate(bundle_folder, catalogue, config, "all", m) for m in (None, ("title",), ("image",), MODALITIES)}
+    assert len(runs[None].predictions) == 240
+    assert runs[None].predictions["predicted_price"].equals(runs[MODALITIES].predictions["predicted_price"])
+    title, image = (runs[(m,)].predictions["article_type_confidence"] for m in ("title", "image"))
+    assert not np.allclose(title, image)
+    assert runs[("image",)].evaluation.metrics["invariance_case_whitespace"].value is None
+    with pytest.raises(VitrinaError, match="modality smell is not known; allowed: title"):
+        FAMILY.evaluate(bundle_folder, catalogue, config, "all", ("smell",))
+    with pytest.raises(VitrinaError, match="split 'tomorrow' is not known; allowed: unseen"):
+        FAMILY.evaluate(bundle_folder, catalogue, config, "tomorrow")
+
+
+def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path) -> None:
+    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
+    parts = [
+        set(FAMILY.evaluate(bundle_folder, catalogue, config, s).predictions["product_id"])
+        for s in ("unseen", "validation", "train")
+    ]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 240
+
+
+def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path: Path) -> None:
+    root = tiny_catalogue(tmp_path / "new", products=40, seed=5)
+    products = pd.read_parquet(root / "products.parquet")
+    products["product_id"] += 90_000
+    products.loc[:9, "article_type"] = "Hover Boards"
+    products.loc[10:12, "article_type"] = None
+    products.loc[13:15, "price"] = [0.0, np.nan, -3.0]
+    products.to_parquet(root / "products.parquet", index=False)
+    run = FAMILY.evaluate(bundle_folder, Catalogue.open(root), tiny_config().evaluation)
+    assert run.evaluation.metrics["article_type_accuracy"].n == 37
+    assert run.evaluation.metrics["price_rmsle"].n == 37
+    strange = run.predictions[run.predictions["true_article_type"] == "Hover Boards"]
+    assert len(strange) == 10
+    assert not (strange["predicted_article_type"] == "Hover Boards").any()
+
+
+def test_one_category_only_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VitrinaError, match="article types: Shirts; at least two"):
+        train(tmp_path, lambda products: products.assign(article_type="Shirts"))
+
+
+def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> None:
+    bare = train(tmp_path / "bare", lambda p: p[["product_id", "title", "article_type"]], images=False)
+    (found,) = ProductPredictor.load(bare).predict([Listing(title="blue shirt", image=photo())])
+    assert found.price is None
+    assert found.categories["sub_category"] == []
+    run = FAMILY.evaluate(bare, Catalogue.open(tmp_path / "bare" / "catalogue"), tiny_config().evaluation)
+    assert run.evaluation.metrics["price_rmsle"].value is None
+    assert run.evaluation.metrics["title_to_image_recall_at_10"].value is None
+    assert run.evaluation.metrics["article_type_accuracy"].value is not None
+
+    def holes(products: pd.DataFrame) -> pd.DataFrame:
+        products.loc[::2, "price"] = np.nan
+        products.loc[::3, "title"] = None
+        products.loc[::5, "article_type"] = "NA"
+        return products
+
+    assert ProductPredictor.load(train(tmp_path / "holes", holes)).predict([SHIRT])[0].price is not None
+
+
+def test_a_work_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    train(tmp_path)
+    with pytest.raises(VitrinaError, match="holds a run with another config"):
+        train(tmp_path, learning_rate=1e-4)
+
+
+def test_the_same_run_gives_the_same_bundle(tmp_path: Path) -> None:
+    first, second = (train(tmp_path / name) for name in ("a", "b"))
+    left, right = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert (first / "encoders.json").read_bytes() == (second / "encoders.json").read_bytes()
+
+
+def test_augmented_rows_show_their_sources_photo(tmp_path: Path) -> None:
+    catalogue = Catalogue.open(tiny_catalogue(tmp_path, products=60))
+    config = tiny_config().model_copy(
+        update={"augmentation": AugmentationConfig(min_class_rows=40)}
+    )
+    split = FAMILY.split(catalogue, config)
+    copies = FAMILY.augment(catalogue, split, config)
+    training = set(split.loc[split["split"] == "train", "product_id"])
+    assert len(copies)
+    assert set(copies["source_product_id"]) <= training
+    assert not set(copies["product_id"]) & set(split["product_id"])
+    rows = Rows.of(copies)
+    assert rows.photos == tuple(copies["source_product_id"])
+    encoders = Encoders.fit(rows.listings, config.model)
+    assert ListingDataset(rows, catalogue.images, encoders, config.model).__getitems__([(-1, 0)]).has_image.all()
+
+
+def test_discounted_price_is_never_read(tmp_path: Path) -> None:
+    products = Catalogue.open(tiny_catalogue(tmp_path, products=20)).products()
+    assert Rows.of(products.assign(discounted_price=1.0)) == Rows.of(products.assign(discounted_price=9999.0))
+
+
+def test_encoders_read_back_and_do_not_depend_on_case_or_markup(predictor: ProductPredictor, tmp_path: Path) -> None:
+    predictor.encoders.save(tmp_path)
+    back = Encoders.load(tmp_path)
+    assert back.to_dict() == predictor.encoders.to_dict()
+    config = predictor.config.model
+    plain = clean(Listing(title="Nordal blue shirt", description="made to last", fields={"brand": "Nordal"}))
+    loud = clean(
+        Listing(title=" NORDAL  Blue\tSHIRT ", description="<p>Made&nbsp;to <b>LAST</b></p>", fields={"brand": "NORDAL"})
+    )
+    assert plain == loud
+    a, b = predictor.encoders.encode([plain], [None], config), back.encode([loud], [None], config)
+    assert torch.equal(a.title, b.title)
+    assert torch.equal(a.values, b.values)
+
+
+def test_padding_is_no_token_and_texts_are_cut_to_the_budget(predictor: ProductPredictor) -> None:
+    config = predictor.config.model
+    rows = [clean(Listing(title="shirt " * 50, description="x")), clean(Listing(price=3.0))]
+    inputs = predictor.encoders.encode(rows, [None, None], config)
+    assert inputs.title.shape == (2, config.title_tokens)
+    assert (inputs.title[0] > 0).all()
+    assert (inputs.title[1] == 0).all()
+    assert inputs.names.shape == (2, 0)
+    assert inputs.price.isnan().tolist() == [True, False]
+    unknown = predictor.encoders.encode([clean(Listing(attributes={"never": "seen"}))], [None], config)
+    assert unknown.names.tolist() == [[len(predictor.encoders.names)]]
+    assert unknown.values.tolist() == [[0]]
+
+
+def test_summary_is_the_row_that_the_reference_holds(bundle_folder: Path, predictor: ProductPredictor) -> None:
+    reference = pd.read_parquet(bundle_folder / "reference.parquet")
+    spec = json.loads((bundle_folder / "reference.json").read_text(encoding="utf-8"))
+    assert spec == REFERENCE_SPEC
+    named = {*spec["numerical"], *spec["categorical"], *spec["text"], spec["embedding"], *spec["prediction"], spec["confidence"]}
+    assert set(reference) == named | {"true_article_type", "true_price"}
+    listing = replace(SHIRT, image=photo(), price=750.0)
+    row = summarise(listing, predictor.predict([listing])[0])
+    assert set(row) == named
+    assert row["title"] == "nordal blue shirt 512"
+    assert (row["title_length"], row["attribute_count"], row["price"]) == (21, 1, 750.0)
+    assert 0.3 < row["image_brightness"] < 0.95
+    assert len(row["embedding"]) == 64
+    assert json.loads(json.dumps(row)) == row
+    bare = summarise(Listing(price=2.0), predictor.predict([Listing(price=2.0)])[0])
+    assert (bare["title"], bare["image_brightness"], bare["brand"], bare["has_image"]) == (None, None, None, False)
+
+
+def test_projection_keeps_angles() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200, 1024), dtype=np.float32)
+    b = a + 0.5 * b
+    before = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    pa, pb = np.stack([project(x) for x in a]), np.stack([project(x) for x in b])
+    after = (pa * pb).sum(1) / np.linalg.norm(pa, axis=1) / np.linalg.norm(pb, axis=1)
+    assert abs(before.mean() - after.mean()) < 0.02
+
+
+def test_temperature_undoes_a_known_scaling() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(20_000, 4, generator=generator)
+    labels = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0] + 1
+    assert temperature(3 * logits, labels, torch.arange(1, 5)) == pytest.approx(3, rel=0.05)
+    assert temperature(logits, torch.zeros_like(labels), torch.arange(1, 5)) == 1.0
+
+
+def test_conformal_quantile_by_hand_and_by_coverage() -> None:
+    assert conformal_quantile(np.arange(1, 10, dtype=np.float32), 0.9) == 9.0  # ⌈10 · 0.9⌉ = 9th of 9
+    assert conformal_quantile(np.arange(1, 20, dtype=np.float32), 0.9) == 18.0
+    assert conformal_quantile(np.zeros(0, dtype=np.float32), 0.9) == 1.0
+    rng = np.random.default_rng(0)
+    covered = [
+        np.mean(rng.exponential(size=400) <= conformal_quantile(rng.exponential(size=200).astype(np.float32), 0.9))
+        for _ in range(300)
+    ]
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.01)
+
+
+def test_brands_move_the_price(predictor: ProductPredictor) -> None:
+    prices = {b: predictor.predict([Listing(title=f"{b} blue shirt", fields={"brand": b})])[0].price for b in BRANDS}
+    assert prices["Velora"].median > prices["Tamsin"].median
+
+
+def test_tiny_bundle_trains_in_the_folder_it_is_given(tmp_path: Path) -> None:
+    assert tiny_bundle(tmp_path, epochs=1) == tmp_path / "work" / "bundle"
