@@ -15,6 +15,7 @@ import importlib.util
 import io
 import json
 import multiprocessing
+import os
 import shutil
 import socket
 import subprocess
@@ -84,7 +85,12 @@ def main() -> None:
         home = Path(folder)
         settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
         prepare(settings, options.bundle or tiny_bundle(home))
-        result = {"clients": options.clients, "moving": moving(settings, options.requests, options.clients)}
+        busy = os.getloadavg()[1]  # of what else runs here, before the first request
+        result = {
+            "clients": options.clients,
+            "load_average_before": round(busy, 1),
+            "moving": moving(settings, options.requests, options.clients),
+        }
         if options.peer_requests:
             result["peers"] = peers(settings, options.peer_requests, options.clients)
     if options.out:

@@ -63,11 +63,12 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         log.close()
 
     app = FastAPI(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(system.health(context))
     for name in config.models:
         app.include_router(available[name].router(context))
     labels = {label: kind for name in config.models for label, kind in available[name].LABELS.items()}
     app.include_router(system.feedback(context, labels))
+    app.include_router(system.models(context))
+    app.include_router(system.health(context))
     openapi.install(app)
     errors.install(app)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)

@@ -9,6 +9,8 @@ from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
 from serving.images import from_base64
 
 _CONTROL = {chr(code) for code in range(32)} - {"\t", "\n", "\r"}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mPQcDsBAAHQATfyJir2AAAAAElFTkSuQmCC"
+"""A blue PNG of one pixel: the example of a photo."""
 PREDICTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
@@ -61,7 +63,7 @@ class ListingIn(RequestModel):
     master_category: Word | None = Field(None, description="known category; read by the price head only", examples=["Footwear"])
     sub_category: Word | None = Field(None, description="known category; read by the price head only", examples=["Shoes"])
     article_type: Word | None = Field(None, description="known category; read by the price head only", examples=["Sports Shoes"])
-    image: Photo | None = Field(None, description="JPEG, PNG or WebP as base64; never a URL")
+    image: Photo | None = Field(None, description="JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
 
     def listing(self, image: bytes | None) -> Listing:
         """As the models take it; blank text is missing text."""

@@ -51,8 +51,15 @@ def health(context: Context) -> APIRouter:
     async def prometheus() -> Response:
         return Response(await to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
 
-    @routes.get("/v1/models", response_model=Models, tags=["models"], summary="Models, and the versions that answer")
-    async def models() -> Models:
+    return routes
+
+
+def models(context: Context) -> APIRouter:
+    """What is served."""
+    routes = APIRouter(prefix="/v1", tags=["models"])
+
+    @routes.get("/models", response_model=Models, summary="Models, and the versions that answer")
+    async def listed() -> Models:
         return Models(models=[served.slot.state() for served in context.models.values()])
 
     return routes
@@ -78,11 +85,12 @@ def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
         "/feedback",
         response_model=Accepted,
         status_code=201,
+        summary="Say what was true",
         responses=responses(400, 404, 413, 415, 503),
         openapi_extra=request_body(schema),
     )
     async def feed(request: Request) -> Response:
-        """Tell what was true; monitoring measures error rates with it. A later value for a label replaces an earlier one."""
+        """Monitoring measures error rates with it. A later value for a label replaces an earlier one."""
         body = await read(request, schema)
         values = body.labels.model_dump(exclude_none=True)
         if not values:

@@ -116,7 +116,9 @@ def router(context: Context) -> APIRouter:
         task = BackgroundTask(_log, context, endpoint, latency_ms, served)
         return Response(body.model_dump_json(), media_type="application/json", background=task)
 
-    @routes.post("/multimodal/analyze", response_model=Analysis, responses=errors, openapi_extra=categories_body)
+    @routes.post(
+        "/multimodal/analyze", summary="All heads", response_model=Analysis, responses=errors, openapi_extra=categories_body
+    )
     async def analyze(request: Request) -> Response:
         """Everything the model knows about one listing."""
         start = time.perf_counter()
@@ -125,7 +127,9 @@ def router(context: Context) -> APIRouter:
         analysis = Analysis(**head, categories=_categories(answer, body.top_k), price=_price(answer), embedding=_vector(answer))
         return reply(analysis, "multimodal/analyze", start, [(analysis.prediction_id, listing, answer)])
 
-    @routes.post("/multimodal/classify", response_model=Categories, responses=errors, openapi_extra=categories_body)
+    @routes.post(
+        "/multimodal/classify", summary="Categories", response_model=Categories, responses=errors, openapi_extra=categories_body
+    )
     async def classify(request: Request) -> Response:
         """Category of one listing on three levels."""
         start = time.perf_counter()
@@ -133,7 +137,7 @@ def router(context: Context) -> APIRouter:
         categories = Categories(**_head(answer), categories=_categories(answer, body.top_k))
         return reply(categories, "multimodal/classify", start, [(categories.prediction_id, listing, answer)])
 
-    @routes.post("/price/predict", response_model=PriceEstimate, responses=errors, openapi_extra=listing_body)
+    @routes.post("/price/predict", summary="Price", response_model=PriceEstimate, responses=errors, openapi_extra=listing_body)
     async def price(request: Request) -> Response:
         """Price of one listing; a price in the request is not looked at, known categories are."""
         start = time.perf_counter()
@@ -141,7 +145,7 @@ def router(context: Context) -> APIRouter:
         estimate = PriceEstimate(**_head(answer), price=_price(answer))
         return reply(estimate, "price/predict", start, [(estimate.prediction_id, listing, answer)])
 
-    @routes.post("/embeddings", response_model=Embedding, responses=errors, openapi_extra=listing_body)
+    @routes.post("/embeddings", summary="Embedding", response_model=Embedding, responses=errors, openapi_extra=listing_body)
     async def embed(request: Request) -> Response:
         """Embedding of one listing."""
         start = time.perf_counter()
@@ -149,7 +153,13 @@ def router(context: Context) -> APIRouter:
         embedding = Embedding(**_head(answer), embedding=_vector(answer))
         return reply(embedding, "embeddings", start, [(embedding.prediction_id, listing, answer)])
 
-    @routes.post("/embeddings/batch", response_model=Embeddings, responses=errors, openapi_extra=request_body(BatchIn))
+    @routes.post(
+        "/embeddings/batch",
+        summary="Embeddings of several listings",
+        response_model=Embeddings,
+        responses=errors,
+        openapi_extra=request_body(BatchIn),
+    )
     async def embed_batch(request: Request) -> Response:
         """Embeddings of several listings; one listing at fault refuses the request and is named."""
         start = time.perf_counter()

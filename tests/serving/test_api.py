@@ -286,6 +286,9 @@ def test_the_document_describes_every_route_with_examples(steady):
     properties = body["application/json"]["schema"]["properties"]
     assert properties["title"]["examples"] == ["Nike Men Blue Running Shoes"]
     assert body["multipart/form-data"]["schema"]["properties"]["image"]["format"] == "binary"
+    example = {name: known["examples"][0] for name, known in properties.items() if "examples" in known}
+    assert {"image", "attributes"} < set(example)
+    assert post(steady, "multimodal/analyze", example).status_code == 200  # "Try it out" works
     batch = paths["/v1/embeddings/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert "title" in batch["properties"]["items"]["items"]["properties"]
     assert "$defs" not in json.dumps(document)
