@@ -5,6 +5,7 @@ finds nothing. Then a second delivery arrives that differs: monitoring says drif
 version is promoted in its turn while the service goes on answering.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -21,6 +22,9 @@ import httpx
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+
+from catalog.splits import split_products
+from configs.schema import SplitConfig
 
 HOME = Path(".vitrina/demo").resolve()
 VITRINA = Path(sys.executable).with_name("vitrina")
@@ -149,12 +153,10 @@ def watched(result: dict[str, Any]) -> str:
 
 
 def listings(data: Path, newest: bool) -> list[dict[str, Any]]:
-    """Request bodies from a delivery: a sample of all rows, or its newest products."""
-    import base64
-
+    """Request bodies from a delivery: products that the model was not fitted on, or the newest ones."""
     rows = pd.read_parquet(data / "products.parquet").drop_duplicates("product_id")
     rows = rows[(rows["price"] > 0) & (rows["title"].str.strip() != "")]
-    rows = rows.nlargest(REQUESTS, "product_id") if newest else rows.sample(REQUESTS, random_state=11)
+    rows = rows.nlargest(REQUESTS, "product_id") if newest else rows[split_products(rows, SplitConfig()) == "test"]
     photos = pd.read_parquet(data / "images.parquet").drop_duplicates("product_id").set_index("product_id")["jpeg"]
     bodies = []
     for row in rows.to_dict("records"):
