@@ -78,7 +78,7 @@ class TrainerConfig(StrictModel):
     )
     patience: PositiveInt = Field(3, description="validations without improvement before training stops")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
-        "auto", description="auto: bf16 or fp16 on a GPU, fp32 on a CPU"
+        "auto", description="auto: bf16 on GPUs and CPUs that multiply it in hardware, else fp16 on a GPU and fp32 on a CPU"
     )
     workers: int = Field(1, ge=0, description="loader processes that decode images; 0 decodes in the training process")
     seed: int = Field(17, ge=0, description="seeds weights, order and augmentation")
