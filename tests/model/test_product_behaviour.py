@@ -104,7 +104,7 @@ def test_the_word_for_the_thing_decides_its_type(predictor: ProductPredictor, fi
         ("Kestrel Men Blue Jeans", "Jeans"),
         ("Ticker & Co Men Black Analogue Watch", "Watches"),
         ("Mirabelle Women Red Dress", "Dresses"),
-        ("Atlas Goods Men Black Backpack", "Backpacks"),
+        ("Mono Men Black Backpack", "Backpacks"),
         ("Halcyon Women Brown Sunglasses", "Sunglasses"),
         ("Corvo Men Brown Belt", "Belts"),
         ("Oakline Men White T-shirt", "Tshirts"),
