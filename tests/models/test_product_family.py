@@ -296,9 +296,7 @@ def test_the_same_run_gives_the_same_bundle(tmp_path: Path) -> None:
 
 def test_augmented_rows_show_their_sources_photo(tmp_path: Path) -> None:
     catalogue = Catalogue.open(tiny_catalogue(tmp_path, products=60))
-    config = tiny_config().model_copy(
-        update={"augmentation": AugmentationConfig(min_class_rows=40)}
-    )
+    config = tiny_config().model_copy(update={"augmentation": AugmentationConfig(min_class_rows=40)})
     split = FAMILY.split(catalogue, config)
     copies = FAMILY.augment(catalogue, split, config)
     training = set(split.loc[split["split"] == "train", "product_id"])
