@@ -208,9 +208,9 @@ def test_a_failing_load_shows_in_readiness_and_metrics_while_the_old_one_answers
     assert ready.status_code == 200
     assert ready.json()["models"][0]["last_error"] == "registry is away"
     assert post(client, "embeddings", LISTING).json()["model"]["version"] == 1
-    text = client.get("/metrics").text
-    assert 'vitrina_model_stale{model="product"} 1.0' in text
-    assert "vitrina_model_load_failures_total" in text
+    # `steady` counts in the same process, and says 0 between
+    wait_until(lambda: 'vitrina_model_stale{model="product"} 1.0' in client.get("/metrics").text)
+    assert "vitrina_model_load_failures_total" in client.get("/metrics").text
 
 
 def test_a_prediction_is_logged_and_feedback_finds_it(client, settings):
