@@ -293,18 +293,18 @@ def _monitor_once(
 
 @app.command()
 def up(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API; the configuration's by default.")] = None,
     mlflow_port: MlflowPort = 5000,
     zenml_port: ZenmlPort = 8237,
     watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the watcher.")] = 300,
     env: Env = "base",
-    overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Start MLflow UI, ZenML dashboard, API and watcher in the background."""
     with _results() as write:
         from serving.processes import start
 
-        settings, processes = _stack(env, overrides, watch_seconds, mlflow_port, zenml_port)
+        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port)
         states = start(settings, processes, wait_seconds=180)
         write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
 
@@ -315,23 +315,17 @@ def down(as_json: Json = False) -> None:
     with _results() as write:
         from serving.processes import stop
 
-        settings, processes = _stack("base", None)
+        settings, processes = _stack("base")
         write({"stopped": stop(settings, processes)}, as_json)
 
 
 @app.command()
-def status(
-    mlflow_port: MlflowPort = 5000,
-    zenml_port: ZenmlPort = 8237,
-    env: Env = "base",
-    overrides: Overrides = None,
-    as_json: Json = False,
-) -> None:
+def status(env: Env = "base", as_json: Json = False) -> None:
     """Say what of the local stack runs; exit code 1 unless all of it does."""
     with _results() as write:
         from serving.processes import status as state_of
 
-        settings, processes = _stack(env, overrides, mlflow_port=mlflow_port, zenml_port=zenml_port)
+        settings, processes = _stack(env)
         states = [state_of(settings, process) for process in processes]
         write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
         waiting = [s.name for s in states if s.state != "running"]
@@ -401,7 +395,7 @@ def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | 
 
 
 def _stack(
-    env: str, overrides: list[str] | None, watch_seconds: float = 300, mlflow_port: int = 5000, zenml_port: int = 8237
+    env: str, port: int | None = None, watch_seconds: float = 300, mlflow_port: int = 5000, zenml_port: int = 8237
 ) -> "tuple[Settings, list[Process]]":
     from configs.load import environment_file, load
     from configs.schema import ServingConfig
@@ -411,8 +405,8 @@ def _stack(
 
     settings = Settings.from_environment()
     prepare(settings)
-    serving = load(ServingConfig, environment_file(env, "serving"), overrides or [])
-    return settings, stack(settings, serving, watch_seconds, mlflow_port, zenml_port)
+    serving = load(ServingConfig, environment_file(env, "serving"), [] if port is None else [f"port={port}"])
+    return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port)
 
 
 def _directory(path: Path) -> Path:

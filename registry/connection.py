@@ -6,9 +6,11 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
+
+from filelock import FileLock
 
 from configs.settings import Settings
 from database.engine import DIALECTS, probe
@@ -91,7 +93,17 @@ def _client(tracking_uri: str, pid: int) -> "MlflowClient":
             raise RegistryUnreachable(f"MLflow's store cannot be opened: {error}") from error
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    with _alone(tracking_uri):
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        if not urlsplit(tracking_uri).scheme.startswith("http"):
+            client.search_registered_models(max_results=1)  # makes MLflow create the tables of a new store
+    return client
+
+
+def _alone(tracking_uri: str) -> AbstractContextManager[object]:
+    """Two processes that create the tables of one new SQLite file collide in MLflow's migrations: one at a time."""
+    path = urlsplit(tracking_uri).path.removeprefix("/")
+    return FileLock(f"{path}.lock") if tracking_uri.startswith("sqlite") and path else nullcontext()
 
 
 def _probe(tracking_uri: str) -> None:

@@ -4,7 +4,6 @@ Each runs in a session of its own, writes to `$VITRINA_HOME/logs/<name>.log` and
 `$VITRINA_HOME/run/<name>.json`. A pid counts only while the process behind it is the one that was started.
 """
 
-import json
 import os
 import signal
 import socket
@@ -52,8 +51,10 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def stack(settings: Settings, serving: ServingConfig, watch_seconds: float, mlflow_port: int, zenml_port: int) -> list[Process]:
-    """The four processes; servers listen on 127.0.0.1, the API where its configuration says."""
+def stack(
+    settings: Settings, serving: ServingConfig, environment: str, watch_seconds: float, mlflow_port: int, zenml_port: int
+) -> list[Process]:
+    """The four processes, configured from `configs/<environment>`; the API listens where `serving` says, the rest on 127.0.0.1."""
     python, vitrina = sys.executable, str(Path(sys.executable).with_name("vitrina"))
     api = f"http://{serving.host}:{serving.port}"
     tracking, dashboard = f"http://127.0.0.1:{mlflow_port}", f"http://127.0.0.1:{zenml_port}"
@@ -73,8 +74,13 @@ def stack(settings: Settings, serving: ServingConfig, watch_seconds: float, mlfl
     }
     processes = [
         Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment),
-        Process("api", (vitrina, "serve", "--host", serving.host, "--port", str(serving.port)), api, f"{api}/livez"),
-        Process("watcher", (vitrina, "monitor", "--retrain", "--every", f"{watch_seconds:g}")),
+        Process(
+            "api",
+            (vitrina, "serve", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
+            api,
+            f"{api}/livez",
+        ),
+        Process("watcher", (vitrina, "monitor", "--env", environment, "--retrain", "--every", f"{watch_seconds:g}")),
     ]
     if settings.tracking_uri.startswith("sqlite"):
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -123,11 +129,13 @@ def stop(settings: Settings, processes: list[Process]) -> list[str]:
 
 
 def status(settings: Settings, process: Process) -> ProcessState:
-    """Whether the process runs, and whether it answers."""
-    pid = _pid(settings, process.name)
-    answers = pid is not None and (not process.probe or _answers(process.probe))
-    state: Literal["running", "starting", "stopped"] = "stopped" if pid is None else "running" if answers else "starting"
-    return ProcessState(name=process.name, state=state, pid=pid, url=process.url, log=str(_log(settings, process.name)))
+    """Whether the process runs, and whether it answers where it was told to when it was started."""
+    noted = _noted(settings, process.name)
+    log = str(_log(settings, process.name))
+    if noted is None:
+        return ProcessState(name=process.name, state="stopped", pid=None, url="", log=log)
+    answers = not noted.probe or _answers(noted.probe)
+    return ProcessState(name=process.name, state="running" if answers else "starting", pid=noted.pid, url=noted.url, log=log)
 
 
 def _spawn(settings: Settings, process: Process) -> None:
@@ -144,7 +152,8 @@ def _spawn(settings: Settings, process: Process) -> None:
         )
     file = _pid_file(settings, process.name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"pid": child.pid, "born": _born(child.pid)}), encoding="utf-8")
+    noted = _Noted(pid=child.pid, born=psutil.Process(child.pid).create_time(), url=process.url, probe=process.probe)
+    file.write_text(noted.model_dump_json(), encoding="utf-8")
 
 
 def _require_free_port(process: Process) -> None:
@@ -156,18 +165,31 @@ def _require_free_port(process: Process) -> None:
             raise StackError(f"port {port} for {process.name} is taken by another program; choose another one")
 
 
-def _pid(settings: Settings, name: str) -> int | None:
-    """The pid of a running process that we started."""
+class _Noted(StrictModel):
+    """The pid file: `born` tells the process from a later one with the same pid."""
+
+    pid: int
+    born: float
+    url: str
+    probe: str
+
+
+def _noted(settings: Settings, name: str) -> _Noted | None:
+    """The pid file of a process that we started and that still runs."""
     try:
-        noted = json.loads(_pid_file(settings, name).read_text(encoding="utf-8"))
+        noted = _Noted.model_validate_json(_pid_file(settings, name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    pid = int(noted["pid"])
-    return pid if _born(pid) == noted["born"] else None
+    return noted if _born(noted.pid) == noted.born else None
+
+
+def _pid(settings: Settings, name: str) -> int | None:
+    noted = _noted(settings, name)
+    return noted.pid if noted else None
 
 
 def _born(pid: int) -> float | None:
-    """What tells a process from a later one with the same pid; None when it is gone or a zombie."""
+    """When a process was started, in seconds since the epoch; None when it is gone or a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
