@@ -54,7 +54,7 @@ class Process:
 def stack(
     settings: Settings, serving: ServingConfig, environment: str, watch_seconds: float, mlflow_port: int, zenml_port: int
 ) -> list[Process]:
-    """The four processes, configured from `configs/<environment>`; the API listens where `serving` says, the rest on 127.0.0.1."""
+    """The four processes, configured from `configs/<environment>`; all but the API listen on 127.0.0.1."""
     python, vitrina = sys.executable, str(Path(sys.executable).with_name("vitrina"))
     api = f"http://{serving.host}:{serving.port}"
     tracking, dashboard = f"http://127.0.0.1:{mlflow_port}", f"http://127.0.0.1:{zenml_port}"
