@@ -108,12 +108,17 @@ def run_monitoring(settings: Settings, model: str, config: RunConfig) -> Any:
 
 
 def _run(pipeline: Callable[..., Any], **parameters: Any) -> Any:
+    from zenml.exceptions import RunInterruptedException
+
     _failures.clear()
     try:
         run = pipeline.with_options(on_failure=remember)(**parameters)  # type: ignore[attr-defined]
     except RuntimeError as error:
-        if _failures:
-            raise _failures[-1] from error
+        cause = _failures[-1] if _failures else None
+        if isinstance(cause, RunInterruptedException):
+            raise KeyboardInterrupt from error
+        if cause is not None:
+            raise cause from error
         raise
     if not run.status.is_successful:
         raise CheckFailed(f"pipeline run {run.name} ended as {run.status.value}; see its log in the ZenML dashboard")
