@@ -1,12 +1,8 @@
 """One small trained bundle for all tests of models."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # `bundles` below
-
 from bundles import tiny_bundle, tiny_catalogue
 
 from catalog.catalogue import Catalogue
