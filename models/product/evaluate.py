@@ -17,7 +17,7 @@ from catalog.vocabulary import UNKNOWN
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig
 from models.evaluation.bootstrap import calibration_error_interval, interval, macro_f1_interval, mean_interval
-from models.evaluation.metrics import knn_predict, match_ranks, ndcg_at_k, recall_at_k
+from models.evaluation.metrics import graded_ndcg, knn_predict, match_ranks, nearest, recall_at_k
 from models.evaluation.results import Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
 from models.product.bundle import BundleConfig
@@ -47,6 +47,15 @@ class Measured:
     predictions: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Products that have a title and a photo: embeddings [n, E] of each alone, and their row numbers [n]."""
+
+    titles: NDArray[np.float32]
+    photos: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+
 def check_modalities(modalities: Sequence[str] | None) -> tuple[str, ...]:
     """The modalities to show; all by default.
 
@@ -73,19 +82,20 @@ def measure(
 
     The truth of a head is never shown to that head (see `models.product.model`). A type never seen in training is an
     error like any other. `knn_f1` is leave-one-out among the measured rows; retrieval looks for each title's photo among
-    the first `retrieval_pool` rows that have both; invariance is measured on the first 1,000 rows that have text.
+    the first `retrieval_pool` rows that have both, and nDCG counts every photo of the title's article type as relevant;
+    invariance is measured on the first 1,000 rows that have text.
     """
     shown = check_modalities(modalities)
     products = products.reset_index(drop=True)
     dataset = ListingDataset(Rows.of(products), catalogue.images, predictor.encoders, predictor.config.model)
-    answers, views, has_image = _answer_all(predictor, dataset, config, shown)
+    answers, pool, has_image = _answer_all(predictor, dataset, config, shown)
     frame = _frame(products, predictor, settings, answers, has_image)
     metrics = _head_metrics(frame, config) | _baseline_metrics(frame, settings, config)
     labels = frame["true_article_type"]
     known = labels.notna().to_numpy()
     neighbours = knn_predict(answers.embedding[known], labels[known].to_numpy(), config.neighbours)
     metrics["knn_f1"] = mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
-    metrics |= _retrieval_metrics(*views, config)
+    metrics |= _retrieval_metrics(pool, labels, config)
     metrics["invariance_case_whitespace"] = _invariance(predictor, dataset, products, answers, shown, config)
     metrics |= _latency(predictor, dataset, products, config)
     columns = ["master_category", "price_band", "brand_tier", "has_image", "has_description"]
@@ -96,10 +106,11 @@ def measure(
 
 def _answer_all(
     predictor: ProductPredictor, dataset: ListingDataset, config: EvaluationConfig, shown: Collection[str]
-) -> tuple[Answers, tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_]]:
-    """Answers for all rows, title and photo embeddings of the retrieval pool, and which rows have a photo."""
+) -> tuple[Answers, Pool, NDArray[np.bool_]]:
+    """Answers for all rows, the retrieval pool, and which rows have a photo."""
     found, titles, photos, has_image = [], [], [], []
-    pooled = 0
+    rows: list[NDArray[np.int64]] = []
+    pooled = seen = 0
     for inputs in dataset.batches(config.batch_size):
         found.append(predictor.answer(inputs.only(shown)))
         has_image.append(inputs.has_image.numpy())
@@ -108,9 +119,16 @@ def _answer_all(
         if both.any():
             titles.append(predictor.answer(inputs.only(["title"])).embedding[both])
             photos.append(predictor.answer(inputs.only(["image"])).embedding[both])
+            rows.append(np.flatnonzero(both) + seen)
             pooled += int(both.sum())
+        seen += len(both)
     empty = [np.zeros((0, predictor.config.model.embedding_dim), dtype=np.float32)]
-    return _joined(found), (np.concatenate(titles or empty), np.concatenate(photos or empty)), np.concatenate(has_image)
+    where = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+    return (
+        _joined(found),
+        Pool(np.concatenate(titles or empty), np.concatenate(photos or empty), where),
+        np.concatenate(has_image),
+    )
 
 
 def _joined(parts: Sequence[Answers]) -> Answers:
@@ -196,11 +214,18 @@ def _baseline_metrics(frame: pd.DataFrame, settings: BundleConfig, config: Evalu
     return metrics
 
 
-def _retrieval_metrics(titles: NDArray[np.float32], photos: NDArray[np.float32], config: EvaluationConfig) -> dict[str, Metric]:
-    ranks = match_ranks(titles, photos)
+def _retrieval_metrics(pool: Pool, labels: "pd.Series[Any]", config: EvaluationConfig) -> dict[str, Metric]:
+    """Does a title find its very photo, and are the photos it finds of its article type?"""
+    found = nearest(pool.titles, pool.photos, K)
+    codes, types = pd.factorize(labels.iloc[pool.rows], use_na_sentinel=True)
+    relevant = np.bincount(codes[codes >= 0], minlength=len(types))
+    known = codes >= 0
+    gains = (codes[found] == codes[:, None])[known].astype(float)
+    ideal = (np.arange(K) < relevant[codes[known], None]).astype(float)
+    recall = recall_at_k(match_ranks(pool.titles, pool.photos), K)
     return {
-        f"title_to_image_recall_at_{K}": mean_interval(recall_at_k(ranks, K), config.bootstrap_samples),
-        f"retrieval_ndcg_at_{K}": mean_interval(ndcg_at_k(ranks, K), config.bootstrap_samples),
+        f"title_to_image_recall_at_{K}": mean_interval(recall, config.bootstrap_samples),
+        f"retrieval_ndcg_at_{K}": mean_interval(graded_ndcg(gains, ideal), config.bootstrap_samples),
     }
 
 

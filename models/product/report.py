@@ -34,7 +34,7 @@ NAMES = sections.Names(
         "price_rmsle": ("Price: RMSLE", "lower"),
         "price_interval_coverage": ("Price: inside the predicted range", None),
         "title_to_image_recall_at_10": ("Title finds its photo: recall@10", "higher"),
-        "retrieval_ndcg_at_10": ("Title finds its photo: nDCG@10", "higher"),
+        "retrieval_ndcg_at_10": ("Title finds photos of its type: nDCG@10", "higher"),
         "knn_f1": ("Embedding: nearest-neighbour F1", "higher"),
         "invariance_case_whitespace": ("Unchanged by case and spaces", "higher"),
         # Judged by gates only: two versions are timed at different moments of a busy machine.
