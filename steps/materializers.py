@@ -4,8 +4,9 @@ Each gives a content hash, so that a step is cached by what its inputs hold, not
 """
 
 import hashlib
+import os
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -55,7 +56,7 @@ class BundleMaterializer(BaseMaterializer):
             if path.suffix not in SAFE_SUFFIXES:
                 raise VitrinaError(f"bundle {data.path}: {name} may not be stored; allowed: {', '.join(SAFE_SUFFIXES)}")
             target = f"{self.uri}/files/{name}"
-            fileio.makedirs(str(PurePosixPath(target).parent))
+            fileio.makedirs(target.rpartition("/")[0])
             fileio.copy(str(path), target, overwrite=True)
 
     def load(self, data_type: type[Bundle]) -> Bundle:
@@ -64,8 +65,8 @@ class BundleMaterializer(BaseMaterializer):
         root = f"{self.uri}/files"
         for directory, _, names in fileio.walk(root):
             for name in names:
-                source = f"{directory}/{name}"
-                target = folder / PurePosixPath(source).relative_to(root)
+                source = f"{os.fsdecode(directory)}/{os.fsdecode(name)}"
+                target = folder / source.removeprefix(f"{root}/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 fileio.copy(source, str(target), overwrite=True)
         return Bundle(folder)
