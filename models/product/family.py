@@ -113,7 +113,8 @@ class ProductFamily:
         for folder in (partial, out):
             shutil.rmtree(folder, ignore_errors=True)
         bundle.save(partial, task.model, encoders, settings, keys(pd.concat([products, held_out])))
-        write_reference(partial, predictor, held_out.head(REFERENCE_ROWS), catalogue)
+        reference = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
+        write_reference(partial, predictor, reference, catalogue)
         (partial / "card.md").write_text(card(settings, encoders), encoding="utf-8")
         partial.replace(out)
         return out
