@@ -11,7 +11,7 @@ from catalog.catalogue import Catalogue
 from configs.settings import Settings
 from models import family
 from registry.runs import start_run
-from steps.caching import MODEL_CACHE
+from steps.caching import MODEL_CACHE, model_source
 from steps.materializers import BundleMaterializer
 from steps.results import Bundle, Delivery
 from steps.workdir import training_folder
@@ -23,7 +23,7 @@ def train_model(
 ) -> tuple[Annotated[Bundle, "bundle"], Annotated[str, "mlflow_run"]]:
     """Fit `model` in a folder that its inputs name, so that the same call after a kill finds its checkpoint."""
     settings, chosen = Settings.from_environment(), family.get(model)
-    folder = training_folder(settings.home, model, delivery.fingerprint, config)
+    folder = training_folder(settings.home, model, delivery.fingerprint, config, model_source())
     run_id = start_run(settings, model, folder)
     logger = MLFlowLogger(tracking_uri=settings.tracking_uri, run_id=run_id)
     catalogue = Catalogue.open(Path(delivery.path))
