@@ -26,6 +26,7 @@ class Engine:
         from great_expectations.data_context.types.base import ProgressBarsConfig
         from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
+        logging.getLogger(ProgressBarsConfig.__module__).setLevel(logging.WARNING)  # it sets its own level at import
         self._suite: Any = gx.ExpectationSuite
         self._configuration: Any = ExpectationConfiguration
         context = gx.get_context(mode="ephemeral")
