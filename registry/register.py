@@ -102,10 +102,10 @@ def mark_challenger(settings: Settings, version: ModelVersion) -> ModelVersion:
 def _run_of_its_own(settings: Settings, client: "MlflowClient", model: str, bundle: Path, run_id: str | None) -> str:
     """The training's run, or a child of it where a version has it already: reports are never written over."""
     if run_id is None:
-        return experiment_run(settings, model, name=bundle.name)
+        return experiment_run(settings, model, name=model)
     if not client.search_model_versions(f"run_id = '{run_id}'", max_results=1):
         return run_id
-    child = experiment_run(settings, model, name=f"{bundle.name} again")
+    child = experiment_run(settings, model, name=f"{model} again")
     client.set_tag(child, "mlflow.parentRunId", run_id)
     return child
 

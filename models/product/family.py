@@ -203,7 +203,7 @@ def card(settings: BundleConfig, encoders: Encoders) -> str:
     model = settings.config.model
     levels = ", ".join(f"{len(values)} {name}" for name, values in encoders.labels().items())
     price = f"{settings.baselines.price:g}" if settings.baselines.price is not None else "unknown"
-    return f"""# Product model
+    text = f"""# Product model
 
 **What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
 It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price
@@ -226,6 +226,8 @@ missing, intervals are approximate.
 Photos are read at {model.image_width} × {model.image_height} pixels; the first {model.title_tokens} tokens of a title and
 {model.description_tokens} of a description count.
 """
+    # MLflow shows each line break: a paragraph is one line.
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
 
 
 def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:
