@@ -36,7 +36,7 @@ REQUESTS = 400
 ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
 COLUMNS = ("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage")
 
-console = Console(width=150, highlight=False)
+console = Console(width=170, highlight=False)
 
 
 @dataclass
@@ -223,7 +223,8 @@ def tail(log: Path) -> str:
 
 def summary(demo: Demo, seconds: float, data: Path) -> None:
     """Each stage's time, verdict and report, and what to type next."""
-    table = Table("stage", "seconds", "verdict", "report", title=f"the loop, in {seconds:.0f} s")
+    table = Table("stage", "seconds", "verdict", title=f"the loop, in {seconds:.0f} s")
+    table.add_column("report", overflow="fold")
     for stage in demo.stages:
         report = os.path.relpath(stage.report) if stage.report.startswith("/") else stage.report
         table.add_row(stage.name, f"{stage.seconds:.1f}", stage.verdict, report)
