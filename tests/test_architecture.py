@@ -40,7 +40,7 @@ EXCEPTIONS = {("steps", "lightning.pytorch.loggers")}
 
 
 def sources() -> list[Path]:
-    return [ROOT / "cli.py", *(p for package in RANK if package != "cli" for p in (ROOT / package).rglob("*.py"))]
+    return [ROOT / "cli.py", *sorted(p for package in RANK if package != "cli" for p in (ROOT / package).rglob("*.py"))]
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
