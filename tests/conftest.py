@@ -1,13 +1,21 @@
 """Fixtures for every test: state in temporary folders, the sample catalogue, and the real data where it is present."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Before any test imports them: no telemetry, no colours, two cores.
+# Before any test imports them: no telemetry, no colours, and ZenML's state out of the home folder.
+STATE = tempfile.mkdtemp(prefix="vitrina-tests-")
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+os.environ["ZENML_CONFIG_PATH"] = f"{STATE}/zenml"
+os.environ["ZENML_LOCAL_STORES_PATH"] = f"{STATE}/zenml/stores"
+os.environ["ZENML_CUSTOM_SOURCE_ROOT"] = str(ROOT)
 os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -31,8 +31,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VITRINA_HOME", str(home))
-        for name in ("MLFLOW_TRACKING_URI", "ZENML_CONFIG_PATH", "ZENML_LOCAL_STORES_PATH"):
-            patch.delenv(name, raising=False)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield Settings.from_environment()
 
 
