@@ -146,14 +146,11 @@ def evaluate(
     """Measure a registered version on a catalogue."""
     with _results() as write:
         from catalog.catalogue import Catalogue
-        from configs.settings import Settings
         from models import family
-        from pipelines.environment import prepare
         from registry.fetch import fetch
         from registry.versions import resolve
 
-        settings = Settings.from_environment()
-        prepare(settings)
+        settings = _settings()
         catalogue = Catalogue.open(data)
         version = resolve(settings, reference)
         chosen: Family = family.get(version.model)
@@ -174,13 +171,10 @@ def promote(
 ) -> None:
     """Verify a version and make it champion."""
     with _results() as write:
-        from configs.settings import Settings
-        from pipelines.environment import prepare
         from pipelines.run import run_promotion
         from registry.versions import resolve
 
-        settings = Settings.from_environment()
-        prepare(settings)
+        settings = _settings()
         found = resolve(settings, f"{model}@{version}")
         champion = run_promotion(settings, model, found.version, reviewer, note)
         write({"model": model, "champion": champion, "reviewer": reviewer, "note": note}, as_json)
@@ -197,12 +191,9 @@ def rollback(
     with _results() as write:
         import getpass
 
-        from configs.settings import Settings
-        from pipelines.environment import prepare
         from registry.promotion import rollback as roll_back
 
-        settings = Settings.from_environment()
-        prepare(settings)
+        settings = _settings()
         champion = roll_back(settings, model, reviewer=reviewer or getpass.getuser(), note=note)
         write({"model": model, "champion": champion.version}, as_json)
 
@@ -211,12 +202,9 @@ def rollback(
 def history(model: Model, as_json: Json = False) -> None:
     """Every promotion of a model: who, when, from, to, why."""
     with _results() as write:
-        from configs.settings import Settings
-        from pipelines.environment import prepare
         from registry.promotion import history as ledger
 
-        settings = Settings.from_environment()
-        prepare(settings)
+        settings = _settings()
         rows = [row.model_dump(mode="json") for row in ledger(settings, model)]
         write({"model": model, "promotions": rows}, as_json, _show_history)
 
@@ -232,14 +220,11 @@ def serve(
     """Serve every champion over HTTP, and follow it when it moves."""
     from configs.load import environment_file, load
     from configs.schema import ServingConfig
-    from configs.settings import Settings
-    from pipelines.environment import prepare
     from serving.run import serve as run_server
 
     chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None]
     serving = load(ServingConfig, config or environment_file(env, "serving"), [*(overrides or []), *chosen])
-    settings = Settings.from_environment()
-    prepare(settings)
+    settings = _settings()
     run_server(settings, serving)
 
 
@@ -247,12 +232,9 @@ def serve(
 def build(model: Model, as_json: Json = False) -> None:
     """Build a Bento of the champion, with pinned dependencies."""
     with _results() as write:
-        from configs.settings import Settings
-        from pipelines.environment import prepare
         from serving.build import build as build_bento
 
-        settings = Settings.from_environment()
-        prepare(settings)
+        settings = _settings()
         write({"model": model, "bento": build_bento(model, settings)}, as_json)
 
 
@@ -399,14 +381,21 @@ def _stack(
 ) -> "tuple[Settings, list[Process]]":
     from configs.load import environment_file, load
     from configs.schema import ServingConfig
+    from serving.processes import stack
+
+    settings = _settings()
+    serving = load(ServingConfig, environment_file(env, "serving"), [] if port is None else [f"port={port}"])
+    return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port)
+
+
+def _settings() -> "Settings":
+    """Where state lives, with ZenML and MLflow told so before their first import."""
     from configs.settings import Settings
     from pipelines.environment import prepare
-    from serving.processes import stack
 
     settings = Settings.from_environment()
     prepare(settings)
-    serving = load(ServingConfig, environment_file(env, "serving"), [] if port is None else [f"port={port}"])
-    return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port)
+    return settings
 
 
 def _directory(path: Path) -> Path:
