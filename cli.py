@@ -337,6 +337,10 @@ def main() -> None:
         sys.stdout.flush()
         typer.echo(f"vitrina: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"vitrina: {where}{error.strerror or error}", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("vitrina: interrupted", err=True)
         sys.exit(130)

@@ -43,7 +43,7 @@ def migrate(url: str) -> None:
     Raises:
         DatabaseError: unreachable, or its schema is newer than this program.
     """
-    with _migrating, _translated(url), engine(url).connect() as connection, _writing(connection):
+    with _migrating, translated(url), engine(url).connect() as connection, _writing(connection):
         if connection.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         config = Config()
@@ -59,7 +59,7 @@ def probe(url: str) -> None:
     Raises:
         DatabaseError: it cannot be opened.
     """
-    with _translated(url), engine(url).connect() as connection:
+    with translated(url), engine(url).connect() as connection:
         connection.exec_driver_sql("SELECT 1")
 
 
@@ -67,7 +67,7 @@ def probe(url: str) -> None:
 def reading(url: str) -> Iterator[Connection]:
     """A connection in one snapshot; the schema is brought up to date on a process's first use."""
     _ensure_schema(url)
-    with _translated(url), engine(url).connect() as connection, connection.begin():
+    with translated(url), engine(url).connect() as connection, connection.begin():
         yield connection
 
 
@@ -75,7 +75,7 @@ def reading(url: str) -> Iterator[Connection]:
 def writing(url: str) -> Iterator[Connection]:
     """A connection in one transaction, committed on leaving; on SQLite it holds the write lock from its start."""
     _ensure_schema(url)
-    with _translated(url), engine(url).connect() as connection, _writing(connection):
+    with translated(url), engine(url).connect() as connection, _writing(connection):
         yield connection
 
 
@@ -152,7 +152,7 @@ def _to_json(value: Any) -> str:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def translated(url: str) -> Iterator[None]:
     """Errors of the driver as one line that names the database without its password."""
     try:
         yield

@@ -4,11 +4,12 @@ ZenML reports a failed run as `RuntimeError` without its cause; a failure hook k
 the caller sees the domain error that stopped the step.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from configs.errors import CheckFailed
+from configs.errors import CheckFailed, VitrinaError
 from configs.schema import RunConfig, StrictModel
 from configs.settings import Settings
 from models.evaluation.gates import GateDecision
@@ -17,6 +18,8 @@ from pipelines.environment import prepare
 
 NOT_FITTED = ("validation", "evaluation", "gates", "drift")
 """Sections of a run's configuration that do not change the trained model."""
+
+MIN_FREE_BYTES = 500 * 1024**2
 
 _failures: list[BaseException] = []
 
@@ -54,6 +57,7 @@ def run_training(settings: Settings, model: str, data: Path, config: RunConfig) 
         VitrinaError: the data, the configuration or a service stopped it; the message says which.
     """
     prepare(settings)
+    _require_space(settings.home)
     from pipelines.training import training
 
     values = config.model_dump(mode="json")
@@ -105,6 +109,14 @@ def run_monitoring(settings: Settings, model: str, config: RunConfig) -> Any:
     from pipelines.monitoring import monitoring
 
     return _output(_run(monitoring, model=model, config=config.drift), "detect_drift", "monitoring")
+
+
+def _require_space(home: Path) -> None:
+    """Stores, checkpoints and reports of one run need room: say so before an hour of training, not after."""
+    free = shutil.disk_usage(home).free
+    if free < MIN_FREE_BYTES:
+        needed = f"at least {MIN_FREE_BYTES / 1024**2:.0f} MiB"
+        raise VitrinaError(f"{home} is on a full disk: {free / 1024**2:.0f} MiB of space left; {needed}, or move VITRINA_HOME")
 
 
 def _run(pipeline: Callable[..., Any], **parameters: Any) -> Any:

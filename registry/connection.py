@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from filelock import FileLock
 
 from configs.settings import Settings
-from database.engine import DIALECTS, probe
+from database.engine import DIALECTS, probe, translated
 from database.errors import DatabaseError
 from registry.errors import RegistryError, RegistryUnreachable
 
@@ -58,7 +58,12 @@ def connected(settings: Settings) -> Iterator["MlflowClient"]:
 
 def is_server(settings: Settings) -> bool:
     """Whether MLflow is a server reached over HTTP, which then decides where artifacts lie."""
-    return urlsplit(settings.tracking_uri).scheme in ("http", "https")
+    return is_http(settings.tracking_uri)
+
+
+def is_http(tracking_uri: str) -> bool:
+    """Whether an address is that of a server, not of a store."""
+    return urlsplit(tracking_uri).scheme in ("http", "https")
 
 
 def is_missing(error: Any) -> bool:
@@ -86,17 +91,18 @@ def _prepare() -> None:
 
 @functools.lru_cache(maxsize=8)
 def _client(tracking_uri: str, pid: int) -> "MlflowClient":
-    if urlsplit(tracking_uri).scheme.partition("+")[0] in DIALECTS:
-        try:
-            probe(tracking_uri)  # MLflow itself would try for minutes
-        except DatabaseError as error:
-            raise RegistryUnreachable(f"MLflow's store cannot be opened: {error}") from error
     from mlflow import MlflowClient
 
-    with _alone(tracking_uri):
-        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        if not urlsplit(tracking_uri).scheme.startswith("http"):
+    if is_http(tracking_uri):
+        return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    try:
+        if urlsplit(tracking_uri).scheme.partition("+")[0] in DIALECTS:
+            probe(tracking_uri)  # MLflow itself would try for minutes
+        with _alone(tracking_uri), translated(tracking_uri):
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             client.search_registered_models(max_results=1)  # makes MLflow create the tables of a new store
+    except DatabaseError as error:
+        raise RegistryUnreachable(f"MLflow's store cannot be opened: {error}") from error
     return client
 
 

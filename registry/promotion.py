@@ -88,6 +88,9 @@ def reconcile(settings: Settings, model: str) -> Promotion | None:
         note = _note(registered)
         added = None
         if champion != (last.to_version if last else None):
+            # MLflow reads tags and aliases one after the other. A mover's note precedes its move, so it stands in what is
+            # read now, unless the move is in the ledger by now, and then no row is added.
+            note = _note(_registered(client, name) or registered)
             added = _write_down(settings, client, model, last, champion, note)
             last = added or last_promotion(settings.database_url, model)
         elif note and datetime.now(UTC) - note.at > NOTE_LIFETIME:
