@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 from configs.settings import Settings
@@ -54,9 +57,11 @@ def _python(_: Settings) -> str:
 def _packages(_: Settings) -> str:
     if not LOCK.is_file():
         return "no requirements.lock beside the source: an installed build, not compared"
-    pinned = [line.split(" ")[0].split("==") for line in LOCK.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
-    installed = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}
-    other = [f"{name} {installed[name]} (lock: {wanted})" for name, wanted in pinned if installed.get(name, wanted) != wanted]
+    lines = [line for line in LOCK.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
+    pinned = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate()]
+    installed = {canonicalize_name(d.metadata["Name"]): d.version for d in importlib.metadata.distributions()}
+    found = [(pin, installed.get(canonicalize_name(pin.name))) for pin in pinned]
+    other = [f"{pin.name} {have or 'is absent'} (lock: {pin.specifier})" for pin, have in found if have not in pin.specifier]
     if other:
         raise VitrinaError(f"differ from requirements.lock: {', '.join(other[:5])}; run `make setup`")
     return f"{len(pinned)} pinned, none differs"
