@@ -1,4 +1,4 @@
-"""Keeps DESIGN's folder rules true: who may import whom, and who may import which library."""
+"""Keeps the folder rules true: who may import whom, and who may import which library."""
 
 import ast
 from pathlib import Path
