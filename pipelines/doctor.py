@@ -61,7 +61,11 @@ def _packages(_: Settings) -> str:
     pinned = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate()]
     installed = {canonicalize_name(d.metadata["Name"]): d.version for d in importlib.metadata.distributions()}
     found = [(pin, installed.get(canonicalize_name(pin.name))) for pin in pinned]
-    other = [f"{pin.name} {have or 'is absent'} (lock: {pin.specifier})" for pin, have in found if have not in pin.specifier]
+    other = [
+        f"{pin.name} {have or 'is absent'} (lock: {pin.specifier})"
+        for pin, have in found
+        if have is None or have not in pin.specifier
+    ]
     if other:
         raise VitrinaError(f"differ from requirements.lock: {', '.join(other[:5])}; run `make setup`")
     return f"{len(pinned)} pinned, none differs"
