@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from filelock import FileLock
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError, StatementError
@@ -104,14 +105,16 @@ def _engine(url: str, pid: int) -> Engine:
             connect_args={"connect_timeout": CONNECT_SECONDS, "options": "-c timezone=UTC"},
             **options,
         )
+    alone: AbstractContextManager[Any] = nullcontext()
     if address.database and address.database != ":memory:":
         folder = Path(address.database).expanduser().parent
+        alone = FileLock(f"{address.database}.lock")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(f"cannot create the folder of the database, {folder}: {error.strerror}") from error
     made = sqlalchemy.create_engine(address, connect_args={"timeout": BUSY_SECONDS}, **options)
-    event.listen(made, "connect", _prepare_sqlite)
+    event.listen(made, "connect", functools.partial(_prepare_sqlite, alone))
     event.listen(made, "begin", _begin_sqlite)
     return made
 
@@ -129,10 +132,12 @@ def _address(url: str) -> URL:
     return address
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(alone: AbstractContextManager[Any], connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not open transactions of its own: `_begin_sqlite` does
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
+    with alone:  # SQLite does not wait, as it does elsewhere, for another process that changes the journal of a new file
+        cursor.execute("PRAGMA journal_mode=WAL")
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
