@@ -5,7 +5,6 @@ from pathlib import Path
 from configs.errors import VitrinaError
 from configs.schema import RunConfig, StrictModel
 from configs.settings import Settings
-from pipelines.environment import prepare
 from pipelines.run import TrainingOutcome, run_monitoring, run_training
 
 
@@ -36,7 +35,6 @@ def watch(settings: Settings, model: str, config: RunConfig, data: Path | None, 
     Raises:
         VitrinaError: no champion, a store out of reach, or nothing new to train on.
     """
-    prepare(settings)
     seen = run_monitoring(settings, model, config)
     outcome = WatchOutcome(
         model=model,

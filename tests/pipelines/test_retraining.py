@@ -24,7 +24,6 @@ class Loop:
     def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
         self.settings, self.trained_on = settings, list[Path]()
         self.drifted, self.window, self.passes, self.crash = True, "window-1", True, False
-        patch.setattr(retraining, "prepare", lambda _: None)
         patch.setattr(retraining, "run_monitoring", self._monitor)
         patch.setattr(retraining, "run_training", self._train)
         tags = {"vitrina.data_path": "first", "vitrina.data_fingerprint": FINGERPRINTS["first"]}
