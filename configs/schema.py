@@ -4,13 +4,26 @@ Every value has one default, here or beside its owner; YAML files only override.
 wrong values are refused by `configs.load` with the path of the key, the value and what is allowed.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+FaultKind = Literal[
+    "mismatched_image",
+    "truncated_description",
+    "swapped_description",
+    "wrong_category",
+    "wrong_price",
+    "blurred_image",
+    "dark_image",
+    "missing_attributes",
+]
+"""Faults that `catalog.corruption` puts into good listings."""
 
 
 class StrictModel(BaseModel):
@@ -60,6 +73,27 @@ class AugmentationConfig(StrictModel):
     min_class_rows: int = Field(
         0, ge=0, description="article types with fewer training rows get augmented copies up to this many"
     )
+
+
+class CorruptionConfig(StrictModel):
+    """Which faults are put into good listings, to learn and to measure what a fault looks like."""
+
+    share: Share = Field(0.3, description="probability that a training listing gets a fault")
+    held_out: tuple[FaultKind, ...] = Field(
+        ("swapped_description",),
+        description="faults never shown in training: what finding them says about faults nobody thought of",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_kinds_to_learn(self) -> Self:
+        if len(set(self.held_out)) >= len(get_args(FaultKind)):
+            raise ValueError("held_out holds every kind of fault; at least one must be left for training")
+        return self
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Kinds shown in training, in the order of `FaultKind`."""
+        return tuple(kind for kind in get_args(FaultKind) if kind not in self.held_out)
 
 
 class TrainerConfig(StrictModel):
