@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -37,10 +37,19 @@ def load(schema: type[Schema], path: Path | None = None, overrides: Sequence[str
     Raises:
         ConfigError: unreadable file, bad YAML, unknown key or wrong value; one line a problem.
     """
+    return validate(schema, merged(path, overrides), where=str(path or "configuration"))
+
+
+def merged(path: Path | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What `path` and the overrides say, not validated and without defaults.
+
+    Raises:
+        ConfigError: unreadable file, bad YAML or an override that is not of the form a.b=c.
+    """
     values = read_yaml(path) if path else {}
     for override in overrides:
         _apply(values, override)
-    return validate(schema, values, where=str(path or "configuration"))
+    return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -67,7 +76,23 @@ def validate(schema: type[Schema], values: Mapping[str, Any], where: str) -> Sch
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(schema, e, where) for e in error.errors())) from error
+        raise ConfigError("; ".join(explain(schema, e, where) for e in error.errors())) from error
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at dotted `path`, making the sections that are missing.
+
+    Raises:
+        ConfigError: a part of the path holds a value, not a section.
+    """
+    *sections, name = path.split(".")
+    node = values
+    for key in sections:
+        child = node.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"cannot set {path}: {key!r} holds a value, not a section")
+        node = child
+    node[name] = value
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -79,16 +104,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is not valid YAML") from error
-    node = values
-    for key in keys[:-1]:
-        child = node.setdefault(key, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"override {override!r}: {key!r} holds a value, not a section")
-        node = child
-    node[keys[-1]] = value
+    put(values, ".".join(keys), value)
 
 
-def _explain(schema: type[StrictModel], problem: Any, where: str) -> str:
+def explain(schema: type[StrictModel], problem: Any, where: str) -> str:
+    """One of pydantic's `errors()` as a line: what, where, and what is allowed."""
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location) or "(whole file)"
     if problem["type"] == "extra_forbidden":
@@ -100,13 +120,16 @@ def _explain(schema: type[StrictModel], problem: Any, where: str) -> str:
 def _section(schema: type[StrictModel], path: Sequence[str]) -> Sequence[str]:
     """Field names of the section at `path`, or none where the path leaves the schema."""
     current: Any = schema
-    for part in path:
+    parts = iter(path)
+    for part in parts:
         if part.isdigit():
             continue
         field = getattr(current, "model_fields", {}).get(part)
         if field is None:
             return ()
         current = next((t for t in _types(field.annotation) if hasattr(t, "model_fields")), None)
+        if get_origin(field.annotation) is dict:
+            next(parts, None)  # a key of the mapping
     return list(getattr(current, "model_fields", ()))
 
 

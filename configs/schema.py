@@ -4,9 +4,10 @@ Every value has one default, here or beside its owner; YAML files only override.
 wrong values are refused by `configs.load` with the path of the key, the value and what is allowed.
 """
 
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -57,6 +58,7 @@ class ValidationConfig(StrictModel):
     max_title_length: PositiveInt = Field(500, description="characters; a longer title is quarantined")
     max_description_length: PositiveInt = Field(20_000, description="characters; a longer description is a warning")
     max_price: PositiveFloat = Field(1e7, description="a higher price is quarantined")
+    max_review_length: PositiveInt = Field(10_000, description="characters; a longer review is a warning")
 
 
 class AugmentationConfig(StrictModel):
@@ -171,6 +173,61 @@ class DriftConfig(StrictModel):
     max_error_increase: Share = Field(0.1, description="rise in error rate, where feedback came, that counts as drift")
 
 
+class Dimension(StrictModel):
+    """One value that a study varies: a range, or a list of choices."""
+
+    low: int | float | None = Field(None, description="smallest value of a range; two whole bounds give whole numbers")
+    high: int | float | None = Field(None, description="largest value of a range")
+    log: bool = Field(False, description="draw from the range evenly by ratio instead of by difference")
+    choices: tuple[bool | int | float | str | None, ...] | None = Field(
+        None, description="values to choose from, instead of a range"
+    )
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Self:
+        if self.choices is not None:
+            if not self.choices or (self.low, self.high, self.log) != (None, None, False):
+                raise ValueError("needs either low and high, or a list of choices that is not empty")
+        elif self.low is None or self.high is None:
+            raise ValueError("needs either low and high, or a list of choices")
+        elif not self.low < self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        elif self.log and self.low <= 0:
+            raise ValueError(f"low {self.low:g} must be above 0 on a logarithmic scale")
+        return self
+
+
+class TuningConfig(StrictModel):
+    """How `vitrina tune` searches; every choice is made on the validation split."""
+
+    space: dict[str, Dimension] = Field({}, description="dotted path of each value that varies, and between what")
+    metric: str = Field("validation/loss", pattern="^validation/.+", description="what the trainer logs after each epoch")
+    direction: Literal["minimize", "maximize"] = Field("minimize", description="which way `metric` gets better")
+    trials: PositiveInt = Field(20, description="trials of the study in all, over all workers that share it")
+    epochs: PositiveInt = Field(2, description="passes over the training rows a trial")
+    rows: PositiveInt | None = Field(None, description="training rows of a trial, drawn at random; all of them without it")
+    timeout_minutes: PositiveFloat | None = Field(None, description="a worker begins no trial after this much wall time")
+    startup_trials: PositiveInt = Field(5, description="trials drawn at random and never pruned, before the study learns")
+    pruner: Literal["median", "hyperband", "none"] = Field("median", description="what ends trials that do badly early")
+    heartbeat_seconds: PositiveInt = Field(60, description="a worker silent for twice as long counts as killed")
+    retries: int = Field(1, ge=0, description="how often a trial whose worker was killed is run again")
+    seed: int = Field(17, ge=0, description="seeds the draws of each trial and of its rows")
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _dotted(cls, space: Any) -> Any:
+        """Sections may be nested, as `--set tuning.space.trainer.learning_rate={...}` makes them."""
+        return dict(_flatten(space)) if isinstance(space, dict) else space
+
+
+def _flatten(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in space.items():
+        if isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values()):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 class RunConfig(StrictModel):
     """Everything a training run depends on; a model's own config adds `model` and what else it needs."""
 
@@ -181,6 +238,7 @@ class RunConfig(StrictModel):
     evaluation: EvaluationConfig = EvaluationConfig()
     gates: GateConfig = GateConfig()
     drift: DriftConfig = DriftConfig()
+    tuning: TuningConfig = TuningConfig()
 
 
 class ServingConfig(StrictModel):

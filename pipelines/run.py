@@ -16,7 +16,7 @@ from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from pipelines.environment import prepare
 
-NOT_FITTED = ("validation", "evaluation", "gates", "drift")
+NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning")
 """Sections of a run's configuration that do not change the trained model."""
 
 MIN_FREE_BYTES = 500 * 1024**2
