@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from catalog.errors import CatalogueError
 from catalog.images import ImageStore
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
-from catalog.schema import PRODUCT_COLUMNS, REQUIRED, TABLES, is_key
+from catalog.schema import REQUIRED, TABLES, is_key
 
 _MISSING = ("", "NA")
 
@@ -113,9 +113,17 @@ class Catalogue:
         Raises:
             CatalogueError: no products table, or a column whose values are of another type.
         """
-        table = self._arrow("products", None)
-        frame = {name: self._column(table, name) for name in PRODUCT_COLUMNS}
-        return pd.DataFrame(frame, columns=list(PRODUCT_COLUMNS))
+        return self._typed("products")
+
+    def reviews(self) -> pd.DataFrame:
+        """Every column of `TABLES["reviews"]` in order, absent ones as missing; title and review are raw, either may be missing.
+
+        review_id is int64 or string (Int64 where some are missing), rating and recommended are Int64.
+
+        Raises:
+            CatalogueError: no reviews table, or a column whose values are of another type.
+        """
+        return self._typed("reviews")
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over names and contents of the known tables."""
@@ -144,8 +152,13 @@ class Catalogue:
         withheld = self.withheld.get(table)
         return found.take([i for i in range(found.num_rows) if i not in withheld]) if withheld else found
 
-    def _column(self, table: pa.Table, name: str) -> "pd.Series[Any]":
-        wanted = PRODUCT_COLUMNS[name]
+    def _typed(self, table: str) -> pd.DataFrame:
+        found = self._arrow(table, None)
+        columns = {name: self._column(found, table, name) for name in TABLES[table]}
+        return pd.DataFrame(columns, columns=list(TABLES[table]))
+
+    def _column(self, table: pa.Table, of: str, name: str) -> "pd.Series[Any]":
+        wanted = TABLES[of][name]
         values = table.column(name) if name in table.column_names else pa.nulls(table.num_rows, wanted)
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks() if values.num_chunks else pa.array([], values.type)
@@ -154,13 +167,13 @@ class Catalogue:
         if is_key(name):
             wanted = pa.int64() if pa.types.is_integer(values.type) else pa.string()
         if is_key(name) and not (pa.types.is_integer(values.type) or _is_string(values.type)):
-            raise CatalogueError(f"{self.path('products')}: {name} is {values.type}; allowed: int64, string")
+            raise CatalogueError(f"{self.path(of)}: {name} is {values.type}; allowed: int64, string")
         try:
             values = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            message = f"{self.path('products')}: {name} is {values.type} and does not read as {wanted}: {_first_line(error)}"
+            message = f"{self.path(of)}: {name} is {values.type} and does not read as {wanted}: {_first_line(error)}"
             raise CatalogueError(message) from error
-        if pa.types.is_integer(wanted) and (values.null_count or name == "year"):
+        if pa.types.is_integer(wanted) and (values.null_count or not is_key(name)):
             return pd.Series(values.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
         return pd.Series(values.to_pandas())
 

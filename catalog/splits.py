@@ -1,4 +1,4 @@
-"""Which products are trained on, chosen by, and tested on."""
+"""Which products and reviews are trained on, chosen by, and tested on."""
 
 from hashlib import blake2b
 from typing import Any
@@ -19,17 +19,28 @@ def split_products(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[An
     Raises:
         CatalogueError: a split by time where listed_at is missing.
     """
-    position = _by_hash(products, config) if config.by == "hash" else _by_time(products)
+    return _parts(_by_hash(products["product_id"], config) if config.by == "hash" else _by_time(products), products.index, config)
+
+
+def split_reviews(reviews: pd.DataFrame, config: SplitConfig) -> "pd.Series[Any]":
+    """`train`, `validation` or `test` for each review, indexed as `reviews`: by hash of review_id, whatever `config.by` says.
+
+    Reviews carry no date; shares and salt are those of the products.
+    """
+    return _parts(_by_hash(reviews["review_id"], config), reviews.index, config)
+
+
+def _parts(position: np.ndarray[Any, Any], index: "pd.Index[Any]", config: SplitConfig) -> "pd.Series[Any]":
     first_test = round(1.0 - config.test, 9)  # 1 - 0.2 - 0.2 is above 0.6
     first_validation = round(1.0 - config.test - config.validation, 9)
     parts = np.select([position >= first_test, position >= first_validation], ["test", "validation"], "train")
-    return pd.Series(parts, index=products.index, name="split", dtype=object)
+    return pd.Series(parts, index=index, name="split", dtype=object)
 
 
-def _by_hash(products: pd.DataFrame, config: SplitConfig) -> np.ndarray[Any, Any]:
-    """A number in [0, 1) for each product, the same for 5 and "5"."""
+def _by_hash(keys: "pd.Series[Any]", config: SplitConfig) -> np.ndarray[Any, Any]:
+    """A number in [0, 1) for each key, the same for 5 and "5"."""
     prefix = f"{config.salt}:"
-    digests = b"".join(blake2b(f"{prefix}{key}".encode(), digest_size=8).digest() for key in products["product_id"].tolist())
+    digests = b"".join(blake2b(f"{prefix}{key}".encode(), digest_size=8).digest() for key in keys.tolist())
     return (np.frombuffer(digests, dtype="<u8") >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 

@@ -117,9 +117,10 @@ def _purchases(catalogue: Catalogue, table: str, latest: pd.Timestamp) -> pd.Dat
 
 def _reviews(catalogue: Catalogue) -> pd.DataFrame:
     frame = catalogue.read("reviews")
-    title = frame["title"].fillna("") if "title" in frame else pd.Series("", frame.index)
-    text = (title + " " + frame["review"].fillna("")).str.strip()
+    title, review = (_said(frame[name]) if name in frame else pd.Series("", frame.index) for name in ("title", "review"))
+    text = (title + " " + review).str.strip()
     frame["text_length"] = text.str.len()
+    frame["title_length"], frame["review_length"] = title.str.len(), review.str.len()
     frame["repeated_key"] = _repeats(frame["review_id"])
     frame["repeated_text"] = _finding(text.duplicated() & (text != ""), "same text as an earlier review")
     return frame
@@ -147,6 +148,12 @@ def _unknown_items(catalogue: Catalogue, item: "pd.Series[Any]") -> "pd.Series[A
         return pd.Series(None, item.index, dtype=object)
     known = set(_texts(catalogue.read("products", ["product_id"])["product_id"]))
     return _finding(~_texts(item).isin(known) & item.notna(), "no product " + _texts(item))
+
+
+def _said(text: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Plain text, '' where it says nothing."""
+    plain = text.fillna("").map(clean_html)
+    return plain.mask(plain.isin(_SAYS_NOTHING), "")
 
 
 def _misplaced(child: "pd.Series[Any]", parent: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -49,6 +49,8 @@ def validate(
         frame["usable"] = (~frame.index.isin(broken["row"])).astype("float64")
         if table == "products":
             frame["usable_article_type"] = frame["article_type"].where(frame["usable"] == 1)
+        if "recommended" in frame:
+            frame["usable_recommended"] = frame["recommended"].where(frame["usable"] == 1)
         of_table, _ = engine.check(table, "table", rules, frame)
         checks[table] += of_rows + of_table
         quarantine.append(broken)

@@ -51,7 +51,7 @@ def rules_of(
         case "item_attributes":
             rows = _item_attributes()
         case _:
-            rows = _reviews(present)
+            rows = _reviews(config, present)
     return (*_schema(table, present), *rows, *_whole_table(table, config, present))
 
 
@@ -94,6 +94,17 @@ def _whole_table(table: str, config: ValidationConfig, present: Collection[str])
             "table",
         ),
     ]
+    if table == "reviews" and "recommended" in present:
+        rules.append(
+            Rule(
+                "some reviews recommend and some do not",
+                "expect_column_unique_value_count_to_be_between",
+                {"column": "usable_recommended", "min_value": 2},
+                "without both, a sentiment cannot be learned",
+                "table",
+                "warning",
+            )
+        )
     if table == "products":
         absent = "article_type" not in present
         severity: Severity = "warning" if absent else "error"
@@ -273,13 +284,30 @@ def _item_attributes() -> tuple[Rule, ...]:
     )
 
 
-def _reviews(present: Collection[str]) -> tuple[Rule, ...]:
+def _reviews(config: ValidationConfig, present: Collection[str]) -> tuple[Rule, ...]:
     rules = [
         is_given("review_id", "a review without an id cannot be referred to", "error"),
         finds_nothing("review_id is unique", "repeated_key", "the first row of an id is kept"),
         between("review or title has text", "text_length", "nothing to learn a sentiment from", low=1, shows="review"),
+        between(
+            f"review has at most {config.max_review_length:,} characters",
+            "review_length",
+            "pasted pages; the model reads the beginning only",
+            high=config.max_review_length,
+            severity="warning",
+        ),
         finds_nothing("review is listed once", "repeated_text", "the same text twice, under two ids", "warning"),
     ]
+    if "title" in present:
+        rules.append(
+            between(
+                f"title has at most {config.max_title_length:,} characters",
+                "title_length",
+                "so long a title is a review in the wrong column",
+                high=config.max_title_length,
+                severity="warning",
+            )
+        )
     for column, allowed in (("rating", RATINGS), ("recommended", (0, 1))):
         if column in present:
             rules += [

@@ -73,6 +73,33 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, columns: dict[str, ob
         write(tmp_path / "c", "products", **columns).products()
 
 
+def test_reviews_are_typed_and_complete(tmp_path: Path) -> None:
+    catalogue = write(
+        tmp_path / "c",
+        "reviews",
+        review=["<b>fits</b>", None],
+        review_id=["007", "8"],
+        rating=pa.array([4.0, None]),
+        age=[30, 40],
+    )
+    reviews = catalogue.reviews()
+    assert list(reviews.columns) == ["review_id", "title", "review", "rating", "recommended"]
+    assert reviews["review_id"].tolist() == ["007", "8"]
+    assert reviews["review"].tolist() == ["<b>fits</b>", None]
+    assert reviews["rating"].dtype == reviews["recommended"].dtype == pd.Int64Dtype()
+    assert reviews["rating"].isna().tolist() == [False, True]
+    assert reviews["title"].isna().all()
+    assert reviews["recommended"].isna().all()
+
+
+def test_reviews_in_quarantine_are_not_read(tmp_path: Path) -> None:
+    catalogue = write(tmp_path / "c", "reviews", review_id=[1, 2], review=["a", "b"], rating=[4.5, 5.0])
+    with pytest.raises(CatalogueError, match=r"reviews\.parquet: rating is double and does not read as int64"):
+        catalogue.reviews()
+    clean = catalogue.without(pd.DataFrame({"table": ["reviews"], "row": [0]}))
+    assert clean.reviews()["rating"].tolist() == [5]
+
+
 def test_opening_refuses_what_is_no_catalogue(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"nowhere is not a directory"):
         Catalogue.open(tmp_path / "nowhere")
@@ -147,6 +174,13 @@ def test_a_price_that_is_none_is_missing(price: object) -> None:
 def test_attributes_that_are_no_object_are_refused(text: str) -> None:
     with pytest.raises(CatalogueError, match="attributes"):
         parse_attributes(text)
+
+
+def test_real_reviews_are_read(real_data: Path) -> None:
+    reviews = Catalogue.open(real_data / "reviews").reviews()
+    assert len(reviews) == 20_073
+    assert set(reviews["recommended"]) == {0, 1}
+    assert reviews["title"].isna().sum() == 3248
 
 
 def test_myntra_is_read(myntra: Catalogue) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import CatalogueError
-from catalog.splits import split_products
+from catalog.splits import split_products, split_reviews
 from configs.schema import SplitConfig
 
 
@@ -33,6 +33,16 @@ def test_integers_and_their_strings_fall_together() -> None:
     assert (
         split_products(products(ids), SplitConfig()).tolist() == split_products(products(ids.astype(str)), SplitConfig()).tolist()
     )
+
+
+def test_reviews_split_by_their_own_ids_however_products_split() -> None:
+    ids = np.arange(2000)
+    by_hash = split_reviews(pd.DataFrame({"review_id": ids}, index=ids + 5), SplitConfig())
+    assert by_hash.index.tolist() == (ids + 5).tolist()
+    assert by_hash.tolist() == split_products(products(ids), SplitConfig()).tolist()
+    assert split_reviews(pd.DataFrame({"review_id": ids}), SplitConfig(by="time")).tolist() == by_hash.tolist()
+    later = split_reviews(pd.DataFrame({"review_id": ids[::-2].astype(str)}), SplitConfig())
+    assert later.tolist() == by_hash.tolist()[::-2]
 
 
 def test_another_salt_is_another_split() -> None:

@@ -64,6 +64,8 @@ ROW_ERRORS = [
     ("reviews", "rating", 6, "rating is 1 to 5"),
     ("reviews", "recommended", 2, "recommended is 0 or 1"),
     ("reviews", "review_id", 4, "review_id is unique"),
+    ("reviews", "rating", 3.5, "rating is 1 to 5"),
+    ("reviews", "review_id", None, "review_id is given"),
 ]
 
 
@@ -132,6 +134,9 @@ ROW_WARNINGS = [
     ("purchases", "position", 0, "position is unique within a user"),
     ("purchases", "timestamp", pd.Timestamp("2021-01-01", tz="UTC"), "position follows timestamp"),
     ("reviews", "rating", None, "rating is given"),
+    ("reviews", "recommended", None, "recommended is given"),
+    ("reviews", "review", "word " * 2001, "review has at most 10,000 characters"),
+    ("reviews", "title", "word " * 101, "title has at most 500 characters"),
 ]
 
 
@@ -176,6 +181,29 @@ def test_review_without_any_text_is_quarantined(delivered: Deliver, tables: dict
     reviews = put(put(tables["reviews"], 5, "title", None), 5, "review", None)
     outcome = run(delivered, {"reviews": reviews})
     assert outcome.quarantine[["table", "key", "rule"]].values.tolist() == [["reviews", "5", "review or title has text"]]
+
+
+@pytest.mark.parametrize(("title", "review"), [("", " "), (None, "NA"), ("<br>", "&nbsp;")])
+def test_review_that_says_nothing_is_quarantined(
+    delivered: Deliver, tables: dict[str, pd.DataFrame], title: str | None, review: str
+) -> None:
+    outcome = run(delivered, {"reviews": put(put(tables["reviews"], 5, "title", title), 5, "review", review)})
+    assert outcome.rows_of("reviews") == [5]
+
+
+@pytest.mark.parametrize("column", ["title", "review"])
+def test_a_title_or_a_text_alone_is_enough(delivered: Deliver, tables: dict[str, pd.DataFrame], column: str) -> None:
+    outcome = run(delivered, {"reviews": put(tables["reviews"], 5, column, None)})
+    assert failed(outcome) == set()
+
+
+def test_reviews_of_one_opinion_are_a_warning(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    reviews = tables["reviews"].assign(recommended=[1] * 29 + [0])
+    reviews.loc[29, "rating"] = 9  # in quarantine: the other opinion cannot be learned from
+    outcome = run(delivered, {"reviews": reviews})
+    assert outcome.result.passed
+    check = next(c for c in outcome.result.failures("warning") if c.rule == "some reviews recommend and some do not")
+    assert check.detail.startswith("1 found")
 
 
 def test_values_unknown_to_the_model_in_production_are_a_warning(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
