@@ -34,7 +34,7 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring 
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
-Data = Annotated[Path, typer.Option("--data", help="Catalogue directory.")]
+Data = Annotated[list[Path], typer.Option("--data", help="Catalogue directory; repeat it where tables lie in several.")]
 Env = Annotated[str, typer.Option("--env", envvar="VITRINA_ENV", help="Folder of configs/ to take the configuration from.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file that replaces the environment's.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a value: trainer.epochs=3. Repeatable.")]
@@ -122,7 +122,7 @@ def train(
         from configs.settings import Settings
         from pipelines.run import run_training
 
-        outcome = run_training(Settings.from_environment(), model, _directory(data), _run_config(model, env, config, overrides))
+        outcome = run_training(Settings.from_environment(), model, _directories(data), _run_config(model, env, config, overrides))
         write(
             outcome.model_dump(mode="json", exclude={"evaluation"}) | outcome.evaluation.as_json() | {"version": outcome.version},
             as_json,
@@ -151,7 +151,7 @@ def evaluate(
         from registry.versions import resolve
 
         settings = _settings()
-        catalogue = Catalogue.open(data)
+        catalogue = Catalogue.open(*data)
         version = resolve(settings, reference)
         chosen: Family = family.get(version.model)
         limits = _run_config(version.model, env, config, overrides).evaluation
@@ -242,7 +242,9 @@ def build(model: Model, as_json: Json = False) -> None:
 def monitor(
     model: Annotated[str, typer.Option(help="Model to watch.")] = "product",
     retrain: Annotated[bool, typer.Option("--retrain", help="Start training when the verdict is drift.")] = False,
-    data: Annotated[Path | None, typer.Option(help="New delivery to train on; the champion's own folder by default.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="New delivery to train on, repeatable; the champion's own folders by default.")
+    ] = None,
     every: Annotated[float | None, typer.Option(min=1, help="Go on for ever, with so many seconds between two looks.")] = None,
     env: Env = "base",
     config: ConfigFile = None,
@@ -260,14 +262,14 @@ def monitor(
 
 
 def _monitor_once(
-    model: str, retrain: bool, data: Path | None, env: str, config: Path | None, overrides: list[str] | None, as_json: bool
+    model: str, retrain: bool, data: list[Path] | None, env: str, config: Path | None, overrides: list[str] | None, as_json: bool
 ) -> None:
     with _results() as write:
         from configs.settings import Settings
         from pipelines.retraining import watch
 
         settings = Settings.from_environment()
-        outcome = watch(settings, model, _run_config(model, env, config, overrides), _directory(data) if data else None, retrain)
+        outcome = watch(settings, model, _run_config(model, env, config, overrides), _directories(data or []), retrain)
         write(outcome.model_dump(mode="json"), as_json, _show_monitoring)
         if outcome.refused:
             raise CheckFailed(outcome.refused)
@@ -402,10 +404,11 @@ def _settings() -> "Settings":
     return settings
 
 
-def _directory(path: Path) -> Path:
-    if not path.is_dir():
-        raise ConfigError(f"{path} is not a catalogue directory; `vitrina data import` makes one from a CSV")
-    return path
+def _directories(paths: list[Path]) -> list[Path]:
+    for path in paths:
+        if not path.is_dir():
+            raise ConfigError(f"{path} is not a catalogue directory; `vitrina data import` makes one from a CSV")
+    return paths
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:

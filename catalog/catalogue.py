@@ -22,28 +22,44 @@ _MISSING = ("", "NA")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A directory that holds at least one known table; files are read when asked for."""
+    """Directories that together hold each known table at most once; files are read when asked for.
+
+    Attributes:
+        root: The directory, or the first of them.
+        more: Further directories.
+        withheld: Positions of the rows that are not read, by table.
+    """
 
     root: Path
+    more: tuple[Path, ...] = ()
     withheld: Mapping[str, frozenset[int]] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def open(cls, root: Path) -> "Catalogue":
-        """Check that `root` is a catalogue directory.
+    def open(cls, root: Path, *more: Path) -> "Catalogue":
+        """Check that `root` is a catalogue directory, and that `more` are others whose tables it lacks.
 
         Raises:
-            CatalogueError: not a directory, no known table in it, a table that is no Parquet file or lacks a required column.
+            CatalogueError: not a directory, no known table in it, a table that is no Parquet file, lacks a required column
+                or is in two of the directories.
         """
-        if not root.is_dir():
-            raise CatalogueError(f"{root} is not a directory; a catalogue is a directory with products.parquet")
-        catalogue = cls(root)
-        present = catalogue.tables()
-        if not present:
-            allowed = ", ".join(f"{table}.parquet" for table in TABLES)
-            raise CatalogueError(f"{root} holds no catalogue table; known: {allowed}")
-        for table in present:
+        allowed = ", ".join(f"{table}.parquet" for table in TABLES)
+        for folder in (root, *more):
+            if not folder.is_dir():
+                raise CatalogueError(f"{folder} is not a directory; a catalogue is a directory with products.parquet")
+            if not any(_file(folder, table).is_file() for table in TABLES):
+                raise CatalogueError(f"{folder} holds no catalogue table; known: {allowed}")
+        catalogue = cls(root, more)
+        for table in catalogue.tables():
+            found = [str(folder) for folder in catalogue.folders if _file(folder, table).is_file()]
+            if len(found) > 1:
+                raise CatalogueError(f"{table}.parquet is in {' and in '.join(found)}; each table may come from one folder only")
             catalogue.columns(table)
         return catalogue
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All directories, in the order in which they were given."""
+        return (self.root, *self.more)
 
     def require(self, tables: Sequence[str]) -> None:
         """Check that `tables` are present.
@@ -55,19 +71,20 @@ class Catalogue:
             self.columns(table)
 
     def without(self, quarantine: pd.DataFrame) -> "Catalogue":
-        """The same directory, read without the rows in quarantine: columns table and row (position in the file)."""
+        """The same tables, read without the rows in quarantine: columns table and row (position in the file)."""
         rows = quarantine.groupby("table")["row"]
         return replace(self, withheld={str(table): frozenset(found.astype(int)) for table, found in rows})
 
     def path(self, table: str) -> Path:
-        """File of a table.
+        """File of a table, in the directory that has it; in the first where none has.
 
         Raises:
             CatalogueError: no table of that name is known.
         """
         if table not in TABLES:
             raise CatalogueError(f"table {table!r} is not known; allowed: {', '.join(TABLES)}")
-        return self.root / f"{table}.parquet"
+        files = [_file(folder, table) for folder in self.folders]
+        return next((file for file in files if file.is_file()), files[0])
 
     def tables(self) -> list[str]:
         """Known tables that are present."""
@@ -81,7 +98,8 @@ class Catalogue:
         """
         path = self.path(table)
         if not path.is_file():
-            raise CatalogueError(f"{self.root} has no {path.name}; it has: {', '.join(self.tables()) or 'no known table'}")
+            known = ", ".join(self.tables()) or "no known table"
+            raise CatalogueError(f"{', '.join(map(str, self.folders))} has no {path.name}; it has: {known}")
         try:
             schema = pq.read_schema(path)
         except (pa.ArrowInvalid, OSError) as error:
@@ -213,6 +231,10 @@ def parse_attributes(value: Any) -> dict[str, str]:
         raise CatalogueError(f"attributes {text[:60]!r} is a JSON {type(parsed).__name__}; allowed: an object")
     known = ((str(name), _text(value)) for name, value in parsed.items())
     return {name: text for name, text in known if text is not None}
+
+
+def _file(folder: Path, table: str) -> Path:
+    return folder / f"{table}.parquet"
 
 
 def _known(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:

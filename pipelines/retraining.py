@@ -1,5 +1,6 @@
 """The loop's last link: a drift verdict starts the next training run, once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from configs.errors import VitrinaError
@@ -27,8 +28,8 @@ class WatchOutcome(StrictModel):
     refused: str = ""
 
 
-def watch(settings: Settings, model: str, config: RunConfig, data: Path | None, retrain: bool) -> WatchOutcome:
-    """Judge the newest window; with `retrain`, train on `data` when the verdict is drift.
+def watch(settings: Settings, model: str, config: RunConfig, data: Sequence[Path], retrain: bool) -> WatchOutcome:
+    """Judge the newest window; with `retrain`, train on `data`, or the champion's own folders, when the verdict is drift.
 
     A window starts at most one training run, and none while another one is under way.
 
@@ -52,7 +53,7 @@ def watch(settings: Settings, model: str, config: RunConfig, data: Path | None, 
 
 
 def _retrain(
-    settings: Settings, model: str, config: RunConfig, data: Path | None, outcome: WatchOutcome, window_key: str
+    settings: Settings, model: str, config: RunConfig, data: Sequence[Path], outcome: WatchOutcome, window_key: str
 ) -> WatchOutcome:
     from database.monitor_runs import claim_window, retraining
 
@@ -66,13 +67,14 @@ def _retrain(
     return outcome.model_copy(update={"retraining": done, "training": training, "refused": failed})
 
 
-def _new_delivery(settings: Settings, model: str, version: int, data: Path | None) -> Path:
-    """The folder to train on; it must hold something that the champion was not trained on."""
+def _new_delivery(settings: Settings, model: str, version: int, data: Sequence[Path]) -> list[Path]:
+    """The folders to train on; they must hold something that the champion was not trained on."""
     from catalog.catalogue import Catalogue
     from registry.versions import resolve
 
     tags = resolve(settings, f"{model}@{version}").tags
-    folder = data or Path(tags["vitrina.data_path"])
-    if Catalogue.open(folder).fingerprint() == tags["vitrina.data_fingerprint"]:
-        raise VitrinaError(f"{folder} is what {model} version {version} was trained on; give the new delivery with --data DIR")
-    return folder
+    folders = list(data) or [Path(line) for line in tags["vitrina.data_path"].splitlines()]
+    if Catalogue.open(*folders).fingerprint() == tags["vitrina.data_fingerprint"]:
+        seen = ", ".join(map(str, folders))
+        raise VitrinaError(f"{seen} is what {model} version {version} was trained on; give the new delivery with --data DIR")
+    return folders

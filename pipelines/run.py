@@ -5,7 +5,7 @@ the caller sees the domain error that stopped the step.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,34 +50,34 @@ def remember(exception: BaseException) -> None:
     _failures.append(exception)
 
 
-def run_training(settings: Settings, model: str, data: Path, config: RunConfig) -> TrainingOutcome:
-    """Run the training pipeline on the active stack and wait for it.
+def run_training(settings: Settings, model: str, data: Sequence[Path], config: RunConfig) -> TrainingOutcome:
+    """Run the training pipeline on the active stack and wait for it; `data` are the catalogue's directories.
 
     Raises:
         VitrinaError: the data, the configuration or a service stopped it; the message says which.
     """
     prepare(settings)
-    _require_space(settings.home)
+    require_space(settings.home)
     from pipelines.training import training
 
     values = config.model_dump(mode="json")
-    run = _run(
+    run = execute(
         training,
         model=model,
-        data=str(data.resolve()),
+        data=[str(folder.resolve()) for folder in data],
         validation=config.validation,
         fit={section: value for section, value in values.items() if section not in NOT_FITTED},
         evaluation=config.evaluation,
         gates=config.gates,
         config=values,
     )
-    registered = _output(run, "register_model", "registered")
+    registered = output_of(run, "register_model", "registered")
     return TrainingOutcome(
         model=model,
         version=registered.version,
         challenger=registered.challenger,
         gates=registered.gates,
-        evaluation=_output(run, "evaluate_model", "evaluation"),
+        evaluation=output_of(run, "evaluate_model", "evaluation"),
         report=str(settings.reports / "evaluation" / model / f"{run.name}.html"),
         zenml_run=str(run.id),
         stages=tuple(_stage(step) for step in run.steps.values()),
@@ -93,8 +93,8 @@ def run_promotion(settings: Settings, model: str, version: int, reviewer: str, n
     prepare(settings)
     from pipelines.promotion import promotion
 
-    champion: int = _output(
-        _run(promotion, model=model, version=version, reviewer=reviewer, note=note), "promote_version", "champion"
+    champion: int = output_of(
+        execute(promotion, model=model, version=version, reviewer=reviewer, note=note), "promote_version", "champion"
     )
     return champion
 
@@ -108,10 +108,10 @@ def run_monitoring(settings: Settings, model: str, config: RunConfig) -> Any:
     prepare(settings)
     from pipelines.monitoring import monitoring
 
-    return _output(_run(monitoring, model=model, config=config.drift), "detect_drift", "monitoring")
+    return output_of(execute(monitoring, model=model, config=config.drift), "detect_drift", "monitoring")
 
 
-def _require_space(home: Path) -> None:
+def require_space(home: Path) -> None:
     """Stores, checkpoints and reports of one run need room: say so before an hour of training, not after."""
     free = shutil.disk_usage(home).free
     if free < MIN_FREE_BYTES:
@@ -119,7 +119,12 @@ def _require_space(home: Path) -> None:
         raise VitrinaError(f"{home} is on a full disk: {free / 1024**2:.0f} MiB of space left; {needed}, or move VITRINA_HOME")
 
 
-def _run(pipeline: Callable[..., Any], **parameters: Any) -> Any:
+def execute(pipeline: Callable[..., Any], **parameters: Any) -> Any:
+    """Run a pipeline on the active stack and wait for it; returns ZenML's run.
+
+    Raises:
+        VitrinaError: what stopped a step.
+    """
     from zenml.exceptions import RunInterruptedException
 
     _failures.clear()
@@ -137,7 +142,8 @@ def _run(pipeline: Callable[..., Any], **parameters: Any) -> Any:
     return run
 
 
-def _output(run: Any, step: str, name: str) -> Any:
+def output_of(run: Any, step: str, name: str) -> Any:
+    """The result called `name` of a step."""
     return run.steps[step].outputs[name][0].load()
 
 

@@ -20,7 +20,7 @@ from steps.write_report import write_report
 @pipeline(name="training")
 def training(
     model: str,
-    data: str,
+    data: list[str],
     validation: ValidationConfig,
     fit: dict[str, Any],
     evaluation: EvaluationConfig,

@@ -1,12 +1,10 @@
 """Step: extra training rows for what the delivery has too little of."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 from zenml import step
 
-from catalog.catalogue import Catalogue
 from models import family
 from steps.caching import MODEL_CACHE
 from steps.materializers import FrameMaterializer
@@ -19,4 +17,4 @@ def augment_data(
 ) -> Annotated[pd.DataFrame, "augmented"]:
     """Make them from training rows alone; what changes in every epoch is left to the loader."""
     chosen = family.get(model)
-    return chosen.augment(Catalogue.open(Path(delivery.path)), split, chosen.config.model_validate(config))
+    return chosen.augment(delivery.open(), split, chosen.config.model_validate(config))

@@ -1,12 +1,10 @@
 """Step: measure the current champion on the very same rows."""
 
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 from zenml import step
 
-from catalog.catalogue import Catalogue
 from configs.schema import EvaluationConfig
 from configs.settings import Settings
 from models import family
@@ -26,6 +24,6 @@ def evaluate_champion(
     champion = find_alias(settings, model, "champion")
     if champion is None:
         return MaybeEvaluation(), pd.DataFrame()
-    catalogue, bundle = Catalogue.open(Path(delivery.path)), fetch(settings, champion)
+    catalogue, bundle = delivery.open(), fetch(settings, champion)
     run = family.get(model).evaluate(bundle, catalogue, config, split="test", rows=test_rows(split))
     return MaybeEvaluation(version=champion.version, evaluation=run.evaluation), run.predictions

@@ -1,12 +1,10 @@
 """Step: measure what was trained on the rows it has never seen."""
 
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 from zenml import step
 
-from catalog.catalogue import Catalogue
 from configs.schema import EvaluationConfig
 from models import family
 from models.evaluation.results import Evaluation
@@ -20,7 +18,7 @@ def evaluate_model(
     bundle: Bundle, delivery: Delivery, split: pd.DataFrame, model: str, config: EvaluationConfig
 ) -> tuple[Annotated[Evaluation, "evaluation"], Annotated[pd.DataFrame, "predictions"]]:
     """Metrics with intervals, slices, and the predictions behind them, on the test rows."""
-    catalogue = Catalogue.open(Path(delivery.path))
+    catalogue = delivery.open()
     run = family.get(model).evaluate(bundle.path, catalogue, config, split="test", rows=test_rows(split))
     return run.evaluation, run.predictions
 

@@ -1,4 +1,4 @@
-"""Step: fix which catalogue directory, with which content, the run is about."""
+"""Step: fix which catalogue, with which content, the run is about."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +11,8 @@ from steps.results import Delivery
 
 
 @step(enable_cache=False)
-def load_catalogue(model: str, data: str) -> Annotated[Delivery, "delivery"]:
+def load_catalogue(model: str, data: list[str]) -> Annotated[Delivery, "delivery"]:
     """Open `data`, check that it has the tables `model` cannot do without, and take its fingerprint."""
-    catalogue = Catalogue.open(Path(data))
+    catalogue = Catalogue.open(*map(Path, data))
     catalogue.require(family.get(model).tables)
-    return Delivery(path=str(catalogue.root.resolve()), fingerprint=catalogue.fingerprint())
+    return Delivery(paths=tuple(str(folder.resolve()) for folder in catalogue.folders), fingerprint=catalogue.fingerprint())

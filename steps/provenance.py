@@ -14,7 +14,7 @@ def version_tags(delivery: Delivery, config: dict[str, Any], gates: GateDecision
     """Data, code, configuration and verdict that produced a version."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     return {
-        "vitrina.data_path": delivery.path,
+        "vitrina.data_path": "\n".join(delivery.paths),
         "vitrina.data_fingerprint": delivery.fingerprint,
         "vitrina.git_commit": git_commit(),
         "vitrina.config": digest,

@@ -4,16 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.catalogue import Catalogue
 from configs.schema import StrictModel
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 
 
 class Delivery(StrictModel):
-    """A catalogue directory as it was when the run began; its content decides what is cached."""
+    """A catalogue's directories as they were when the run began; their content decides what is cached."""
 
-    path: str
+    paths: tuple[str, ...]
     fingerprint: str
+
+    def open(self) -> Catalogue:
+        """The catalogue.
+
+        Raises:
+            CatalogueError: a directory or a table is gone, or can no longer be read.
+        """
+        return Catalogue.open(*map(Path, self.paths))
 
 
 class MaybeEvaluation(StrictModel):

@@ -1,12 +1,10 @@
 """Step: which rows train, which choose, which test."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 from zenml import step
 
-from catalog.catalogue import Catalogue
 from models import family
 from steps.caching import MODEL_CACHE
 from steps.materializers import FrameMaterializer
@@ -19,5 +17,5 @@ def split_data(
 ) -> Annotated[pd.DataFrame, "split"]:
     """Assign every row that is not in quarantine to train, validation or test."""
     chosen = family.get(model)
-    catalogue = Catalogue.open(Path(delivery.path)).without(quarantine)
+    catalogue = delivery.open().without(quarantine)
     return chosen.split(catalogue, chosen.config.model_validate(config))

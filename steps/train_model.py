@@ -1,13 +1,11 @@
 """Step: train, or go on training where a killed run stopped."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 from lightning.pytorch.loggers import MLFlowLogger
 from zenml import step
 
-from catalog.catalogue import Catalogue
 from configs.settings import Settings
 from models import family
 from registry.runs import start_run
@@ -26,6 +24,6 @@ def train_model(
     folder = training_folder(settings.home, model, delivery.fingerprint, config, model_source())
     run_id = start_run(settings, model, folder)
     logger = MLFlowLogger(tracking_uri=settings.tracking_uri, run_id=run_id)
-    catalogue = Catalogue.open(Path(delivery.path))
+    catalogue = delivery.open()
     bundle = chosen.train(catalogue, split, augmented, chosen.config.model_validate(config), folder, [logger])
     return Bundle(bundle), run_id

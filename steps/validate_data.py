@@ -1,13 +1,11 @@
 """Step: the verdict on a delivery."""
 
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 from zenml import step
 from zenml.types import HTMLString
 
-from catalog.catalogue import Catalogue
 from configs.schema import ValidationConfig
 from configs.settings import Settings
 from data_validation.report import write_report
@@ -22,7 +20,7 @@ def validate_data(
     delivery: Delivery, config: ValidationConfig
 ) -> tuple[Annotated[pd.DataFrame, "quarantine"], Annotated[HTMLString, "validation_report"]]:
     """Run every suite; a broken table-level rule stops the run after its report is written."""
-    outcome = validate(Catalogue.open(Path(delivery.path)), config)
+    outcome = validate(delivery.open(), config)
     folder = Settings.from_environment().reports / "validation" / delivery.fingerprint[:12]
     page = write_report(outcome, folder)
     require_passed(outcome, page)

@@ -1,13 +1,11 @@
 """Step: the page from which a reviewer decides."""
 
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 from zenml import get_step_context, step
 from zenml.types import HTMLString
 
-from catalog.catalogue import Catalogue
 from configs.settings import Settings
 from models import family
 from models.evaluation.gates import GateDecision
@@ -29,6 +27,6 @@ def write_report(
     """Challenger against champion, on one page, in the reports folder and as an artifact."""
     out = Settings.from_environment().reports / "evaluation" / model / f"{get_step_context().pipeline_run.name}.html"
     against = EvaluationRun(champion.evaluation, champion_predictions) if champion.evaluation else None
-    catalogue = Catalogue.open(Path(delivery.path))
+    catalogue = delivery.open()
     family.get(model).report(EvaluationRun(evaluation, predictions), against, catalogue, gates, out)
     return HTMLString(out.read_text(encoding="utf-8"))

@@ -73,6 +73,37 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, columns: dict[str, ob
         write(tmp_path / "c", "products", **columns).products()
 
 
+def test_tables_may_lie_in_several_folders(tmp_path: Path, photo: bytes) -> None:
+    write(tmp_path / "a", "products", product_id=[1], title=["a"])
+    write(tmp_path / "b", "reviews", review_id=[1, 2], review=["x", "y"])
+    write(tmp_path / "b", "images", product_id=[1], jpeg=[photo])
+    both = Catalogue.open(tmp_path / "a", tmp_path / "b")
+    assert both.folders == (tmp_path / "a", tmp_path / "b")
+    assert both.tables() == ["products", "images", "reviews"]
+    assert both.rows("reviews") == 2
+    assert both.images.get(1) == photo
+    assert both.path("purchases") == tmp_path / "a" / "purchases.parquet"
+    assert both.without(pd.DataFrame({"table": ["reviews"], "row": [0]})).reviews()["review"].tolist() == ["y"]
+    assert both.fingerprint() == Catalogue.open(tmp_path / "b", tmp_path / "a").fingerprint()
+    assert both.fingerprint() not in (Catalogue.open(tmp_path / name).fingerprint() for name in "ab")
+    with pytest.raises(CatalogueError, match=r"/a, .*/b has no purchases\.parquet; it has: products, images, reviews"):
+        both.require(["products", "purchases"])
+
+
+def test_folders_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        write(tmp_path / name, "products", product_id=[1], title=["a"])
+    with pytest.raises(CatalogueError, match=r"products\.parquet is in .*/a and in .*/b; each table may come from one folder"):
+        Catalogue.open(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(CatalogueError, match=r"products\.parquet is in .*/a and in .*/a;"):
+        Catalogue.open(tmp_path / "a", tmp_path / "a")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CatalogueError, match=r"empty holds no catalogue table"):
+        Catalogue.open(tmp_path / "a", tmp_path / "empty")
+    with pytest.raises(CatalogueError, match=r"absent is not a directory"):
+        Catalogue.open(tmp_path / "a", tmp_path / "absent")
+
+
 def test_reviews_are_typed_and_complete(tmp_path: Path) -> None:
     catalogue = write(
         tmp_path / "c",

@@ -37,6 +37,7 @@ def test_each_command_of_the_design_explains_itself(command: str, tmp_path: Path
     [
         (("train", "prodcut", "--data", "."), ("prodcut", "product")),
         (("train", "product", "--data", "nowhere"), ("nowhere", "catalogue directory")),
+        (("train", "product", "--data", ".", "--data", "nowhere"), ("nowhere", "catalogue directory")),
         (("train", "product", "--data", ".", "--set", "trainer.epohcs=3"), ("trainer.epohcs", "epochs")),
         (("train", "product", "--data", ".", "--set", "trainer.epochs=zero"), ("trainer.epochs", "zero", "integer")),
         (("train", "product", "--data", ".", "--set", "trainer"), ("trainer", "a.b=value")),

@@ -37,7 +37,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="module")
 def trained(settings: Settings, sample: Path) -> TrainingOutcome:
-    return run_training(settings, "product", sample, config())
+    return run_training(settings, "product", [sample], config())
 
 
 def cached(outcome: TrainingOutcome) -> set[str]:
@@ -58,7 +58,7 @@ def test_a_run_registers_a_challenger_with_its_provenance(settings: Settings, tr
 def test_the_same_run_again_is_cached_and_registers_nothing_new(
     settings: Settings, trained: TrainingOutcome, sample: Path
 ) -> None:
-    again = run_training(settings, "product", sample, config())
+    again = run_training(settings, "product", [sample], config())
     assert {"validate_data", "split_data", "augment_data", "train_model", "evaluate_model"} <= cached(again)
     assert again.version == trained.version
 
@@ -66,7 +66,7 @@ def test_the_same_run_again_is_cached_and_registers_nothing_new(
 def test_a_changed_configuration_trains_again_but_does_not_validate_again(
     settings: Settings, trained: TrainingOutcome, sample: Path
 ) -> None:
-    other = run_training(settings, "product", sample, config("trainer.seed=18"))
+    other = run_training(settings, "product", [sample], config("trainer.seed=18"))
     assert "validate_data" in cached(other)
     assert "train_model" not in cached(other)
     assert other.version == trained.version + 1
@@ -76,13 +76,13 @@ def test_changed_data_is_validated_again(settings: Settings, trained: TrainingOu
     changed = shutil.copytree(sample, tmp_path / "changed")
     products = pd.read_parquet(changed / "products.parquet")
     products.iloc[:-1].to_parquet(changed / "products.parquet")
-    outcome = run_training(settings, "product", changed, config())
+    outcome = run_training(settings, "product", [changed], config())
     assert not {"validate_data", "train_model"} & cached(outcome)
 
 
 def test_a_failed_gate_registers_without_an_alias(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
     strict = config("gates.thresholds=[{metric: article_type_accuracy, at_least: 1.0}, {metric: missing_metric, at_most: 1.0}]")
-    outcome = run_training(settings, "product", sample, strict)
+    outcome = run_training(settings, "product", [sample], strict)
     assert not outcome.challenger
     assert "train_model" in cached(outcome)
     assert len(outcome.gates.failures()) == 2
@@ -105,11 +105,11 @@ def test_a_delivery_that_breaks_a_table_rule_stops_the_run(settings: Settings, s
         broken / "products.parquet"
     )
     with pytest.raises(VitrinaError, match="article type"):
-        run_training(settings, "product", broken, config())
+        run_training(settings, "product", [broken], config())
 
 
 def test_a_corrupt_table_stops_the_run(settings: Settings, sample: Path, tmp_path: Path) -> None:
     corrupt = shutil.copytree(sample, tmp_path / "corrupt")
     (corrupt / "products.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(CatalogueError, match=r"products\.parquet"):
-        run_training(settings, "product", corrupt, config())
+        run_training(settings, "product", [corrupt], config())

@@ -15,25 +15,26 @@ from monitoring.verdict import DriftVerdict
 from pipelines import retraining
 from pipelines.retraining import WatchOutcome, watch
 
-FINGERPRINTS = {"first": "1" * 64, "second": "2" * 64}
+FINGERPRINTS = {"first": "1" * 64, "second": "2" * 64, "first reviews": "3" * 64}
 
 
 class Loop:
     """Monitoring that says what it is told to, and training that is only counted."""
 
     def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
-        self.settings, self.trained_on = settings, list[Path]()
+        self.settings, self.trained_on = settings, list[list[Path]]()
         self.drifted, self.window, self.passes, self.crash = True, "window-1", True, False
         patch.setattr(retraining, "run_monitoring", self._monitor)
         patch.setattr(retraining, "run_training", self._train)
-        tags = {"vitrina.data_path": "first", "vitrina.data_fingerprint": FINGERPRINTS["first"]}
-        patch.setattr("registry.versions.resolve", lambda *_: SimpleNamespace(tags=tags))
+        self.tags = {"vitrina.data_path": "first", "vitrina.data_fingerprint": FINGERPRINTS["first"]}
+        patch.setattr("registry.versions.resolve", lambda *_: SimpleNamespace(tags=self.tags))
         patch.setattr(
-            "catalog.catalogue.Catalogue.open", lambda path: SimpleNamespace(fingerprint=lambda: FINGERPRINTS[path.name])
+            "catalog.catalogue.Catalogue.open",
+            lambda *paths: SimpleNamespace(fingerprint=lambda: FINGERPRINTS[" ".join(path.name for path in paths)]),
         )
 
     def watch(self, data: str | None = "second", retrain: bool = True) -> WatchOutcome:
-        return watch(self.settings, "product", RunConfig(), Path(data) if data else None, retrain)
+        return watch(self.settings, "product", RunConfig(), [Path(data)] if data else [], retrain)
 
     def _monitor(self, *_: Any) -> MonitorOutcome:
         reasons = ("price: it rose",) if self.drifted else ()
@@ -50,7 +51,7 @@ class Loop:
             report="r.html",
         )
 
-    def _train(self, settings: Settings, model: str, data: Path, config: RunConfig) -> Any:
+    def _train(self, settings: Settings, model: str, data: list[Path], config: RunConfig) -> Any:
         self.trained_on.append(data)
         if self.crash:
             raise VitrinaError("the delivery is broken")
@@ -88,7 +89,7 @@ def test_drift_starts_one_training_run_for_a_window(loop: Loop) -> None:
     second = loop.watch()
     assert second.training is None
     assert second.retraining.startswith("not started")
-    assert loop.trained_on == [Path("second")]
+    assert loop.trained_on == [[Path("second")]]
     assert states(loop) == ["done"]
 
 
@@ -115,6 +116,12 @@ def test_nothing_new_to_train_on_is_refused_before_the_window_is_claimed(loop: L
     with pytest.raises(VitrinaError, match="--data"):
         loop.watch(data=data)
     assert loop.watch().training is not None
+
+
+def test_the_champions_own_folders_are_looked_into_again(loop: Loop) -> None:
+    loop.tags["vitrina.data_path"] = "first\nreviews"
+    assert loop.watch(data=None).training is not None
+    assert loop.trained_on == [[Path("first"), Path("reviews")]]
 
 
 def test_a_failed_gate_is_a_no_and_the_window_is_done(loop: Loop) -> None:
