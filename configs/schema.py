@@ -72,6 +72,8 @@ class AugmentationConfig(StrictModel):
     crop: Share = Field(0.5, description="probability that the photo is cropped by up to `crop_margin`")
     crop_margin: Share = Field(0.1, description="largest share of each side that a crop removes")
     colour_jitter: Share = Field(0.1, description="largest relative change of brightness and contrast")
+    erase: Share = Field(0.25, description="probability that noise covers a rectangle of the photo")
+    erase_area: Share = Field(0.2, description="largest share of the photo that is erased")
     min_class_rows: int = Field(
         0, ge=0, description="article types with fewer training rows get augmented copies up to this many"
     )
@@ -98,28 +100,80 @@ class CorruptionConfig(StrictModel):
         return tuple(kind for kind in get_args(FaultKind) if kind not in self.held_out)
 
 
+class StopRule(StrictModel):
+    """When one metric ends training."""
+
+    metric: str = Field("validation/loss", description="metric as logged after each epoch")
+    mode: Literal["min", "max"] = Field("min", description="direction that is better")
+    patience: PositiveInt = Field(3, description="validations without improvement before training stops")
+    min_delta: float = Field(0.0, ge=0.0, description="a smaller change is no improvement, in the metric's own unit")
+
+
 class TrainerConfig(StrictModel):
     """How the shared Lightning module trains."""
 
     epochs: PositiveInt = Field(4, description="passes over the training split")
     max_minutes: PositiveFloat | None = Field(None, description="stops training after this much wall time")
-    batch_size: PositiveInt = Field(128, description="listings a step and device")
+    batch_size: PositiveInt = Field(128, description="listings a step, divided between the devices")
     accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
-    learning_rate: PositiveFloat = Field(1e-3, description="peak of the OneCycle schedule")
+    learning_rate: PositiveFloat = Field(1e-3, description="peak of the schedule")
+    schedule: Literal["onecycle", "cosine", "plateau"] = Field(
+        "onecycle",
+        description="onecycle; cosine: linear warm-up, then cosine to 0; plateau: lower when validation/loss no longer falls",
+    )
+    plateau_factor: float = Field(0.5, gt=0.0, lt=1.0, description="the plateau schedule multiplies the learning rate by this")
+    plateau_patience: int = Field(1, ge=0, description="validations without improvement that the plateau schedule bears")
     weight_decay: float = Field(0.05, ge=0.0, description="AdamW decay of matrices; vectors are not decayed")
-    warmup: Share = Field(0.1, description="share of all updates before the peak")
+    warmup: Share = Field(0.1, description="share of all updates before the peak; the plateau schedule has none")
     clip_norm: PositiveFloat = Field(1.0, description="gradient norm is clipped to this")
     ema_decay: float = Field(
         0.999, ge=0.0, lt=1.0, description="decay of the weight average that is evaluated and saved; 0 turns it off"
     )
-    patience: PositiveInt = Field(3, description="validations without improvement before training stops")
+    early_stopping: tuple[StopRule, ...] = Field(
+        (StopRule(),), description="training stops when any of these says so; none: after all epochs"
+    )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
         "auto", description="auto: bf16 on GPUs and CPUs that multiply it in hardware, else fp16 on a GPU and fp32 on a CPU"
     )
-    workers: int = Field(1, ge=0, description="loader processes that decode images; 0 decodes in the training process")
+    devices: PositiveInt = Field(1, description="GPUs to train on, or processes where there is no GPU")
+    strategy: Literal["auto", "ddp", "fsdp"] = Field(
+        "auto", description="fsdp divides weights and optimizer state between devices; auto: ddp where there are several devices"
+    )
+    compile: bool = Field(False, description="torch.compile the parts of the model that it names")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
+    workers: int = Field(1, ge=0, description="loader processes a device that decode images; 0 decodes in the training process")
     seed: int = Field(17, ge=0, description="seeds weights, order and augmentation")
     tensorboard: bool = Field(True, description="write TensorBoard events beside MLflow's metrics")
+    wandb: Literal["off", "offline", "online"] = Field(
+        "off", description="Weights & Biases run beside them; offline writes files only, online needs WANDB_API_KEY"
+    )
+    wandb_project: str = Field("vitrina", min_length=1, description="Weights & Biases project")
     checkpoint_minutes: PositiveFloat = Field(2.0, description="a resumable checkpoint is written this often")
+
+    @field_validator("wandb", mode="before")
+    @classmethod
+    def _off_is_no_boolean(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare off as false
+
+    @field_validator("early_stopping")
+    @classmethod
+    def _one_rule_a_metric(cls, rules: tuple[StopRule, ...]) -> tuple[StopRule, ...]:
+        names = [rule.metric for rule in rules]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} has several early_stopping rules; one each")
+        return rules
+
+    @model_validator(mode="after")
+    def _devices_fit_the_strategy(self) -> Self:
+        if self.batch_size < self.devices:
+            raise ValueError(f"batch_size {self.batch_size} cannot be divided between {self.devices} devices")
+        if self.strategy == "fsdp" and self.devices < 2:
+            raise ValueError("strategy fsdp divides the model between devices: it needs devices of 2 or more")
+        if self.strategy == "fsdp" and self.ema_decay:
+            raise ValueError(f"strategy fsdp keeps no weight average: set ema_decay to 0, not {self.ema_decay:g}")
+        return self
 
 
 class EvaluationConfig(StrictModel):

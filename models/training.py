@@ -5,49 +5,62 @@ A model offers a `Task`: its losses on a batch. `fit` leaves the best averaged w
     last.ckpt           everything a resumed run needs, replaced atomically every `checkpoint_minutes` and after each epoch
     best.safetensors    averaged weights of the best validation so far
     tensorboard/        events, where wanted
+    wandb/              Weights & Biases' files, where wanted
 
 A resumed run sees exactly the batches that the killed one had not: the order of an epoch depends on the seed and the
-epoch alone, and the sampler starts at the batch where the checkpoint stopped.
+epoch alone, and the sampler starts at the batch where the checkpoint stopped. On several devices, each trains on its part
+of every batch, so that the run is the same as on one; what a loss must do for that is in `models.ranks`.
 """
 
 import contextlib
+import copy
 import logging
+import math
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
 import lightning as L
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar, Timer, WeightAveraging
-from lightning.pytorch.loggers import TensorBoardLogger
-from safetensors.torch import load_file, save_file
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+from torch.utils.data import DataLoader
 
-from configs.errors import VitrinaError
 from configs.schema import TrainerConfig
+from models.batches import EpochBatches, OrderedBatches, mix, training_loader, validation_loader
+from models.callbacks import BestWeights, training_callbacks
+from models.errors import TrainingError
+from models.loggers import check_wandb, configured_loggers
+from models.ranks import rank, run_ranks, world_size
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "BEST",
+    "LAST",
+    "FitResult",
+    "Learner",
+    "Task",
+    "TrainingError",
+    "fit",
+    "precision",
+    "training_loader",
+    "validation_loader",
+]
 
 LAST = "last.ckpt"
 BEST = "best.safetensors"
-MONITOR = "validation/loss"
-
-
-class TrainingError(VitrinaError):
-    """Training cannot start, go on or resume."""
 
 
 class Task(nn.Module):
-    """A model with its losses."""
+    """A model with its losses. A `models.balancing.Balancer` in its attribute `balancer` is told when an epoch ends."""
 
     def training_loss(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Scalar terms of which `loss` is minimised; randomness comes from `generator`, which follows the step."""
@@ -56,6 +69,21 @@ class Task(nn.Module):
     def validation_loss(self, batch: Any) -> dict[str, Tensor]:
         """Means over the batch of what is logged after each epoch; the lowest `loss` is the best."""
         raise NotImplementedError
+
+    def compile_parts(self) -> Iterable[nn.Module]:
+        """Modules, each called as such, that `trainer.compile` compiles and strategy fsdp divides one by one.
+
+        Under fsdp every batch must call all of them. The rest of the task is divided as one.
+        """
+        return ()
+
+    def checkpoint_activations(self) -> None:
+        """From now on, compute activations again in the backward pass.
+
+        Raises:
+            TrainingError: this model cannot.
+        """
+        raise TrainingError("this model has no gradient checkpointing; set trainer.gradient_checkpointing to false")
 
 
 @dataclass(frozen=True)
@@ -66,68 +94,6 @@ class FitResult:
     updates: int
     epochs: int
     resumed: bool
-
-
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index), shuffled by seed and epoch; `skip` batches of the first epoch were already seen."""
-
-    def __init__(self, rows: int, batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed = rows, batch_size, seed
-        self.epoch = 0
-        self._skip = (0, 0)  # (epoch, batches)
-        self.sampler = self  # Lightning sets the epoch on a batch sampler's sampler
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def skip(self, epoch: int, batches: int) -> None:
-        """Leave out the first `batches` of `epoch`."""
-        self._skip = (epoch, batches)
-
-    def __len__(self) -> int:
-        return -(-self.rows // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
-        order = torch.randperm(self.rows, generator=generator).tolist()
-        first = self._skip[1] if self.epoch == self._skip[0] else 0
-        for start in range(first * self.batch_size, self.rows, self.batch_size):
-            yield [(self.epoch, index) for index in order[start : start + self.batch_size]]
-
-
-def training_loader(dataset: Dataset[Any], config: TrainerConfig) -> DataLoader[Any]:
-    """Shuffled, resumable batches; `dataset.__getitems__` turns a list of (epoch, index) into one batch."""
-    batches = EpochBatches(len(cast(Sized, dataset)), config.batch_size, config.seed)
-    return _loader(dataset, batches, config.workers)
-
-
-def validation_loader(dataset: Dataset[Any], config: TrainerConfig) -> DataLoader[Any]:
-    """Every row once, in order, as (-1, index): nothing is augmented."""
-    rows, size = len(cast(Sized, dataset)), config.batch_size
-    batches = [[(-1, i) for i in range(start, min(start + size, rows))] for start in range(0, rows, size)]
-    return _loader(dataset, batches, config.workers)
-
-
-def _loader(dataset: Dataset[Any], batches: Any, workers: int) -> DataLoader[Any]:
-    return DataLoader(dataset, batch_sampler=batches, collate_fn=_as_is, num_workers=workers, persistent_workers=workers > 0)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
-def warm_average(decay: float) -> Any:
-    """Averaging function of an exponential moving average whose decay starts low: min(decay, (1 + n) / (10 + n)).
-
-    Without the warm-up a run of a thousand updates at decay 0.999 would still hold a third of its first weights.
-    """
-
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        n = int(count)
-        return torch.lerp(averaged, current.to(averaged.dtype), 1.0 - min(decay, (1 + n) / (10 + n)))
-
-    return average
 
 
 class Learner(L.LightningModule):
@@ -145,7 +111,7 @@ class Learner(L.LightningModule):
         Raises:
             TrainingError: the loss is NaN or infinite.
         """
-        generator = torch.Generator().manual_seed(_mix(self.config.seed, self.current_epoch, batch_idx))
+        generator = torch.Generator().manual_seed(mix(self.config.seed, self.current_epoch, batch_idx, rank()))
         with self._attention():
             terms = self.task.training_loss(batch, generator)
         if not bool(torch.isfinite(terms["loss"])):
@@ -156,12 +122,15 @@ class Learner(L.LightningModule):
             )
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=1)
         self.log("loss", terms["loss"], prog_bar=True, logger=False, batch_size=1)
-        return terms["loss"]
+        if world_size() == 1:
+            return terms["loss"]
+        batches = cast(DataLoader[Any], self.trainer.train_dataloader).batch_sampler
+        assert isinstance(batches, EpochBatches)
+        return terms["loss"] * batches.share(batch_idx)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Log means over all validation rows."""
-        terms = self.task.validation_loss(batch)
-        self.log_dict({f"validation/{name}": value for name, value in terms.items()}, batch_size=len(batch))
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """Means over the batch, for `callbacks.ValidationMeans`."""
+        return self.task.validation_loss(batch)
 
     def _attention(self) -> contextlib.AbstractContextManager[Any]:
         """On a CPU, the backward pass of flash attention in bf16 takes three times as long as that of plain attention."""
@@ -176,92 +145,56 @@ class Learner(L.LightningModule):
         nn.utils.clip_grad_norm_(self.parameters(), self.config.clip_norm)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, decaying matrices of layers only (not embeddings, biases or vectors), under OneCycle (Smith & Topin 2019)."""
+        """AdamW, decaying matrices of layers only (not embeddings, biases or vectors), under the schedule wanted."""
         embeddings = {id(p) for m in self.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-        decayed = [p for p in self.parameters() if p.ndim >= 2 and id(p) not in embeddings]
-        kept = [p for p in self.parameters() if p.ndim < 2 or id(p) in embeddings]
+        trained = [p for p in self.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
+        kept = [p for p in trained if p.ndim < 2 or id(p) in embeddings]
         groups = [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98), fused=self.fused)
+        if self.config.schedule == "plateau":  # stepped by callbacks.Plateau
+            return optimizer
         updates = max(2, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=self.config.learning_rate,
-            total_steps=updates,
-            pct_start=self.config.warmup if self.config.warmup * updates > 1 else 0.0,  # torch divides by zero at 1
-            cycle_momentum=False,
+        scheduler = (
+            _onecycle(optimizer, self.config, updates)
+            if self.config.schedule == "onecycle"
+            else _cosine(optimizer, self.config.warmup, updates)
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class BestWeights(Callback):
-    """Keeps the weights with the lowest validation loss; runs while the average is in the module."""
+class ShardedLearner(Learner):
+    """Learner whose parameters, gradients and optimizer state are divided between ranks (FSDP2; Zhao et al. 2023)."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.loss = float("inf")
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save if better.
-
-        Raises:
-            TrainingError: the validation loss is NaN or infinite.
-        """
-        if trainer.sanity_checking:
+    def configure_model(self) -> None:
+        """Divide, once."""
+        if isinstance(self, FSDPModule):
             return
-        loss = float(trainer.callback_metrics[MONITOR])
-        if not torch.isfinite(torch.tensor(loss)):
-            raise TrainingError(f"validation loss is {loss} at update {trainer.global_step}; lower trainer.learning_rate")
-        if loss < self.loss:
-            self.loss = loss
-            partial = self.path.with_suffix(".partial")
-            weights = cast(Learner, pl_module).task.state_dict()
-            save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, partial)
-            partial.replace(self.path)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Part of the checkpoint."""
-        return {"loss": self.loss}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume."""
-        self.loss = float(state_dict["loss"])
+        mesh = cast(DeviceMesh, self.device_mesh)["data_parallel"]
+        for part in self.task.compile_parts():
+            fully_shard(part, mesh=mesh)
+        whole = fully_shard(self, mesh=mesh)
+        whole.set_reduce_scatter_unused_params(True)  # a rank may lack labels for a head that another trains
+        for method in ("training_step", "validation_step"):
+            register_fsdp_forward_method(self, method)
 
 
-class LastCheckpoint(Callback):
-    """Replaces `last.ckpt` atomically every so many minutes and after each epoch."""
-
-    def __init__(self, path: Path, minutes: float) -> None:
-        self.path, self.seconds = path, 60 * minutes
-        self._written = time.monotonic()
-
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Write when it is time, never between two parts of an accumulated gradient."""
-        complete = trainer.fit_loop.epoch_loop.batch_progress.current.ready % trainer.accumulate_grad_batches == 0
-        due = time.monotonic() - self._written >= self.seconds
-        if due and complete and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self._write(trainer)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write after validation."""
-        self._write(trainer)
-
-    def _write(self, trainer: L.Trainer) -> None:
-        partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        partial.replace(self.path)
-        self._written = time.monotonic()
+def _onecycle(optimizer: torch.optim.Optimizer, config: TrainerConfig, updates: int) -> OneCycleLR:
+    """Up to the peak and down to nearly 0, both as cosines (Smith & Topin 2019)."""
+    warmup = config.warmup if config.warmup * updates > 1 else 0.0  # torch divides by zero at 1
+    return OneCycleLR(optimizer, max_lr=config.learning_rate, total_steps=updates, pct_start=warmup, cycle_momentum=False)
 
 
-class EpochLog(Callback):
-    """One line an epoch for those who see no progress bar."""
+def _cosine(optimizer: torch.optim.Optimizer, warmup: float, updates: int) -> LambdaLR:
+    """Linear from 1/n to 1 over the first n = warmup · updates, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
+    rising = int(warmup * updates)
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log what was measured."""
-        values = {
-            k.removeprefix("validation/"): float(v) for k, v in trainer.callback_metrics.items() if k.startswith("validation/")
-        }
-        told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-        log.info("epoch %d of %s: validation %s", trainer.current_epoch + 1, trainer.max_epochs, told)
+    def factor(update: int) -> float:
+        if update < rising:
+            return (update + 1) / rising
+        return (1 + math.cos(math.pi * min(1.0, (update - rising) / max(1, updates - rising)))) / 2
+
+    return LambdaLR(optimizer, factor)
 
 
 def fit(
@@ -281,54 +214,99 @@ def fit(
     """
     if not len(training) or not len(validation):
         raise TrainingError(f"{len(training)} training and {len(validation)} validation batches; both need at least one")
+    check_wandb(config)
+    _check_devices(config.devices)
     workdir.mkdir(parents=True, exist_ok=True)
+    arguments = (task, training, validation, config, workdir, tuple(loggers))
+    result = _train(0, *arguments) if config.devices == 1 else run_ranks(_train_copy, config.devices, *arguments)
+    task.load_state_dict(load_file(workdir / BEST))
+    task.eval().to("cpu")
+    return cast(FitResult, result)
+
+
+def _check_devices(wanted: int) -> None:
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 1 if torch.backends.mps.is_available() else wanted
+    if wanted > there:
+        raise TrainingError(f"trainer.devices is {wanted}, and this machine has {there}")
+
+
+def _train_copy(rank: int, task: Task, *arguments: Any) -> FitResult:
+    """In a rank of its own: the weights that came with the call are shared between ranks."""
+    return _train(rank, copy.deepcopy(task), *arguments)
+
+
+def _train(
+    rank: int,
+    task: Task,
+    training: DataLoader[Any],
+    validation: DataLoader[Any],
+    config: TrainerConfig,
+    workdir: Path,
+    loggers: Sequence[Any],
+) -> FitResult:
     last, best = workdir / LAST, BestWeights(workdir / BEST)
-    batches = training.batch_sampler
+    batches, held_out = training.batch_sampler, validation.batch_sampler
     assert isinstance(batches, EpochBatches), "training must come from training_loader"
+    assert isinstance(held_out, OrderedBatches), "validation must come from validation_loader"
+    batches.shard(rank, config.devices)
+    held_out.shard(rank, config.devices)
     resumed = last.is_file()
     if resumed:
         batches.skip(*_position(last))
-    callbacks: list[Callback] = [best]  # first: it must see the averaged weights
-    if config.ema_decay:
-        callbacks.append(WeightAveraging(use_buffers=False, avg_fn=warm_average(config.ema_decay)))
-    callbacks += [
-        EarlyStopping(MONITOR, patience=config.patience, check_finite=False),
-        LastCheckpoint(last, config.checkpoint_minutes),
-    ]
-    callbacks += [RichProgressBar(console_kwargs={"stderr": True}) if sys.stderr.isatty() else EpochLog()]
-    if config.max_minutes:
-        callbacks.append(Timer(timedelta(minutes=config.max_minutes)))  # Lightning validates once more when it stops
-    if config.tensorboard:
-        loggers = (*loggers, TensorBoardLogger(workdir, name="tensorboard", version=""))
-    with _quiet():
+    if config.gradient_checkpointing:
+        task.checkpoint_activations()
+    with _quiet(), configured_loggers(config, workdir, rank) as own, _compiled(task if config.compile else None):
         trainer = L.Trainer(
             accelerator="auto",
-            devices=1,
+            devices=config.devices,
+            strategy=_strategy(config),
             precision=cast(Any, precision(config)),
             max_epochs=config.epochs,
             accumulate_grad_batches=config.accumulate,
             gradient_clip_val=config.clip_norm,  # makes Lightning call the learner's own clipping
-            callbacks=callbacks,
-            logger=list(loggers),
+            callbacks=training_callbacks(config, best, last),
+            logger=[*loggers, *own] if rank == 0 else False,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=sys.stderr.isatty(),
             num_sanity_val_steps=0,
             log_every_n_steps=10,
             use_distributed_sampler=False,
+            sync_batchnorm=config.devices > 1 and torch.cuda.is_available(),
             default_root_dir=workdir,
         )
-        learner = Learner(task, config)
-        L.seed_everything(config.seed, verbose=False)
+        learner = ShardedLearner(task, config) if config.strategy == "fsdp" else Learner(task, config)
+        L.seed_everything(config.seed + rank, verbose=False)
         try:
             trainer.fit(learner, training, validation, ckpt_path=last if resumed else None, weights_only=True)
         except (RuntimeError, KeyError) as error:
             if resumed and ("state_dict" in str(error) or isinstance(error, KeyError)):
                 raise TrainingError(f"{last} does not belong to this model; delete it to start anew") from error
             raise
-    task.load_state_dict(load_file(workdir / BEST))
-    task.eval().to("cpu")
     return FitResult(best_loss=best.loss, updates=trainer.global_step, epochs=trainer.current_epoch, resumed=resumed)
+
+
+def _strategy(config: TrainerConfig) -> Any:
+    """Ranks are started by `run_ranks`: Lightning's own launchers would run the whole command again, or know DDP only."""
+    if config.devices == 1:
+        return "auto"
+    if config.strategy == "fsdp":
+        return ModelParallelStrategy(data_parallel_size=config.devices, tensor_parallel_size=1, save_distributed_checkpoint=False)
+    # A batch trains only the heads it has labels for; a balancer's statistics are each rank's own until the epoch ends.
+    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+
+
+@contextlib.contextmanager
+def _compiled(task: Task | None) -> Iterator[None]:
+    """Compile the parts that `task` names, in place, as long as it trains."""
+    parts = list(task.compile_parts()) if task else []
+    for part in parts:
+        part.compile()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None  # torch has no other way back
 
 
 def precision(config: TrainerConfig) -> str:
@@ -355,11 +333,6 @@ def _position(checkpoint: Path) -> tuple[int, int]:
         return int(epoch["processed"]), int(done)
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
         raise TrainingError(f"{checkpoint} is not a readable checkpoint; delete it to start anew") from error
-
-
-def _mix(*parts: int) -> int:
-    """A seed from several numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @contextlib.contextmanager

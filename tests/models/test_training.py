@@ -12,19 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from configs.schema import TrainerConfig
-from models.training import (
-    BEST,
-    LAST,
-    EpochBatches,
-    Learner,
-    Task,
-    TrainingError,
-    fit,
-    precision,
-    training_loader,
-    validation_loader,
-    warm_average,
-)
+from models.batches import EpochBatches
+from models.callbacks import warm_average
+from models.training import BEST, LAST, Learner, Task, TrainingError, fit, precision, training_loader, validation_loader
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,8 +191,9 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_patience_and_time_end_a_run(tmp_path: Path) -> None:
-    _, _, patient = run(tmp_path / "patience", epochs=50, learning_rate=1e-9, patience=2, ema_decay=0.0)
-    assert patient.epochs < 50
+    stop = [{"patience": 2, "min_delta": 0.1}]
+    _, _, patient = run(tmp_path / "patience", epochs=50, learning_rate=1e-9, early_stopping=stop, ema_decay=0.0)
+    assert patient.epochs == 3
     _, _, timed = run(tmp_path / "time", epochs=5000, max_minutes=0.02)
     assert timed.epochs < 5000
     assert math.isfinite(timed.best_loss)
