@@ -15,6 +15,10 @@ from catalog.text import clean_html
 from configs.schema import AugmentationConfig
 
 _MIN_TYPO_LENGTH = 4
+_LEVELS = np.arange(256.0)
+_LEAST_ERASED = 0.02
+_WIDEST = float(np.log(1 / 0.3))
+"""Share of the photo, and logarithm of the side ratio, between which Zhong et al. draw."""
 
 
 def augment_text(words: Sequence[str], config: AugmentationConfig, rng: np.random.Generator) -> list[str]:
@@ -54,19 +58,26 @@ def drop_attributes(attributes: Mapping[str, str], config: AugmentationConfig, r
 
 
 def augment_image(image: NDArray[np.uint8], config: AugmentationConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A photo (height × width × 3, RGB) mirrored, cropped and resized back, brighter or darker, of more or less contrast."""
-    flip, crop = rng.random(2)
-    if flip < config.flip:
-        image = image[:, ::-1]
+    """A photo (height × width × 3, RGB) mirrored, cropped and resized back, brighter or darker, of other contrast, partly erased.
+
+    Pillow mirrors and resizes, `bytes.translate` looks the light up: a third of the time that indexing takes in NumPy.
+    """
+    flip, crop, erase = rng.random(3)
+    photo = Image.fromarray(image)
     if crop < config.crop and config.crop_margin > 0:
-        image = _crop(image, config.crop_margin, rng)
+        photo = _crop(photo, config.crop_margin, rng)
+    if flip < config.flip:
+        photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels = photo.tobytes()
     if config.colour_jitter > 0:
         brightness, contrast = 1.0 + config.colour_jitter * rng.uniform(-1.0, 1.0, 2)
-        levels = np.arange(256.0)
         mean = float(image.mean())
-        table = np.clip((levels - mean) * contrast + mean * brightness, 0, 255).astype(np.uint8)
-        image = table[image]
-    return np.ascontiguousarray(image)
+        table = np.clip((_LEVELS - mean) * contrast + mean * brightness, 0, 255).astype(np.uint8)
+        pixels = pixels.translate(table.tobytes())
+    result = np.frombuffer(bytearray(pixels), np.uint8).reshape(image.shape)
+    if erase < config.erase and config.erase_area > 0:
+        _erase(result, config.erase_area, rng)
+    return result
 
 
 def oversample(products: pd.DataFrame, config: AugmentationConfig, seed: int) -> pd.DataFrame:
@@ -100,14 +111,21 @@ def oversample(products: pd.DataFrame, config: AugmentationConfig, seed: int) ->
     return copies
 
 
-def _crop(image: NDArray[np.uint8], margin: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _crop(photo: Image.Image, margin: float, rng: np.random.Generator) -> Image.Image:
+    left, top, right, bottom = (np.array([photo.width, photo.height] * 2) * margin * rng.random(4)).round()
+    if top + bottom >= photo.height or left + right >= photo.width:
+        return photo
+    return photo.resize(photo.size, Image.Resampling.BILINEAR, box=(left, top, photo.width - right, photo.height - bottom))
+
+
+def _erase(image: NDArray[np.uint8], largest: float, rng: np.random.Generator) -> None:
+    """Put noise over a rectangle, in place: random erasing (Zhong et al. 2020) with random values."""
     height, width = image.shape[:2]
-    limits = np.array([height, height, width, width]) * margin
-    top, bottom, left, right = (round(limit * share) for limit, share in zip(limits, rng.random(4), strict=True))
-    if top + bottom >= height or left + right >= width:
-        return image
-    cropped = np.ascontiguousarray(image[top : height - bottom, left : width - right])
-    return np.asarray(Image.fromarray(cropped).resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+    area = height * width * rng.uniform(min(_LEAST_ERASED, largest), largest)
+    aspect = np.exp(rng.uniform(-_WIDEST, _WIDEST))
+    rows, columns = min(height, round((area * aspect) ** 0.5)), min(width, round((area / aspect) ** 0.5))
+    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+    image[top : top + rows, left : left + columns] = rng.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
 
 
 def _new_ids(existing: "pd.Series[Any]", sources: "pd.Series[Any]") -> Any:

@@ -12,7 +12,7 @@ from catalog.catalogue import Catalogue
 from catalog.errors import CatalogueError
 from configs.schema import AugmentationConfig
 
-OFF = AugmentationConfig(word_dropout=0, word_swap=0, typo=0, attribute_dropout=0, flip=0, crop=0, colour_jitter=0)
+OFF = AugmentationConfig(word_dropout=0, word_swap=0, typo=0, attribute_dropout=0, flip=0, crop=0, colour_jitter=0, erase=0)
 WORDS = st.lists(st.text(st.characters(categories=["Ll"]), min_size=1, max_size=9), max_size=12)
 
 
@@ -81,6 +81,28 @@ def test_jitter_changes_the_light_within_its_bound() -> None:
     assert 89 <= min(means) < 95
     assert 105 < max(means) <= 110
     assert (image == 100).all()
+
+
+@given(st.integers(0, 1000), st.integers(8, 90), st.integers(8, 90), st.floats(0.01, 1.0))
+def test_erasing_puts_noise_over_one_rectangle(seed: int, height: int, width: int, largest: float) -> None:
+    image = np.full((height, width, 3), 90, np.uint8)
+    config = OFF.model_copy(update={"erase": 1.0, "erase_area": largest})
+    erased = augment_image(image, config, np.random.default_rng(seed))
+    assert erased.shape == image.shape
+    assert (image == 90).all()
+    rows, columns = np.nonzero((erased != 90).any(axis=2))
+    box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1) if len(rows) else 0
+    assert box <= largest * height * width + height + width  # sides are rounded to whole pixels
+    assert len(rows) == box  # all of the rectangle is noise: three channels are 90 by chance once in 16 million
+
+
+def test_a_photo_is_erased_as_often_as_asked_for_and_by_as_much() -> None:
+    image = np.zeros((80, 64, 3), np.uint8)
+    config = OFF.model_copy(update={"erase": 0.25, "erase_area": 0.2})
+    shares = [(augment_image(image, config, np.random.default_rng(seed)).any(axis=2)).mean() for seed in range(400)]
+    assert np.mean(np.array(shares) > 0) == pytest.approx(0.25, abs=0.06)
+    assert 0.02 < min(share for share in shares if share) < 0.06
+    assert 0.15 < max(shares) < 0.21
 
 
 def test_rare_types_are_filled_up_with_reworded_copies(shop: Catalogue) -> None:

@@ -113,3 +113,15 @@ def test_a_corrupt_table_stops_the_run(settings: Settings, sample: Path, tmp_pat
     (corrupt / "products.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(CatalogueError, match=r"products\.parquet"):
         run_training(settings, "product", [corrupt], config())
+
+
+def test_tables_of_several_folders_are_one_delivery(
+    settings: Settings, trained: TrainingOutcome, sample: Path, tmp_path: Path
+) -> None:
+    shop, reviews = shutil.copytree(sample, tmp_path / "shop"), tmp_path / "reviews"
+    reviews.mkdir()
+    (shop / "reviews.parquet").rename(reviews / "reviews.parquet")
+    outcome = run_training(settings, "product", [shop, reviews], config())
+    tags = resolve(settings, f"product@{outcome.version}").tags
+    assert tags["vitrina.data_path"].splitlines() == [str(shop), str(reviews)]
+    assert tags["vitrina.data_fingerprint"] == resolve(settings, f"product@{trained.version}").tags["vitrina.data_fingerprint"]
