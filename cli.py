@@ -133,6 +133,29 @@ def train(
 
 
 @app.command()
+def tune(
+    model: Model,
+    data: Data,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials of the study in all; the configuration's by default.")] = None,
+    study: Annotated[str, typer.Option(help="Study to work on; that of the same search on the same data by default.")] = "",
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Search hyper-parameters on the validation split; workers of one study share its trials."""
+    with _results() as write:
+        from configs.load import environment_file, merged
+        from configs.settings import Settings
+        from pipelines.study import run_tuning
+
+        chosen = [*(overrides or []), *([] if trials is None else [f"tuning.trials={trials}"])]
+        values = merged(config or environment_file(env, model), chosen)
+        outcome = run_tuning(Settings.from_environment(), model, _directories(data), values, study)
+        write(outcome.model_dump(mode="json"), as_json, _show_study)
+
+
+@app.command()
 def evaluate(
     reference: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|@VERSION]", help="Such as product@champion or product@3.")],
     data: Data,
@@ -459,6 +482,13 @@ def _show_training(values: Mapping[str, Any]) -> str:
     return "\n".join(
         [*parts, f"registered: {values['model']} version {values['version']} ({alias})", f"report: {values['report']}"]
     )
+
+
+def _show_study(values: Mapping[str, Any]) -> str:
+    best, trials = values["best"], ", ".join(f"{n} {state}" for state, n in values["trials"].items())
+    lines = [f"study {values['study']}: {trials}", f"best: trial {best['number']}, {values['metric']} {_number(best['value'])}"]
+    params = _table(["parameter", "value"], [[name, str(value)] for name, value in best["params"].items()])
+    return "\n".join([*lines, params, f"train it: --config {values['config']}", f"report: {values['report']}"])
 
 
 def _show_history(values: Mapping[str, Any]) -> str:

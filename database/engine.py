@@ -81,6 +81,19 @@ def writing(url: str) -> Iterator[Connection]:
 
 
 @contextmanager
+def exclusive(url: str, key: int) -> Iterator[None]:
+    """Let one process at a time in, of all that give this database and `key`, without holding a lock that writers need."""
+    address = driver_url(url)
+    if address.get_backend_name() == "sqlite":
+        with FileLock(f"{address.database}.{key:x}.lock"):
+            yield
+        return
+    with translated(url), engine(url).connect() as connection, connection.begin():
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+        yield
+
+
+@contextmanager
 def _writing(connection: Connection) -> Iterator[None]:
     connection.execution_options(vitrina_writes=True)
     with connection.begin():
@@ -96,7 +109,7 @@ def _ensure_schema(url: str) -> None:
 
 @functools.lru_cache(maxsize=32)
 def _engine(url: str, pid: int) -> Engine:
-    address = _address(url)
+    address = driver_url(url)
     options: dict[str, Any] = {"json_serializer": _to_json}
     if address.get_backend_name() == "postgresql":
         return sqlalchemy.create_engine(
@@ -119,7 +132,12 @@ def _engine(url: str, pid: int) -> Engine:
     return made
 
 
-def _address(url: str) -> URL:
+def driver_url(url: str) -> URL:
+    """The address as SQLAlchemy needs it: with the driver that we install.
+
+    Raises:
+        DatabaseError: not one of SQLite or PostgreSQL.
+    """
     try:
         address = make_url(url)
     except ArgumentError as error:
@@ -162,15 +180,16 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except StatementError as error:  # of the driver, or of a value before it reached the driver
-        raise DatabaseError(f"database {_shown(url)}: {_first_line(error.orig)}") from error
+        raise DatabaseError(f"database {shown(url)}: {_first_line(error.orig)}") from error
     except CommandError as error:
-        raise DatabaseError(f"database {_shown(url)}: its schema is not one of this program ({_first_line(error)})") from error
+        raise DatabaseError(f"database {shown(url)}: its schema is not one of this program ({_first_line(error)})") from error
     except (SQLAlchemyError, NoSuchModuleError) as error:
-        raise DatabaseError(f"database {_shown(url)}: {_first_line(error)}") from error
+        raise DatabaseError(f"database {shown(url)}: {_first_line(error)}") from error
 
 
-def _shown(url: str) -> str:
-    address = _address(url)
+def shown(url: str) -> str:
+    """The address without its password."""
+    address = driver_url(url)
     return address.database or ":memory:" if address.get_backend_name() == "sqlite" else str(address.set(query={}))
 
 

@@ -23,7 +23,7 @@ def start_run(settings: Settings, model: str, folder: Path) -> str:
     """
     file = folder / RUN_FILE
     with connected(settings) as client:
-        if file.is_file() and _goes_on(client, run_id := file.read_text(encoding="utf-8").strip()):
+        if file.is_file() and goes_on(client, run_id := file.read_text(encoding="utf-8").strip()):
             return run_id
         run_id = experiment_run(settings, model, name=folder.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def _experiment(client: "MlflowClient", settings: Settings, name: str) -> str:
     return str(found.experiment_id)
 
 
-def _goes_on(client: "MlflowClient", run_id: str) -> bool:
+def goes_on(client: "MlflowClient", run_id: str) -> bool:
     """Whether the run still exists; it is then marked as running again."""
     from mlflow.exceptions import MlflowException
 

@@ -6,11 +6,18 @@ from database.tables import Base
 
 VERSION_TABLE = "vitrina_schema"  # MLflow and ZenML keep an `alembic_version` of their own, perhaps in the same database
 
+
+def ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Leave alone what others keep in the same database: Optuna's studies."""
+    return kind != "table" or name in Base.metadata.tables
+
+
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     version_table=VERSION_TABLE,
     render_as_batch=True,
+    include_name=ours,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,27 @@
+"""How a worker joins a study: Optuna's record of it, and its run in MLflow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+
+from configs.schema import TuningConfig
+from configs.settings import Settings
+from database.studies import study_lock
+from models.search import study_name
+from models.study import open_study
+from registry.studies import start_study
+
+RUN = "mlflow_run"
+
+
+def join_study(
+    settings: Settings, storage: RDBStorage, name: str, tuning: TuningConfig, about: Mapping[str, Any]
+) -> tuple[optuna.Study, str]:
+    """The study and the id of its MLflow run; both are made by the first worker, whatever the others do meanwhile."""
+    with study_lock(settings.database_url):
+        study = open_study(storage, name or study_name(about), tuning, about)
+        run_id = start_study(settings, about["model"], study.study_name, about, study.user_attrs.get(RUN))
+        study.set_user_attr(RUN, run_id)
+    return study, run_id
