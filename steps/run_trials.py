@@ -1,5 +1,6 @@
 """Step: this worker's part of a study."""
 
+import shutil
 from functools import partial
 from typing import Annotated, Any
 
@@ -30,4 +31,7 @@ def run_trials(
         objective = study.objective_of(chosen, delivery.open(), split, config, tuning, folder)
         record = partial(log_trial, settings, model, parent, tuning.metric)
         study.run_trials(joined, tuning, objective, record)
-        return study.result_of(joined), parent
+        found = study.result_of(joined)
+    if not found.count("running"):
+        shutil.rmtree(folder, ignore_errors=True)  # what killed workers left
+    return found, parent
