@@ -61,6 +61,19 @@ class ValidationConfig(StrictModel):
     max_review_length: PositiveInt = Field(10_000, description="characters; a longer review is a warning")
 
 
+class BackTranslationConfig(StrictModel):
+    """Rewording by translation into another language and back (Sennrich et al. 2016), with two transformers seq2seq models."""
+
+    forward: str = Field(min_length=1, description="folder, or id on the Hugging Face hub, of the model that translates away")
+    backward: str = Field(min_length=1, description="folder or id of the model that translates back")
+    forward_prefix: str = Field("", description="put before each text, as T5 expects: 'translate English to German: '")
+    backward_prefix: str = Field("", description="put before each translated text")
+    share: Share = Field(0.2, description="share of training listings that get a reworded copy")
+    batch_size: PositiveInt = Field(16, description="sentences a forward pass")
+    beams: PositiveInt = Field(1, description="beams of the search; 1 takes the likeliest token each time")
+    max_new_tokens: PositiveInt = Field(192, description="a sentence whose translation gets longer stays as it is")
+
+
 class AugmentationConfig(StrictModel):
     """What the training loader changes in a listing before the model sees it. Probabilities per listing unless said."""
 
@@ -74,6 +87,7 @@ class AugmentationConfig(StrictModel):
     colour_jitter: Share = Field(0.1, description="largest relative change of brightness and contrast")
     erase: Share = Field(0.25, description="probability that noise covers a rectangle of the photo")
     erase_area: Share = Field(0.2, description="largest share of the photo that is erased")
+    back_translation: BackTranslationConfig | None = Field(None, description="off unless two models are given")
     min_class_rows: int = Field(
         0, ge=0, description="article types with fewer training rows get augmented copies up to this many"
     )
