@@ -42,14 +42,15 @@ def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Map
     """
     if study and not STUDY_NAME.fullmatch(study):
         raise ConfigError(f"study name {study!r} is not allowed; letters, digits, dot, dash and underscore are, 100 at most")
-    prepare(settings)
-    require_space(settings.home)
     from models import family
     from models.search import NOT_FITTED, check_space
-    from pipelines.tuning import tuning
 
     chosen = family.get(model)
     search = check_space(chosen.config, values)
+    prepare(settings)
+    require_space(settings.home)
+    from pipelines.tuning import tuning
+
     whole = chosen.config.model_validate(values)
     run = execute(
         tuning,
