@@ -17,12 +17,12 @@ from registry.connection import connected
 
 pytestmark = pytest.mark.slow
 
-METRIC = "validation/article_type_accuracy"
+METRIC = "validation/loss"
 SPACE = {"trainer.learning_rate": {"low": 0.001, "high": 0.01, "log": True}, "model.heads": {"choices": [2, 4]}}
 
 
 def values(**tuning: Any) -> dict[str, Any]:
-    search = {"space": SPACE, "metric": METRIC, "direction": "maximize", "trials": 2, "epochs": 1, "rows": 100} | tuning
+    search = {"space": SPACE, "metric": METRIC, "trials": 2, "epochs": 1, "rows": 100} | tuning
     trainer = {"batch_size": 32, "workers": 0, "precision": "32-true"}
     return {"model": {"preset": "tiny"}, "trainer": trainer, "split": {"validation": 0.1}, "tuning": search}
 
@@ -93,7 +93,7 @@ def test_the_same_command_with_more_trials_goes_on_with_its_study(settings: Sett
 
 def test_a_named_study_of_something_else_is_refused(settings: Settings, tuned: TuningOutcome, sample: Path) -> None:
     with pytest.raises(ConfigError, match=f"study '{tuned.study}' exists with another direction"):
-        run_tuning(settings, "product", [sample], values(direction="minimize"), tuned.study)
+        run_tuning(settings, "product", [sample], values(direction="maximize"), tuned.study)
 
 
 def test_a_study_without_a_completed_trial_says_why(settings: Settings, sample: Path) -> None:
