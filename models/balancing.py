@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import VitrinaError
-from models.ranks import sum_over_ranks
+from models.ranks import sum_over_ranks, world_size
 
 LOG_VARIANCE_LIMIT = 4.0
 TEMPERATURE = 2.0  # of DWA's softmax, as in the paper
@@ -34,6 +34,7 @@ class Balancer(nn.Module):
             raise BalancingError(f"weights of losses are 0 or more, and one at least is above 0; got {wrong or dict(weights)}")
         self.weights = dict(weights)
         self.places = {name: place for place, name in enumerate(weights)}
+        self.share = 1.0  # `EpochBatches.share` of the batch: what this rank's terms count among those of all ranks
 
     def forward(self, terms: dict[str, Tensor]) -> Tensor:
         """One scalar from those terms (scalars) that the batch has.
@@ -53,6 +54,9 @@ class Balancer(nn.Module):
 
     def epoch_ended(self) -> None:
         """Called on every rank after each training epoch, before its checkpoint."""
+
+    def before_saving(self) -> None:
+        """Called on every rank before weights are saved: what ranks hold must be what one of them can stand for."""
 
 
 class Uncertainty(Balancer):
@@ -92,15 +96,15 @@ class DynamicWeightAverage(Balancer):
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__(weights)
-        for name, value in (("totals", 0.0), ("counts", 0.0), ("last", torch.nan), ("before", torch.nan)):
-            self.register_buffer(name, torch.full((len(weights),), value))
+        for name in ("totals", "counts", "last", "before"):
+            self.register_buffer(name, torch.zeros(len(weights)))
 
     def scaled(self, name: str, value: Tensor) -> Tensor:
         """λ · L."""
         place = self.places[name]
         if self.training and torch.is_grad_enabled():
-            self.totals[place] += value.detach()
-            self.counts[place] += 1
+            self.totals[place] += self.share * value.detach()
+            self.counts[place] += self.share
         return self.factors()[place] * value
 
     def factors(self) -> Tensor:
@@ -108,15 +112,27 @@ class DynamicWeightAverage(Balancer):
         ratio = torch.where((self.last > 0) & (self.before > 0), self.last / self.before, 1.0)
         return len(self.weights) * torch.softmax(ratio / TEMPERATURE, dim=0)
 
+    def before_saving(self) -> None:
+        """Give every rank the average of their sums."""
+        totals, counts = sum_over_ranks(torch.stack([self.totals, self.counts])) / world_size()
+        self.totals.copy_(totals)
+        self.counts.copy_(counts)
+
     def epoch_ended(self) -> None:
         """Close the epoch's means; a term that no batch had keeps those it has."""
-        totals, counts = sum_over_ranks(torch.stack([self.totals, self.counts]))
-        seen = counts > 0
-        mean = totals / counts.clamp(min=1)
+        self.before_saving()
+        seen = self.counts > 0
+        mean = self.totals / torch.where(seen, self.counts, 1.0)
         self.before.copy_(torch.where(seen, self.last, self.before))
         self.last.copy_(torch.where(seen, mean, self.last))
         self.totals.zero_()
         self.counts.zero_()
+
+
+def balancer_of(task: object) -> Balancer | None:
+    """What is in the attribute `balancer` of a task."""
+    found = getattr(task, "balancer", None)
+    return found if isinstance(found, Balancer) else None
 
 
 STRATEGIES: dict[str, type[Balancer]] = {"fixed": Balancer, "uncertainty": Uncertainty, "dwa": DynamicWeightAverage}

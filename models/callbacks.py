@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from configs.schema import StopRule, TrainerConfig
-from models.balancing import Balancer
+from models.balancing import balancer_of
 from models.batches import OrderedBatches
 from models.errors import TrainingError
 from models.ranks import gather_objects, world_size
@@ -111,6 +111,8 @@ class BestWeights(Callback):
         if loss >= self.loss:
             return
         self.loss = loss
+        if balancer := balancer_of(pl_module.task):
+            balancer.before_saving()
         weights = trainer.strategy.lightning_module_state_dict()  # whole on rank 0, on all where nothing is divided
         if trainer.is_global_zero:
             partial = self.path.with_suffix(".partial")
@@ -182,8 +184,7 @@ class BalancerEpochs(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close its statistics."""
-        balancer = getattr(pl_module.task, "balancer", None)
-        if isinstance(balancer, Balancer):
+        if balancer := balancer_of(pl_module.task):
             balancer.epoch_ended()
 
 
@@ -202,13 +203,15 @@ class LastCheckpoint(Callback):
             return
         due = time.monotonic() - self._written >= self.seconds
         if trainer.strategy.broadcast(due) if world_size() > 1 else due:
-            self._write(trainer)
+            self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write after validation."""
-        self._write(trainer)
+        self._write(trainer, pl_module)
 
-    def _write(self, trainer: L.Trainer) -> None:
+    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if balancer := balancer_of(pl_module.task):
+            balancer.before_saving()
         partial = self.path.with_suffix(".partial")
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:

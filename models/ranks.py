@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from torch.multiprocessing.spawn import ProcessRaisedException, spawn
+from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
 from configs.errors import VitrinaError
 from models.errors import TrainingError
@@ -79,23 +79,25 @@ def gather_objects(value: T) -> list[T]:
     return found
 
 
-def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any) -> Any:
-    """`function(rank, *arguments)` in `ranks` fresh processes of this machine; returns what rank 0 returned.
+def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any, method: str = "spawn") -> Any:
+    """`function(rank, *arguments)` in `ranks` new processes of this machine; returns what rank 0 returned.
 
-    Arguments and result are pickled; tensors among the arguments are shared, so a rank copies what it changes. Log
-    records are handled here.
+    Arguments and result are pickled; the result holds no tensor, those of the arguments are shared: copy what changes. Log
+    records are handled here. `method` is one of multiprocessing's; only spawn can use a GPU.
 
     Raises:
         TrainingError: a rank raised a domain error.
         ProcessRaisedException: a rank raised something else.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(method)
     records, outcome = context.Queue(), context.SimpleQueue()
     listener = logging.handlers.QueueListener(records, _Handled())
     listener.start()
     level = logging.getLogger().getEffectiveLevel()
     try:
-        spawn(_rank, (function, ranks, _free_port(), records, level, outcome, arguments), nprocs=ranks, join=True)  # type: ignore[no-untyped-call]
+        start_processes(  # type: ignore[no-untyped-call]
+            _rank, (function, ranks, _free_port(), records, level, outcome, arguments), nprocs=ranks, start_method=method
+        )
     except ProcessRaisedException:
         if not outcome.empty() and isinstance(told := outcome.get(), _Refusal):
             raise TrainingError(told.message) from None
@@ -131,7 +133,9 @@ def _rank(
 ) -> None:
     """Runs in the new process. With LOCAL_RANK set, Lightning takes the processes as started."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-    logging.basicConfig(level=level, handlers=[logging.handlers.QueueHandler(records)])
+    root = logging.getLogger()
+    root.handlers = [logging.handlers.QueueHandler(records)]
+    root.setLevel(level)
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
     try:

@@ -29,13 +29,16 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from torch.utils.data import DataLoader
 
 from configs.schema import TrainerConfig
+from models.balancing import balancer_of
 from models.batches import EpochBatches, OrderedBatches, mix, training_loader, validation_loader
 from models.callbacks import BestWeights, training_callbacks
 from models.errors import TrainingError
@@ -112,6 +115,7 @@ class Learner(L.LightningModule):
             TrainingError: the loss is NaN or infinite.
         """
         generator = torch.Generator().manual_seed(mix(self.config.seed, self.current_epoch, batch_idx, rank()))
+        share = self._share(batch_idx)
         with self._attention():
             terms = self.task.training_loss(batch, generator)
         if not bool(torch.isfinite(terms["loss"])):
@@ -122,11 +126,18 @@ class Learner(L.LightningModule):
             )
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=1)
         self.log("loss", terms["loss"], prog_bar=True, logger=False, batch_size=1)
+        return terms["loss"] * share
+
+    def _share(self, batch: int) -> float:
+        """What this rank's mean over the batch counts among those of all ranks."""
         if world_size() == 1:
-            return terms["loss"]
+            return 1.0
         batches = cast(DataLoader[Any], self.trainer.train_dataloader).batch_sampler
         assert isinstance(batches, EpochBatches)
-        return terms["loss"] * batches.share(batch_idx)
+        share = batches.share(batch)
+        if balancer := balancer_of(self.task):
+            balancer.share = share
+        return share
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """Means over the batch, for `callbacks.ValidationMeans`."""
@@ -177,6 +188,32 @@ class ShardedLearner(Learner):
         whole.set_reduce_scatter_unused_params(True)  # a rank may lack labels for a head that another trains
         for method in ("training_step", "validation_step"):
             register_fsdp_forward_method(self, method)
+
+    def on_train_start(self) -> None:
+        """Give every parameter its optimizer state, as a checkpoint of divided weights cannot be read without all of them."""
+        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
+        if optimizer.state:
+            return
+        rates = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        optimizer.zero_grad()
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        for state in optimizer.state.values():
+            state["step"].zero_()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave alone what no rank used, as without sharding: a gradient of 0 would still decay it and carry it on."""
+        parameters = [p for p in self.parameters() if p.grad is not None]
+        used = torch.stack([cast(DTensor, p.grad).to_local().any() for p in parameters]).int()
+        dist.all_reduce(used, dist.ReduceOp.MAX)
+        for parameter, use in zip(parameters, used.tolist(), strict=True):
+            if not use:
+                parameter.grad = None
 
 
 def _onecycle(optimizer: torch.optim.Optimizer, config: TrainerConfig, updates: int) -> OneCycleLR:
