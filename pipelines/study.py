@@ -62,7 +62,7 @@ def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Map
         config=dict(values),
         study=study,
     )
-    found = output_of(run, "run_trials", "study")
+    found = output_of(run, "report_study", "study")
     return TuningOutcome(
         model=model,
         study=found.name,

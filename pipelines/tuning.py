@@ -32,5 +32,5 @@ def tuning(
     quarantine, _ = validate_data(delivery, validation)
     split = split_data(delivery, quarantine, model, fit)
     rows = select_rows(split, search)
-    result, mlflow_run = run_trials(delivery, rows, model, config, search, study)
-    report_study(result, mlflow_run, model, config)
+    name, mlflow_run = run_trials(delivery, rows, model, config, search, study)
+    report_study(name, mlflow_run, model, config, search)

@@ -6,24 +6,27 @@ from zenml import step
 from zenml.types import HTMLString
 
 from configs.errors import CheckFailed
+from configs.schema import TuningConfig
 from configs.settings import Settings
 from models.study_report import write_best, write_report
 from models.study_result import StudyResult
 from registry.studies import finish_study
+from steps.studies import reporting
 
 
 @step(enable_cache=False)
 def report_study(
-    study: StudyResult, mlflow_run: str, model: str, config: dict[str, Any]
-) -> tuple[Annotated[HTMLString, "study_report"], Annotated[str, "best_config"]]:
+    name: str, mlflow_run: str, model: str, config: dict[str, Any], tuning: TuningConfig
+) -> tuple[Annotated[StudyResult, "study"], Annotated[HTMLString, "study_report"], Annotated[str, "best_config"]]:
     """Write both below the study's name; without a completed trial there is no best, and the run stops."""
     settings = Settings.from_environment()
-    page = write_report(study, settings.reports / "tuning" / model / f"{study.name}.html")
-    files = {"study.html": page}
-    if study.best:
-        files["best.yaml"] = write_best(study, config, settings.home / "tuning" / model / f"{study.name}.yaml")
-    finish_study(settings, mlflow_run, study, files)
+    with reporting(settings, name, tuning) as study:
+        page = write_report(study, settings.reports / "tuning" / model / f"{name}.html")
+        files = {"study.html": page}
+        if study.best:
+            files["best.yaml"] = write_best(study, config, settings.home / "tuning" / model / f"{name}.yaml")
+        finish_study(settings, mlflow_run, study, files)
     if not study.best:
-        reasons = {trial.why for trial in study.trials if trial.why}
-        raise CheckFailed(f"study {study.name}: no trial completed; {'; '.join(sorted(reasons)) or study.tally()}; see {page}")
-    return HTMLString(page.read_text(encoding="utf-8")), str(files["best.yaml"])
+        reasons = sorted({trial.why for trial in study.trials if trial.why})
+        raise CheckFailed(f"study {name}: no trial completed; {'; '.join(reasons) or study.tally()}; see {page}")
+    return study, HTMLString(page.read_text(encoding="utf-8")), str(files["best.yaml"])

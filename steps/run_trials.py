@@ -12,7 +12,6 @@ from configs.settings import Settings
 from database.studies import study_storage
 from models import family, study
 from models.search import study_about
-from models.study_result import StudyResult
 from registry.studies import log_trial
 from steps.results import Delivery
 from steps.studies import join_study
@@ -21,7 +20,7 @@ from steps.studies import join_study
 @step(enable_cache=False)
 def run_trials(
     delivery: Delivery, split: pd.DataFrame, model: str, config: dict[str, Any], tuning: TuningConfig, name: str
-) -> tuple[Annotated[StudyResult, "study"], Annotated[str, "mlflow_run"]]:
+) -> tuple[Annotated[str, "study"], Annotated[str, "mlflow_run"]]:
     """Run trials until the study has enough, together with whoever else works on it; an empty name gives it one."""
     settings, chosen = Settings.from_environment(), family.get(model)
     about = study_about(model, delivery.fingerprint, config, tuning)
@@ -31,7 +30,6 @@ def run_trials(
         objective = study.objective_of(chosen, delivery.open(), split, config, tuning, folder)
         record = partial(log_trial, settings, model, parent, tuning.metric)
         study.run_trials(joined, tuning, objective, record)
-        found = study.result_of(joined)
-    if not found.count("running"):
-        shutil.rmtree(folder, ignore_errors=True)  # what killed workers left
-    return found, parent
+        if not study.result_of(joined).count("running"):
+            shutil.rmtree(folder, ignore_errors=True)  # what killed workers left
+        return joined.study_name, parent

@@ -1,6 +1,7 @@
-"""How a worker joins a study: Optuna's record of it, and its run in MLflow."""
+"""How a worker joins a study and reports on it: Optuna's record of it, and its run in MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -8,9 +9,10 @@ from optuna.storages import RDBStorage
 
 from configs.schema import TuningConfig
 from configs.settings import Settings
-from database.studies import study_lock
+from database.studies import study_lock, study_storage
 from models.search import study_name
-from models.study import open_study
+from models.study import open_study, result_of
+from models.study_result import StudyResult
 from registry.studies import start_study
 
 RUN = "mlflow_run"
@@ -25,3 +27,11 @@ def join_study(
         run_id = start_study(settings, about["model"], study.study_name, about, study.user_attrs.get(RUN))
         study.set_user_attr(RUN, run_id)
     return study, run_id
+
+
+@contextmanager
+def reporting(settings: Settings, name: str, tuning: TuningConfig) -> Iterator[StudyResult]:
+    """The study as it stands, while no other worker reports: one that looked earlier must not write later."""
+    url = settings.database_url
+    with study_storage(url, tuning.heartbeat_seconds, tuning.retries) as storage, study_lock(url):  # the first takes the lock too
+        yield result_of(optuna.load_study(study_name=name, storage=storage))
