@@ -57,7 +57,7 @@ def open_study(storage: RDBStorage, name: str, tuning: TuningConfig, about: Mapp
     if there is None:
         study.set_user_attr(ABOUT, dict(about))
     elif different := [key for key in about if there.get(key) != about[key]]:
-        raise ConfigError(f"study {name!r} exists with another {', '.join(different)}; give another --study NAME")
+        raise ConfigError(f"study {name!r} exists and differs in {', '.join(different)}; give another --study NAME")
     return study
 
 

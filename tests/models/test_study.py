@@ -168,9 +168,9 @@ def test_another_error_stops_the_study(storage: Any, tmp_path: Path) -> None:
 def test_a_study_of_something_else_is_refused(storage: Any) -> None:
     study_of(storage, tuning())
     study_of(storage, tuning(trials=99, pruner="hyperband"))  # comparable all the same
-    with pytest.raises(ConfigError, match=r"study 's' exists with another direction; give another --study NAME"):
+    with pytest.raises(ConfigError, match=r"study 's' exists and differs in direction; give another --study NAME"):
         study_of(storage, tuning(direction="minimize"))
-    with pytest.raises(ConfigError, match="another data, space"):
+    with pytest.raises(ConfigError, match="differs in data, space"):
         study_of(storage, tuning(space={"trainer.warmup": {"low": 0.0, "high": 0.1}}), data="f01")
 
 

@@ -92,7 +92,7 @@ def test_the_same_command_with_more_trials_goes_on_with_its_study(settings: Sett
 
 
 def test_a_named_study_of_something_else_is_refused(settings: Settings, tuned: TuningOutcome, sample: Path) -> None:
-    with pytest.raises(ConfigError, match=f"study '{tuned.study}' exists with another direction"):
+    with pytest.raises(ConfigError, match=f"study '{tuned.study}' exists and differs in direction"):
         run_tuning(settings, "product", [sample], values(direction="maximize"), tuned.study)
 
 
