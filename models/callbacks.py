@@ -28,7 +28,7 @@ def training_callbacks(config: TrainerConfig, best: "BestWeights", last: Path) -
     """All of them."""
     callbacks: list[Callback] = [ValidationMeans(config), best]  # before the average leaves the module
     if config.ema_decay:
-        callbacks.append(WeightAveraging(use_buffers=False, avg_fn=warm_average(config.ema_decay)))
+        callbacks.append(WeightAveraging(use_buffers=True, avg_fn=warm_average(config.ema_decay)))
     if config.schedule == "plateau":
         callbacks.append(Plateau(config.plateau_factor, config.plateau_patience))
     callbacks += [EarlyStop(rule) for rule in config.early_stopping]
@@ -42,10 +42,13 @@ def training_callbacks(config: TrainerConfig, best: "BestWeights", last: Path) -
 def warm_average(decay: float) -> Any:
     """Averaging function of an exponential moving average whose decay starts low: min(decay, (1 + n) / (10 + n)).
 
-    Without the warm-up a run of a thousand updates at decay 0.999 would still hold a third of its first weights.
+    Without the warm-up a run of a thousand updates at decay 0.999 would still hold a third of its first weights. Buffers
+    are averaged too: a batch norm's statistics belong to the weights that they were measured with.
     """
 
     def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not averaged.is_floating_point():  # a counter among the buffers
+            return current
         n = int(count)
         return torch.lerp(averaged, current.to(averaged.dtype), 1.0 - min(decay, (1 + n) / (10 + n)))
 
@@ -88,7 +91,7 @@ class ValidationMeans(Callback):
         logged = trainer.callback_metrics
         if missing := [name for name in self.needed if name not in logged]:
             raise TrainingError(
-                f"{', '.join(missing)} is not logged, yet it ends training; logged are {', '.join(sorted(logged))}"
+                f"{', '.join(missing)} is not logged, yet training depends on it; logged are {', '.join(sorted(logged))}"
             )
 
 

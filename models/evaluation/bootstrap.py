@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.evaluation.metrics import expected_calibration_error, label_codes, macro_f1_of_codes
+from models.evaluation.metrics import expected_calibration_error, label_codes, macro_f1_of_codes, roc_auc
 from models.evaluation.results import Metric
 
 SAMPLES = 500
@@ -46,6 +46,11 @@ def macro_f1_interval(true: ArrayLike, predicted: ArrayLike, samples: int = SAMP
         return macro_f1_of_codes(t, p, classes)
 
     return _interval(statistic, (true_codes, predicted_codes), samples, seed, centre=True)
+
+
+def auc_interval(scores: ArrayLike, truth: ArrayLike, samples: int = SAMPLES, seed: int = 0) -> Metric:
+    """Area under the ROC curve of scores [n] for truth [n] in {0, 1}, with its interval; no value where one class is absent."""
+    return _interval(roc_auc, (scores, np.asarray(truth, dtype=bool)), samples, seed)
 
 
 def calibration_error_interval(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 Floats = NDArray[Any]
 Integers = NDArray[Any]
@@ -48,6 +49,16 @@ def top_k(true: Integers, scores: Floats, k: int) -> float:
         return float("nan")
     best = np.argpartition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k]
     return _mean((best == true[:, None]).any(axis=1))
+
+
+def roc_auc(scores: ArrayLike, truth: ArrayLike) -> float:
+    """Probability that a true row [n] scores higher than a false one, ties counting half; NaN without both."""
+    positive = np.asarray(truth, dtype=bool)
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        return float("nan")
+    ranks = rankdata(np.asarray(scores, dtype=np.float64))  # Mann & Whitney (1947)
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
 def rmsle(true: ArrayLike, predicted: ArrayLike) -> float:

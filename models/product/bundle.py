@@ -49,6 +49,7 @@ class BundleConfig(StrictModel):
     training_rows: int
     augmented_rows: int
     validation_rows: int
+    training_reviews: int
 
 
 def build(encoders: Encoders, config: ProductRunConfig) -> ProductModel:

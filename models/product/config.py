@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.schema import PositiveInt, RunConfig, Share, StrictModel
+from configs.schema import CorruptionConfig, PositiveInt, RunConfig, Share, StrictModel
 
 Preset = Literal["tiny", "base", "ultra"]
 
@@ -12,27 +12,33 @@ Preset = Literal["tiny", "base", "ultra"]
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "width": 128,
-        "layers": 2,
+        "layers": 1,
         "heads": 4,
         "mlp_hidden": 320,
         "vocab_size": 2048,
         "description_tokens": 24,
-        "stem_width": 24,
+        "review_tokens": 48,
+        "photo_widths": (16, 32, 64, 128),
+        "prior_bits": 14,
+        "memory_rows": 256,
     },
     "base": {},
     "ultra": {
         "width": 1024,
         "layers": 16,
         "heads": 16,
-        "readout_layers": 2,
+        "readout_layers": 4,
         "mlp_hidden": 2752,
         "vocab_size": 32768,
         "title_tokens": 48,
         "description_tokens": 256,
+        "review_tokens": 384,
         "max_attributes": 32,
         "image_height": 256,
         "image_width": 192,
-        "stem_width": 128,
+        "photo_widths": (128, 256, 512, 1024),
+        "photo_blocks": (3, 4, 12, 3),
+        "memory_rows": 16384,
     },
 }
 
@@ -48,39 +54,61 @@ class ModalityDropout(StrictModel):
     categories: Share = Field(0.5, description="hidden per listing and level from the price head")
 
 
-class LossWeights(StrictModel):
-    """Weight of each term in the training loss."""
+class LossConfig(StrictModel):
+    """Terms of the training loss, and how they are balanced."""
 
+    strategy: Literal["fixed", "uncertainty", "dwa"] = Field("fixed", description="how terms are balanced: `models.balancing`")
     article_type: float = Field(1.0, ge=0.0, description="negative log likelihood of the article type")
     sub_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the sub-category")
     master_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the master category")
     price: float = Field(0.5, ge=0.0, description="Laplace negative log likelihood of the standardised log price")
-    contrastive: float = Field(0.5, ge=0.0, description="symmetric InfoNCE between title, photo and whole listing")
-    single_view: float = Field(0.3, ge=0.0, description="factor on the head losses of the title-only and the photo-only view")
+    contrastive: float = Field(0.5, ge=0.0, description="InfoNCE between title, photo and whole listing")
+    neighbourhood: float = Field(0.5, ge=0.0, description="the same with all listings of one article type as positives")
+    quality: float = Field(0.3, ge=0.0, description="cross-entropy of faulty or not, and of each kind of fault")
+    sentiment: float = Field(0.3, ge=0.0, description="cross-entropy of a review that recommends, and of its rating")
+    single_view: float = Field(0.5, ge=0.0, description="factor on the head losses of each part alone")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Base weight of each term."""
+        return {name: getattr(self, name) for name in TERMS}
+
+
+TERMS = ("article_type", "sub_category", "master_category", "price", "contrastive", "neighbourhood", "quality", "sentiment")
 
 
 class ProductModelConfig(StrictModel):
     """Sizes and losses of the product transformer."""
 
     preset: Preset = Field("base", description="tiny: demo and tests; base: a laptop's CPU; ultra: a large GPU")
-    width: PositiveInt = Field(256, description="channels of the residual stream")
-    layers: PositiveInt = Field(3, description="transformer blocks of the trunk")
+    width: PositiveInt = Field(192, description="channels of the residual stream")
+    layers: PositiveInt = Field(2, description="transformer blocks of the text tower")
     heads: PositiveInt = Field(4, description="attention heads; width / heads must be a multiple of 4 (two RoPE axes)")
-    readout_layers: PositiveInt = Field(1, description="cross-attention layers between a head's query and the trunk")
-    mlp_hidden: PositiveInt = Field(704, description="hidden channels of each SwiGLU")
+    readout_layers: PositiveInt = Field(2, description="cross-attention layers between a head's query and the towers")
+    mlp_hidden: PositiveInt = Field(512, description="hidden channels of each SwiGLU")
     vocab_size: int = Field(8192, ge=300, description="byte-pair tokens")
     title_tokens: PositiveInt = Field(16, description="tokens of the title that are read")
-    description_tokens: PositiveInt = Field(32, description="tokens of the description that are read")
+    description_tokens: PositiveInt = Field(40, description="tokens of the description that are read")
     max_attributes: PositiveInt = Field(12, description="descriptive fields and attributes that are read")
     attribute_min_count: PositiveInt = Field(3, description="rarer attribute names and values become the unknown one")
     image_height: PositiveInt = Field(80, description="pixels; a multiple of 16")
     image_width: PositiveInt = Field(64, description="pixels; a multiple of 16")
-    stem_width: PositiveInt = Field(48, description="channels of the first convolution; the second has twice as many")
+    review_tokens: PositiveInt = Field(80, description="tokens of a review that are read")
+    ending_tokens: PositiveInt = Field(8, description="how many of a description's or review's tokens are its last")
+    photo_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+        (48, 96, 192, 384), description="channels of the photo tower's four stages, at 1/2, 1/4, 1/8 and 1/16 of the size"
+    )
+    photo_blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+        (1, 1, 1, 1), description="residual blocks of each stage"
+    )
+    dropout: Share = Field(0.1, description="dropped channels of every residual branch of the readouts")
+    prior_bits: int = Field(17, ge=8, le=22, description="log2 of the hashed features of each block of the linear priors")
+    memory_rows: int = Field(2048, ge=0, description="past listings that serve as further negatives of the contrastive losses")
     fourier_features: PositiveInt = Field(16, description="frequencies that encode the standardised log price")
     embedding_dim: PositiveInt = Field(1024, description="dimensions of the L2-normalised embedding")
     label_smoothing: Share = Field(0.05, description="probability mass spread over all categories")
     modality_dropout: ModalityDropout = ModalityDropout()
-    loss: LossWeights = LossWeights()
+    loss: LossConfig = LossConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -109,3 +137,5 @@ class ProductRunConfig(RunConfig):
     """Everything a product training run depends on."""
 
     model: ProductModelConfig = ProductModelConfig()
+    corruption: CorruptionConfig = CorruptionConfig()
+    reviews_per_listing: float = Field(0.25, ge=0.0, description="most reviews a batch holds for each of its listings")

@@ -1,26 +1,32 @@
-"""Batches of listings for training, evaluation and calibration."""
+"""Batches of listings and reviews for training, evaluation and calibration."""
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from catalog.augmentation import augment_image, augment_text, drop_attributes
 from catalog.catalogue import listing_of
+from catalog.corruption import KINDS, corrupt
 from catalog.errors import ImageError
 from catalog.images import ImageStore, decode
 from catalog.listing import CATEGORICAL_FIELDS
-from configs.schema import AugmentationConfig
+from configs.schema import AugmentationConfig, CorruptionConfig
 from models.product.config import ProductModelConfig
-from models.product.encoders import CleanListing, Encoders, clean
-from models.product.inputs import Inputs
+from models.product.encoders import CleanListing, CleanReview, Encoders, clean, clean_review
+from models.product.inputs import Batch, Inputs
+from models.product.linear import fold_of
 
 log = logging.getLogger(__name__)
+
+Photo = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -43,55 +49,120 @@ class Rows:
     def __add__(self, other: "Rows") -> "Rows":
         return Rows(self.listings + other.listings, self.photos + other.photos)
 
+    @cached_property
+    def folds(self) -> NDArray[np.int64]:
+        """Which linear prior did not see a row, or the row that it was copied from."""
+        return fold_of(self.photos)
+
+
+@dataclass(frozen=True)
+class ReviewRows:
+    """Reviews with their texts normalised, and their keys."""
+
+    reviews: tuple[CleanReview, ...] = ()
+    keys: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, reviews: pd.DataFrame) -> "ReviewRows":
+        """From reviews rows; those without any text are passed over."""
+        columns = (reviews[name].tolist() for name in ("title", "review", "recommended", "rating"))
+        cleaned = [clean_review(*(None if pd.isna(v) else v for v in row)) for row in zip(*columns, strict=True)]
+        told = [(row, key) for row, key in zip(cleaned, reviews["review_id"].tolist(), strict=True) if row.title or row.text]
+        return cls(tuple(row for row, _ in told), tuple(key for _, key in told))
+
+    def __len__(self) -> int:
+        return len(self.reviews)
+
+    @cached_property
+    def folds(self) -> NDArray[np.int64]:
+        """Which linear prior did not see a review."""
+        return fold_of(self.keys)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What training changes in a row before the model sees it."""
+
+    augmentation: AugmentationConfig | None = None
+    corruption: CorruptionConfig | None = None
+    seed: int = 0
+
 
 def records_of(products: pd.DataFrame) -> list[dict[str, Any]]:
     """Products rows as mappings."""
     return [{str(column): value for column, value in row.items()} for row in products.to_dict("records")]
 
 
-class ListingDataset(Dataset[Inputs]):
-    """Rows as batches; photos are read, decoded and augmented here, in whichever process loads."""
+@dataclass
+class ListingDataset(Dataset[Batch]):
+    """Rows as batches; photos are read, decoded and changed here, in whichever process loads.
 
-    def __init__(
-        self,
-        rows: Rows,
-        images: ImageStore,
-        encoders: Encoders,
-        config: ProductModelConfig,
-        augmentation: AugmentationConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.rows, self.images, self.encoders, self.config = rows, images, encoders, config
-        self.augmentation, self.seed = augmentation, seed
-        self._undecodable: set[Any] = set()
+    Attributes:
+        changes: With corruption, some rows get a fault in every epoch, which also says which heads a row teaches.
+        reviews: Spread evenly over the listings: at most `reviews_per_listing` of them an epoch, others in the next.
+        fitted: The encoders were fitted on these rows: priors come from models that did not see them.
+    """
+
+    rows: Rows
+    images: ImageStore
+    encoders: Encoders
+    config: ProductModelConfig
+    changes: Changes = Changes()
+    reviews: ReviewRows = ReviewRows()
+    reviews_per_listing: float = 1e9
+    fitted: bool = False
+    _undecodable: set[Any] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.fitted:
+            self._price_priors = self.encoders.price_priors(self.rows.listings, self.rows.folds)
+            self._review_priors = self.encoders.review_priors(self.reviews.reviews, self.reviews.folds)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Inputs:
-        """One batch of (epoch, index); the epoch seeds the augmentation, and -1 asks for none."""
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        """One batch of (epoch, index); the epoch seeds what is changed, and -1 asks for nothing but faults."""
         found = [self._row(epoch, index) for epoch, index in keys]
-        return self.encoders.encode([row for row, _ in found], [photo for _, photo in found], self.config)
+        prior = None
+        if self.fitted:
+            # Words of a faulty listing differ from those that were read before.
+            indices = [index for _, index in keys]
+            prior = self._price_priors[indices]
+            faulty = [i for i, (_, _, fault) in enumerate(found) if fault is not None]
+            folds = self.rows.folds[[indices[i] for i in faulty]]
+            prior[faulty] = self.encoders.price_priors([found[i][0] for i in faulty], folds)
+        faults = np.array([[fault == kind for kind in KINDS] for _, _, fault in found], dtype=bool).reshape(len(found), -1)
+        listings = self.encoders.encode([row for row, _, _ in found], [photo for _, photo, _ in found], self.config, prior)
+        places = [place for epoch, index in keys for place in self._reviews_at(epoch, index)]
+        wanted = [self._review(keys[0][0], place) for place in places]
+        known = self._review_priors[places] if self.fitted else None
+        return Batch(listings, torch.from_numpy(faults), self.encoders.encode_reviews(wanted, self.config, known))
+
+    def inputs(self, indices: Sequence[int]) -> Inputs:
+        """Listings as they are."""
+        rows = [self.rows.listings[i] for i in indices]
+        return self.encoders.encode(rows, [self.photo(i) for i in indices], self.config)
 
     def batches(self, size: int) -> Iterator[Inputs]:
-        """Every row once, in order, as it is."""
+        """Every listing once, in order, as it is."""
         for start in range(0, len(self), size):
-            yield self.__getitems__([(-1, i) for i in range(start, min(start + size, len(self)))])
+            yield self.inputs(range(start, min(start + size, len(self))))
 
     def first(self, rows: int) -> "ListingDataset":
         """The first rows, as they are."""
         part = Rows(self.rows.listings[:rows], self.rows.photos[:rows])
         return ListingDataset(part, self.images, self.encoders, self.config)
 
-    def _row(self, epoch: int, index: int) -> tuple[CleanListing, NDArray[np.uint8] | None]:
-        row, photo = self.rows.listings[index], self._photo(self.rows.photos[index])
-        if epoch < 0 or self.augmentation is None:
-            return row, photo
-        rng = np.random.default_rng((self.seed, epoch, index))
-        row = augment(row, self.augmentation, rng)
-        return row, photo if photo is None else augment_image(photo, self.augmentation, rng)
+    def faulty(self, index: int, kind: str, rng: np.random.Generator) -> tuple[CleanListing, Photo | None] | None:
+        """A row with a fault of one kind, with another row as donor; None where it cannot carry it."""
+        donor = int(rng.integers(len(self)))
+        row, photo = self.rows.listings[index], self.photo(index)
+        return corrupt(row, photo, kind, (self.rows.listings[donor], self.photo(donor)), rng)
 
-    def _photo(self, product_id: Any) -> NDArray[np.uint8] | None:
+    def photo(self, index: int) -> Photo | None:
+        """Pixels of a row's photo; None where there is none, or none that can be decoded."""
+        product_id = self.rows.photos[index]
         data = self.images.get(product_id)
         if data is None:
             return None
@@ -102,6 +173,45 @@ class ListingDataset(Dataset[Inputs]):
                 self._undecodable.add(product_id)
                 log.warning("product %s is read without its photo: %s", product_id, error)
             return None
+
+    def _row(self, epoch: int, index: int) -> tuple[CleanListing, Photo | None, str | None]:
+        """Listing, photo and kind of fault."""
+        rng = np.random.default_rng((self.changes.seed, epoch + 1, index))
+        corruption, augmentation = self.changes.corruption, self.changes.augmentation
+        row, photo, fault = self.rows.listings[index], None, None
+        if corruption and rng.random() < corruption.share:
+            kind = corruption.trained[int(rng.integers(len(corruption.trained)))]
+            found = self.faulty(index, kind, rng)
+            if found is not None:
+                (row, photo), fault = found, kind
+        if fault is None:
+            photo = self.photo(index)
+        if epoch < 0 or augmentation is None:
+            return row, photo, fault
+        row = augment(row, augmentation, rng)
+        return row, photo if photo is None else augment_image(photo, augmentation, rng), fault
+
+    def _reviews_at(self, epoch: int, index: int) -> list[int]:
+        """Reviews that come with a listing: a part of a permutation of them that the epoch chooses."""
+        count = min(len(self.reviews), int(self.reviews_per_listing * len(self)))
+        first, last = index * count // len(self), (index + 1) * count // len(self)
+        return [int(place) for place in self._order(epoch)[first:last]] if last > first else []
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if self._shuffled is None or self._shuffled[0] != epoch:
+            rng = np.random.default_rng((self.changes.seed, epoch + 1))
+            self._shuffled = epoch, rng.permutation(len(self.reviews)) if epoch >= 0 else np.arange(len(self.reviews))
+        return self._shuffled[1]
+
+    _shuffled: tuple[int, NDArray[np.int64]] | None = field(default=None, repr=False)
+
+    def _review(self, epoch: int, place: int) -> CleanReview:
+        review, augmentation = self.reviews.reviews[place], self.changes.augmentation
+        if epoch < 0 or augmentation is None:
+            return review
+        rng = np.random.default_rng((self.changes.seed, epoch + 1, place, 1))
+        title, text = (" ".join(augment_text(words.split(), augmentation, rng)) for words in (review.title, review.text))
+        return replace(review, title=title, text=text)
 
 
 def augment(row: CleanListing, config: AugmentationConfig, rng: np.random.Generator) -> CleanListing:

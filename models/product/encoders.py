@@ -1,6 +1,7 @@
 """From listings to the arrays the model reads: everything fitted on training rows, and nothing else."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
 
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
 from catalog.price import PriceScaler
@@ -18,10 +23,11 @@ from catalog.text import normalise
 from catalog.vocabulary import Vocabulary
 from configs.errors import VitrinaError
 from models.product.config import ProductModelConfig
-from models.product.inputs import Inputs
+from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
+from models.product.linear import FOLDS, PRICE_BLOCKS, REVIEW_BLOCKS, Block, LinearPrior, fold_of
 from models.product.tokenizer import ProductTokenizer
 
-FILE = "encoders.json"
+FILE, PRIORS = "encoders.json", "priors.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,26 @@ class CleanListing:
     pairs: tuple[tuple[str, str], ...]
     price: float | None
     categories: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class CleanReview:
+    """A review with its texts normalised; None where the writer's opinion is not known."""
+
+    title: str
+    text: str
+    recommended: bool | None = None
+    rating: float | None = None
+
+
+def clean_review(title: str | None, text: str | None, recommended: Any = None, rating: Any = None) -> CleanReview:
+    """Normalise the texts of a review; a missing opinion (None, NA, NaN) is None."""
+    return CleanReview(
+        title=normalise(title or ""),
+        text=normalise(text or ""),
+        recommended=None if pd.isna(recommended) else bool(recommended),
+        rating=None if pd.isna(rating) else float(rating),
+    )
 
 
 def clean(listing: Listing) -> CleanListing:
@@ -68,6 +94,8 @@ class Encoders:
         levels: Values of each of `CATEGORY_LEVELS`.
         paths: Category indices [paths, 3] that occur together in training: the leaves of the hierarchical softmax.
         price: None where no training row has a price; there is no price estimate then.
+        price_prior: What words say about a price; None where there is no price.
+        review_prior: What words say about a review; None where training had no reviews that do and do not recommend.
     """
 
     tokenizer: ProductTokenizer
@@ -76,10 +104,19 @@ class Encoders:
     levels: tuple[Vocabulary, ...]
     paths: NDArray[np.int64]
     price: PriceScaler | None
+    price_prior: LinearPrior | None
+    review_prior: LinearPrior | None
 
     @classmethod
-    def fit(cls, listings: Sequence[CleanListing], config: ProductModelConfig) -> "Encoders":
-        """Fit on training rows.
+    def fit(
+        cls,
+        listings: Sequence[CleanListing],
+        keys: Sequence[Any],
+        config: ProductModelConfig,
+        reviews: Sequence[CleanReview] = (),
+        review_keys: Sequence[Any] = (),
+    ) -> "Encoders":
+        """Fit on training rows and their keys.
 
         Raises:
             VitrinaError: fewer than two article types, or no text at all.
@@ -92,19 +129,31 @@ class Encoders:
             raise VitrinaError("no training row has a title or a description; a tokenizer needs text")
         paths = {tuple(v.encode(c) for v, c in zip(levels, row.categories, strict=True)) for row in listings}
         prices = [row.price for row in listings if row.price is not None]
+        scaler = PriceScaler.fit(prices) if prices else None
         return cls(
-            tokenizer=ProductTokenizer.fit(_texts(listings), config.vocab_size),
+            tokenizer=ProductTokenizer.fit(_texts(listings, reviews), config.vocab_size),
             names=Vocabulary.fit((name for row in listings for name, _ in row.pairs), config.attribute_min_count),
             values=Vocabulary.fit((value for row in listings for _, value in row.pairs), config.attribute_min_count),
             levels=levels,
             paths=np.array(sorted(path for path in paths if path[-1]), dtype=np.int64),
-            price=PriceScaler.fit(prices) if prices else None,
+            price=scaler,
+            price_prior=_fit_price(listings, keys, scaler, config.prior_bits) if scaler else None,
+            review_prior=_fit_reviews(reviews, review_keys, config.prior_bits),
         )
 
     def encode(
-        self, listings: Sequence[CleanListing], photos: Sequence[NDArray[np.uint8] | None], config: ProductModelConfig
+        self,
+        listings: Sequence[CleanListing],
+        photos: Sequence[NDArray[np.uint8] | None],
+        config: ProductModelConfig,
+        price_prior: NDArray[np.float32] | None = None,
     ) -> Inputs:
-        """A batch on the CPU, padded to its own longest row; photos are height × width × 3 of the configured size."""
+        """A batch on the CPU, padded to its own longest row.
+
+        Args:
+            photos: Height × width × 3 of the configured size.
+            price_prior: Contributions (B, S) that were computed before; else they are computed here.
+        """
         pairs = [row.pairs[: config.max_attributes] for row in listings]
         names, values = (np.zeros((len(pairs), max(map(len, pairs), default=0)), dtype=np.int64) for _ in range(2))
         for i, row in enumerate(pairs):
@@ -115,19 +164,62 @@ class Encoders:
         for i, photo in enumerate(photos):
             if photo is not None:
                 image[i] = photo
+        if all(photo is None for photo in photos):
+            image = image[:, :0, :0]  # no photo at all: the tower is not asked
         prices = np.array([np.nan if row.price is None else row.price for row in listings])
         scaled = self.price.transform(prices) if self.price else np.full(len(listings), np.nan, dtype=np.float32)
         codes = [[v.encode(c) for v, c in zip(self.levels, row.categories, strict=True)] for row in listings]
         return Inputs(
             title=torch.from_numpy(self.tokenizer.encode([row.title for row in listings], config.title_tokens)),
-            description=torch.from_numpy(self.tokenizer.encode([row.description for row in listings], config.description_tokens)),
+            description=self._long([row.description for row in listings], config.description_tokens, config.ending_tokens),
             image=torch.from_numpy(image).permute(0, 3, 1, 2),
             has_image=torch.tensor([photo is not None for photo in photos], dtype=torch.bool),
             names=torch.from_numpy(names),
             values=torch.from_numpy(values),
             price=torch.from_numpy(scaled),
             categories=torch.tensor(codes, dtype=torch.int64).view(len(listings), len(CATEGORY_LEVELS)),
+            price_prior=torch.from_numpy(self.price_priors(listings) if price_prior is None else price_prior),
+            facts=torch.tensor([[math.log1p(size) for size in _sizes(row)] for row in listings], dtype=torch.float32).view(
+                len(listings), len(FACTS)
+            ),
         )
+
+    def encode_reviews(
+        self, reviews: Sequence[CleanReview], config: ProductModelConfig, prior: NDArray[np.float32] | None = None
+    ) -> Reviews:
+        """A batch of reviews on the CPU; `prior` (R,) where it was computed before."""
+        unknown = [math.nan if row.recommended is None else float(row.recommended) for row in reviews]
+        ratings = [math.nan if row.rating is None else row.rating for row in reviews]
+        return Reviews(
+            title=torch.from_numpy(self.tokenizer.encode([row.title for row in reviews], config.title_tokens)),
+            text=self._long([row.text for row in reviews], config.review_tokens, config.ending_tokens),
+            prior=torch.from_numpy(self.review_priors(reviews) if prior is None else prior),
+            recommended=torch.tensor(unknown, dtype=torch.float32),
+            rating=torch.tensor(ratings, dtype=torch.float32),
+        )
+
+    def price_priors(self, listings: Sequence[CleanListing], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Contributions (B, S) of each of `PRIOR_SEGMENTS`, in standardised logs; 0 without a prior."""
+        if self.price_prior is None or not listings:
+            return np.zeros((len(listings), len(PRIOR_SEGMENTS)), dtype=np.float32)
+        return self.price_prior.contributions(_segments(listings), fold)
+
+    def review_priors(self, reviews: Sequence[CleanReview], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Logit (R,) of "recommended"; 0 without a prior."""
+        if self.review_prior is None or not reviews:
+            return np.zeros(len(reviews), dtype=np.float32)
+        logits: NDArray[np.float32] = self.review_prior.contributions(_review_segments(reviews), fold).sum(axis=1)
+        return logits + np.float32(self.review_prior.weights.intercept)
+
+    def _long(self, texts: Sequence[str], limit: int, ending: int) -> Tensor:
+        """Tokens (n, ≤ limit): the beginning of each text, then its last `ending` tokens, aligned to the right."""
+        ids = self.tokenizer.encode(texts, _LONGEST)
+        if not ids.shape[1]:
+            return torch.from_numpy(ids)
+        lengths = (ids != 0).sum(axis=1)
+        where = lengths[:, None] - ending + np.arange(ending)
+        last = np.where(where >= 0, np.take_along_axis(ids, where.clip(min=0), axis=1), 0)
+        return torch.from_numpy(np.concatenate([ids[:, : limit - ending], last], axis=1))
 
     def labels(self) -> dict[str, tuple[str, ...]]:
         """Category values the model can answer, by level."""
@@ -144,7 +236,9 @@ class Encoders:
         }
 
     @classmethod
-    def from_dict(cls, tokenizer: ProductTokenizer, data: Mapping[str, Any]) -> "Encoders":
+    def from_dict(
+        cls, tokenizer: ProductTokenizer, data: Mapping[str, Any], priors: Mapping[str, NDArray[np.float32]]
+    ) -> "Encoders":
         """Read back what `to_dict` wrote."""
         return cls(
             tokenizer=tokenizer,
@@ -153,11 +247,17 @@ class Encoders:
             levels=tuple(Vocabulary.from_dict(level) for level in data["levels"]),
             paths=np.array(data["paths"], dtype=np.int64),
             price=PriceScaler.from_dict(data["price"]) if data["price"] else None,
+            price_prior=_load_prior(priors, "price", PRICE_BLOCKS),
+            review_prior=_load_prior(priors, "review", REVIEW_BLOCKS),
         )
 
     def save(self, folder: Path) -> None:
-        """Write `encoders.json` and `tokenizer.json`."""
+        """Write `encoders.json`, `tokenizer.json` and `priors.safetensors`."""
         self.tokenizer.save(folder)
+        priors = {"price": self.price_prior, "review": self.review_prior}
+        arrays = {f"{name}.{key}": array for name, prior in priors.items() if prior for key, array in prior.arrays().items()}
+        save_file(arrays, folder / PRIORS)
+        (folder / PRIORS).chmod(0o644)
         (folder / FILE).write_text(json.dumps(self.to_dict(), ensure_ascii=False), encoding="utf-8")
 
     @classmethod
@@ -169,12 +269,65 @@ class Encoders:
         """
         try:
             data = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            return cls.from_dict(ProductTokenizer.load(folder), data)
+            return cls.from_dict(ProductTokenizer.load(folder), data, load_file(folder / PRIORS))
         except OSError as error:
-            raise VitrinaError(f"cannot read {folder / FILE}: {error.strerror}") from error
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise VitrinaError(f"{folder / FILE} is damaged: {type(error).__name__} {error}") from error
+            raise VitrinaError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
+            raise VitrinaError(f"{folder / FILE} or {PRIORS} is damaged: {type(error).__name__} {error}") from error
 
 
-def _texts(listings: Iterable[CleanListing]) -> Iterable[str]:
-    return chain.from_iterable((row.title, row.description) for row in listings)
+def _texts(listings: Iterable[CleanListing], reviews: Iterable[CleanReview]) -> Iterable[str]:
+    return chain(
+        chain.from_iterable((row.title, row.description) for row in listings),
+        chain.from_iterable((row.title, row.text) for row in reviews),
+    )
+
+
+def _sizes(row: CleanListing) -> tuple[int, int, int]:
+    """Sizes of `FACTS`."""
+    return len(row.title), len(row.description), len(row.pairs)
+
+
+def _segments(listings: Sequence[CleanListing]) -> dict[str, list[Any]]:
+    """Of each of `PRIOR_SEGMENTS`, its text or exact tokens in every listing."""
+    levels = {
+        level: [[row.categories[i]] if row.categories[i] else [] for row in listings] for i, level in enumerate(CATEGORY_LEVELS)
+    }
+    return {
+        "title": [row.title for row in listings],
+        "description": [row.description for row in listings],
+        "attributes": [[f"{name}={value}" for name, value in row.pairs] for row in listings],
+        **levels,
+    }
+
+
+def _review_segments(reviews: Sequence[CleanReview]) -> dict[str, list[str]]:
+    return {"title": [row.title for row in reviews], "text": [row.text for row in reviews]}
+
+
+def _fit_price(listings: Sequence[CleanListing], keys: Sequence[Any], scaler: PriceScaler, bits: int) -> LinearPrior | None:
+    """Ridge on the standardised log price; the intercept is part of the network's offset."""
+    rows = [i for i, row in enumerate(listings) if row.price is not None]
+    fold = fold_of(keys[i] for i in rows)
+    if len(np.unique(fold)) < 2:
+        return None
+    target = scaler.transform(np.array([listings[i].price for i in rows], dtype=np.float64))
+    return LinearPrior.fit(PRICE_BLOCKS, _segments([listings[i] for i in rows]), target, fold, "ridge", bits)
+
+
+def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], bits: int) -> LinearPrior | None:
+    """Logistic regression on "recommended"; None unless both answers occur outside every fold."""
+    rows = [i for i, row in enumerate(reviews) if row.recommended is not None and (row.title or row.text)]
+    target = np.array([reviews[i].recommended for i in rows], dtype=np.int64)
+    fold = fold_of(keys[i] for i in rows)
+    if any(len(np.unique(target[fold != number])) < 2 for number in range(FOLDS)):
+        return None
+    return LinearPrior.fit(REVIEW_BLOCKS, _review_segments([reviews[i] for i in rows]), target, fold, "logistic", bits)
+
+
+def _load_prior(arrays: Mapping[str, NDArray[np.float32]], name: str, blocks: Sequence[Block]) -> LinearPrior | None:
+    own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+    return LinearPrior.from_arrays(blocks, own) if own else None
+
+
+_LONGEST = 4096

@@ -11,21 +11,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue, listing_of
+from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
 from catalog.text import clean_html
 from catalog.vocabulary import UNKNOWN
 from configs.errors import VitrinaError
-from configs.schema import EvaluationConfig
-from models.evaluation.bootstrap import calibration_error_interval, interval, macro_f1_interval, mean_interval
+from configs.schema import CorruptionConfig, EvaluationConfig
+from models.evaluation.bootstrap import auc_interval, calibration_error_interval, interval, macro_f1_interval, mean_interval
 from models.evaluation.metrics import graded_ndcg, knn_predict, match_ranks, nearest, recall_at_k
 from models.evaluation.results import Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
 from models.product.bundle import BundleConfig
-from models.product.data import ListingDataset, Rows, records_of
+from models.product.data import ListingDataset, ReviewRows, Rows, records_of
 from models.product.inputs import MODALITIES
 from models.product.predictor import Answers, ProductPredictor
 
 INVARIANCE_ROWS = 1000
+FAULT_ROWS = 1000
 SUBSET_ROWS = 1000
 SUBSETS = {
     "no description": tuple(name for name in MODALITIES if name != "description"),
@@ -75,10 +77,11 @@ def measure(
     settings: BundleConfig,
     catalogue: Catalogue,
     products: pd.DataFrame,
+    reviews: pd.DataFrame,
     config: EvaluationConfig,
     modalities: Sequence[str] | None = None,
 ) -> Measured:
-    """Every metric on `products`; the model sees only `modalities` of them.
+    """Every metric on `products` and `reviews`, either of which may be empty; the model sees only `modalities` of products.
 
     The truth of a head is never shown to that head (see `models.product.model`). A type never seen in training is an
     error like any other. `knn_f1` is leave-one-out among the measured rows; retrieval looks for each title's photo among
@@ -86,6 +89,9 @@ def measure(
     invariance is measured on the first 1,000 rows that have text.
     """
     shown = check_modalities(modalities)
+    sentiment = {"sentiment_auc": _sentiment(predictor, reviews, config)}
+    if products.empty:
+        return Measured(sentiment, (), pd.DataFrame())
     products = products.reset_index(drop=True)
     dataset = ListingDataset(Rows.of(products), catalogue.images, predictor.encoders, predictor.config.model)
     answers, pool, has_image = _answer_all(predictor, dataset, config, shown)
@@ -95,7 +101,8 @@ def measure(
     known = labels.notna().to_numpy()
     neighbours = knn_predict(answers.embedding[known], labels[known].to_numpy(), config.neighbours)
     metrics["knn_f1"] = mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
-    metrics |= _retrieval_metrics(pool, labels, config)
+    metrics |= _retrieval_metrics(pool, labels, config) | sentiment
+    metrics |= fault_metrics(predictor, dataset, settings.config.corruption, shown, config)
     metrics["invariance_case_whitespace"] = _invariance(predictor, dataset, products, answers, shown, config)
     metrics |= _latency(predictor, dataset, products, config)
     columns = ["master_category", "price_band", "brand_tier", "has_image", "has_description"]
@@ -138,6 +145,7 @@ def _joined(parts: Sequence[Answers]) -> Answers:
         price_low=np.concatenate([p.price_low for p in parts]),
         price_high=np.concatenate([p.price_high for p in parts]),
         embedding=np.concatenate([p.embedding for p in parts]),
+        faults=np.concatenate([p.faults for p in parts]),
     )
 
 
@@ -166,6 +174,7 @@ def _frame(
     price = products["price"].astype(float)
     frame["true_price"] = price.where((price > 0) & np.isfinite(price))
     frame["predicted_price"], frame["price_low"], frame["price_high"] = answers.price, answers.price_low, answers.price_high
+    frame["quality"] = 1.0 - answers.faults[:, 0]
     frame["brand"] = products["brand"]
     frame["has_image"] = has_image
     frame["has_description"] = products["description"].fillna("").str.strip() != ""
@@ -227,6 +236,49 @@ def _retrieval_metrics(pool: Pool, labels: "pd.Series[Any]", config: EvaluationC
         f"title_to_image_recall_at_{K}": mean_interval(recall, config.bootstrap_samples),
         f"retrieval_ndcg_at_{K}": mean_interval(graded_ndcg(gains, ideal), config.bootstrap_samples),
     }
+
+
+def _sentiment(predictor: ProductPredictor, reviews: pd.DataFrame, config: EvaluationConfig) -> Metric:
+    """ROC-AUC of the probability that a review recommends; not measured by a model that was trained without reviews."""
+    rows = ReviewRows.of(reviews)
+    known = [row for row in rows.reviews if row.recommended is not None]
+    if predictor.encoders.review_prior is None or not known:
+        return Metric(value=None)
+    probability, _ = predictor.opinions(known)
+    return auc_interval(probability, np.array([row.recommended for row in known]), config.bootstrap_samples)
+
+
+def fault_metrics(
+    predictor: ProductPredictor,
+    dataset: ListingDataset,
+    corruption: CorruptionConfig,
+    shown: Collection[str],
+    config: EvaluationConfig,
+) -> dict[str, Metric]:
+    """ROC-AUC of telling listings with each kind of fault from the same listings without, by the score of "faulty".
+
+    `fault_auc_KIND` over the first 1,000 rows; `fault_auc_unseen` is that of the kinds kept out of training,
+    `fault_auc_lowest` that of the worst kind which was not.
+    """
+    if set(shown) != set(MODALITIES):
+        return {}
+    rows = range(min(len(dataset), FAULT_ROWS))
+    good = predictor.answer(dataset.inputs(rows)).faults[:, 0]
+    found = {}
+    for number, kind in enumerate(KINDS):
+        changed = [dataset.faulty(i, kind, np.random.default_rng((number, i))) for i in rows]
+        there = [pair for pair in changed if pair is not None]
+        if not there:
+            continue
+        inputs = dataset.encoders.encode([row for row, _ in there], [photo for _, photo in there], dataset.config)
+        bad = predictor.answer(inputs).faults[:, 0]
+        truth = np.concatenate([np.zeros(len(good), dtype=bool), np.ones(len(bad), dtype=bool)])
+        found[kind] = auc_interval(np.concatenate([good, bad]), truth, config.bootstrap_samples)
+    metrics = {f"fault_auc_{kind}": metric for kind, metric in found.items()}
+    for name, kinds in (("unseen", corruption.held_out), ("lowest", corruption.trained)):
+        of_kind = [found[kind] for kind in kinds if kind in found]
+        metrics[f"fault_auc_{name}"] = min(of_kind, key=lambda m: m.value or 0.0) if of_kind else Metric(value=None)
+    return metrics
 
 
 def _invariance(

@@ -16,7 +16,8 @@ from catalog.augmentation import oversample
 from catalog.catalogue import Catalogue, listing_of
 from catalog.errors import ImageError
 from catalog.images import decode
-from catalog.splits import split_products
+from catalog.schema import PRODUCT_COLUMNS
+from catalog.splits import split_products, split_reviews
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models.evaluation.results import Evaluation
@@ -25,7 +26,7 @@ from models.family import EvaluationRun
 from models.product import bundle
 from models.product.bundle import Baselines, BundleConfig
 from models.product.config import ProductRunConfig
-from models.product.data import ListingDataset, Rows, records_of
+from models.product.data import Changes, ListingDataset, ReviewRows, Rows, records_of
 from models.product.encoders import Encoders
 from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, summarise
@@ -75,22 +76,20 @@ class ProductFamily:
         assert isinstance(config, ProductRunConfig)
         workdir.mkdir(parents=True, exist_ok=True)
         _claim(workdir, config, catalogue, split)
-        products, held_out = _part(catalogue, split, "train"), _part(catalogue, split, "validation")
-        rows, validation_rows = Rows.of(products), Rows.of(held_out)
-        encoders = Encoders.fit(rows.listings, config.model)
-        everything = rows + Rows.of(augmented) if len(augmented) else rows
-        training = ListingDataset(everything, catalogue.images, encoders, config.model, config.augmentation, config.trainer.seed)
-        validation = ListingDataset(validation_rows, catalogue.images, encoders, config.model)
+        products, held_out = (_part(catalogue, split, name) for name in ("train", "validation"))
+        reviews, held_out_reviews = (_reviews(catalogue, config, name) for name in ("train", "validation"))
+        encoders = _encoders(products, reviews, config, workdir)
+        training, validation = (
+            self._dataset(catalogue, part, said, encoders, config, changes, extra)
+            for part, said, changes, extra in (
+                (products, reviews, Changes(config.augmentation, config.corruption, config.trainer.seed), augmented),
+                (held_out, held_out_reviews, Changes(None, config.corruption, config.trainer.seed), augmented[:0]),
+            )
+        )
         torch.manual_seed(config.trainer.seed)
         task = ProductTask(bundle.build(encoders, config))
-        fit(
-            task,
-            training_loader(training, config.trainer),
-            validation_loader(validation, config.trainer),
-            config.trainer,
-            workdir,
-            loggers,
-        )
+        loaders = training_loader(training, config.trainer), validation_loader(validation, config.trainer)
+        fit(task, *loaders, config.trainer, workdir, loggers)
         calibration = calibrate(task.model, validation.batches(config.evaluation.batch_size))
         prices = products["price"].astype(float)
         positive = prices[prices > 0]
@@ -104,20 +103,46 @@ class ProductFamily:
             price_edges=PriceBands.fit(positive).edges,
             head_brands=tuple(sorted(head_brands(products["brand"]))),
             data=catalogue.fingerprint(),
-            training_rows=len(rows),
+            training_rows=len(products),
             augmented_rows=len(augmented),
-            validation_rows=len(validation_rows),
+            validation_rows=len(held_out),
+            training_reviews=len(reviews),
         )
         predictor = ProductPredictor(task.model, encoders, calibration, config, "cpu")
         partial, out = workdir / "bundle.partial", workdir / "bundle"
         for folder in (partial, out):
             shutil.rmtree(folder, ignore_errors=True)
-        bundle.save(partial, task.model, encoders, settings, keys(pd.concat([products, held_out])))
+        seen = np.concatenate([keys(products), keys(held_out), review_keys(reviews), review_keys(held_out_reviews)])
+        bundle.save(partial, task.model, encoders, settings, seen)
         reference = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
         write_reference(partial, predictor, reference, catalogue)
         (partial / "card.md").write_text(card(settings, encoders), encoding="utf-8")
         partial.replace(out)
         return out
+
+    @staticmethod
+    def _dataset(
+        catalogue: Catalogue,
+        products: pd.DataFrame,
+        reviews: pd.DataFrame,
+        encoders: Encoders,
+        config: ProductRunConfig,
+        changes: Changes,
+        extra: pd.DataFrame,
+    ) -> ListingDataset:
+        """Rows as the model learns from them; what is augmented in every epoch is training, and was fitted on."""
+        rows = Rows.of(products) + Rows.of(extra) if len(extra) else Rows.of(products)
+        training = changes.augmentation is not None
+        return ListingDataset(
+            rows,
+            catalogue.images,
+            encoders,
+            config.model,
+            changes,
+            ReviewRows.of(reviews),
+            config.reviews_per_listing if training else float("inf"),
+            fitted=training,
+        )
 
     def evaluate(
         self,
@@ -138,22 +163,27 @@ class ProductFamily:
         if rows is None and split not in SPLITS:
             raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         check_modalities(modalities)
-        settings = bundle.load_config(folder)
-        products = catalogue.products().drop_duplicates("product_id")
+        settings, seen = bundle.load_config(folder), bundle.load_seen(folder)
+        products = _products(catalogue)
         if rows is not None:
             products = products[products["product_id"].isin(rows)]
         else:
-            products = _select(products, bundle.load_seen(folder), settings.config, split)
-        if products.empty:
-            raise VitrinaError(f"{catalogue.root} has no {split} product to measure; other splits: {', '.join(SPLITS)}")
+            products = _select(products, keys(products), split_products(products, settings.config.split), seen, split)
+        reviews = _all_reviews(catalogue)
+        wanted = "unseen" if rows is not None else split
+        reviews = _select(reviews, review_keys(reviews), split_reviews(reviews, settings.config.split), seen, wanted)
+        if products.empty and reviews.empty:
+            raise VitrinaError(
+                f"{_where(catalogue)} has no {split} product or review to measure; other splits: {', '.join(SPLITS)}"
+            )
         predictor = ProductPredictor.load(folder)
-        measured = measure(predictor, settings, catalogue, products, config, modalities)
+        measured = measure(predictor, settings, catalogue, products, reviews, config, modalities)
         evaluation = Evaluation(
             model=self.name,
             version=None,
             data=catalogue.fingerprint(),
             split=split,
-            n=len(products),
+            n=len(products) or len(reviews),
             metrics=measured.metrics,
             slices=measured.slices,
         )
@@ -178,9 +208,18 @@ class ProductFamily:
 
 
 def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
-    """64-bit key [n] of each row: BLAKE2b of product_id and title, so that a changed title is a new example."""
-    pairs = zip(products["product_id"].tolist(), products["title"].fillna("").tolist(), strict=True)
-    digests = b"".join(blake2b(f"{key}\x00{title}".encode(), digest_size=8).digest() for key, title in pairs)
+    """64-bit key [n] of each product: BLAKE2b of product_id and title, so that a changed title is a new example."""
+    return _digests(products["product_id"], products["title"])
+
+
+def review_keys(reviews: pd.DataFrame) -> NDArray[np.uint64]:
+    """64-bit key [n] of each review: BLAKE2b of review_id and text."""
+    return _digests("review " + reviews["review_id"].astype(str), reviews["review"])
+
+
+def _digests(ids: "pd.Series[Any]", texts: "pd.Series[Any]") -> NDArray[np.uint64]:
+    pairs = zip(ids.tolist(), texts.fillna("").tolist(), strict=True)
+    digests = b"".join(blake2b(f"{key}\x00{text}".encode(), digest_size=8).digest() for key, text in pairs)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
@@ -240,18 +279,50 @@ def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:
     wanted = split.loc[split["split"] == name, "product_id"]
     part = products[products["product_id"].isin(wanted)].drop_duplicates("product_id").reset_index(drop=True)
     if part.empty:
-        raise VitrinaError(f"the {name} split of {catalogue.root} has no products; more products or another `split` are needed")
+        raise VitrinaError(
+            f"the {name} split of {_where(catalogue)} has no products; more products or another `split` are needed"
+        )
     return part
 
 
-def _select(products: pd.DataFrame, seen: NDArray[np.uint64], config: ProductRunConfig, split: str) -> pd.DataFrame:
+def _products(catalogue: Catalogue) -> pd.DataFrame:
+    """Products, the first of duplicate ids; no rows where there is no table."""
+    if "products" not in catalogue.tables():
+        return pd.DataFrame(columns=list(PRODUCT_COLUMNS))
+    return catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
+
+
+def _all_reviews(catalogue: Catalogue) -> pd.DataFrame:
+    """Reviews, the first of duplicate ids; no rows where there is no table."""
+    if "reviews" not in catalogue.tables():
+        return pd.DataFrame(columns=["review_id", "title", "review", "recommended", "rating"])
+    return catalogue.reviews().drop_duplicates("review_id").reset_index(drop=True)
+
+
+def _reviews(catalogue: Catalogue, config: ProductRunConfig, split: str) -> pd.DataFrame:
+    """Reviews of one split; there may be none."""
+    reviews = _all_reviews(catalogue)
+    return reviews[split_reviews(reviews, config.split) == split]
+
+
+def _encoders(products: pd.DataFrame, reviews: pd.DataFrame, config: ProductRunConfig, workdir: Path) -> Encoders:
+    """Fitted on training rows."""
+    rows, said = Rows.of(products), ReviewRows.of(reviews)
+    return Encoders.fit(rows.listings, rows.photos, config.model, said.reviews, said.keys)
+
+
+def _select(
+    rows: pd.DataFrame, found: NDArray[np.uint64], parts: "pd.Series[Any]", seen: NDArray[np.uint64], split: str
+) -> pd.DataFrame:
     """Rows of a split as the model knows it: what it has seen is by key, not by what a new split would say."""
     if split == "all":
-        return products
-    known = np.isin(keys(products), seen)
-    if split == "unseen":
-        return products[~known]
-    return products[known & (split_products(products, config.split) == split).to_numpy()]
+        return rows
+    known = np.isin(found, seen)
+    return rows[~known] if split == "unseen" else rows[known & (parts == split).to_numpy()]
+
+
+def _where(catalogue: Catalogue) -> str:
+    return ", ".join(map(str, catalogue.folders))
 
 
 def _decodable(catalogue: Catalogue, product_id: Any) -> bytes | None:

@@ -1,22 +1,39 @@
-"""One batch of listings as tensors.
+"""One batch of listings, and of reviews, as tensors.
 
-Shapes: B listings, T title tokens, D description tokens, A attributes, H × W pixels. Sizes T, D and A are those of the
-longest row of the batch and may be 0. Missing is 0 for tokens, names and categories, False for a photo, NaN for a price.
+Shapes: B listings, T title tokens, D description tokens, A attributes, H × W pixels, S segments of the price prior; R reviews,
+K kinds of fault. Sizes T, D and A are those of the longest row of the batch and may be 0, as may H and W.
+Missing is 0 for tokens, names and categories, False for a photo, NaN for a price, 0 for a contribution to a prior.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from catalog.listing import CATEGORY_LEVELS
+
 MODALITIES = ("title", "description", "image", "attributes", "price", "categories")
 """What a listing consists of; `attributes` are the descriptive fields and the free attributes together."""
+
+PRIOR_SEGMENTS = ("title", "description", "attributes", *CATEGORY_LEVELS)
+"""Parts of a listing that the linear prior of its price reads."""
+
+FACTS = ("title", "description", "attributes")
+"""Parts whose size is told: characters of the texts, number of pairs."""
+
+T = TypeVar("T")
+
+
+def _moved(batch: T, device: torch.device | str, non_blocking: bool) -> T:
+    kind: Any = type(batch)
+    return kind(**{f.name: getattr(batch, f.name).to(device, non_blocking=non_blocking) for f in fields(kind)})  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A batch; see the module's legend."""
+    """A batch of listings; see the module's legend."""
 
     title: Tensor  # (B, T) int64
     description: Tensor  # (B, D) int64
@@ -26,13 +43,15 @@ class Inputs:
     values: Tensor  # (B, A) int64
     price: Tensor  # (B,) float32, standardised log
     categories: Tensor  # (B, 3) int64
+    price_prior: Tensor  # (B, S) float32, in standardised logs
+    facts: Tensor  # (B, 3) float32, log1p of the sizes named by FACTS
 
     def __len__(self) -> int:
         return int(self.title.shape[0])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Inputs":
         """The batch on another device."""
-        return Inputs(**{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)})
+        return _moved(self, device, non_blocking)
 
     def only(self, modalities: Collection[str]) -> "Inputs":
         """The batch with every other modality missing."""
@@ -41,11 +60,48 @@ class Inputs:
             if name not in modalities:
                 hidden[name] = getattr(self, name)[:, :0]
         if "image" not in modalities:
-            hidden["has_image"] = torch.zeros_like(self.has_image)
+            hidden |= {"image": self.image[:, :, :0, :0], "has_image": torch.zeros_like(self.has_image)}
         if "attributes" not in modalities:
             hidden |= {"names": self.names[:, :0], "values": self.values[:, :0]}
         if "price" not in modalities:
             hidden["price"] = torch.full_like(self.price, torch.nan)
         if "categories" not in modalities:
             hidden["categories"] = torch.zeros_like(self.categories)
+        known = [("categories" if name in CATEGORY_LEVELS else name) in modalities for name in PRIOR_SEGMENTS]
+        hidden["price_prior"] = self.price_prior * self.price_prior.new_tensor(known)
+        hidden["facts"] = self.facts * self.facts.new_tensor([name in modalities for name in FACTS])
         return replace(self, **hidden)
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """A batch of reviews with what their writers thought; a target that is not known is NaN."""
+
+    title: Tensor  # (R, T) int64
+    text: Tensor  # (R, D) int64
+    prior: Tensor  # (R,) float32, logit of "recommended"
+    recommended: Tensor  # (R,) float32 in {0, 1}
+    rating: Tensor  # (R,) float32 in 1…5
+
+    def __len__(self) -> int:
+        return int(self.title.shape[0])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Reviews":
+        """The batch on another device."""
+        return _moved(self, device, non_blocking)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step sees: listings, which fault each has (B, K) bool, and reviews (maybe none)."""
+
+    listings: Inputs
+    faults: Tensor
+    reviews: Reviews
+
+    def __len__(self) -> int:
+        return len(self.listings)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
+        """The batch on another device."""
+        return _moved(self, device, non_blocking)

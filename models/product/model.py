@@ -1,19 +1,19 @@
-"""The product transformer: any subset of a listing in, every answer out.
+"""The product model: any subset of a listing in, every answer out.
 
 Notable features:
-- one bidirectional trunk over title, description, photo patches and attributes; a missing part has no tokens
-- axial RoPE (Heo et al. 2024): a patch has a row and a column, a text token the same position on both axes, and
-  attributes, which are a set, share position 0
-- pre-norm without learnt gains, QK norm, SwiGLU, no biases in linear layers, residual branches start at zero
-- `scaled_dot_product_attention`, without a mask when nothing in the batch is padded
-- each head has a query that cross-attends to the trunk and to the side tokens it may see; queries never see each other
-- a target is never in its head's input, by construction: price and categories stay out of the trunk; category queries see
-  the price token, the price query sees the category tokens, the embedding query sees neither
+- each part is read by itself: texts by a transformer (RoPE, QK norm, SwiGLU, no biases, residual branches that start at
+  zero), photos by a residual network; attributes, the given price and the given categories are tokens
+- fusion by queries (after Perceiver IO, Jaegle et al. 2022): each head's query cross-attends to all tokens that it may see
+- a view is a mask: the whole listing, a random subset or one part alone are read in one pass over the same tokens
+- a target is never in its head's input, by construction: the category query sees the price token, the price query sees the
+  category tokens, the embedding query sees neither; queries never see each other
 - one hierarchical softmax over the category paths that exist: a parent's probability is the sum of its children's
-- price as a Laplace distribution of the standardised log price
+- price as a Laplace distribution of the standardised log price, located around a linear prior (`models.product.linear`)
 - an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021)
+- a quality head that knows where the parts contradict each other (`models.product.quality`)
 
-Shapes: B listings, S trunk tokens, M = S + 4 memory tokens, Q = 5 queries, C width, H heads, D = C / H, P category paths.
+Shapes: B listings, V views, M memory tokens, Q queries, C width, H heads, D = C / H, P category paths, S segments of the price
+prior, K kinds of fault, E embedding, R reviews.
 """
 
 import math
@@ -23,13 +23,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from catalog.corruption import KINDS
+from catalog.listing import CATEGORY_LEVELS
 from models.product.config import ProductModelConfig
-from models.product.inputs import Inputs
+from models.product.inputs import PRIOR_SEGMENTS, Inputs, Reviews
+from models.product.quality import QualityHead, category_features, part_features, price_features
+from models.product.towers import PhotoTower, PriceFeatures, SwiGLU, TextTower, light, norm
 
 SEGMENTS = ("title", "description", "image", "attributes")
-QUERIES = ("master_category", "sub_category", "article_type", "price", "embedding")
-ROPE_BASE = 100.0  # positions stay below some hundred, so low frequencies of 1/10000 would never turn
-LEVELS = 3
+PARTS = (*SEGMENTS, "price", *CATEGORY_LEVELS)
+"""What a view shows or hides."""
+
+QUERIES = ("category", "price", "embedding", "quality")
+SEEN_BY = {
+    "category": (*SEGMENTS, "price"),
+    "price": (*SEGMENTS, *CATEGORY_LEVELS),
+    "embedding": SEGMENTS,
+    "quality": PARTS,
+}
+"""Parts that each query may see."""
 
 
 @dataclass(frozen=True)
@@ -43,88 +55,48 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Tokens of one part of the listing: states (B, s, C), and which of them are there (B, s)."""
+class Memory:
+    """Tokens that queries read: states (B, M, C), which of them are there (B, M), and the index in `PARTS` of each (M,).
+
+    The register token comes first; it has the index of no part, and is always there.
+    """
 
     states: Tensor
     present: Tensor
+    part: Tensor
+
+    def has(self, part: int) -> Tensor:
+        """Listings (B,) that have a part."""
+        return (self.present & (self.part == part)).any(dim=1)
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """path_logits (B, P); price_location and price_scale (B,) of a Laplace distribution; embedding (B, E), unit length."""
+class Heads:
+    """Answers in each view.
+
+    path_logits (B, V, P); price_location and price_scale (B, V); embedding (B, V, E); quality (B, V, C): the query's state.
+    """
 
     path_logits: Tensor
     price_location: Tensor
     price_scale: Tensor
     embedding: Tensor
+    quality: Tensor
 
 
-def norm(x: Tensor) -> Tensor:
-    """RMSNorm without gain (Zhang & Sennrich 2019)."""
-    return F.rms_norm(x, (x.shape[-1],))
+@dataclass(frozen=True)
+class Outputs:
+    """Answers for the whole listing.
 
+    path_logits (B, P); price_location and price_scale (B,) of a Laplace distribution; embedding (B, E), unit length;
+    fault_logits (B, 1 + K): faulty at all, then each of `catalog.corruption.KINDS`.
+    """
 
-def axial_angles(positions: Tensor, head_dim: int) -> Tensor:
-    """Rotation angles (s, head_dim / 2) of positions (s, 2): the first half turns by row, the second by column."""
-    quarter = head_dim // 4
-    frequencies = ROPE_BASE ** (-torch.arange(quarter, dtype=torch.float32, device=positions.device) / quarter)
-    return (positions[:, :, None] * frequencies).flatten(1)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn channel i of x (B, H, S, D) with channel i + D/2 by the angle of its position (Su et al. 2021)."""
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1).to(x.dtype)
-
-
-class SwiGLU(nn.Module):
-    """Gated MLP (Shazeer 2020)."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.up = nn.Linear(width, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, C) to (…, C)."""
-        gate, value = self.up(x).chunk(2, dim=-1)
-        out: Tensor = self.down(F.silu(gate) * value)
-        return out
-
-
-class SelfAttention(nn.Module):
-    """Bidirectional attention with QK norm and rotary positions."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """States x (B, S, C); cos and sin (S, D/2); mask (B, 1, 1, S), True where a token may be attended to."""
-        batch, length, width = x.shape
-        q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)  # (B, H, S, D)
-        q, k = rotate(norm(q), cos, sin).to(v.dtype), rotate(norm(k), cos, sin).to(v.dtype)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        out: Tensor = self.out(y.transpose(1, 2).flatten(2))
-        return out
-
-
-class Block(nn.Module):
-    """Attention and MLP, each on a residual branch."""
-
-    def __init__(self, config: ProductModelConfig) -> None:
-        super().__init__()
-        self.attention = SelfAttention(config.width, config.heads)
-        self.mlp = SwiGLU(config.width, config.mlp_hidden)
-
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, S, C) to (B, S, C)."""
-        x = x + self.attention(norm(x), cos, sin, mask)
-        out: Tensor = x + self.mlp(norm(x))
-        return out
+    path_logits: Tensor
+    price_location: Tensor
+    price_scale: Tensor
+    embedding: Tensor
+    fault_logits: Tensor
 
 
 class Readout(nn.Module):
@@ -137,146 +109,156 @@ class Readout(nn.Module):
         self.key_value = nn.Linear(config.width, 2 * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
         self.mlp = SwiGLU(config.width, config.mlp_hidden)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Queries x (B, Q, C); memory (B, M, C); mask (B, 1, Q, M)."""
+        """Queries x (B, n, C); memory (B, M, C); mask (B, 1, n, M)."""
         batch, queries, _ = x.shape
-        q = self.query(norm(x)).view(batch, queries, self.heads, -1).transpose(1, 2)  # (B, H, Q, D)
+        q = self.query(norm(x)).view(batch, queries, self.heads, -1).transpose(1, 2)  # (B, H, n, D)
         k, v = self.key_value(memory).view(batch, memory.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B, H, M, D)
         y = F.scaled_dot_product_attention(norm(q).to(v.dtype), norm(k).to(v.dtype), v, attn_mask=mask)
-        x = x + self.out(y.transpose(1, 2).flatten(2))
-        out: Tensor = x + self.mlp(norm(x))
+        x = x + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
+        out: Tensor = x + self.dropout(self.mlp(norm(x)))
         return out
-
-
-class PhotoStem(nn.Module):
-    """Two strided convolutions, then patches of 16 × 16 pixels as tokens (Xiao et al. 2021)."""
-
-    def __init__(self, config: ProductModelConfig) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, config.stem_width, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(config.stem_width, 2 * config.stem_width, 3, stride=2, padding=1)
-        self.patches = nn.Conv2d(2 * config.stem_width, config.width, 4, stride=4)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 (B, 3, h, w) to tokens (B, h/16 · w/16, C), row by row."""
-        x = image.to(self.first.weight.dtype, memory_format=torch.channels_last) / 127.5 - 1.0
-        x = F.gelu(self.second(F.gelu(self.first(x))))
-        tokens: Tensor = self.patches(x)
-        return tokens.flatten(2).transpose(1, 2)
-
-
-class PriceFeatures(nn.Module):
-    """Fourier features of the standardised log price (Tancik et al. 2020), wavelengths from 16 to 1/8 deviations."""
-
-    frequencies: Tensor
-
-    def __init__(self, config: ProductModelConfig) -> None:
-        super().__init__()
-        wavelengths = torch.logspace(math.log2(16.0), math.log2(1 / 8), config.fourier_features, base=2.0)
-        self.register_buffer("frequencies", 2 * math.pi / wavelengths, persistent=False)
-        self.project = nn.Linear(2 * config.fourier_features, config.width)
-
-    def forward(self, price: Tensor) -> Tensor:
-        """(B,), NaN where missing, to one token (B, 1, C)."""
-        angles = torch.nan_to_num(price)[:, None] * self.frequencies
-        out: Tensor = self.project(torch.cat((angles.sin(), angles.cos()), dim=-1))
-        return out[:, None]
 
 
 class ProductModel(nn.Module):
     """See the module's feature list."""
 
-    allowed: Tensor
     path: Tensor
+    seen_by: Tensor
+    views: Tensor
 
     def __init__(self, config: ProductModelConfig, sizes: Sizes, paths: Tensor) -> None:
         """`paths` (P, 3): category indices of each leaf of the hierarchical softmax."""
         super().__init__()
-        self.config = config
+        self.config, self.levels = config, sizes.levels
         width = config.width
-        self.tokens = nn.Embedding(sizes.tokens, width)
+        self.text = TextTower(config, sizes.tokens)
+        self.photo = PhotoTower(config)
         self.names = nn.Embedding(sizes.names + 1, width)  # the last is the unknown name; 0 is padding
         self.values = nn.Embedding(sizes.values, width)
-        self.photo = PhotoStem(config)
-        self.kinds = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in SEGMENTS})
+        self.pair = SwiGLU(width, width)
+        kinds = ("title", "description", "image", "attributes", "review_title", "review")
+        self.kinds = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in kinds})
         self.register_token = nn.Parameter(torch.zeros(width))  # always there: attention has somewhere to look when nothing is
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.price_token = PriceFeatures(config)
-        self.levels = sizes.levels
         self.category_tokens = nn.ModuleList(nn.Embedding(n, width) for n in sizes.levels)
         self.queries = nn.Parameter(torch.zeros(len(QUERIES), width))
+        self.prior_query = nn.Linear(len(PRIOR_SEGMENTS), width, bias=False)
+        self.sentiment_query = nn.Parameter(torch.zeros(width))
         self.readouts = nn.ModuleList(Readout(config) for _ in range(config.readout_layers))
         self.category_heads = nn.ModuleList(nn.Linear(width, n) for n in sizes.levels)
         self.price_head = nn.Linear(width, 2)
         self.embedding_head = nn.Linear(width, config.embedding_dim, bias=False)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # inverse temperature of the contrastive loss
+        self.sentiment_head = nn.Linear(width, 2)
+        self.quality_head = QualityHead(width, len(KINDS), config.dropout)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # inverse temperature of the contrastive losses
         self.register_buffer("path", paths, persistent=False)
-        # Side tokens (price, three categories) that each query may see.
-        category, price, embedding = (True, False, False, False), (False, True, True, True), (False,) * 4
-        self.register_buffer("allowed", torch.tensor([category] * LEVELS + [price, embedding]), persistent=False)
-        for name, angles in self._angles().items():
-            self.register_buffer(f"cos_{name}", angles.cos(), persistent=False)
-            self.register_buffer(f"sin_{name}", angles.sin(), persistent=False)
+        # The last column is the register token, which every query sees in every view.
+        seen = torch.tensor([[part in SEEN_BY[query] for part in PARTS] + [True] for query in QUERIES])
+        self.register_buffer("seen_by", seen, persistent=False)
+        alone = torch.eye(len(PARTS), dtype=torch.bool)[: len(SEGMENTS)]
+        self.register_buffer("views", torch.cat([torch.ones(1, len(PARTS), dtype=torch.bool), alone]), persistent=False)
         self.apply(self._initialise)
-        for module in (*self.blocks, *self.readouts):
-            nn.init.zeros_((module.attention if isinstance(module, Block) else module).out.weight)
-            nn.init.zeros_(module.mlp.down.weight)
-        for parameter in (self.register_token, self.queries, *self.kinds.values()):
+        for module in self.modules():
+            if isinstance(module, SwiGLU):
+                nn.init.zeros_(module.down.weight)
+        for layer in (*(block.attention for block in self.text.blocks), *self.readouts):
+            nn.init.zeros_(layer.out.weight)
+        nn.init.normal_(self.pair.down.weight, std=0.5 * width**-0.5)  # no residual branch: zero would stay zero for long
+        for head in (self.price_head, self.sentiment_head):
+            nn.init.zeros_(head.weight)  # the prior is the first answer
+        for parameter in (self.register_token, self.queries, self.sentiment_query, self.photo.places, *self.kinds.values()):
             nn.init.normal_(parameter, std=0.02)
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Every head's answer for a batch."""
-        return self.read(*self.encode(self.embed(inputs), len(inputs)), inputs.price, inputs.categories)
+        memory = self.remember(inputs)
+        heads = self.read(memory, self.views[None], inputs.price_prior)
+        return Outputs(
+            path_logits=heads.path_logits[:, 0],
+            price_location=heads.price_location[:, 0],
+            price_scale=heads.price_scale[:, 0],
+            embedding=heads.embedding[:, 0],
+            fault_logits=self.judge(memory, heads, inputs),
+        )
 
-    def embed(self, inputs: Inputs) -> dict[str, Segment]:
-        """Tokens of every part that at least one listing of the batch has."""
-        segments = {}
+    def remember(self, inputs: Inputs) -> Memory:
+        """Tokens of every part that the batch has; price and categories are parts like any other."""
+        rows = len(inputs)
+        states = [self.register_token.expand(rows, 1, -1)]
+        present = [torch.ones(rows, 1, dtype=torch.bool, device=inputs.has_image.device)]
+        part = [torch.full((1,), len(PARTS), device=inputs.has_image.device)]
+
+        def add(name: str, tokens: Tensor, there: Tensor) -> None:
+            states.append(tokens.to(states[0].dtype))
+            present.append(there)
+            part.append(torch.full((tokens.shape[1],), PARTS.index(name), device=there.device))
+
         for name in ("title", "description"):
             ids = getattr(inputs, name)
             if ids.shape[1]:
-                segments[name] = Segment(self.tokens(ids) + self.kinds[name], ids != 0)
-        if bool(inputs.has_image.any()):
-            patches = self.photo(inputs.image)
-            present = inputs.has_image[:, None].expand(-1, patches.shape[1])
-            segments["image"] = Segment(patches + self.kinds["image"], present)
+                add(name, self.text(ids, self.kinds[name]), ids != 0)
+        if inputs.image.shape[-1]:
+            patches = self.photo(inputs.image) + self.kinds["image"]
+            add("image", patches, inputs.has_image[:, None].expand(-1, patches.shape[1]))
         if inputs.names.shape[1]:
-            states = self.names(inputs.names) + self.values(inputs.values) + self.kinds["attributes"]
-            segments["attributes"] = Segment(states, inputs.names != 0)
-        return segments
+            pairs = norm(self.names(inputs.names) + self.values(inputs.values) + self.kinds["attributes"])
+            add("attributes", norm(pairs + self.pair(pairs)), inputs.names != 0)
+        add("price", norm(self.price_token(inputs.price)), ~inputs.price.isnan()[:, None])
+        for i, (name, embed) in enumerate(zip(CATEGORY_LEVELS, self.category_tokens, strict=True)):
+            add(name, norm(embed(inputs.categories[:, i, None])), inputs.categories[:, i, None] != 0)
+        return Memory(torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part))
 
-    def encode(self, segments: dict[str, Segment], rows: int) -> tuple[Tensor, Tensor]:
-        """Trunk states (B, S, C) of `rows` listings, and which of them are there (B, S)."""
-        start = self.register_token.expand(rows, 1, -1)
-        x = torch.cat([start, *(s.states.to(start.dtype) for s in segments.values())], dim=1)
-        present = torch.cat([x.new_ones(rows, 1, dtype=torch.bool), *(s.present for s in segments.values())], dim=1)
-        cos, sin = (self._table(kind, segments) for kind in ("cos", "sin"))
-        mask = None if bool(present.all()) else present[:, None, None, :]
-        x = norm(x)
-        for block in self.blocks:
-            x = block(x, cos, sin, mask)
-        return norm(x), present
-
-    def read(self, trunk: Tensor, present: Tensor, price: Tensor, categories: Tensor) -> Outputs:
-        """Answers from trunk states and the side tokens: price (B,) NaN where missing, categories (B, 3) 0 where missing."""
-        levels = [embed(categories[:, i, None]) for i, embed in enumerate(self.category_tokens)]
-        side = torch.cat([self.price_token(price), *levels], dim=1)  # (B, 4, C)
-        known = torch.cat([~price.isnan()[:, None], categories != 0], dim=1)  # (B, 4)
-        memory = torch.cat([trunk, norm(side).to(trunk.dtype)], dim=1)
-        queries = len(QUERIES)
-        mask = torch.cat([present[:, None].expand(-1, queries, -1), self.allowed & known[:, None]], dim=2)[:, None]
-        x = self.queries.expand(len(trunk), -1, -1)
-        for readout in self.readouts:
-            x = readout(x, memory, mask)
-        x = norm(x)
-        logits = [head(x[:, i]).float() for i, head in enumerate(self.category_heads)]
-        location, log_scale = self.price_head(x[:, QUERIES.index("price")]).float().unbind(-1)
-        return Outputs(
-            path_logits=torch.stack([level[:, self.path[:, i]] for i, level in enumerate(logits)]).sum(0),
-            price_location=location,
+    def read(self, memory: Memory, shown: Tensor, price_prior: Tensor) -> Heads:
+        """Answers in each view: shown (B or 1, V, parts) says which of `PARTS` a view shows; price_prior (B, S)."""
+        rows, views = len(memory.states), shown.shape[1]
+        shown = F.pad(shown, (0, 1), value=True)  # the register token
+        visible = shown[:, :, None, memory.part] & self.seen_by[None, None, :, memory.part]  # (B or 1, V, Q, M)
+        mask = (visible & memory.present[:, None, None, :]).flatten(1, 2)[:, None]  # (B, 1, V · Q, M)
+        prior = price_prior[:, None] * shown[:, :, [PARTS.index(name) for name in PRIOR_SEGMENTS]]  # (B, V, S)
+        x = self.queries.expand(rows, views, -1, -1).clone()
+        x[:, :, QUERIES.index("price")] += self.prior_query(prior).to(x.dtype)
+        x = self._gather(x.flatten(1, 2), memory.states, mask).unflatten(1, (views, len(QUERIES)))
+        category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
+        logits = [head(category).float() for head in self.category_heads]
+        offset, log_scale = self.price_head(price).float().unbind(-1)
+        return Heads(
+            path_logits=torch.stack([level[..., self.path[:, i]] for i, level in enumerate(logits)]).sum(0),
+            price_location=prior.sum(-1).float() + offset,
             price_scale=log_scale.clamp(-5.0, 3.0).exp(),
-            embedding=F.normalize(self.embedding_head(x[:, QUERIES.index("embedding")]).float(), dim=-1),
+            embedding=F.normalize(self.embedding_head(embedding).float(), dim=-1),
+            quality=quality,
         )
+
+    def judge(self, memory: Memory, heads: Heads, inputs: Inputs) -> Tensor:
+        """Fault logits (B, 1 + K) from `heads` in the standard views; nothing flows back through the contradictions."""
+        paths, embedding = heads.path_logits[:, :5].detach(), heads.embedding[:, :5].detach()
+        present = torch.stack([memory.has(i) for i in range(len(SEGMENTS))], dim=1)
+        image = inputs.image if inputs.image.shape[-1] else inputs.image.new_zeros(len(inputs), 3, 3, 3)
+        others = torch.cat(
+            [
+                category_features(paths, self.path, inputs.categories),
+                price_features(inputs.price, heads.price_location[:, 0].detach(), heads.price_scale[:, 0].detach()),
+                light(image) * inputs.has_image[:, None],
+                inputs.facts / 5,
+            ],
+            dim=1,
+        )
+        logits: Tensor = self.quality_head(heads.quality[:, 0], part_features(paths, embedding, present), present, others)
+        return logits.float()
+
+    def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
+        """Logit of "recommended" and expected rating, both (R,)."""
+        title, text = self.text(reviews.title, self.kinds["review_title"]), self.text(reviews.text, self.kinds["review"])
+        register = self.register_token.expand(len(reviews), 1, -1)
+        states = torch.cat([register, title.to(register.dtype), text.to(register.dtype)], dim=1)
+        there = torch.ones(len(reviews), 1, dtype=torch.bool, device=states.device)
+        mask = torch.cat([there, reviews.title != 0, reviews.text != 0], dim=1)[:, None, None]
+        x = self._gather(self.sentiment_query.expand(len(reviews), 1, -1), states, mask)[:, 0]
+        offset, rating = self.sentiment_head(x).float().unbind(-1)
+        return reviews.prior + offset, rating + 4.0
 
     def level_probabilities(self, path_logits: Tensor) -> list[Tensor]:
         """Probability (B, n) of each value of each level; index 0 is the missing value, which no head answers."""
@@ -287,25 +269,11 @@ class ProductModel(nn.Module):
             found.append(probabilities @ table)
         return found
 
-    def _table(self, kind: str, segments: dict[str, Segment]) -> Tensor:
-        """Cos or sin (S, D/2) of the register token and the segments, each cut to its length in this batch."""
-        tables = [getattr(self, f"{kind}_attributes")[:1]]
-        tables += [getattr(self, f"{kind}_{name}")[: s.states.shape[1]] for name, s in segments.items()]
-        return torch.cat(tables)
-
-    def _angles(self) -> dict[str, Tensor]:
-        """Angles of every position of every segment; the description goes on where the longest title ends."""
-        config, head_dim = self.config, self.config.width // self.config.heads
-        rows, columns = config.grid
-        text = torch.arange(config.title_tokens + config.description_tokens, dtype=torch.float32)[:, None].expand(-1, 2)
-        grid = torch.cartesian_prod(torch.arange(rows, dtype=torch.float32), torch.arange(columns, dtype=torch.float32))
-        positions = {
-            "title": text[: config.title_tokens],
-            "description": text[config.title_tokens :],
-            "image": grid,
-            "attributes": torch.zeros(config.max_attributes, 2),
-        }
-        return {name: axial_angles(position, head_dim) for name, position in positions.items()}
+    def _gather(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """Queries x (B, n, C) after every readout."""
+        for readout in self.readouts:
+            x = readout(x, memory, mask)
+        return norm(x)
 
     @staticmethod
     def _initialise(module: nn.Module) -> None:
@@ -313,5 +281,7 @@ class ProductModel(nn.Module):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from catalog.corruption import KINDS
 from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.listing import CATEGORY_LEVELS, Listing
@@ -15,7 +16,7 @@ from configs.errors import VitrinaError
 from models.product import bundle
 from models.product.bundle import Calibration
 from models.product.config import ProductRunConfig
-from models.product.encoders import CleanListing, Encoders, clean
+from models.product.encoders import CleanListing, CleanReview, Encoders, clean
 from models.product.inputs import Inputs
 from models.product.model import ProductModel
 
@@ -32,6 +33,27 @@ class PriceEstimate:
 
 
 @dataclass(frozen=True)
+class QualityEstimate:
+    """How good a listing is, as a listing.
+
+    Attributes:
+        score: Probability that nothing is wrong with it, in 0…1.
+        faults: Probability of each of `catalog.corruption.KINDS`.
+    """
+
+    score: float
+    faults: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Sentiment:
+    """What a review says: the probability that its writer recommends the product, and the expected rating in 1…5."""
+
+    recommended: float
+    rating: float
+
+
+@dataclass(frozen=True)
 class ProductPrediction:
     """What the model says about one listing.
 
@@ -40,23 +62,33 @@ class ProductPrediction:
         price: None where the model was trained without prices.
         embedding: float32 [1024], unit length; of title, description, photo and attributes only.
         modalities: Which of `models.product.inputs.MODALITIES` the listing had.
+        quality: Whether the parts of the listing fit together.
     """
 
     categories: Mapping[str, list[tuple[str, float]]]
     price: PriceEstimate | None
     embedding: NDArray[np.float32]
     modalities: tuple[str, ...]
+    quality: QualityEstimate
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Calibrated outputs of a batch: probabilities [n, values] of each level without the missing value; prices [n] or NaN."""
+    """Calibrated outputs of a batch.
+
+    Attributes:
+        probabilities: [n, values] of each level, without the missing value.
+        price: Median [n] in the catalogue's currency, or NaN; `price_low` and `price_high` hold 90 %.
+        embedding: [n, 1024], unit length.
+        faults: [n, 1 + kinds] probabilities: faulty at all, then each of `catalog.corruption.KINDS`.
+    """
 
     probabilities: tuple[NDArray[np.float32], ...]
     price: NDArray[np.float64]
     price_low: NDArray[np.float64]
     price_high: NDArray[np.float64]
     embedding: NDArray[np.float32]
+    faults: NDArray[np.float32]
 
 
 class ProductPredictor:
@@ -120,7 +152,35 @@ class ProductPredictor:
             price_low=low,
             price_high=high,
             embedding=outputs.embedding.cpu().numpy(),
+            faults=outputs.fault_logits.sigmoid().cpu().numpy(),
         )
+
+    def opine(self, reviews: Sequence[CleanReview]) -> list[Sentiment]:
+        """What each review says.
+
+        Raises:
+            VitrinaError: the model was trained without reviews, or a review is empty; says which.
+        """
+        if self.encoders.review_prior is None:
+            raise VitrinaError("this version was trained without reviews; train on a catalogue with reviews.parquet")
+        empty = [i for i, review in enumerate(reviews) if not (review.title or review.text)]
+        if empty:
+            raise VitrinaError(f"review {empty[0]} is empty; give a title or a text")
+        probability, rating = self.opinions(reviews)
+        return [Sentiment(float(p), float(r)) for p, r in zip(probability, rating, strict=True)]
+
+    @torch.inference_mode()
+    def opinions(self, reviews: Sequence[CleanReview]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probability of "recommended" [n] and expected rating [n] in 1…5."""
+        size = self.config.evaluation.batch_size
+        found = []
+        for start in range(0, len(reviews), size):
+            batch = self.encoders.encode_reviews(reviews[start : start + size], self.config.model).to(self.device)
+            found.append(self.model.opinion(batch))
+        if not found:
+            return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
+        logits, ratings = (torch.cat(part).cpu() for part in zip(*found, strict=True))
+        return logits.sigmoid().numpy(), ratings.clamp(1.0, 5.0).numpy()
 
     def _currency(self, scaled: NDArray[np.float32]) -> NDArray[np.float64]:
         scaler = self.encoders.price
@@ -142,7 +202,9 @@ class ProductPredictor:
         price = None
         if self.encoders.price:
             price = PriceEstimate(float(answers.price[i]), float(answers.price_low[i]), float(answers.price_high[i]))
-        return ProductPrediction(categories, price, answers.embedding[i], modalities)
+        score, *faults = (float(value) for value in answers.faults[i])
+        quality = QualityEstimate(1.0 - score, dict(zip(KINDS, faults, strict=True)))
+        return ProductPrediction(categories, price, answers.embedding[i], modalities, quality)
 
 
 def _modalities(row: CleanListing, photo: NDArray[np.uint8] | None) -> tuple[str, ...]:

@@ -1,17 +1,24 @@
-"""What the product model learns from: one pass over the listing with parts hidden, one over its title, one over its photo."""
+"""What the product model learns from a batch: one pass over the tokens, read in five views and with parts hidden.
 
-from collections.abc import Sequence
-from dataclasses import replace
+Listings without a fault teach every head; listings with a fault teach the quality head alone; reviews teach the sentiment head.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.product.inputs import Inputs
-from models.product.model import Outputs, ProductModel, Segment
+from models.balancing import balancer
+from models.product.inputs import Batch, Inputs, Reviews
+from models.product.model import PARTS, SEGMENTS, Heads, ProductModel
+from models.product.quality import fault_losses
 from models.training import Task
 
 MAX_LOG_SCALE = 4.6052  # ln 100, as in CLIP
+HEADS = ("master_category", "sub_category", "article_type", "price")
+WHOLE, HIDDEN = 0, 1 + len(SEGMENTS)  # views: the whole listing, each part alone, the listing with parts hidden
+TITLE, PHOTO = (1 + SEGMENTS.index(name) for name in ("title", "image"))
 
 
 class ProductTask(Task):
@@ -20,84 +27,130 @@ class ProductTask(Task):
     def __init__(self, model: ProductModel) -> None:
         super().__init__()
         self.model = model
+        self.balancer = balancer(model.config.loss.strategy, model.config.loss.weights)
+        self.past = PastListings(model.config.memory_rows, model.config.embedding_dim)
 
-    def training_loss(self, batch: Inputs, generator: torch.Generator) -> dict[str, Tensor]:
-        """Head losses of the three views, and InfoNCE between them."""
-        config = self.model.config
-        segments = self.model.embed(batch)
-        price, categories = self._hide_sides(batch, generator)
-        full = self.model.read(*self.model.encode(self._hide(segments, generator), len(batch)), price, categories)
-        terms = head_losses(self.model, full, batch)
-        both = self._both(batch)
-        if int(both.sum()) > 1:
-            title, photo = (self._view(segments, name, batch) for name in ("title", "image"))
-            single = [head_losses(self.model, view, batch) for view in (title, photo)]
-            terms = {
-                name: value + config.loss.single_view * (single[0][name] + single[1][name]) / 2 for name, value in terms.items()
-            }
-            terms["contrastive"] = self._contrastive(full, title, photo, both)
-        return {"loss": self._total(terms), **terms}
+    def training_loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Each head's loss over the rows that have a label for it, balanced by the strategy."""
+        listings, config = batch.listings, self.model.config
+        shown = torch.cat([self.model.views.expand(len(batch), -1, -1), self._hidden(listings, generator)[:, None]], dim=1)
+        memory = self.model.remember(listings)
+        heads = self.model.read(memory, shown, listings.price_prior)
+        good = ~batch.faults.any(dim=1)
+        terms = head_losses(self.model, heads, HIDDEN, listings, good)
+        for part in range(len(SEGMENTS)):
+            alone = head_losses(self.model, heads, 1 + part, listings, good & memory.has(part))
+            terms = {name: value + config.loss.single_view * alone[name] / len(SEGMENTS) for name, value in terms.items()}
+        terms |= self._contrast(heads, listings, good, self.past)
+        terms["quality"] = fault_losses(self.model.judge(memory, heads, listings), batch.faults)
+        terms |= self._opinions(batch.reviews)
+        return {"loss": self.balancer(terms), **terms}
 
-    def validation_loss(self, batch: Inputs) -> dict[str, Tensor]:
-        """The same terms with nothing hidden, and the accuracy of the article type."""
-        full = self.model(batch)
-        terms = head_losses(self.model, full, batch, smoothing=0.0)
-        both = self._both(batch)
-        if int(both.sum()) > 1:
-            segments = self.model.embed(batch)
-            title, photo = (self._view(segments, name, batch) for name in ("title", "image"))
-            terms["contrastive"] = self._contrastive(full, title, photo, both)
-        predicted = self.model.level_probabilities(full.path_logits)[-1].argmax(-1)
-        accuracy = (predicted == batch.categories[:, -1]).float().mean()
-        return {"loss": self._total(terms), **terms, "article_type_accuracy": accuracy}
+    def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The same terms on whole listings, weighted by their base weights, and the accuracy of the article type."""
+        listings = batch.listings
+        memory = self.model.remember(listings)
+        heads = self.model.read(memory, self.model.views[None], listings.price_prior)
+        good = ~batch.faults.any(dim=1)
+        terms = head_losses(self.model, heads, WHOLE, listings, good, smoothing=0.0)
+        terms |= self._contrast(heads, listings, good, None)
+        terms["quality"] = fault_losses(self.model.judge(memory, heads, listings), batch.faults)
+        terms |= self._opinions(batch.reviews)
+        weights = self.model.config.loss.weights
+        total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+        views = {"article_type": WHOLE, "title_only": TITLE, "image_only": PHOTO}
+        accuracy = {f"{name}_accuracy": self._accuracy(heads, view, listings, good) for name, view in views.items()}
+        return {"loss": total, **terms, **accuracy}
 
-    def _total(self, terms: dict[str, Tensor]) -> Tensor:
-        weights = self.model.config.loss
-        return torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+    def compile_parts(self) -> Iterable[nn.Module]:
+        """The towers and readouts."""
+        return (*self.model.text.blocks, self.model.photo, *self.model.readouts)
 
-    def _view(self, segments: dict[str, Segment], name: str, batch: Inputs) -> Outputs:
-        """Answers from one part alone."""
-        unknown = torch.full_like(batch.price, torch.nan), torch.zeros_like(batch.categories)
-        return self.model.read(*self.model.encode({name: segments[name]}, len(batch)), *unknown)
+    def checkpoint_activations(self) -> None:
+        """Recompute the towers' blocks in the backward pass."""
+        self.model.text.checkpointing = self.model.photo.checkpointing = True
 
-    @staticmethod
-    def _both(batch: Inputs) -> Tensor:
-        """Rows (B,) that have a title and a photo."""
-        return (batch.title != 0).any(dim=1) & batch.has_image
+    def _hidden(self, listings: Inputs, generator: torch.Generator) -> Tensor:
+        """Modality dropout: which of `PARTS` (B, parts) a random view shows."""
+        dropout, device = self.model.config.modality_dropout, listings.price.device
+        probability = torch.tensor([getattr(dropout, name, dropout.categories) for name in PARTS])
+        return (torch.rand(len(listings), len(PARTS), generator=generator) >= probability).to(device)
 
-    def _contrastive(self, full: Outputs, title: Outputs, photo: Outputs, rows: Tensor) -> Tensor:
+    def _contrast(self, heads: Heads, listings: Inputs, good: Tensor, past: "PastListings | None") -> dict[str, Tensor]:
+        """InfoNCE between title, photo and whole listing, by listing and by article type; none without two rows to compare."""
+        rows = (listings.title != 0).any(dim=1) & listings.has_image & good
+        if int(rows.sum()) < 2:
+            return {}
+        types = listings.categories[rows, -1]
+        # A row without a type is its own only neighbour: it gets a number of its own.
+        first = 1 if past is None else 1 + past.filled
+        types = torch.where(types == 0, -first - torch.arange(len(types), device=types.device), types)
         scale = self.model.log_scale.clamp(max=MAX_LOG_SCALE).exp()
-        t, p, f = (view.embedding[rows] for view in (title, photo, full))
-        return info_nce(t, p, scale) + 0.25 * (info_nce(f, t, scale) + info_nce(f, p, scale))
+        views = torch.stack([heads.embedding[rows, view] for view in (WHOLE, TITLE, PHOTO)])
+        keys, labels = (views, types) if past is None else past.beside(views, types)
+        own, near = torch.zeros_like(scale), torch.zeros_like(scale)
+        for a, b, weight in ((1, 2, 0.5), (0, 1, 0.125), (0, 2, 0.125)):
+            for query, key in ((a, b), (b, a)):
+                found = info_nce(views[query], keys[key], scale, types, labels)
+                own, near = own + weight * found[0], near + weight * found[1]
+        if past is not None:
+            past.remember(views, types)
+        return {"contrastive": own, "neighbourhood": near}
 
-    def _hide(self, segments: dict[str, Segment], generator: torch.Generator) -> dict[str, Segment]:
-        """Modality dropout. A description is hidden for the whole batch, which makes the sequence short."""
-        dropout, kept = self.model.config.modality_dropout, {}
-        for name, segment in segments.items():
-            probability = getattr(dropout, name)
-            if name == "description":
-                if float(torch.rand((), generator=generator)) >= probability:
-                    kept[name] = segment
-                continue
-            stays = (torch.rand(len(segment.present), 1, generator=generator) >= probability).to(segment.present.device)
-            kept[name] = replace(segment, present=segment.present & stays)
-        return kept
+    def _opinions(self, reviews: Reviews) -> dict[str, Tensor]:
+        """Cross-entropy of "recommended", and a tenth of the squared error of the rating; nothing without labels."""
+        known = ~reviews.recommended.isnan()
+        if not bool(known.any()):
+            return {}
+        logit, rating = self.model.opinion(reviews)
+        loss = F.binary_cross_entropy_with_logits(logit, reviews.recommended.nan_to_num(), reduction="none")
+        error = (rating - reviews.rating.nan_to_num()) ** 2
+        return {"sentiment": mean(loss, known) + 0.1 * mean(error, ~reviews.rating.isnan())}
 
-    def _hide_sides(self, batch: Inputs, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Price and categories as inputs, some of them hidden."""
-        dropout, device = self.model.config.modality_dropout, batch.price.device
-        no_price = torch.rand(batch.price.shape, generator=generator).to(device) < dropout.price
-        no_category = torch.rand(batch.categories.shape, generator=generator).to(device) < dropout.categories
-        return batch.price.masked_fill(no_price, torch.nan), batch.categories.masked_fill(no_category, 0)
+    def _accuracy(self, heads: Heads, view: int, listings: Inputs, good: Tensor) -> Tensor:
+        predicted = self.model.level_probabilities(heads.path_logits[:, view])[-1].argmax(-1)
+        return mean((predicted == listings.categories[:, -1]).float(), good & (listings.categories[:, -1] != 0))
 
 
-def head_losses(model: ProductModel, outputs: Outputs, targets: Inputs, smoothing: float | None = None) -> dict[str, Tensor]:
-    """Mean loss of each head over the rows that have its target; 0 where none has."""
-    logits = outputs.path_logits
+class PastListings(nn.Module):
+    """Embeddings of earlier batches as further negatives (cross-batch memory, Wang et al. 2020)."""
+
+    embeddings: Tensor
+    types: Tensor
+    filled: Tensor
+
+    def __init__(self, rows: int, dimensions: int) -> None:
+        super().__init__()
+        self.rows = rows
+        self.register_buffer("embeddings", torch.zeros(3, rows, dimensions))
+        self.register_buffer("types", torch.zeros(rows, dtype=torch.int64))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    def remember(self, views: Tensor, types: Tensor) -> None:
+        """Put (3, n, E) embeddings of whole, title and photo in the place of the oldest."""
+        if not self.rows:
+            return
+        place = (self.filled + torch.arange(len(types), device=types.device)) % self.rows
+        self.embeddings[:, place] = views.detach().to(self.embeddings.dtype)
+        self.types[place] = types
+        self.filled += len(types)
+
+    def beside(self, views: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch's embeddings (3, n, E) and types (n,), and after them those of what is remembered."""
+        count = min(int(self.filled), self.rows)
+        past = self.embeddings[:, :count].to(views.dtype)
+        return torch.cat([views, past], dim=1), torch.cat([types, self.types[:count]])
+
+
+def head_losses(
+    model: ProductModel, heads: Heads, view: int, targets: Inputs, rows: Tensor, smoothing: float | None = None
+) -> dict[str, Tensor]:
+    """Mean loss of each head in one view over those of `rows` (B,) that have its target; 0 where none has."""
+    logits = heads.path_logits[:, view]
     total = logits.logsumexp(dim=-1)
     epsilon = model.config.label_smoothing if smoothing is None else smoothing
     spread = total - logits.mean(dim=-1)  # cross-entropy against the uniform distribution over paths
-    names: Sequence[str] = ("master_category", "sub_category", "article_type")
+    names: Sequence[str] = HEADS[:-1]
     terms = {}
     for i, name in enumerate(names):
         label = targets.categories[:, i, None]
@@ -105,19 +158,23 @@ def head_losses(model: ProductModel, outputs: Outputs, targets: Inputs, smoothin
         known = match.any(dim=1)
         # A row without a known value keeps all its leaves: logsumexp over none would poison the gradient.
         likelihood = total - logits.masked_fill(~match & known[:, None], -torch.inf).logsumexp(dim=-1)
-        terms[name] = _mean((1 - epsilon) * likelihood + epsilon * spread, known)
-    known = ~targets.price.isnan()
-    error = (targets.price.nan_to_num() - outputs.price_location).abs()
-    terms["price"] = _mean(error / outputs.price_scale + (2 * outputs.price_scale).log(), known)
+        terms[name] = mean((1 - epsilon) * likelihood + epsilon * spread, known & rows)
+    location, scale = heads.price_location[:, view], heads.price_scale[:, view]
+    error = (targets.price.nan_to_num() - location).abs()
+    terms["price"] = mean(error / scale + (2 * scale).log(), ~targets.price.isnan() & rows)
     return terms
 
 
-def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric cross-entropy of matching row i of one (n, E) with row i of the other among n (Radford et al. 2021)."""
-    logits = scale * first @ second.T
-    target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+def info_nce(query: Tensor, keys: Tensor, scale: Tensor, types: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of finding, for row i of query (n, E), row i of keys (m, E) (Radford et al. 2021), and any row of its type.
+
+    `types` (n,) and `labels` (m,) are the article types of both; the second is the supervised form of Khosla et al. (2020).
+    """
+    logs = (scale * query @ keys.T).log_softmax(dim=-1)
+    same = (types[:, None] == labels[None]).to(logs.dtype)
+    return -logs.diagonal().mean(), -((logs * same).sum(-1) / same.sum(-1)).mean()
 
 
-def _mean(values: Tensor, rows: Tensor) -> Tensor:
+def mean(values: Tensor, rows: Tensor) -> Tensor:
+    """Mean of values (B,) over `rows` (B,) bool; 0 over none."""
     return torch.where(rows, values, 0.0).sum() / rows.sum().clamp(min=1)

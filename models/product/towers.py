@@ -1,0 +1,214 @@
+"""What reads each part of a listing by itself: a transformer for texts, a residual network for photos, tokens for the rest.
+
+Shapes: B rows, T tokens, C width, H heads, D = C / H, h × w pixels, N = h/16 · w/16 patches.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from models.packing import Packing
+from models.product.config import ProductModelConfig
+
+ROPE_BASE = 100.0  # positions stay below some hundred, so low frequencies of 1/10000 would never turn
+
+
+def norm(x: Tensor) -> Tensor:
+    """RMSNorm without gain (Zhang & Sennrich 2019)."""
+    return F.rms_norm(x, (x.shape[-1],))
+
+
+def angles(length: int, head_dim: int) -> Tensor:
+    """Rotation angles (length, head_dim / 2) of the positions from 0."""
+    frequencies = ROPE_BASE ** (-torch.arange(head_dim // 2, dtype=torch.float32) / (head_dim // 2))
+    return torch.arange(length, dtype=torch.float32)[:, None] * frequencies
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn channel i of x (…, H, D) with channel i + D/2 by the angle of its position (Su et al. 2021)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1).to(x.dtype)
+
+
+class SwiGLU(nn.Module):
+    """Gated MLP (Shazeer 2020)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, C) to (…, C)."""
+        gate, value = self.up(x).chunk(2, dim=-1)
+        out: Tensor = self.down(F.silu(gate) * value)
+        return out
+
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values (…, H, D) to what was attended to (…, H, D)."""
+
+
+class SelfAttention(nn.Module):
+    """Bidirectional attention with QK norm and rotary positions."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        """States x (…, C); cos and sin (…, 1, D/2) of each token's position."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # (…, H, D) each
+        q, k = rotate(norm(q), cos, sin).to(v.dtype), rotate(norm(k), cos, sin).to(v.dtype)
+        out: Tensor = self.out(attend(q, k, v).flatten(-2))
+        return out
+
+
+class Block(nn.Module):
+    """Attention and MLP, each on a residual branch."""
+
+    def __init__(self, config: ProductModelConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config.width, config.heads)
+        self.mlp = SwiGLU(config.width, config.mlp_hidden)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        """(…, C) to (…, C)."""
+        x = x + self.attention(norm(x), cos, sin, attend)
+        out: Tensor = x + self.mlp(norm(x))
+        return out
+
+
+class TextTower(nn.Module):
+    """Titles, descriptions and reviews, each by itself, through the same blocks; the first token says what kind of text it is."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ProductModelConfig, tokens: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        longest = 1 + max(config.title_tokens, config.description_tokens, config.review_tokens)
+        turned = angles(longest, config.width // config.heads)[:, None]
+        self.register_buffer("cos", turned.cos(), persistent=False)
+        self.register_buffer("sin", turned.sin(), persistent=False)
+        self.checkpointing = False
+
+    def forward(self, ids: Tensor, kind: Tensor) -> Tensor:
+        """Tokens (B, T), 0 where there is none, and the kind's embedding (C,), to states (B, T, C).
+
+        On a GPU the tokens are packed: no mask is made. On a CPU padded rows with a mask are faster.
+        """
+        x = norm(torch.cat([kind.expand(len(ids), 1, -1), self.embedding(ids)], dim=1))
+        present = F.pad(ids != 0, (1, 0), value=True)
+        cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
+        if not ids.is_cuda:
+            return norm(self._through(x, cos, sin, partial(attend_padded, mask=present[:, None, None])))[:, 1:]
+        packing = Packing.of(present)
+        cos, sin = (packing.pack(turn.expand(len(ids), -1, -1, -1)) for turn in (cos, sin))
+        return packing.unpack(norm(self._through(packing.pack(x), cos, sin, packing.attend)))[:, 1:]
+
+    def _through(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, cos, sin, attend, use_reentrant=False)
+            else:
+                x = block(x, cos, sin, attend)
+        return x
+
+
+def attend_padded(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention of padded rows (B, T, H, D) under a mask (B, 1, 1, T), True where a token is."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+
+
+class Residual(nn.Module):
+    """Two 3 × 3 convolutions on a residual branch; a stage begins by halving the size, beside it by pooling (He et al. 2019)."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(out)
+        self.second = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(out)
+        shortcut: list[nn.Module] = [nn.AvgPool2d(2)] if stride == 2 else []
+        if channels != out:
+            shortcut.append(nn.Conv2d(channels, out, 1, bias=False))
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, h, w) to (B, out, h / stride, w / stride)."""
+        y = self.second_norm(self.second(F.relu(self.first_norm(self.first(x)))))
+        return F.relu(y + self.shortcut(x))
+
+
+class PhotoTower(nn.Module):
+    """A residual network (He et al. 2016) whose last map is read as N patches of 16 × 16 pixels and their mean."""
+
+    def __init__(self, config: ProductModelConfig) -> None:
+        super().__init__()
+        widths = config.photo_widths
+        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        self.stages = nn.ModuleList()
+        before = widths[0]
+        for i, (width, blocks) in enumerate(zip(widths, config.photo_blocks, strict=True)):
+            strides = [1 if i == 0 else 2, *[1] * (blocks - 1)]
+            channels = [before, *[width] * (blocks - 1)]
+            self.stages.append(nn.Sequential(*(Residual(c, width, s) for c, s in zip(channels, strides, strict=True))))
+            before = width
+        rows, columns = config.grid
+        self.places = nn.Parameter(torch.zeros(rows * columns + 1, config.width))  # where each patch lies, and the mean
+        self.project = nn.Linear(before, config.width, bias=False)
+        self.checkpointing = False
+
+    def forward(self, image: Tensor) -> Tensor:
+        """uint8 (B, 3, h, w) to states (B, N + 1, C), row by row, the mean last."""
+        x = image.to(self.stem[0].weight.dtype, memory_format=torch.channels_last) / 127.5 - 1.0
+        x = self.stem(x)
+        for stage in self.stages:
+            checkpointed = self.checkpointing and torch.is_grad_enabled()
+            x = checkpoint(stage, x, use_reentrant=False) if checkpointed else stage(x)
+        patches = x.flatten(2).transpose(1, 2)
+        patches = torch.cat([patches, patches.mean(dim=1, keepdim=True)], dim=1)
+        return norm(self.project(patches) + self.places)
+
+
+class PriceFeatures(nn.Module):
+    """Fourier features of the standardised log price (Tancik et al. 2020), wavelengths from 16 to 1/8 deviations."""
+
+    frequencies: Tensor
+
+    def __init__(self, config: ProductModelConfig) -> None:
+        super().__init__()
+        wavelengths = torch.logspace(math.log2(16.0), math.log2(1 / 8), config.fourier_features, base=2.0)
+        self.register_buffer("frequencies", 2 * math.pi / wavelengths, persistent=False)
+        self.project = nn.Linear(2 * config.fourier_features, config.width)
+
+    def forward(self, price: Tensor) -> Tensor:
+        """(B,), NaN where missing, to one token (B, 1, C)."""
+        turned = torch.nan_to_num(price)[:, None] * self.frequencies
+        out: Tensor = self.project(torch.cat((turned.sin(), turned.cos()), dim=-1))
+        return out[:, None]
+
+
+def light(image: Tensor) -> Tensor:
+    """Brightness, contrast and sharpness (B, 3) of photos (B, 3, h, w), each about 0…1.
+
+    Sharpness is the mean absolute Laplacian of the luma (after Pech-Pacheco et al. 2000), relative to its contrast.
+    """
+    luma = (image.float() * image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(
+        1, keepdim=True
+    ) / 255
+    kernel = luma.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
+    edges = F.conv2d(luma, kernel).abs().mean(dim=(1, 2, 3))
+    contrast = luma.std(dim=(1, 2, 3))
+    return torch.stack([luma.mean(dim=(1, 2, 3)), contrast, edges / (contrast + 0.02)], dim=-1)
