@@ -63,7 +63,7 @@ class LossConfig(StrictModel):
     master_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the master category")
     price: float = Field(0.5, ge=0.0, description="Laplace negative log likelihood of the standardised log price")
     contrastive: float = Field(0.5, ge=0.0, description="InfoNCE between title, photo and whole listing")
-    neighbourhood: float = Field(0.5, ge=0.0, description="the same with all listings of one article type as positives")
+    embedding_type: float = Field(0.5, ge=0.0, description="negative log likelihood of the article type that the embedding tells")
     quality: float = Field(0.3, ge=0.0, description="cross-entropy of faulty or not, and of each kind of fault")
     sentiment: float = Field(0.3, ge=0.0, description="cross-entropy of a review that recommends, and of its rating")
     single_view: float = Field(0.5, ge=0.0, description="factor on the head losses of each part alone")
@@ -74,7 +74,7 @@ class LossConfig(StrictModel):
         return {name: getattr(self, name) for name in TERMS}
 
 
-TERMS = ("article_type", "sub_category", "master_category", "price", "contrastive", "neighbourhood", "quality", "sentiment")
+TERMS = ("article_type", "sub_category", "master_category", "price", "contrastive", "embedding_type", "quality", "sentiment")
 
 
 class ProductModelConfig(StrictModel):
@@ -105,7 +105,8 @@ class ProductModelConfig(StrictModel):
     prior_bits: int = Field(17, ge=8, le=22, description="log2 of the hashed features of each block of the linear priors")
     memory_rows: int = Field(2048, ge=0, description="past listings that serve as further negatives of the contrastive losses")
     fourier_features: PositiveInt = Field(16, description="frequencies that encode the standardised log price")
-    embedding_dim: PositiveInt = Field(1024, description="dimensions of the L2-normalised embedding")
+    embedding_dim: int = Field(1024, ge=16, description="dimensions of the L2-normalised embedding; a quarter tell the type")
+    type_share: Share = Field(0.5, description="share of a cosine between embeddings that compares article types")
     label_smoothing: Share = Field(0.05, description="probability mass spread over all categories")
     modality_dropout: ModalityDropout = ModalityDropout()
     loss: LossConfig = LossConfig()

@@ -9,7 +9,8 @@ Notable features:
   category tokens, the embedding query sees neither; queries never see each other
 - one hierarchical softmax over the category paths that exist: a parent's probability is the sum of its children's
 - price as a Laplace distribution of the standardised log price, located around a linear prior (`models.product.linear`)
-- an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021)
+- an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021); a quarter of it is
+  the root of the article type's probabilities, whose inner product is the Bhattacharyya coefficient
 - a quality head that knows where the parts contradict each other (`models.product.quality`)
 
 Shapes: B listings, V views, M memory tokens, Q queries, C width, H heads, D = C / H, P category paths, S segments of the price
@@ -74,13 +75,15 @@ class Memory:
 class Heads:
     """Answers in each view.
 
-    path_logits (B, V, P); price_location and price_scale (B, V); embedding (B, V, E); quality (B, V, C): the query's state.
+    path_logits (B, V, P); price_location and price_scale (B, V); embedding (B, V, E); type_logits (B, V, article types): what
+    the embedding tells; quality (B, V, C): the query's state.
     """
 
     path_logits: Tensor
     price_location: Tensor
     price_scale: Tensor
     embedding: Tensor
+    type_logits: Tensor
     quality: Tensor
 
 
@@ -97,6 +100,15 @@ class Outputs:
     price_scale: Tensor
     embedding: Tensor
     fault_logits: Tensor
+
+
+def frame(values: int, dimensions: int) -> Tensor:
+    """Fixed directions (values, dimensions): orthonormal where there is room, else nearly so (Johnson & Lindenstrauss 1984)."""
+    drawn = torch.randn(values, dimensions, generator=torch.Generator().manual_seed(0))
+    if values > dimensions:
+        return drawn / dimensions**0.5
+    rows: Tensor = torch.linalg.qr(drawn.T)[0].T
+    return rows.contiguous()
 
 
 class Readout(nn.Module):
@@ -128,6 +140,7 @@ class ProductModel(nn.Module):
     path: Tensor
     seen_by: Tensor
     views: Tensor
+    frame: Tensor
 
     def __init__(self, config: ProductModelConfig, sizes: Sizes, paths: Tensor) -> None:
         """`paths` (P, 3): category indices of each leaf of the hierarchical softmax."""
@@ -150,7 +163,9 @@ class ProductModel(nn.Module):
         self.readouts = nn.ModuleList(Readout(config) for _ in range(config.readout_layers))
         self.category_heads = nn.ModuleList(nn.Linear(width, n) for n in sizes.levels)
         self.price_head = nn.Linear(width, 2)
-        self.embedding_head = nn.Linear(width, config.embedding_dim, bias=False)
+        types = config.embedding_dim // 4
+        self.embedding_head = nn.Linear(width, config.embedding_dim - types, bias=False)
+        self.type_head = nn.Linear(width, sizes.levels[-1])
         self.sentiment_head = nn.Linear(width, 2)
         self.quality_head = QualityHead(width, len(KINDS), config.dropout)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # inverse temperature of the contrastive losses
@@ -158,6 +173,7 @@ class ProductModel(nn.Module):
         # The last column is the register token, which every query sees in every view.
         seen = torch.tensor([[part in SEEN_BY[query] for part in PARTS] + [True] for query in QUERIES])
         self.register_buffer("seen_by", seen, persistent=False)
+        self.register_buffer("frame", frame(sizes.levels[-1], types), persistent=False)
         alone = torch.eye(len(PARTS), dtype=torch.bool)[: len(SEGMENTS)]
         self.register_buffer("views", torch.cat([torch.ones(1, len(PARTS), dtype=torch.bool), alone]), persistent=False)
         self.apply(self._initialise)
@@ -224,11 +240,13 @@ class ProductModel(nn.Module):
         category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
         logits = [head(category).float() for head in self.category_heads]
         offset, log_scale = self.price_head(price).float().unbind(-1)
+        types = self.type_head(embedding).float()
         return Heads(
             path_logits=torch.stack([level[..., self.path[:, i]] for i, level in enumerate(logits)]).sum(0),
             price_location=prior.sum(-1).float() + offset,
             price_scale=log_scale.clamp(-5.0, 3.0).exp(),
-            embedding=F.normalize(self.embedding_head(embedding).float(), dim=-1),
+            embedding=self._embedding(embedding, types),
+            type_logits=types,
             quality=quality,
         )
 
@@ -268,6 +286,13 @@ class ProductModel(nn.Module):
             table = F.one_hot(self.path[:, i], values).to(probabilities.dtype)
             found.append(probabilities @ table)
         return found
+
+    def _embedding(self, state: Tensor, types: Tensor) -> Tensor:
+        """Unit vectors (B, V, E): what the listing is, then which it is."""
+        share = self.config.type_share
+        kind = (types.log_softmax(-1) / 2).exp() @ self.frame  # the root of probabilities has length 1
+        which = F.normalize(self.embedding_head(state).float(), dim=-1)
+        return F.normalize(torch.cat([share**0.5 * kind, (1 - share) ** 0.5 * which], dim=-1), dim=-1)
 
     def _gather(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Queries x (B, n, C) after every readout."""

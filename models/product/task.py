@@ -3,12 +3,13 @@
 Listings without a fault teach every head; listings with a fault teach the quality head alone; reviews teach the sentiment head.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from catalog.listing import CATEGORY_LEVELS
 from models.balancing import balancer
 from models.product.inputs import Batch, Inputs, Reviews
 from models.product.model import PARTS, SEGMENTS, Heads, ProductModel
@@ -16,7 +17,6 @@ from models.product.quality import fault_losses
 from models.training import Task
 
 MAX_LOG_SCALE = 4.6052  # ln 100, as in CLIP
-HEADS = ("master_category", "sub_category", "article_type", "price")
 WHOLE, HIDDEN = 0, 1 + len(SEGMENTS)  # views: the whole listing, each part alone, the listing with parts hidden
 TITLE, PHOTO = (1 + SEGMENTS.index(name) for name in ("title", "image"))
 
@@ -77,25 +77,18 @@ class ProductTask(Task):
         return (torch.rand(len(listings), len(PARTS), generator=generator) >= probability).to(device)
 
     def _contrast(self, heads: Heads, listings: Inputs, good: Tensor, past: "PastListings | None") -> dict[str, Tensor]:
-        """InfoNCE between title, photo and whole listing, by listing and by article type; none without two rows to compare."""
+        """InfoNCE between title, photo and whole listing; nothing without two rows to compare."""
         rows = (listings.title != 0).any(dim=1) & listings.has_image & good
         if int(rows.sum()) < 2:
             return {}
-        types = listings.categories[rows, -1]
-        # A row without a type is its own only neighbour: it gets a number of its own.
-        first = 1 if past is None else 1 + past.filled
-        types = torch.where(types == 0, -first - torch.arange(len(types), device=types.device), types)
         scale = self.model.log_scale.clamp(max=MAX_LOG_SCALE).exp()
         views = torch.stack([heads.embedding[rows, view] for view in (WHOLE, TITLE, PHOTO)])
-        keys, labels = (views, types) if past is None else past.beside(views, types)
-        own, near = torch.zeros_like(scale), torch.zeros_like(scale)
-        for a, b, weight in ((1, 2, 0.5), (0, 1, 0.125), (0, 2, 0.125)):
-            for query, key in ((a, b), (b, a)):
-                found = info_nce(views[query], keys[key], scale, types, labels)
-                own, near = own + weight * found[0], near + weight * found[1]
+        keys = views if past is None else past.beside(views)
+        pairs = ((1, 2, 0.5), (2, 1, 0.5), (0, 1, 0.125), (1, 0, 0.125), (0, 2, 0.125), (2, 0, 0.125))
+        total = torch.stack([weight * info_nce(views[query], keys[key], scale) for query, key, weight in pairs]).sum()
         if past is not None:
-            past.remember(views, types)
-        return {"contrastive": own, "neighbourhood": near}
+            past.remember(views)
+        return {"contrastive": total}
 
     def _opinions(self, reviews: Reviews) -> dict[str, Tensor]:
         """Cross-entropy of "recommended", and a tenth of the squared error of the rating; nothing without labels."""
@@ -116,30 +109,26 @@ class PastListings(nn.Module):
     """Embeddings of earlier batches as further negatives (cross-batch memory, Wang et al. 2020)."""
 
     embeddings: Tensor
-    types: Tensor
-    filled: Tensor
+    seen: Tensor
 
     def __init__(self, rows: int, dimensions: int) -> None:
         super().__init__()
         self.rows = rows
         self.register_buffer("embeddings", torch.zeros(3, rows, dimensions))
-        self.register_buffer("types", torch.zeros(rows, dtype=torch.int64))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
-    def remember(self, views: Tensor, types: Tensor) -> None:
+    def remember(self, views: Tensor) -> None:
         """Put (3, n, E) embeddings of whole, title and photo in the place of the oldest."""
-        if not self.rows:
-            return
-        place = (self.filled + torch.arange(len(types), device=types.device)) % self.rows
-        self.embeddings[:, place] = views.detach().to(self.embeddings.dtype)
-        self.types[place] = types
-        self.filled += len(types)
+        if self.rows:
+            views = views[:, -self.rows :].detach()
+            place = (self.seen + torch.arange(views.shape[1], device=views.device)) % self.rows
+            self.embeddings[:, place] = views.to(self.embeddings.dtype)
+            self.seen += views.shape[1]
 
-    def beside(self, views: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch's embeddings (3, n, E) and types (n,), and after them those of what is remembered."""
-        count = min(int(self.filled), self.rows)
-        past = self.embeddings[:, :count].to(views.dtype)
-        return torch.cat([views, past], dim=1), torch.cat([types, self.types[:count]])
+    def beside(self, views: Tensor) -> Tensor:
+        """The batch's embeddings (3, n, E), and after them those that are remembered."""
+        count = min(int(self.seen), self.rows)
+        return torch.cat([views, self.embeddings[:, :count].to(views.dtype)], dim=1)
 
 
 def head_losses(
@@ -150,9 +139,8 @@ def head_losses(
     total = logits.logsumexp(dim=-1)
     epsilon = model.config.label_smoothing if smoothing is None else smoothing
     spread = total - logits.mean(dim=-1)  # cross-entropy against the uniform distribution over paths
-    names: Sequence[str] = HEADS[:-1]
     terms = {}
-    for i, name in enumerate(names):
+    for i, name in enumerate(CATEGORY_LEVELS):
         label = targets.categories[:, i, None]
         match = (model.path[None, :, i] == label) & (label != 0)  # (B, P): leaves under the true value
         known = match.any(dim=1)
@@ -160,19 +148,17 @@ def head_losses(
         likelihood = total - logits.masked_fill(~match & known[:, None], -torch.inf).logsumexp(dim=-1)
         terms[name] = mean((1 - epsilon) * likelihood + epsilon * spread, known & rows)
     location, scale = heads.price_location[:, view], heads.price_scale[:, view]
+    label = targets.categories[:, -1]
+    likelihood = F.cross_entropy(heads.type_logits[:, view], label, reduction="none", label_smoothing=epsilon)
+    terms["embedding_type"] = mean(likelihood, (label != 0) & rows)
     error = (targets.price.nan_to_num() - location).abs()
     terms["price"] = mean(error / scale + (2 * scale).log(), ~targets.price.isnan() & rows)
     return terms
 
 
-def info_nce(query: Tensor, keys: Tensor, scale: Tensor, types: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of finding, for row i of query (n, E), row i of keys (m, E) (Radford et al. 2021), and any row of its type.
-
-    `types` (n,) and `labels` (m,) are the article types of both; the second is the supervised form of Khosla et al. (2020).
-    """
-    logs = (scale * query @ keys.T).log_softmax(dim=-1)
-    same = (types[:, None] == labels[None]).to(logs.dtype)
-    return -logs.diagonal().mean(), -((logs * same).sum(-1) / same.sum(-1)).mean()
+def info_nce(query: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy of finding row i of keys (m, E) for row i of query (n ≤ m, E) (van den Oord et al. 2018)."""
+    return F.cross_entropy(scale * query @ keys.T, torch.arange(len(query), device=query.device))
 
 
 def mean(values: Tensor, rows: Tensor) -> Tensor:

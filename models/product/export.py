@@ -1,0 +1,239 @@
+"""A bundle's model as ONNX graphs for servers without PyTorch, and those graphs run by ONNX Runtime.
+
+`listings.onnx` reads what `models.product.inputs.Inputs` holds and answers the fields of `Outputs`; `reviews.onnx` reads titles,
+texts and priors of reviews and answers the logit of "recommended" and the rating. Batch, text lengths and attributes are dynamic
+axes. The graphs have no branches: a part that is missing is there as zeros that no query may see.
+"""
+
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from configs.errors import VitrinaError
+from models.product import bundle
+from models.product.config import ProductModelConfig
+from models.product.encoders import Encoders
+from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
+from models.product.model import Outputs, ProductModel
+
+LISTINGS, REVIEWS = "listings.onnx", "reviews.onnx"
+INPUTS = tuple(field.name for field in fields(Inputs))
+ANSWERS = tuple(field.name for field in fields(Outputs))
+REVIEW_INPUTS, REVIEW_ANSWERS = ("title", "text", "prior"), ("recommended", "rating")
+TOLERANCE = 1e-3
+"""Largest difference from PyTorch that an export may have, in units of each answer; measured ones are near 1e-5."""
+MAX_BATCH = 65536
+OPSET = 20
+
+
+class ListingGraph(nn.Module):
+    """`ProductModel.forward` from tensors to tensors."""
+
+    def __init__(self, model: ProductModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """`INPUTS` to `ANSWERS`."""
+        outputs = self.model(Inputs(*inputs))
+        return tuple(getattr(outputs, name) for name in ANSWERS)
+
+
+class ReviewGraph(nn.Module):
+    """`ProductModel.opinion` from tensors to tensors."""
+
+    def __init__(self, model: ProductModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, title: Tensor, text: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
+        """`REVIEW_INPUTS` to `REVIEW_ANSWERS`."""
+        return self.model.opinion(Reviews(title, text, prior, prior, prior))
+
+
+def listing_program(model: ProductModel) -> ExportedProgram:
+    """The listing graph with its dynamic axes."""
+    config = model.config
+    batch, title, description, attributes = (
+        Dim("batch", max=MAX_BATCH),
+        Dim("title_tokens", max=config.title_tokens),
+        Dim("description_tokens", max=config.description_tokens),
+        Dim("attributes", max=config.max_attributes),
+    )
+    second = {"title": title, "description": description, "names": attributes, "values": attributes}
+    shapes = [{0: batch} | ({1: second[name]} if name in second else {}) for name in INPUTS]
+    example = _example(config, model.levels, rows=3)
+    return _program(ListingGraph(model), tuple(getattr(example, name) for name in INPUTS), (tuple(shapes),))
+
+
+def review_program(model: ProductModel) -> ExportedProgram:
+    """The review graph with its dynamic axes."""
+    batch, title = Dim("batch", max=MAX_BATCH), Dim("title_tokens", max=model.config.title_tokens)
+    text = Dim("text_tokens", max=model.config.review_tokens)
+    example = (torch.ones(3, 2, dtype=torch.int64), torch.ones(3, 4, dtype=torch.int64), torch.zeros(3))
+    return _program(ReviewGraph(model), example, ({0: batch, 1: title}, {0: batch, 1: text}, {0: batch}))
+
+
+def _program(graph: nn.Module, example: tuple[Tensor, ...], shapes: Any) -> ExportedProgram:
+    with torch.no_grad():
+        return torch.export.export(graph.eval(), example, dynamic_shapes=shapes, strict=True)
+
+
+def _example(config: ProductModelConfig, levels: Sequence[int], rows: int, seed: int = 0) -> Inputs:
+    """A batch with parts missing here and there; lengths of at least 2, because export takes 1 for a constant."""
+    g = torch.Generator().manual_seed(seed)
+
+    def ids(width: int) -> Tensor:
+        found = torch.randint(1, 3, (rows, width), generator=g)
+        found[seed % rows] = 0
+        return found
+
+    price = torch.randn(rows, generator=g)
+    price[(seed + 1) % rows] = torch.nan
+    return Inputs(
+        title=ids(min(2 + seed, config.title_tokens)),
+        description=ids(min(3 + seed, config.description_tokens)),
+        image=torch.randint(0, 256, (rows, 3, config.image_height, config.image_width), generator=g, dtype=torch.uint8),
+        has_image=torch.rand(rows, generator=g) < 0.5,
+        names=torch.ones(rows, min(2 + seed, config.max_attributes), dtype=torch.int64),
+        values=torch.zeros(rows, min(2 + seed, config.max_attributes), dtype=torch.int64),
+        price=price,
+        categories=torch.stack([torch.randint(0, n, (rows,), generator=g) for n in levels], dim=1),
+        price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
+        facts=torch.rand(rows, len(FACTS), generator=g),
+    )
+
+
+def export(folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
+    """Write the graphs of the bundle `folder` into the new folder `out`; see `export_model`.
+
+    Raises:
+        VitrinaError: the bundle is damaged, or as `export_model`.
+    """
+    settings = bundle.load_config(folder)
+    return export_model(bundle.load_model(folder, Encoders.load(folder), settings.config), out, quantise)
+
+
+def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict[str, float]:
+    """Write the graphs of a model on the CPU into the new folder `out`; returns how far each answer is from PyTorch's at most.
+
+    `quantise` stores the weights of linear layers as int8 and quantises their inputs as they come (dynamic quantisation).
+
+    Raises:
+        VitrinaError: `out` exists, or an answer differs by more than `TOLERANCE` (which int8 may).
+    """
+    if out.exists():
+        raise VitrinaError(f"{out} exists; give a folder that does not")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        _write(listing_program(model), partial / LISTINGS, INPUTS, ANSWERS, quantise)
+        _write(review_program(model), partial / REVIEWS, REVIEW_INPUTS, REVIEW_ANSWERS, quantise)
+        found = differences(model, OnnxModel(partial), [_example(model.config, model.levels, rows, rows) for rows in (1, 2, 5)])
+        worst = max(found, key=lambda name: found[name])
+        if not quantise and not found[worst] <= TOLERANCE:
+            raise VitrinaError(f"the exported {worst} differs by {found[worst]:g} from PyTorch's; allowed: {TOLERANCE:g}")
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return found
+
+
+def differences(model: ProductModel, exported: "OnnxModel", batches: Sequence[Inputs]) -> dict[str, float]:
+    """Largest absolute difference of each answer over the batches."""
+    found = dict.fromkeys(ANSWERS, 0.0)
+    for inputs in batches:
+        with torch.inference_mode():
+            expected = model(inputs)
+        answered = exported(inputs)
+        for name in ANSWERS:
+            gap = (getattr(answered, name) - getattr(expected, name)).abs().max().item()
+            found[name] = max(found[name], gap)
+    return found
+
+
+class OnnxModel:
+    """Exported graphs, run on the CPU. Safe to call from several threads."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """`threads` of 0 uses every core.
+
+        Raises:
+            VitrinaError: a graph is missing or damaged.
+        """
+        self._listings, self._reviews = (_session(folder / name, threads) for name in (LISTINGS, REVIEWS))
+
+    def __call__(self, inputs: Inputs) -> Outputs:
+        """What `ProductModel` answers."""
+        return Outputs(*_run(self._listings, {name: getattr(inputs, name) for name in INPUTS}))
+
+    def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
+        """What `ProductModel.opinion` answers."""
+        recommended, rating = _run(self._reviews, {name: getattr(reviews, name) for name in REVIEW_INPUTS})
+        return recommended, rating
+
+
+def _run(session: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
+    feed = {x.name: _filled(inputs[x.name].numpy(), x.shape) for x in session.get_inputs()}
+    return [torch.from_numpy(answer) for answer in session.run(None, feed)]
+
+
+def _filled(array: NDArray[Any], shape: Sequence[int | str]) -> NDArray[Any]:
+    """A part that the whole batch lacks has no size; the graph reads zeros. Dynamic axes have names in `shape`."""
+    if array.size or not len(array):
+        return np.ascontiguousarray(array)
+    return np.zeros([len(array), *(x if isinstance(x, int) else 1 for x in shape[1:])], dtype=array.dtype)
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    if not path.is_file():
+        raise VitrinaError(f"{path} is missing; `models.product.export.export` writes it")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf as error:
+        raise VitrinaError(f"{path} is not an ONNX graph: {error}") from error
+
+
+def _write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str], quantise: bool) -> None:
+    with _quiet():
+        exported = torch.onnx.export(
+            program, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET, dynamo=True, verbose=False
+        )
+    assert exported is not None
+    exported.save(path)
+    if quantise:
+        _quantise(path)
+
+
+def _quantise(path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    folded = path.with_suffix(".folded")
+    quant_pre_process(path, folded, skip_symbolic_shape=True)
+    quantize_dynamic(folded, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"])
+    folded.unlink()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's hints about its own registry are not for our users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
