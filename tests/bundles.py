@@ -21,6 +21,10 @@ TYPES = {
     "Watches": ("Accessories", "Watches", "watch", 5000, "ring"),
 }
 COLOURS = {"Blue": (40, 70, 200), "Red": (200, 40, 40), "Green": (40, 160, 70), "Black": (20, 20, 20)}
+OPINIONS = {
+    True: (("lovely", "perfect", "comfortable"), ("would buy again", "i love it")),
+    False: (("flimsy", "awful", "itchy"), ("sent it back", "do not buy")),
+}
 BRANDS = {"Nordal": 1.0, "Velora": 1.6, "Tamsin": 0.6}
 
 
@@ -33,10 +37,14 @@ def tiny_config(**trainer: object) -> ProductRunConfig:
             "heads": 2,
             "mlp_hidden": 96,
             "vocab_size": 400,
-            "stem_width": 8,
-            "description_tokens": 12,
+            "description_tokens": 16,
+            "review_tokens": 16,
+            "ending_tokens": 4,
             "image_height": 48,
             "image_width": 32,
+            "photo_widths": (8, 12, 16, 24),
+            "prior_bits": 10,
+            "memory_rows": 64,
         },
         "trainer": {
             "epochs": 10,
@@ -54,8 +62,8 @@ def tiny_config(**trainer: object) -> ProductRunConfig:
     return validate(ProductRunConfig, values, where="tiny_config")
 
 
-def tiny_catalogue(folder: Path, products: int = 240, seed: int = 0, images: bool = True) -> Path:
-    """Write products of four types with drawn photos; returns `folder`."""
+def tiny_catalogue(folder: Path, products: int = 240, seed: int = 0, images: bool = True, reviews: int = 120) -> Path:
+    """Write products of four types with drawn photos, and reviews of them; returns `folder`. A table without rows is not written."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     rows, photos = [], []
@@ -83,7 +91,28 @@ def tiny_catalogue(folder: Path, products: int = 240, seed: int = 0, images: boo
     pd.DataFrame(rows).to_parquet(folder / "products.parquet", index=False)
     if images:
         pd.DataFrame(photos).to_parquet(folder / "images.parquet", index=False)
+    if reviews:
+        tiny_reviews(reviews, seed).to_parquet(folder / "reviews.parquet", index=False)
     return folder
+
+
+def tiny_reviews(count: int, seed: int = 0) -> pd.DataFrame:
+    """Reviews whose words tell what their writers think; every fifth does not say whether it recommends, every seventh has no rating."""
+    rng = np.random.default_rng((seed, count))
+    rows = []
+    for i in range(count):
+        good, (_, _, word, _, _) = bool(rng.random() < 0.6), TYPES[str(rng.choice(list(TYPES)))]
+        feeling, verdict = (str(rng.choice(words)) for words in OPINIONS[good])
+        rows.append(
+            {
+                "review_id": 500 + i,
+                "title": f"{feeling} {word}" if rng.random() < 0.7 else None,
+                "review": f"i bought this {word} in {rng.integers(2, 12)} colours and it is {feeling}. {verdict}!",
+                "rating": None if i % 7 == 3 else int(rng.integers(4, 6) if good else rng.integers(1, 3)),
+                "recommended": None if i % 5 == 2 else good,
+            }
+        )
+    return pd.DataFrame(rows).astype({"rating": "Int64", "recommended": "boolean"})
 
 
 def draw(shape: str, colour: tuple[int, int, int], rng: np.random.Generator) -> bytes:

@@ -193,7 +193,7 @@ class ListingDataset(Dataset[Batch]):
 
     def _reviews_at(self, epoch: int, index: int) -> list[int]:
         """Reviews that come with a listing: a part of a permutation of them that the epoch chooses."""
-        count = min(len(self.reviews), int(self.reviews_per_listing * len(self)))
+        count = int(min(len(self.reviews), self.reviews_per_listing * len(self)))
         first, last = index * count // len(self), (index + 1) * count // len(self)
         return [int(place) for place in self._order(epoch)[first:last]] if last > first else []
 
