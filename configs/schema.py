@@ -318,11 +318,11 @@ class ServingConfig(StrictModel):
         ("product",), description="models to serve; each must have a champion, or answers 503 until it has"
     )
     poll_seconds: PositiveFloat = Field(2.0, description="how often each worker asks the registry where champion points")
-    max_batch_size: PositiveInt = Field(32, description="listings a forward pass at most")
+    max_batch_size: PositiveInt = Field(32, description="listings, or reviews, a forward pass at most")
     max_batch_wait_ms: PositiveFloat = Field(5.0, description="longest wait for company before a batch runs")
-    max_queue: PositiveInt = Field(512, description="waiting listings beyond which requests get 503")
+    max_queue: PositiveInt = Field(512, description="waiting listings, or reviews, beyond which requests get 503")
     max_body_bytes: PositiveInt = Field(8 * 1024 * 1024, description="larger request bodies get 413")
-    max_items: PositiveInt = Field(64, description="listings a request at most")
+    max_items: PositiveInt = Field(64, description="listings, or reviews, a request at most")
     max_image_pixels: PositiveInt = Field(25_000_000, description="larger images are refused before decoding")
     log_queue: PositiveInt = Field(
         10_000, description="predictions waiting to be written; beyond it they are counted and dropped"

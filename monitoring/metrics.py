@@ -27,7 +27,7 @@ class _Metrics:
         self.seconds = Histogram(
             "vitrina_request_seconds", "Time to the last byte of an answer", ("endpoint",), buckets=_SECONDS, registry=of
         )
-        self.batch = Histogram("vitrina_prediction_batch_size", "Listings a forward pass", buckets=_SIZES, registry=of)
+        self.batch = Histogram("vitrina_prediction_batch_size", "Listings, or reviews, a forward pass", buckets=_SIZES, registry=of)
         self.info = Gauge(
             "vitrina_model_info",
             "Workers that answer with this version",
@@ -67,7 +67,7 @@ def request_done(endpoint: str, status: int, seconds: float) -> None:
 
 
 def batch_ran(size: int) -> None:
-    """Count one forward pass over `size` listings."""
+    """Count one forward pass over `size` listings or reviews."""
     _metrics().batch.observe(size)
 
 

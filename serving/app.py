@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -38,7 +39,11 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         raise ConfigError(f"serving.models: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
     log = PredictionLog(settings.database_url, config.log_queue)
     slots = {name: Slot(name) for name in config.models}
-    models = {name: ServedModel(slot, _batcher(slot, config)) for name, slot in slots.items()}
+    models = {
+        name: ServedModel(slot, {method: _batcher(slot, method, config) for method in available[name].METHODS})
+        for name, slot in slots.items()
+    }
+    batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
     context = Context(settings, config, models, log.record)
     follower = Follower(
         source,
@@ -53,13 +58,13 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         log.start()
-        for served in models.values():
-            served.batcher.start()
+        for batcher in batchers:
+            batcher.start()
         follower.start()
         yield
         follower.stop()
-        for served in models.values():
-            await served.batcher.stop()
+        for batcher in batchers:
+            await batcher.stop()
         log.close()
 
     app = FastAPI(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -76,9 +81,9 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     return app
 
 
-def _batcher(slot: Slot, config: ServingConfig) -> Batcher[Any, Answer]:
+def _batcher(slot: Slot, method: str, config: ServingConfig) -> Batcher[Any, Answer]:
     return Batcher(
-        slot.predict,
+        partial(slot.predict, method=method),
         max_size=config.max_batch_size,
         max_wait=config.max_batch_wait_ms / 1000,
         max_queue=config.max_queue,

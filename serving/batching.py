@@ -1,7 +1,7 @@
 """Adaptive micro-batching: requests that wait together run together.
 
 While one batch runs, the next one fills; so under load batches grow by themselves and nobody waits on purpose. When the
-model is idle, the first listing waits for company only as long as recent batches suggest that company comes, and never
+model is idle, the first item waits for company only as long as recent batches suggest that company comes, and never
 longer than `max_wait`. A lone client therefore pays no wait, and a burst still shares forward passes.
 """
 
@@ -73,7 +73,7 @@ class Batcher(Generic[Item, Result]):
     async def submit(self, items: Sequence[Item]) -> list[Result]:
         """The results of `items`; raises the first item's error, or Unavailable when the queue is full."""
         if len(self._waiting) + len(items) > self._max_queue:
-            raise Unavailable("overloaded", f"more than {self._max_queue} listings are waiting; try again")
+            raise Unavailable("overloaded", f"more than {self._max_queue} items are waiting; try again")
         loop, now = asyncio.get_running_loop(), time.monotonic()
         futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in items]
         self._waiting.extend((item, future, now) for item, future in zip(items, futures, strict=True))

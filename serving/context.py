@@ -1,7 +1,7 @@
 """What a route needs: the models that are served, and where predictions are logged."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,12 @@ from serving.slots import Answer, Slot
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One model of this worker: its slot, and the batcher in front of it."""
+    """One model of this worker: its slot, and in front of it a batcher for each method that is asked."""
 
     slot: Slot
-    batcher: Batcher[Any, Answer]
+    batchers: Mapping[str, Batcher[Any, Answer]]
 
-    async def predict(self, items: Sequence[Any]) -> list[Answer]:
+    async def predict(self, items: Sequence[Any], method: str = "predict") -> list[Answer]:
         """One answer an item, all of one version: where a swap fell in between, the older part is computed again.
 
         Raises:
@@ -35,9 +35,10 @@ class ServedModel:
             Unavailable: nothing is loaded, or too many wait.
         """
         try:
-            answers = await self.batcher.submit(items)
+            batcher = self.batchers[method]
+            answers = await batcher.submit(items)
             while len({answer.version for answer in answers}) > 1:
-                answers = await self.batcher.submit(items)
+                answers = await batcher.submit(items)
         except VitrinaError as error:
             raise InvalidInput(str(error)) from error
         return answers
@@ -56,7 +57,7 @@ class Context:
     models: dict[str, ServedModel]
     record: Callable[[PredictionRow], object]
 
-    async def predict(self, model: str, items: Sequence[Any]) -> list[Answer]:
+    async def predict(self, model: str, items: Sequence[Any], method: str = "predict") -> list[Answer]:
         """`ServedModel.predict` within the time that a request may take.
 
         Raises:
@@ -64,7 +65,7 @@ class Context:
         """
         try:
             async with asyncio.timeout(self.config.request_seconds):
-                return await self.models[model].predict(items)
+                return await self.models[model].predict(items, method)
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self.config.request_seconds:g} s; try again") from error
 

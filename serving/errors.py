@@ -66,6 +66,13 @@ class UnsupportedMediaType(ApiError):
     code = "unsupported_media_type"
 
 
+class NotSupported(ApiError):
+    """The request is right, and the version that answers cannot do it: sending it again does not help."""
+
+    status = 501
+    code = "not_supported"
+
+
 class Unavailable(ApiError):
     """Not now: no model yet, or too many requests waiting."""
 

@@ -55,14 +55,20 @@ class ListingIn(RequestModel):
     season: Word | None = Field(None, examples=["Summer"])
     usage: Word | None = Field(None, examples=["Sports"])
     price: float | None = Field(
-        None, gt=0, le=1e12, description="in the catalogue's currency; hidden from the price head", examples=[3995]
+        None, gt=0, le=1e12, description="in the catalogue's currency; hidden from the price and embedding heads", examples=[3995]
     )
     attributes: dict[Word, Line] = Field(
         default_factory=dict, max_length=100, description="free attributes, name to value", examples=[{"Fabric": "Mesh"}]
     )
-    master_category: Word | None = Field(None, description="known category; read by the price head only", examples=["Footwear"])
-    sub_category: Word | None = Field(None, description="known category; read by the price head only", examples=["Shoes"])
-    article_type: Word | None = Field(None, description="known category; read by the price head only", examples=["Sports Shoes"])
+    master_category: Word | None = Field(
+        None, description="read by the price and quality heads only", examples=["Footwear"]
+    )
+    sub_category: Word | None = Field(
+        None, description="read by the price and quality heads only", examples=["Shoes"]
+    )
+    article_type: Word | None = Field(
+        None, description="read by the price and quality heads only", examples=["Sports Shoes"]
+    )
     image: Photo | None = Field(None, description="JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
 
     def listing(self, image: bytes | None) -> Listing:

@@ -61,14 +61,14 @@ class Slot:
         with self._changed:
             return self._changed.wait_for(lambda: old.users == 0, timeout)
 
-    def predict(self, listings: Sequence[Any]) -> list[Answer]:
-        """Predictions of one and the same version for all `listings`.
+    def predict(self, items: Sequence[Any], method: str = "predict") -> list[Answer]:
+        """Answers of one and the same version for all `items`, by a method of the predictor that gives one an item.
 
         Raises:
             Unavailable: nothing is loaded yet.
         """
         with self._held() as loaded:
-            return [Answer(prediction, loaded.version) for prediction in loaded.predictor.predict(listings)]
+            return [Answer(prediction, loaded.version) for prediction in getattr(loaded.predictor, method)(items)]
 
     @contextmanager
     def _held(self) -> Iterator[Loaded]:

@@ -23,6 +23,7 @@ REFERENCE_SPEC: dict[str, Any] = {
         "price",
         "article_type_confidence",
         "predicted_price",
+        "quality",
     ],
     "categorical": ["brand", "gender", "base_colour", "season", "usage", "has_image", "predicted_article_type"],
     "text": ["title"],
@@ -59,6 +60,7 @@ def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]
         "predicted_article_type": article_type,
         "article_type_confidence": confidence,
         "predicted_price": prediction.price.median if prediction.price else None,
+        "quality": prediction.quality.score,
         "embedding": project(prediction.embedding).tolist(),
     }
 

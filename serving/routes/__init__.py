@@ -1,10 +1,10 @@
-"""One file a model: `MODEL` names it, `LABELS` says what feedback may hold, `router` makes its routes.
+"""One file a model: `MODEL` names it, `METHODS` are what it is asked, `LABELS` what feedback may hold, `router` its routes.
 
 Discovered by folder: a new model adds a file here and changes none.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ class ModelRoutes(Protocol):
     """What a file of this folder binds."""
 
     MODEL: str
+    METHODS: Sequence[str]  # of the predictor: a sequence in, an answer an item out; each is batched by itself
     LABELS: Mapping[str, Any]  # label name to pydantic type
 
     def router(self, context: Context) -> APIRouter:

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from catalog.corruption import KINDS
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
-from models.product.predictor import PriceEstimate, ProductPrediction
+from models.product.predictor import PriceEstimate, ProductPrediction, QualityEstimate, Sentiment
 from serving.app import create_app
 
 LIMIT = 200_000
@@ -31,6 +32,8 @@ class Predictor:
         self.asked = []
         self.seconds = 0.0
         self.prices = True
+        self.reviews = []
+        self.opinionated = True
 
     def predict(self, listings):
         self.asked.extend(listings)
@@ -48,7 +51,16 @@ class Predictor:
         embedding[0], embedding[1] = 0.6, 0.8
         price = PriceEstimate(100.123, 50.0, 200.0) if self.prices else None
         seen = tuple(name for name in ("title", "description", "image") if getattr(listing, name))
-        return ProductPrediction(categories, price, embedding, seen)
+        faults = {kind: i / 10 for i, kind in enumerate(KINDS)}
+        return ProductPrediction(categories, price, embedding, seen, QualityEstimate(0.25, faults))
+
+    def opine(self, reviews):
+        if not self.opinionated:
+            raise VitrinaError("this version was trained without reviews")
+        self.reviews.extend(reviews)
+        time.sleep(self.seconds)
+        good = [(review.title + review.text).count("good") for review in reviews]
+        return [Sentiment(0.5, 3.123) if count == 1 else Sentiment(0.9 if count else 0.1, 4.0) for count in good]
 
 
 @dataclass

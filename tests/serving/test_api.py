@@ -4,12 +4,14 @@ import json
 import numpy as np
 import pytest
 
+from catalog.corruption import KINDS
 from configs.errors import VitrinaError
 from database.predictions import feedback_for, newest_predictions
 from tests.serving.conftest import photo, refused, wait_until
 
 LISTING = {"title": "Nordal Men Blue Shirt", "brand": "Nordal", "price": 999, "attributes": {"Fabric": "Cotton", "Fit": ""}}
-ENDPOINTS = ("multimodal/analyze", "multimodal/classify", "price/predict", "embeddings")
+ENDPOINTS = ("multimodal/analyze", "multimodal/classify", "price/predict", "quality/assess", "embeddings")
+FAULTS = [{"kind": kind, "probability": pytest.approx(i / 10)} for i, kind in reversed(list(enumerate(KINDS)))]
 
 
 def post(client, endpoint, body):
@@ -26,6 +28,7 @@ def test_analyze_answers_with_every_head_and_the_version(steady):
     ]
     assert answer["price"] == {"median": 100.12, "low": 50.0, "high": 200.0}
     assert np.linalg.norm(answer["embedding"]) == pytest.approx(1, abs=1e-6)
+    assert answer["quality"] == {"score": 0.25, "faults": FAULTS}
 
 
 def test_each_endpoint_answers_with_its_own_head(steady):
@@ -33,9 +36,19 @@ def test_each_endpoint_answers_with_its_own_head(steady):
     assert set(post(steady, "multimodal/classify", LISTING).json()) == head | {"categories"}
     assert set(post(steady, "price/predict", LISTING).json()) == head | {"price"}
     assert set(post(steady, "embeddings", LISTING).json()) == head | {"embedding"}
+    assert set(post(steady, "quality/assess", LISTING).json()) == head | {"score", "faults"}
     batch = post(steady, "embeddings/batch", {"items": [LISTING, {"title": "b"}]}).json()
     assert set(batch) == {"model", "items"}
     assert [set(item) for item in batch["items"]] == [head | {"embedding"}] * 2
+
+
+def test_quality_comes_with_every_fault_the_most_probable_first(steady):
+    as_json = post(steady, "quality/assess", LISTING | {"description": "Cotton"}).json()
+    assert (as_json["score"], as_json["faults"]) == (0.25, FAULTS)
+    assert as_json["modalities"] == ["title", "description"]
+    assert as_json["model"] == {"name": "product", "version": 1}
+    as_form = steady.post("/v1/quality/assess", files={"image": ("a.jpg", photo())}).json()
+    assert (as_form["faults"], as_form["modalities"]) == (FAULTS, ["image"])
 
 
 def test_the_model_gets_the_listing_as_it_was_sent(client, source):
@@ -228,7 +241,12 @@ def test_a_prediction_is_logged_and_feedback_finds_it(client, settings):
     assert row.inputs["title"] == "nordal men blue shirt"
     assert row.inputs["has_image"] is True
     assert row.inputs["price"] == 999
-    assert row.outputs == {"predicted_article_type": "article_type 0", "article_type_confidence": 0.5, "predicted_price": 100.123}
+    assert row.outputs == {
+        "predicted_article_type": "article_type 0",
+        "article_type_confidence": 0.5,
+        "predicted_price": 100.123,
+        "quality": 0.25,
+    }
     assert len(np.frombuffer(row.embedding, "<f4")) == 64
 
 
@@ -292,4 +310,13 @@ def test_the_document_describes_every_route_with_examples(steady):
     batch = paths["/v1/embeddings/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert "title" in batch["properties"]["items"]["items"]["properties"]
     assert "$defs" not in json.dumps(document)
+    assert set(paths["/v1/quality/assess"]["post"]["requestBody"]["content"]) == set(body)
+    kinds = document["components"]["schemas"]["Fault"]["properties"]["kind"]["enum"]
+    assert tuple(kinds) == KINDS
+    sentiment = paths["/v1/sentiment/analyze"]["post"]
+    assert set(sentiment["responses"]) >= {"200", "400", "413", "415", "501", "503", "504"}
+    reviews = sentiment["requestBody"]["content"]["application/json"]["schema"]["properties"]["reviews"]
+    review = {name: known["examples"][0] for name, known in reviews["items"]["properties"].items()}
+    assert set(review) == {"title", "text"}
+    assert post(steady, "sentiment/analyze", {"reviews": [review]}).status_code == 200
     assert set(paths["/v1/embeddings"]["post"]["responses"]) >= {"200", "400", "413", "415", "503", "504"}

@@ -1,0 +1,181 @@
+"""What clients send to the product model and get from it, and how answers are made of predictions."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from configs.schema import FaultKind
+from models.product.predictor import QualityEstimate, Sentiment
+from serving.schemas import Line, ListingIn, RequestModel, ResponseModel, Served, Text
+from serving.slots import Answer
+
+MODEL = "product"
+MAX_LABELS = 5
+
+
+class CategoriesIn(ListingIn):
+    """A listing, and how many labels to answer a level."""
+
+    top_k: int = Field(3, ge=1, le=MAX_LABELS, description="labels a category level, most probable first")
+
+
+class BatchIn(RequestModel):
+    """Several listings in one request."""
+
+    items: list[ListingIn] = Field(min_length=1)
+
+
+class ReviewIn(RequestModel):
+    """A customer's review; at least one of title and text."""
+
+    title: Line | None = Field(None, examples=["Not what the photo shows"])
+    text: Text | None = Field(
+        None, description="plain text or HTML", examples=["Runs small and the colour faded after one wash. I sent it back."]
+    )
+
+
+class ReviewsIn(RequestModel):
+    """Several reviews in one request."""
+
+    reviews: list[ReviewIn] = Field(min_length=1)
+
+
+class Label(ResponseModel):
+    """A category and its calibrated probability."""
+
+    label: str = Field(examples=["Sports Shoes"])
+    probability: float = Field(examples=[0.93])
+
+
+class Price(ResponseModel):
+    """An estimate in the catalogue's currency; 90 % of true prices lie between low and high."""
+
+    median: float = Field(examples=[3799.0])
+    low: float = Field(examples=[2499.0])
+    high: float = Field(examples=[5799.0])
+
+
+class Fault(ResponseModel):
+    """Something that may be wrong with a listing."""
+
+    kind: FaultKind = Field(examples=["mismatched_image"])
+    probability: float = Field(examples=[0.87])
+
+
+class Quality(ResponseModel):
+    """Whether the parts of a listing fit together."""
+
+    score: float = Field(description="probability that nothing is wrong with the listing, 0 to 1", examples=[0.08])
+    faults: list[Fault] = Field(description="every kind of fault, most probable first")
+
+
+class Prediction(ResponseModel):
+    """What every answer says."""
+
+    prediction_id: str = Field(description="names this prediction in POST /v1/feedback")
+    model: Served
+    modalities: list[str] = Field(description="parts of the listing that the model saw", examples=[["title", "image"]])
+
+
+class Categories(Prediction):
+    """Labels by category level."""
+
+    categories: dict[str, list[Label]] = Field(description="by level: master_category, sub_category, article_type")
+
+
+class PriceEstimate(Prediction):
+    """The price head."""
+
+    price: Price | None = Field(description="null where the model was trained without prices")
+
+
+class Embedding(Prediction):
+    """The embedding head."""
+
+    embedding: list[float] = Field(description="1024 numbers, L2 norm 1; comparable within one model version only")
+
+
+class Assessment(Quality, Prediction):
+    """The quality head."""
+
+
+class Analysis(Embedding, PriceEstimate, Categories):
+    """All heads that read listings."""
+
+    quality: Quality
+
+
+class Embeddings(ResponseModel):
+    """One embedding an item, in order, all of one model version."""
+
+    model: Served
+    items: list[Embedding]
+
+
+class Opinion(ResponseModel):
+    """What one review says."""
+
+    sentiment: Literal["positive", "negative"] = Field(description="positive where recommended is at least 0.5")
+    recommended: float = Field(description="probability that the writer recommends the product", examples=[0.04])
+    rating: float = Field(description="expected rating, 1 to 5", examples=[2.1])
+
+
+class Opinions(ResponseModel):
+    """One opinion a review, in order, all of one model version."""
+
+    model: Served
+    reviews: list[Opinion]
+
+
+def served(answer: Answer) -> Served:
+    """The version that made an answer."""
+    return Served(name=MODEL, version=answer.version)
+
+
+def head(answer: Answer) -> dict[str, Any]:
+    """Fields of `Prediction`, with a new id."""
+    return {
+        "prediction_id": str(uuid.uuid4()),
+        "model": served(answer),
+        "modalities": list(answer.prediction.modalities),
+    }
+
+
+def categories(answer: Answer, top_k: int) -> dict[str, list[Label]]:
+    """The `top_k` labels of each level."""
+    ranked: Mapping[str, list[tuple[str, float]]] = answer.prediction.categories
+    return {
+        level: [Label(label=label, probability=round(float(probability), 6)) for label, probability in best[:top_k]]
+        for level, best in ranked.items()
+    }
+
+
+def price(answer: Answer) -> Price | None:
+    """The estimate, to cents."""
+    estimate = answer.prediction.price
+    return estimate and Price(median=round(estimate.median, 2), low=round(estimate.low, 2), high=round(estimate.high, 2))
+
+
+def embedding(answer: Answer) -> list[float]:
+    """Seven decimals keep float32's precision on a unit sphere and halve the size of the JSON."""
+    rounded: list[float] = np.round(answer.prediction.embedding.astype(np.float64), 7).tolist()
+    return rounded
+
+
+def quality(answer: Answer) -> Quality:
+    """The score, and faults from the most probable on."""
+    estimate: QualityEstimate = answer.prediction.quality
+    faults = [Fault.model_validate({"kind": kind, "probability": round(p, 6)}) for kind, p in estimate.faults.items()]
+    faults.sort(key=lambda fault: -fault.probability)
+    return Quality(score=round(estimate.score, 6), faults=faults)
+
+
+def opinion(answer: Answer) -> Opinion:
+    """What a review says."""
+    said: Sentiment = answer.prediction
+    recommended = round(said.recommended, 6)
+    sentiment: Literal["positive", "negative"] = "positive" if recommended >= 0.5 else "negative"
+    return Opinion(sentiment=sentiment, recommended=recommended, rating=round(said.rating, 2))
