@@ -33,7 +33,11 @@ def check_wandb(config: TrainerConfig) -> None:
 
 @contextlib.contextmanager
 def configured_loggers(config: TrainerConfig, workdir: Path, rank: int) -> Iterator[list[Any]]:
-    """Loggers of rank 0, writing to `workdir/tensorboard` and `workdir/wandb`; the latter's run is finished at the end."""
+    """Loggers of rank 0, writing to `workdir/tensorboard` and `workdir/wandb`; the latter's run is finished at the end.
+
+    Raises:
+        TrainingError: Weights & Biases starts no run.
+    """
     if rank:
         yield []
         return
@@ -43,15 +47,20 @@ def configured_loggers(config: TrainerConfig, workdir: Path, rank: int) -> Itera
         return
     import wandb
 
-    run = wandb.init(
-        project=config.wandb_project,
-        dir=workdir,
-        mode=config.wandb,
-        id=_run_id(workdir),
-        resume="allow" if config.wandb == "online" else None,
-        reinit="create_new",
-        settings=wandb.Settings(silent=True, console="off"),
-    )
+    try:
+        run = wandb.init(
+            project=config.wandb_project,
+            dir=workdir,
+            mode=config.wandb,
+            id=_run_id(workdir),
+            resume="allow" if config.wandb == "online" else None,
+            reinit="create_new",
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+    except wandb.errors.Error as error:
+        raise TrainingError(f"trainer.wandb={config.wandb}: no run could be started: {error}") from error
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step")
     try:
         yield [*loggers, WandbLogger(experiment=run)]
     finally:

@@ -7,7 +7,8 @@ mean over some rows only, or a loss between rows, is exactly that of the global 
     gather_rows      the rows of all ranks, for contrastive losses
 
 Every rank must call them equally often, so never where only some ranks come by, and not in validation: there, each rank
-has whole batches of its own.
+has whole batches of its own. Of a last batch with fewer rows than ranks, the others see a row twice: it weighs nothing in
+means over rows, but counts in these two.
 """
 
 import logging
@@ -83,7 +84,7 @@ def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any, method:
     """`function(rank, *arguments)` in `ranks` new processes of this machine; returns what rank 0 returned.
 
     Arguments and result are pickled; the result holds no tensor, those of the arguments are shared: copy what changes. Log
-    records are handled here. `method` is one of multiprocessing's; only spawn can use a GPU.
+    records are handled here. `method` is one of multiprocessing's; only spawn can use a GPU, and fork has one thread a rank.
 
     Raises:
         TrainingError: a rank raised a domain error.
@@ -94,9 +95,10 @@ def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any, method:
     listener = logging.handlers.QueueListener(records, _Handled())
     listener.start()
     level = logging.getLogger().getEffectiveLevel()
+    threads = 1 if method == "fork" else max(1, torch.get_num_threads() // ranks)  # OpenMP hangs in a fork
     try:
         start_processes(  # type: ignore[no-untyped-call]
-            _rank, (function, ranks, _free_port(), records, level, outcome, arguments), nprocs=ranks, start_method=method
+            _rank, (function, ranks, _free_port(), threads, records, level, outcome, arguments), nprocs=ranks, start_method=method
         )
     except ProcessRaisedException:
         if not outcome.empty() and isinstance(told := outcome.get(), _Refusal):
@@ -126,6 +128,7 @@ def _rank(
     function: Callable[..., Any],
     ranks: int,
     port: int,
+    threads: int,
     records: Any,
     level: int,
     outcome: Any,
@@ -136,8 +139,7 @@ def _rank(
     root = logging.getLogger()
     root.handlers = [logging.handlers.QueueHandler(records)]
     root.setLevel(level)
-    if not torch.cuda.is_available():
-        torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
+    torch.set_num_threads(threads)
     try:
         result = function(rank, *arguments)
     except VitrinaError as error:

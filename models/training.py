@@ -60,6 +60,7 @@ __all__ = [
 
 LAST = "last.ckpt"
 BEST = "best.safetensors"
+SPAWN = "torch.multiprocessing.spawn"
 
 
 class Task(nn.Module):
@@ -255,7 +256,8 @@ def fit(
     _check_devices(config.devices)
     workdir.mkdir(parents=True, exist_ok=True)
     arguments = (task, training, validation, config, workdir, tuple(loggers))
-    result = _train(0, *arguments) if config.devices == 1 else run_ranks(_train_copy, config.devices, *arguments)
+    with _quiet():
+        result = _train(0, *arguments) if config.devices == 1 else run_ranks(_train_copy, config.devices, *arguments)
     task.load_state_dict(load_file(workdir / BEST))
     task.eval().to("cpu")
     return cast(FitResult, result)
@@ -374,16 +376,16 @@ def _position(checkpoint: Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning's hints about itself are not for our users."""
-    names = ("lightning.pytorch", "lightning.fabric")
-    levels = [logging.getLogger(name).level for name in names]
-    for name in names:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    """Lightning's hints about itself are not for our users, nor is which process torch stops after another failed."""
+    quieter = {"lightning.pytorch": logging.WARNING, "lightning.fabric": logging.WARNING, SPAWN: logging.ERROR}
+    levels = {name: logging.getLogger(name).level for name in quieter}
     try:
+        for name, level in quieter.items():
+            logging.getLogger(name).setLevel(level)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
             yield
     finally:
-        for name, level in zip(names, levels, strict=True):
+        for name, level in levels.items():
             logging.getLogger(name).setLevel(level)

@@ -18,14 +18,18 @@ from models.training import BEST, LAST, TrainingError
 if torch.cuda.is_available():
     pytest.skip("gloo is tested where there is no GPU; hide it with CUDA_VISIBLE_DEVICES=", allow_module_level=True)
 
+# Torch allows a fork after its first backward pass only if torch.compile had not run before that.
+torch.ones(1, requires_grad=True).sum().backward()
+
+START = functools.partial(run_ranks, method="fork")
 DDP = {"devices": 2}
 FSDP = {"devices": 2, "strategy": "fsdp", "ema_decay": 0.0}
 
 
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranks start at once, with what is imported already."""
-    monkeypatch.setattr(training, "run_ranks", functools.partial(run_ranks, method="fork"))
+    monkeypatch.setattr(training, "run_ranks", START)
 
 
 def same(first: Path, second: Path) -> None:
@@ -46,7 +50,6 @@ def last_weights(folder: Path) -> dict[str, Tensor]:
     return found.get("current_model_state", found["state_dict"])
 
 
-@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("loss", ["uncertainty", "dwa"])
 @pytest.mark.parametrize("values", [DDP, FSDP], ids=["ddp", "fsdp"])
 def test_two_ranks_train_as_one(tmp_path: Path, values: dict[str, object], loss: str) -> None:
@@ -62,7 +65,6 @@ def test_two_ranks_train_as_one(tmp_path: Path, values: dict[str, object], loss:
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [BEST, LAST]
 
 
-@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("then", [{"devices": 2}, {"devices": 1, "strategy": "auto"}], ids=["two", "one"])
 @pytest.mark.parametrize(("values", "loss"), [(DDP, "dwa"), (FSDP, "uncertainty")], ids=["ddp", "fsdp"])
 def test_a_cut_run_goes_on_with_as_many_ranks_or_fewer(
@@ -80,7 +82,6 @@ def test_a_cut_run_goes_on_with_as_many_ranks_or_fewer(
     same(tmp_path / "cut", tmp_path / "straight")
 
 
-@pytest.mark.usefixtures("forked")
 def test_what_ranks_log_is_handled_here_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     _, result = fit_points(tmp_path, epochs=1, **DDP)
@@ -90,7 +91,8 @@ def test_what_ranks_log_is_handled_here_once(tmp_path: Path, caplog: pytest.LogC
 
 
 @pytest.mark.slow
-def test_ranks_start_as_fresh_processes(tmp_path: Path) -> None:
+def test_ranks_start_as_fresh_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "run_ranks", run_ranks)
     fit_points(tmp_path / "one", epochs=1)
     fit_points(tmp_path / "two", epochs=1, **DDP)
     same(tmp_path / "two", tmp_path / "one")
@@ -139,7 +141,7 @@ def reduced(rank: int) -> list[list[float]]:
 
 
 def test_sums_and_gathered_rows_by_hand() -> None:
-    first, gradient0, total, own0, second, gradient1, _, own1 = run_ranks(reduced, 2, method="fork")
+    first, gradient0, total, own0, second, gradient1, _, own1 = START(reduced, 2)
     assert first == second == [[0.0, 1.0], [2.0, 3.0], [7.0, -1.0]]
     assert gradient0 + gradient1 == [[1.0, 0.0], [3.0, 2.0], [-1.0, 7.0]]
     assert total == [3.0, 6.0]
