@@ -63,7 +63,7 @@ def tiny_config(**trainer: object) -> ProductRunConfig:
 
 
 def tiny_catalogue(folder: Path, products: int = 240, seed: int = 0, images: bool = True, reviews: int = 120) -> Path:
-    """Write products of four types with drawn photos, and reviews of them; returns `folder`. A table without rows is not written."""
+    """Write products of four types with drawn photos, and reviews; returns `folder`. A table without rows is not written."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     rows, photos = [], []
@@ -97,7 +97,7 @@ def tiny_catalogue(folder: Path, products: int = 240, seed: int = 0, images: boo
 
 
 def tiny_reviews(count: int, seed: int = 0) -> pd.DataFrame:
-    """Reviews whose words tell what their writers think; every fifth does not say whether it recommends, every seventh has no rating."""
+    """Reviews whose words tell what their writers think; every fifth is not labelled, every seventh has no rating."""
     rng = np.random.default_rng((seed, count))
     rows = []
     for i in range(count):

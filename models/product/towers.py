@@ -109,12 +109,18 @@ class TextTower(nn.Module):
         """
         x = norm(torch.cat([kind.expand(len(ids), 1, -1), self.embedding(ids)], dim=1))
         present = F.pad(ids != 0, (1, 0), value=True)
+        read = self._packed if ids.is_cuda else self._padded
+        return norm(read(x, present))[:, 1:]
+
+    def _padded(self, x: Tensor, present: Tensor) -> Tensor:
         cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
-        if not ids.is_cuda:
-            return norm(self._through(x, cos, sin, partial(attend_padded, mask=present[:, None, None])))[:, 1:]
+        return self._through(x, cos, sin, partial(attend_padded, mask=present[:, None, None]))
+
+    def _packed(self, x: Tensor, present: Tensor) -> Tensor:
+        """The same where tokens are present (B, T), else 0."""
         packing = Packing.of(present)
-        cos, sin = (packing.pack(turn.expand(len(ids), -1, -1, -1)) for turn in (cos, sin))
-        return packing.unpack(norm(self._through(packing.pack(x), cos, sin, packing.attend)))[:, 1:]
+        cos, sin = (packing.pack(turn[: x.shape[1]].expand(len(x), -1, -1, -1)) for turn in (self.cos, self.sin))
+        return packing.unpack(self._through(packing.pack(x), cos, sin, packing.attend))
 
     def _through(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         for block in self.blocks:
