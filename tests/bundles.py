@@ -44,7 +44,6 @@ def tiny_config(**trainer: object) -> ProductRunConfig:
             "image_width": 32,
             "photo_widths": (8, 12, 16, 24),
             "prior_bits": 10,
-            "memory_rows": 64,
         },
         "trainer": {
             "epochs": 10,

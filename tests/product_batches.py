@@ -27,7 +27,6 @@ SMALL: dict[str, Any] = {
     "image_width": 32,
     "photo_widths": (4, 8, 8, 16),
     "embedding_dim": 64,
-    "memory_rows": 0,
 }
 PLAIN: dict[str, Any] = {
     "label_smoothing": 0.0,

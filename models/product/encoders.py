@@ -212,14 +212,19 @@ class Encoders:
         return logits + np.float32(self.review_prior.weights.intercept)
 
     def _long(self, texts: Sequence[str], limit: int, ending: int) -> Tensor:
-        """Tokens (n, ≤ limit): the beginning of each text, then its last `ending` tokens, aligned to the right."""
+        """Tokens (n, limit): the beginning of each text, then its last `ending` tokens, aligned to the right; (n, 0) without any.
+
+        The ending has the same place in every batch: what a text says must not depend on its neighbours' lengths.
+        """
         ids = self.tokenizer.encode(texts, _LONGEST)
         if not ids.shape[1]:
             return torch.from_numpy(ids)
         lengths = (ids != 0).sum(axis=1)
         where = lengths[:, None] - ending + np.arange(ending)
         last = np.where(where >= 0, np.take_along_axis(ids, where.clip(min=0), axis=1), 0)
-        return torch.from_numpy(np.concatenate([ids[:, : limit - ending], last], axis=1))
+        first = ids[:, : limit - ending]
+        gap = np.zeros((len(ids), limit - ending - first.shape[1]), dtype=np.int64)
+        return torch.from_numpy(np.concatenate([first, gap, last], axis=1))
 
     def labels(self) -> dict[str, tuple[str, ...]]:
         """Category values the model can answer, by level."""
@@ -233,7 +238,11 @@ class Encoders:
             "levels": [v.to_dict() for v in self.levels],
             "paths": self.paths.tolist(),
             "price": self.price.to_dict() if self.price else None,
+            "priors": [name for name, prior in self._priors().items() if prior],
         }
+
+    def _priors(self) -> dict[str, LinearPrior | None]:
+        return {"price": self.price_prior, "review": self.review_prior}
 
     @classmethod
     def from_dict(
@@ -247,15 +256,15 @@ class Encoders:
             levels=tuple(Vocabulary.from_dict(level) for level in data["levels"]),
             paths=np.array(data["paths"], dtype=np.int64),
             price=PriceScaler.from_dict(data["price"]) if data["price"] else None,
-            price_prior=_load_prior(priors, "price", PRICE_BLOCKS),
-            review_prior=_load_prior(priors, "review", REVIEW_BLOCKS),
+            price_prior=_load_prior(priors, "price", PRICE_BLOCKS) if "price" in data["priors"] else None,
+            review_prior=_load_prior(priors, "review", REVIEW_BLOCKS) if "review" in data["priors"] else None,
         )
 
     def save(self, folder: Path) -> None:
         """Write `encoders.json`, `tokenizer.json` and `priors.safetensors`."""
         self.tokenizer.save(folder)
-        priors = {"price": self.price_prior, "review": self.review_prior}
-        arrays = {f"{name}.{key}": array for name, prior in priors.items() if prior for key, array in prior.arrays().items()}
+        fitted = {name: prior for name, prior in self._priors().items() if prior}
+        arrays = {f"{name}.{key}": array for name, prior in fitted.items() for key, array in prior.arrays().items()}
         save_file(arrays, folder / PRIORS)
         (folder / PRIORS).chmod(0o644)
         (folder / FILE).write_text(json.dumps(self.to_dict(), ensure_ascii=False), encoding="utf-8")
@@ -267,13 +276,16 @@ class Encoders:
         Raises:
             VitrinaError: a file is missing or damaged.
         """
+        tokenizer = ProductTokenizer.load(folder)
         try:
             data = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            return cls.from_dict(ProductTokenizer.load(folder), data, load_file(folder / PRIORS))
+            return cls.from_dict(tokenizer, data, load_file(folder / PRIORS))
         except OSError as error:
             raise VitrinaError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
         except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
             raise VitrinaError(f"{folder / FILE} or {PRIORS} is damaged: {type(error).__name__} {error}") from error
+        except VitrinaError as error:
+            raise VitrinaError(f"{folder / PRIORS}: {error}") from error
 
 
 def _texts(listings: Iterable[CleanListing], reviews: Iterable[CleanReview]) -> Iterable[str]:
@@ -325,9 +337,9 @@ def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], bits: int)
     return LinearPrior.fit(REVIEW_BLOCKS, _review_segments([reviews[i] for i in rows]), target, fold, "logistic", bits)
 
 
-def _load_prior(arrays: Mapping[str, NDArray[np.float32]], name: str, blocks: Sequence[Block]) -> LinearPrior | None:
+def _load_prior(arrays: Mapping[str, NDArray[np.float32]], name: str, blocks: Sequence[Block]) -> LinearPrior:
     own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
-    return LinearPrior.from_arrays(blocks, own) if own else None
+    return LinearPrior.from_arrays(blocks, own)
 
 
 _LONGEST = 4096

@@ -16,7 +16,6 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -157,10 +156,15 @@ class LinearPrior:
             idf = tuple(arrays[f"idf.{block.name}"] for block in blocks)
             coefficients = tuple(arrays[f"coefficients.{block.name}"] for block in blocks)
             weights = Weights(coefficients, arrays["means"], float(arrays["intercept"][0]))
-        except (KeyError, SafetensorError) as error:
+        except (KeyError, IndexError) as error:
             raise VitrinaError(f"the linear prior lacks {error}") from error
-        if len({array.shape for array in (*idf, *coefficients)}) != 1:
-            raise VitrinaError("the linear prior has blocks of different sizes")
+        features = {array.shape for array in (*idf, *coefficients)}
+        if len(features) != 1 or idf[0].shape != (1 << len(idf[0]).bit_length() - 1,):
+            raise VitrinaError(f"the blocks of the linear prior have shapes {sorted(features)}; one power of two is allowed")
+        if weights.means.shape != (len(_segments(blocks)),):
+            raise VitrinaError(
+                f"the linear prior has means of shape {weights.means.shape}; it has {len(_segments(blocks))} segments"
+            )
         return cls(tuple(blocks), idf, weights)
 
 

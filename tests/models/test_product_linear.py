@@ -1,0 +1,200 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from configs.errors import VitrinaError
+from models.product.linear import FOLDS, LOGISTIC_C, RIDGE_ALPHA, Block, LinearPrior, fold_of
+
+BITS = 18  # no two n-grams of these few share a column
+BLOCKS = (Block("title", "word", 1, 2), Block("title", "char_wb", 3, 4), Block("description", "word", 1, 1), Block("colour"))
+WORDS = ("shirt", "dress", "watch", "boots", "silk", "steel", "classic", "sale!", "men's", "cheap", "luxury", "new")
+
+
+def corpus(rows: int = 120, seed: int = 0) -> dict[str, list[Any]]:
+    rng = np.random.default_rng(seed)
+
+    def text(words: int) -> str:
+        return " ".join(rng.choice(WORDS, words))
+
+    return {
+        "title": [text(4) for _ in range(rows)],
+        "description": [text(9) if rng.random() < 0.7 else "" for _ in range(rows)],
+        "colour": [[str(rng.choice(["navy blue", "red"]))] if rng.random() < 0.8 else [] for _ in range(rows)],
+    }
+
+
+def target(segments: dict[str, list[Any]], seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    worth = {"luxury": 2.0, "silk": 1.0, "cheap": -1.5}
+    both = zip(segments["title"], segments["description"], segments["colour"], strict=True)
+    return np.array([sum(worth.get(w, 0.0) for w in f"{a} {b}".split()) + 0.5 * len(c) for a, b, c in both]) + rng.normal(
+        0, 0.1, len(segments["title"])
+    )
+
+
+def fit(segments: dict[str, list[Any]], y: np.ndarray, kind: Any = "ridge") -> LinearPrior:
+    return LinearPrior.fit(BLOCKS, segments, y, fold_of(range(len(y))), kind, BITS)
+
+
+def take(segments: dict[str, list[Any]], rows: Sequence[int]) -> dict[str, list[Any]]:
+    return {name: [values[i] for i in rows] for name, values in segments.items()}
+
+
+def features(segments: dict[str, list[Any]]) -> csr_matrix:
+    """The same n-grams by a vocabulary instead of hashes."""
+    words = {"token_pattern": r"[\w']+|[!?]+", "lowercase": False, "sublinear_tf": True, "min_df": 2}
+    found = [
+        TfidfVectorizer(ngram_range=(1, 2), **words).fit_transform(segments["title"]),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), lowercase=False, sublinear_tf=True, min_df=2).fit_transform(
+            segments["title"]
+        ),
+        TfidfVectorizer(**words).fit_transform(segments["description"]),
+        TfidfVectorizer(analyzer=lambda tokens: tokens, sublinear_tf=True, min_df=2).fit_transform(segments["colour"]),
+    ]
+    return hstack(found, format="csr")
+
+
+def answers(prior: LinearPrior, segments: dict[str, list[Any]]) -> np.ndarray:
+    """What the prior says (n,), where a missing segment counts as nothing, not as an average one."""
+    missing = np.array([[not value for value in segments[name]] for name in prior.segments]).T
+    return prior.contributions(segments).sum(axis=1) + prior.weights.intercept - missing @ prior.weights.means
+
+
+def test_ridge_is_scikit_learns_on_the_same_tf_idf() -> None:
+    segments = corpus()
+    y, x = target(segments), features(segments)
+    found = answers(fit(segments, y), segments)
+    expected = Ridge(alpha=RIDGE_ALPHA, solver="cholesky").fit(x.toarray(), y).predict(x.toarray())
+    assert np.abs(found - expected).max() < 0.02 * y.std()
+    assert np.std(found - y) < 0.5 * y.std()
+
+
+def test_logistic_regression_is_scikit_learns_on_the_same_tf_idf() -> None:
+    segments = corpus()
+    y, x = (target(segments) > 0.5).astype(int), features(segments)
+    found = answers(fit(segments, y, "logistic"), segments)
+    reference = LogisticRegression(C=LOGISTIC_C, solver="liblinear", tol=1e-6, max_iter=1000).fit(x, y)
+    assert np.abs(found - reference.decision_function(x)).max() < 0.05
+    assert np.mean((found > 0) == y) > 0.9
+
+
+def test_a_prior_is_a_sum_over_segments() -> None:
+    segments = corpus()
+    prior = fit(segments, target(segments))
+    assert prior.segments == ("title", "description", "colour")
+    whole = prior.contributions(segments)
+    for place, name in enumerate(prior.segments):
+        lone = {other: values if other == name else [type(v)() for v in values] for other, values in segments.items()}
+        found = prior.contributions(lone)
+        assert np.allclose(found[:, place], whole[:, place], atol=1e-6)
+        assert not np.delete(found, place, axis=1).any()
+
+
+def test_a_missing_segment_adds_nothing_and_a_usual_one_little() -> None:
+    segments = corpus()
+    prior = fit(segments, target(segments))
+    found = prior.contributions(segments)
+    for place, name in enumerate(("description", "colour"), start=1):
+        there = np.array([bool(value) for value in segments[name]])
+        assert 0 < there.sum() < len(there)
+        assert not found[~there, place].any()
+        assert found[there, place].mean() == pytest.approx(0, abs=1e-5)
+    assert not prior.contributions({"title": ["xyzzy"], "description": ["?"], "colour": [["chartreuse"]]}).any()
+
+
+def test_tokens_of_an_exact_block_are_read_as_they_are() -> None:
+    segments = corpus()
+    prior = fit(segments, target(segments))
+    whole, parts = (prior.contributions({"title": [""], "description": [""], "colour": [c]}) for c in (["red"], ["r", "ed"]))
+    assert whole[0, 2] != 0
+    assert not parts.any()
+
+
+def test_a_word_of_a_single_row_says_nothing() -> None:
+    segments = corpus()
+    y = target(segments)
+    segments["description"][0] += " qqq"
+    y[0] += 50
+    prior = fit(segments, y)
+    assert not prior.contributions({"title": [""], "description": ["qqq"], "colour": [[]]}).any()
+
+
+@pytest.mark.parametrize("kind", ["ridge", "logistic"])
+def test_out_of_fold_answers_do_not_see_their_own_target(kind: str) -> None:
+    segments = corpus()
+    y, fold = target(segments), fold_of(range(120))
+    y = y if kind == "ridge" else (y > 0.5).astype(int)
+    changed = y.copy()
+    changed[7] = 1 - y[7] if kind == "logistic" else y[7] + 5
+    before, after = (fit(segments, labels, kind) for labels in (y, changed))
+    left, right = (prior.contributions(segments, fold) for prior in (before, after))
+    own = fold == fold[7]
+    assert np.array_equal(left[own], right[own])
+    assert not np.allclose(left[~own], right[~own])
+    assert not np.allclose(before.contributions(segments), after.contributions(segments))
+    intercepts = [[weights.intercept for weights in prior.folds] for prior in (before, after)]
+    assert intercepts[0][fold[7]] == intercepts[1][fold[7]]
+
+
+def test_a_fold_is_asked_of_the_model_that_was_fitted_without_it() -> None:
+    segments = corpus()
+    y, fold = target(segments), fold_of(range(120))
+    prior = fit(segments, y)
+    for number in range(FOLDS):
+        rows = np.array([i for i in np.flatnonzero(fold == number) if segments["description"][i] and segments["colour"][i]])
+        found = prior.contributions(take(segments, rows), np.full(len(rows), number)).sum(axis=1) + prior.folds[number].intercept
+        x = features(segments).toarray()
+        expected = Ridge(alpha=RIDGE_ALPHA, solver="cholesky").fit(x[fold != number], y[fold != number]).predict(x[rows])
+        assert np.abs(found - expected).max() < 0.03 * y.std()
+
+
+def test_out_of_fold_error_is_that_of_unseen_rows() -> None:
+    """What a training row gets is as good as what a new one will get, not better."""
+    rng = np.random.default_rng(5)
+    segments, new = corpus(), corpus(seed=9)
+    y = rng.normal(size=120)  # nothing to learn
+    prior = fit(segments, y)
+    seen = np.std(prior.contributions(segments).sum(1) - y)
+    held_out = np.std(prior.contributions(segments, fold_of(range(120))).sum(1) - y)
+    unseen = np.std(prior.contributions(new).sum(1) - rng.normal(size=120))
+    assert seen < 0.75 * held_out
+    assert held_out == pytest.approx(unseen, rel=0.25)
+
+
+def test_folds_depend_on_the_key_alone() -> None:
+    keys = list(range(1000))
+    fold = fold_of(keys)
+    assert np.array_equal(fold, fold_of(map(str, keys)))
+    assert np.array_equal(fold[::-1], fold_of(keys[::-1]))
+    assert np.bincount(fold, minlength=FOLDS).min() > 150
+
+
+def test_a_prior_reads_back_without_its_folds() -> None:
+    segments = corpus()
+    prior = fit(segments, target(segments))
+    back = LinearPrior.from_arrays(BLOCKS, prior.arrays())
+    assert np.array_equal(back.contributions(segments), prior.contributions(segments))
+    assert back.weights.intercept == pytest.approx(prior.weights.intercept, rel=1e-6)
+    assert not back.folds
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        ("idf.colour.exact", None, r"lacks 'idf.colour.exact'"),
+        ("intercept", None, "lacks 'intercept'"),
+        ("coefficients.title.word", np.zeros(8, np.float32), r"shapes \[\(8,\), \(262144,\)\]"),
+        ("means", np.zeros(5, np.float32), r"means of shape \(5,\); it has 3 segments"),
+    ],
+)
+def test_a_damaged_prior_is_refused(name: str, array: np.ndarray | None, said: str) -> None:
+    segments = corpus(40)
+    arrays = fit(segments, target(segments)).arrays()
+    arrays = {key: value for key, value in arrays.items() if key != name} | ({name: array} if array is not None else {})
+    with pytest.raises(VitrinaError, match=said):
+        LinearPrior.from_arrays(BLOCKS, arrays)
