@@ -8,20 +8,22 @@ import numpy as np
 import pandas as pd
 
 from catalog.catalogue import Catalogue
+from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
 from configs.schema import EvaluationConfig
 from models.evaluation import charts, page, sections
 from models.evaluation.bootstrap import interval, mean_interval
-from models.evaluation.comparison import shared_rows
+from models.evaluation.comparison import independent_difference, reading, shared_rows
 from models.evaluation.gates import GateDecision
 from models.evaluation.metrics import calibration_bins, expected_calibration_error, interval_coverage, macro_f1_of_codes, rmsle
-from models.evaluation.page import ImageItem, Section, Tone
-from models.evaluation.results import Metric
+from models.evaluation.page import Badge, ImageItem, Section, Tone
+from models.evaluation.results import Evaluation, Metric
 from models.family import EvaluationRun
 
 HEAT_MAP_TYPES = 18
 CONFUSED_PAIRS = 15
 CHANGED_TYPES = 12
+FAULT_AUC = "fault_auc_"
 WORST_PRICES = 12
 
 NAMES = sections.Names(
@@ -36,6 +38,9 @@ NAMES = sections.Names(
         "title_to_image_recall_at_10": ("Title finds its photo: recall@10", "higher"),
         "retrieval_ndcg_at_10": ("Title finds photos of its type: nDCG@10", "higher"),
         "knn_f1": ("Embedding: nearest-neighbour F1", "higher"),
+        "fault_auc_lowest": ("Faults: AUC, worst known kind", "higher"),
+        "fault_auc_unseen": ("Faults: AUC, unseen kind", "higher"),
+        "sentiment_auc": ("Reviews: AUC of recommending", "higher"),
         "invariance_case_whitespace": ("Unchanged by case and spaces", "higher"),
         # Judged by gates only: two versions are timed at different moments of a busy machine.
         "latency_p50_ms": ("One prediction: median, ms", None),
@@ -69,12 +74,14 @@ def write_report(
         differences = sections.differences_of(new, champion.evaluation, paired, NAMES)
     parts = [
         sections.gates(decision),
-        sections.metrics(new, old, differences, NAMES),
+        sections.metrics(_without_kinds(new), old, differences, NAMES),
         sections.slices(new, old, NAMES),
         *([_changes(run.predictions, champion.predictions)] if champion else []),
         _confusion(run.predictions),
         _calibration(run.predictions, champion.predictions if champion else None),
         _prices(run.predictions),
+        _faults(new, old),
+        _sentiment(new, old),
         _worst(run.predictions, catalogue, worst),
         sections.what_to_do(new, decision),
         sections.what_was_measured(new, old),
@@ -222,6 +229,77 @@ def _prices(predictions: pd.DataFrame) -> Section:
     ]
     intro = "A model that is unsure predicts towards the middle: too high for cheap products, too low for dear ones."
     return Section("Prices", intro, blocks)
+
+
+def _without_kinds(evaluation: Evaluation) -> Evaluation:
+    """The evaluation without the AUC of single faults, which have a section of their own."""
+    kinds = {FAULT_AUC + kind for kind in KINDS}
+    return evaluation.model_copy(update={"metrics": {n: m for n, m in evaluation.metrics.items() if n not in kinds}})
+
+
+def _faults(new: Evaluation, old: Evaluation | None) -> Section:
+    """ROC-AUC of each kind of fault, the hardest first."""
+    title = "Does it see what is wrong with a listing?"
+    of_kind = {kind: new.metrics.get(FAULT_AUC + kind, Metric(value=None)) for kind in KINDS}
+    measured = sorted((kind for kind in KINDS if of_kind[kind].value is not None), key=lambda kind: of_kind[kind].value or 0.0)
+    if not measured:
+        return Section(title, "", [page.text("Not measured: it takes whole listings, in which a fault can be put.")])
+    before = {kind: old.metrics.get(FAULT_AUC + kind, Metric(value=None)) if old else Metric(value=None) for kind in KINDS}
+    # The metric of unseen faults is that of the worst kind kept out of training; where two kinds tie, neither is marked.
+    unseen = [kind for kind in measured if of_kind[kind] == new.metrics.get(f"{FAULT_AUC}unseen")]
+    rows, tones = [], []
+    for kind in measured:
+        row, tone = _compared(of_kind[kind], before[kind] if old else None)
+        remark = Badge("never shown in training", "warn") if unseen == [kind] else ""
+        rows.append({"Fault": _readable(kind)} | row | {"": remark})
+        tones.append(tone)
+    drawing = charts.dots(
+        [_readable(kind) for kind in measured],
+        [of_kind[kind] for kind in measured],
+        [before[kind] for kind in measured],
+        None,
+        "ROC-AUC",
+    )
+    intro = (
+        "Each fault is put into unseen listings, and the quality score has to tell them from the same listings without it. "
+        "1 is perfect, 0.5 is guessing. A kind that training was not shown says how well unforeseen faults are found."
+    )
+    absent = [_readable(kind) for kind in KINDS if kind not in measured]
+    lines = [page.text(f"No listing here can carry: {', '.join(absent)}.")] if absent else []
+    table = page.table(rows, {"ROC-AUC": ".3f", "Champion": ".3f", "Difference": "+.3f"}, tones=tones)
+    return Section(title, intro, [page.figure(drawing, "ROC-AUC by kind of fault"), table, *lines])
+
+
+def _sentiment(new: Evaluation, old: Evaluation | None) -> Section:
+    """ROC-AUC of "recommended"."""
+    title = "Does it understand reviews?"
+    metric = new.metrics.get("sentiment_auc", Metric(value=None))
+    if metric.value is None:
+        missing = "Not measured: it was trained without reviews, or the data has none that it has not seen."
+        return Section(title, "", [page.text(missing)])
+    row, tone = _compared(metric, old.metrics.get("sentiment_auc", Metric(value=None)) if old else None)
+    intro = 'Of a review that recommends the product and one that does not, how often the first gets the higher "recommended".'
+    table = page.table(
+        [{"Reviews": metric.n} | row], {"Reviews": ",d", "ROC-AUC": ".3f", "Champion": ".3f", "Difference": "+.3f"}, tones=[tone]
+    )
+    return Section(title, intro, [table])
+
+
+def _compared(metric: Metric, champion: Metric | None) -> tuple[dict[str, Any], Tone | None]:
+    """An AUC as cells of a table, with the champion's where there is one; bad where it is clearly lower."""
+    between = None if metric.low is None or metric.high is None else f"{metric.low:.3f} to {metric.high:.3f}"
+    row: dict[str, Any] = {"ROC-AUC": metric.value, "95 % interval": between}
+    if champion is None:
+        return row, None
+    difference = independent_difference(metric, champion)
+    word = reading(difference, "higher")
+    told = Badge(word, sections.TONES[word]) if word is not None and word in sections.TONES else word
+    row |= {"Champion": champion.value, "Difference": difference.value, "Reading": told}
+    return row, "bad" if word == "worse" else None
+
+
+def _readable(kind: str) -> str:
+    return kind.replace("_", " ").capitalize()
 
 
 def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int) -> Section:

@@ -1,4 +1,5 @@
 import io
+import re
 from html import unescape
 from pathlib import Path
 
@@ -129,6 +130,78 @@ def test_report_copes_with_a_head_that_has_no_truth(catalogue: Catalogue, tmp_pa
     new = run(frame, article_type_accuracy=Metric(value=None))
     write_report(new, new, catalogue, decide(new.evaluation.metrics, GATES), tmp_path / "report.html")
     assert "could not be measured" in (tmp_path / "report.html").read_text()
+
+
+def auc(value: float, half: float = 0.01, n: int = 2000) -> Metric:
+    return Metric(value=value, low=value - half, high=min(1.0, value + half), n=n)
+
+
+FAULTS = {"mismatched_image": auc(0.97), "swapped_description": auc(0.83), "wrong_price": auc(0.999), "dark_image": auc(0.96)}
+
+
+def judged(frame: pd.DataFrame, faults: dict[str, Metric], version: str | None = None, **metrics: Metric) -> EvaluationRun:
+    """A run with faults, of which swapped_description was kept out of training."""
+    of_kind = {f"fault_auc_{kind}": metric for kind, metric in faults.items()}
+    lowest = min((m for kind, m in faults.items() if kind != "swapped_description"), key=lambda m: m.value or 0.0)
+    extremes = {"fault_auc_unseen": faults["swapped_description"], "fault_auc_lowest": lowest}
+    return run(frame, version, **of_kind, **extremes, **metrics)
+
+
+def section(html: str, title: str) -> str:
+    """The part of a page under a heading, without markup."""
+    part = html.split(f">{title}</h2>", 1)[1].split("<h2", 1)[0]
+    return " ".join(unescape(re.sub(r"<svg.*?</svg>|<[^>]*>", " ", part, flags=re.DOTALL)).split())
+
+
+FAULT_TITLE, REVIEW_TITLE = "Does it see what is wrong with a listing?", "Does it understand reviews?"
+
+
+def test_report_lists_faults_from_the_hardest_on_and_marks_the_one_never_shown(catalogue: Catalogue, tmp_path: Path):
+    new = judged(predict(0.9, 1), FAULTS, sentiment_auc=auc(0.961, n=4015))
+    write_report(new, None, catalogue, decide(new.evaluation.metrics, GateConfig()), tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    faults = section(html, FAULT_TITLE)
+    rows = ["Swapped description 0.830", "Dark image 0.960", "Mismatched image 0.970", "Wrong price 0.999"]
+    places = [faults.index(row) for row in rows]
+    assert places == sorted(places)
+    assert faults.count("never shown in training") == 1
+    assert faults[places[0] : places[1]].count("0.820 to 0.840 never shown in training") == 1
+    assert "No listing here can carry: Truncated description, Wrong category, Blurred image, Missing attributes." in faults
+    assert "Champion" not in faults
+    assert "4,015 0.961 0.951 to 0.971" in section(html, REVIEW_TITLE)
+    overall = section(html, "Is it better?")
+    assert "Faults: AUC, worst known kind 0.960" in overall
+    assert "Faults: AUC, unseen kind 0.830" in overall
+    assert "fault_auc_" not in html
+
+
+def test_report_shows_which_faults_got_worse(catalogue: Catalogue, tmp_path: Path):
+    frame = predict(0.9, 1)
+    new = judged(frame, FAULTS | {"dark_image": auc(0.80)}, sentiment_auc=auc(0.90))
+    old = judged(frame, FAULTS, version="1", sentiment_auc=auc(0.96))
+    write_report(new, old, catalogue, decide(new.evaluation.metrics, GATES, old.evaluation.metrics), tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "Dark image 0.800 0.790 to 0.810 0.960 -0.160 worse" in section(html, FAULT_TITLE)
+    assert len(re.findall(r'<tr class="bad">\s*<td[^>]*>Dark image', html)) == 1
+    assert "0.960 -0.060 worse" in section(html, REVIEW_TITLE)
+    assert "Clearly worse than the champion: Faults: AUC, worst known kind; Reviews: AUC" in unescape(html)
+
+
+def test_two_faults_found_equally_well_are_not_taken_for_unseen(catalogue: Catalogue, tmp_path: Path):
+    new = judged(predict(0.9, 1), dict.fromkeys(FAULTS, Metric(value=1.0, low=1.0, high=1.0, n=200)))
+    write_report(new, None, catalogue, decide(new.evaluation.metrics, GateConfig()), tmp_path / "report.html")
+    assert "never shown in training" not in section((tmp_path / "report.html").read_text(), FAULT_TITLE)
+
+
+def test_report_says_what_was_not_measured_and_copes_with_a_champion_that_has_it(catalogue: Catalogue, tmp_path: Path):
+    frame = predict(0.9, 1)
+    new, old = run(frame, sentiment_auc=Metric(value=None)), judged(frame, FAULTS, version="1", sentiment_auc=auc(0.96))
+    for challenger, champion in ((new, old), (old, new)):
+        decision = decide(challenger.evaluation.metrics, GATES, champion.evaluation.metrics)
+        write_report(challenger, champion, catalogue, decision, tmp_path / "report.html")
+        html = (tmp_path / "report.html").read_text()
+        assert ("Not measured" in section(html, FAULT_TITLE)) == (challenger is new)
+        assert ("Not measured" in section(html, REVIEW_TITLE)) == (challenger is new)
 
 
 def test_paired_differences_are_differences_of_the_metrics():

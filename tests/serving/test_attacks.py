@@ -16,6 +16,7 @@ from PIL import Image
 from tests.serving.conftest import LIMIT, photo, refused
 
 URL = "/v1/multimodal/analyze"
+REVIEWS = "/v1/sentiment/analyze"
 JSON = {"content-type": "application/json"}
 
 
@@ -47,6 +48,7 @@ def test_a_pickled_body_is_never_unpickled(steady, tmp_path, kind):
     headers = {"content-type": kind, "payload-container": "NdarrayContainer", "payload-meta": "{}", "batch-size": "1"}
     response = steady.post(URL, content=body, headers=headers)
     assert response.status_code in (400, 415)
+    assert steady.post(REVIEWS, content=body, headers=headers).status_code in (400, 415)
     refused(steady.post(URL, json={"image": base64.b64encode(body).decode()}), 400, "invalid_input", "image")
     refused(steady.post(URL, files={"image": ("a.pkl", body, "application/octet-stream")}), 400, "invalid_input", "image")
     assert not target.exists()
@@ -86,6 +88,7 @@ def test_no_url_is_ever_fetched(steady, trap):
     svg = f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{url}"/></svg>'.encode()
     refused(steady.post(URL, files={"image": ("a.svg", svg)}), 400, "invalid_input", "image")
     assert steady.post(URL, json={"title": url, "description": f'<img src="{url}">'}).status_code == 200
+    assert steady.post(REVIEWS, json={"reviews": [{"title": url, "text": f'<img src="{url}">'}]}).status_code == 200
     assert asked == []
 
 
@@ -159,12 +162,41 @@ def test_numbers_that_are_none_are_refused(steady, value):
     refused(steady.post(URL, files={"title": (None, "a"), "price": (None, value)}), 400, "invalid_input", "price")
 
 
+@pytest.mark.parametrize("url", [URL, REVIEWS])
 @pytest.mark.parametrize(
     "body",
     [b"", b"null", b"[]", b'"a"', b"{", b"\xff\xfe{}", b'{"title":"\\ud800"}', b'{"title":"a"} x', b"{\"title\": 'a'}", b"\x00"],
 )
-def test_what_is_no_json_object_is_refused(steady, body):
-    refused(steady.post(URL, content=body, headers=JSON), 400, "invalid_input")
+def test_what_is_no_json_object_is_refused(steady, body, url):
+    refused(steady.post(url, content=body, headers=JSON), 400, "invalid_input")
+
+
+@pytest.mark.parametrize("body", ["[" * 50_000, '{"reviews":' * 15_000, '{"reviews":' + "[" * 50_000 + "]" * 50_000 + "}"])
+def test_reviews_nested_deeply_are_refused(steady, body):
+    refused(steady.post(REVIEWS, content=body, headers=JSON), 400, "invalid_input")
+
+
+def test_more_reviews_than_allowed_are_refused_before_their_texts_are_read(steady, monkeypatch):
+    monkeypatch.setattr("serving.routes.product.clean_review", None)
+    start = time.perf_counter()
+    refused(steady.post(REVIEWS, json={"reviews": [{"text": "a"}] * 15_000}), 400, "invalid_input", "reviews")
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "&amp;", "<!--", '<a href="', "&#9999999999;", "<p><b>", "\ufdfa", "e\u0301", "</", "<script>"]
+)
+def test_a_review_of_markup_without_end_is_read_in_time(steady, unit):
+    text = (unit * 50_000)[:40_000]
+    start = time.perf_counter()
+    assert steady.post(REVIEWS, json={"reviews": [{"title": "good", "text": text}]}).status_code == 200
+    assert time.perf_counter() - start < 3
+
+
+def test_reviews_cut_off_by_size_and_encoding(steady):
+    refused(steady.post(REVIEWS, json={"reviews": [{"text": "a" * 50_000}] * 5}), 413, "too_large")
+    bomb = zlib.compress(b'{"reviews":[{"text":"' + b"a" * 1_000_000 + b'"}]}')
+    refused(steady.post(REVIEWS, content=bomb, headers=JSON | {"content-encoding": "gzip"}), 415, "unsupported_media_type")
 
 
 def form(parts):
