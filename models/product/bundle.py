@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from configs.errors import VitrinaError
-from configs.schema import PositiveFloat, StrictModel
+from configs.schema import PositiveFloat, Share, StrictModel
 from models.product.config import ProductRunConfig
 from models.product.encoders import Encoders
 from models.product.model import ProductModel, Sizes
@@ -24,6 +24,7 @@ class Calibration(StrictModel):
     """What is fitted on validation rows after training."""
 
     temperature: PositiveFloat = Field(1.0, description="divides the path logits (Guo et al. 2017)")
+    type_share: Share = Field(0.5, description="share of a cosine between embeddings that compares article types")
     price_quantile: PositiveFloat = Field(
         1.0, description="half width of the 90 % interval in predicted scales (split conformal, Lei et al. 2018)"
     )

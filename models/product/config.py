@@ -20,7 +20,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "review_tokens": 48,
         "photo_widths": (16, 32, 64, 128),
         "prior_bits": 14,
-        "memory_rows": 256,
     },
     "base": {},
     "ultra": {
@@ -38,7 +37,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_width": 192,
         "photo_widths": (128, 256, 512, 1024),
         "photo_blocks": (3, 4, 12, 3),
-        "memory_rows": 16384,
     },
 }
 
@@ -61,12 +59,14 @@ class LossConfig(StrictModel):
     article_type: float = Field(1.0, ge=0.0, description="negative log likelihood of the article type")
     sub_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the sub-category")
     master_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the master category")
-    price: float = Field(0.5, ge=0.0, description="Laplace negative log likelihood of the standardised log price")
-    contrastive: float = Field(0.5, ge=0.0, description="InfoNCE between title, photo and whole listing")
+    price: float = Field(1.0, ge=0.0, description="Laplace negative log likelihood of the standardised log price")
+    contrastive: float = Field(0.7, ge=0.0, description="InfoNCE between title, photo and whole listing")
     embedding_type: float = Field(0.5, ge=0.0, description="negative log likelihood of the article type that the embedding tells")
-    quality: float = Field(0.3, ge=0.0, description="cross-entropy of faulty or not, and of each kind of fault")
+    quality: float = Field(0.5, ge=0.0, description="cross-entropy of faulty or not, and of each kind of fault")
     sentiment: float = Field(0.3, ge=0.0, description="cross-entropy of a review that recommends, and of its rating")
-    single_view: float = Field(0.5, ge=0.0, description="factor on the head losses of each part alone")
+    single_view: float = Field(
+        1.5, ge=0.0, description="factor on the head losses of each part alone, of which the mean is taken"
+    )
 
     @property
     def weights(self) -> dict[str, float]:
@@ -103,10 +103,11 @@ class ProductModelConfig(StrictModel):
     )
     dropout: Share = Field(0.1, description="dropped channels of every residual branch of the readouts")
     prior_bits: int = Field(17, ge=8, le=22, description="log2 of the hashed features of each block of the linear priors")
-    memory_rows: int = Field(2048, ge=0, description="past listings that serve as further negatives of the contrastive losses")
+    neighbour_rows: PositiveInt = Field(
+        50_000, description="training rows, at most, among which a listing's neighbours are found"
+    )
     fourier_features: PositiveInt = Field(16, description="frequencies that encode the standardised log price")
     embedding_dim: int = Field(1024, ge=16, description="dimensions of the L2-normalised embedding; a quarter tell the type")
-    type_share: Share = Field(0.5, description="share of a cosine between embeddings that compares article types")
     label_smoothing: Share = Field(0.05, description="probability mass spread over all categories")
     modality_dropout: ModalityDropout = ModalityDropout()
     loss: LossConfig = LossConfig()
@@ -123,6 +124,8 @@ class ProductModelConfig(StrictModel):
     def _fits(self) -> Self:
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(f"width {self.width} / heads {self.heads} must be a whole multiple of 4")
+        if self.ending_tokens >= min(self.description_tokens, self.review_tokens):
+            raise ValueError(f"ending_tokens {self.ending_tokens} must be below description_tokens and review_tokens")
         for name in ("image_height", "image_width"):
             if getattr(self, name) % 16:
                 raise ValueError(f"{name} {getattr(self, name)} must be a multiple of 16, the side of an image patch")
@@ -139,4 +142,4 @@ class ProductRunConfig(RunConfig):
 
     model: ProductModelConfig = ProductModelConfig()
     corruption: CorruptionConfig = CorruptionConfig()
-    reviews_per_listing: float = Field(0.25, ge=0.0, description="most reviews a batch holds for each of its listings")
+    reviews_per_listing: float = Field(0.2, ge=0.0, description="most reviews a batch holds for each of its listings")

@@ -20,7 +20,7 @@ from catalog.images import ImageStore, decode
 from catalog.listing import CATEGORICAL_FIELDS
 from configs.schema import AugmentationConfig, CorruptionConfig
 from models.product.config import ProductModelConfig
-from models.product.encoders import CleanListing, CleanReview, Encoders, clean, clean_review
+from models.product.encoders import CleanListing, CleanReview, Encoders, Expected, clean, clean_review
 from models.product.inputs import Batch, Inputs
 from models.product.linear import fold_of
 
@@ -48,11 +48,6 @@ class Rows:
 
     def __add__(self, other: "Rows") -> "Rows":
         return Rows(self.listings + other.listings, self.photos + other.photos)
-
-    @cached_property
-    def folds(self) -> NDArray[np.int64]:
-        """Which linear prior did not see a row, or the row that it was copied from."""
-        return fold_of(self.photos)
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ class ListingDataset(Dataset[Batch]):
 
     def __post_init__(self) -> None:
         if self.fitted:
-            self._price_priors = self.encoders.price_priors(self.rows.listings, self.rows.folds)
+            self._expected = self.encoders.expect(self.rows.listings, self.rows.photos)
             self._review_priors = self.encoders.review_priors(self.reviews.reviews, self.reviews.folds)
 
     def __len__(self) -> int:
@@ -124,20 +119,21 @@ class ListingDataset(Dataset[Batch]):
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         """One batch of (epoch, index); the epoch seeds what is changed, and -1 asks for nothing but faults."""
         found = [self._row(epoch, index) for epoch, index in keys]
-        prior = None
-        if self.fitted:
-            # Words of a faulty listing differ from those that were read before.
-            indices = [index for _, index in keys]
-            prior = self._price_priors[indices]
-            faulty = [i for i, (_, _, fault) in enumerate(found) if fault is not None]
-            folds = self.rows.folds[[indices[i] for i in faulty]]
-            prior[faulty] = self.encoders.price_priors([found[i][0] for i in faulty], folds)
+        expected = self._expectation([index for _, index in keys], found) if self.fitted else None
         faults = np.array([[fault == kind for kind in KINDS] for _, _, fault in found], dtype=bool).reshape(len(found), -1)
-        listings = self.encoders.encode([row for row, _, _ in found], [photo for _, photo, _ in found], self.config, prior)
+        listings = self.encoders.encode([row for row, _, _ in found], [photo for _, photo, _ in found], self.config, expected)
         places = [place for epoch, index in keys for place in self._reviews_at(epoch, index)]
         wanted = [self._review(keys[0][0], place) for place in places]
         known = self._review_priors[places] if self.fitted else None
         return Batch(listings, torch.from_numpy(faults), self.encoders.encode_reviews(wanted, self.config, known))
+
+    def _expectation(self, indices: list[int], found: "Sequence[tuple[CleanListing, Photo | None, str | None]]") -> Expected:
+        """Read before for listings as they were, anew for those whose words have got a fault."""
+        prior, neighbours = self._expected.prior[indices], self._expected.neighbours[indices]
+        faulty = [i for i, (_, _, fault) in enumerate(found) if fault is not None]
+        anew = self.encoders.expect([found[i][0] for i in faulty], [self.rows.photos[indices[i]] for i in faulty])
+        prior[faulty], neighbours[faulty] = anew.prior, anew.neighbours
+        return Expected(prior, neighbours)
 
     def inputs(self, indices: Sequence[int]) -> Inputs:
         """Listings as they are."""

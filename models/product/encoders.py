@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from configs.errors import VitrinaError
 from models.product.config import ProductModelConfig
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.linear import FOLDS, PRICE_BLOCKS, REVIEW_BLOCKS, Block, LinearPrior, fold_of
+from models.product.neighbours import NAMES as NEIGHBOUR_FEATURES
+from models.product.neighbours import Neighbours, sketch
 from models.product.tokenizer import ProductTokenizer
 
 FILE, PRIORS = "encoders.json", "priors.safetensors"
@@ -85,6 +88,14 @@ def _short(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What is known about prices before the network looks: contributions (B, S) and neighbours' features (B, 14)."""
+
+    prior: NDArray[np.float32]
+    neighbours: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Encoders:
     """Tokenizer, vocabularies and price scale of one training run.
 
@@ -95,6 +106,7 @@ class Encoders:
         paths: Category indices [paths, 3] that occur together in training: the leaves of the hierarchical softmax.
         price: None where no training row has a price; there is no price estimate then.
         price_prior: What words say about a price; None where there is no price.
+        neighbours: What similar training rows cost; None where there is no price prior.
         review_prior: What words say about a review; None where training had no reviews that do and do not recommend.
     """
 
@@ -105,6 +117,7 @@ class Encoders:
     paths: NDArray[np.int64]
     price: PriceScaler | None
     price_prior: LinearPrior | None
+    neighbours: Neighbours | None
     review_prior: LinearPrior | None
 
     @classmethod
@@ -130,6 +143,7 @@ class Encoders:
         paths = {tuple(v.encode(c) for v, c in zip(levels, row.categories, strict=True)) for row in listings}
         prices = [row.price for row in listings if row.price is not None]
         scaler = PriceScaler.fit(prices) if prices else None
+        prior = _fit_price(listings, keys, scaler, config.prior_bits) if scaler else None
         return cls(
             tokenizer=ProductTokenizer.fit(_texts(listings, reviews), config.vocab_size),
             names=Vocabulary.fit((name for row in listings for name, _ in row.pairs), config.attribute_min_count),
@@ -137,7 +151,8 @@ class Encoders:
             levels=levels,
             paths=np.array(sorted(path for path in paths if path[-1]), dtype=np.int64),
             price=scaler,
-            price_prior=_fit_price(listings, keys, scaler, config.prior_bits) if scaler else None,
+            price_prior=prior,
+            neighbours=_fit_neighbours(listings, keys, scaler, prior, config.neighbour_rows) if prior and scaler else None,
             review_prior=_fit_reviews(reviews, review_keys, config.prior_bits),
         )
 
@@ -146,14 +161,15 @@ class Encoders:
         listings: Sequence[CleanListing],
         photos: Sequence[NDArray[np.uint8] | None],
         config: ProductModelConfig,
-        price_prior: NDArray[np.float32] | None = None,
+        expected: Expected | None = None,
     ) -> Inputs:
         """A batch on the CPU, padded to its own longest row.
 
         Args:
             photos: Height × width × 3 of the configured size.
-            price_prior: Contributions (B, S) that were computed before; else they are computed here.
+            expected: What words and neighbours say about the prices, where it was computed before.
         """
+        expected = expected or self.expect(listings)
         pairs = [row.pairs[: config.max_attributes] for row in listings]
         names, values = (np.zeros((len(pairs), max(map(len, pairs), default=0)), dtype=np.int64) for _ in range(2))
         for i, row in enumerate(pairs):
@@ -178,7 +194,8 @@ class Encoders:
             values=torch.from_numpy(values),
             price=torch.from_numpy(scaled),
             categories=torch.tensor(codes, dtype=torch.int64).view(len(listings), len(CATEGORY_LEVELS)),
-            price_prior=torch.from_numpy(self.price_priors(listings) if price_prior is None else price_prior),
+            price_prior=torch.from_numpy(expected.prior),
+            neighbours=torch.from_numpy(expected.neighbours),
             facts=torch.tensor([[math.log1p(size) for size in _sizes(row)] for row in listings], dtype=torch.float32).view(
                 len(listings), len(FACTS)
             ),
@@ -198,17 +215,31 @@ class Encoders:
             rating=torch.tensor(ratings, dtype=torch.float32),
         )
 
-    def price_priors(self, listings: Sequence[CleanListing], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Contributions (B, S) of each of `PRIOR_SEGMENTS`, in standardised logs; 0 without a prior."""
-        if self.price_prior is None or not listings:
-            return np.zeros((len(listings), len(PRIOR_SEGMENTS)), dtype=np.float32)
-        return self.price_prior.contributions(_segments(listings), fold)
+    def expect(self, listings: Sequence[CleanListing], keys: Sequence[Any] | None = None) -> Expected:
+        """What words and neighbours say about prices; all 0 without prices in training.
+
+        `keys` of training rows: they are answered by the model that did not see them, and are not their own neighbours.
+        """
+        rows = len(listings)
+        prior = np.zeros((rows, len(PRIOR_SEGMENTS)), dtype=np.float32)
+        near = np.zeros((rows, len(NEIGHBOUR_FEATURES)), dtype=np.float32)
+        if self.price_prior is None or self.neighbours is None:
+            return Expected(prior, near)
+        for start in range(0, rows, _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            features = self.price_prior.features(_segments(listings[part]))
+            own = None if keys is None else keys[part]
+            prior[part] = self.price_prior.contributions(features, None if own is None else fold_of(own))
+            vectors = sketch(self.price_prior.blocks, features)
+            near[part] = self.neighbours.features(vectors, None if own is None else _numbers(own))
+        return Expected(prior, near)
 
     def review_priors(self, reviews: Sequence[CleanReview], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Logit (R,) of "recommended"; 0 without a prior."""
         if self.review_prior is None or not reviews:
             return np.zeros(len(reviews), dtype=np.float32)
-        logits: NDArray[np.float32] = self.review_prior.contributions(_review_segments(reviews), fold).sum(axis=1)
+        features = self.review_prior.features(_review_segments(reviews))
+        logits: NDArray[np.float32] = self.review_prior.contributions(features, fold).sum(axis=1)
         return logits + np.float32(self.review_prior.weights.intercept)
 
     def _long(self, texts: Sequence[str], limit: int, ending: int) -> Tensor:
@@ -257,6 +288,7 @@ class Encoders:
             paths=np.array(data["paths"], dtype=np.int64),
             price=PriceScaler.from_dict(data["price"]) if data["price"] else None,
             price_prior=_load_prior(priors, "price", PRICE_BLOCKS) if "price" in data["priors"] else None,
+            neighbours=_load_neighbours(priors) if "price" in data["priors"] else None,
             review_prior=_load_prior(priors, "review", REVIEW_BLOCKS) if "review" in data["priors"] else None,
         )
 
@@ -265,6 +297,8 @@ class Encoders:
         self.tokenizer.save(folder)
         fitted = {name: prior for name, prior in self._priors().items() if prior}
         arrays = {f"{name}.{key}": array for name, prior in fitted.items() for key, array in prior.arrays().items()}
+        if self.neighbours:
+            arrays |= {f"neighbours.{key}": array for key, array in self.neighbours.arrays().items()}
         save_file(arrays, folder / PRIORS)
         (folder / PRIORS).chmod(0o644)
         (folder / FILE).write_text(json.dumps(self.to_dict(), ensure_ascii=False), encoding="utf-8")
@@ -342,4 +376,29 @@ def _load_prior(arrays: Mapping[str, NDArray[np.float32]], name: str, blocks: Se
     return LinearPrior.from_arrays(blocks, own)
 
 
+def _fit_neighbours(
+    listings: Sequence[CleanListing], keys: Sequence[Any], scaler: PriceScaler, prior: LinearPrior, limit: int
+) -> Neighbours:
+    """At most `limit` rows with a price, drawn at random."""
+    rows = [i for i, row in enumerate(listings) if row.price is not None]
+    if len(rows) > limit:
+        rows = sorted(np.random.default_rng(0).permutation(rows)[:limit].tolist())
+    parts = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
+    vectors = [sketch(prior.blocks, prior.features(_segments([listings[i] for i in part]))) for part in parts]
+    prices = scaler.transform(np.array([listings[i].price for i in rows], dtype=np.float64))
+    return Neighbours(np.concatenate(vectors).astype(np.float16), prices, _numbers([keys[i] for i in rows]))
+
+
+def _load_neighbours(arrays: Mapping[str, NDArray[Any]]) -> Neighbours:
+    vectors, prices = arrays["neighbours.vectors"], arrays["neighbours.prices"]
+    return Neighbours(vectors, prices, np.zeros(len(prices), dtype=np.uint64))
+
+
+def _numbers(keys: Iterable[Any]) -> NDArray[np.uint64]:
+    """64 bits of each key, the same for 5 and "5"."""
+    digests = b"".join(blake2b(str(key).encode(), digest_size=8).digest() for key in keys)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
 _LONGEST = 4096
+_ROWS_AT_ONCE = 4096

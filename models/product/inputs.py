@@ -20,6 +20,9 @@ MODALITIES = ("title", "description", "image", "attributes", "price", "categorie
 PRIOR_SEGMENTS = ("title", "description", "attributes", *CATEGORY_LEVELS)
 """Parts of a listing that the linear prior of its price reads."""
 
+WORDS = ("title", "description", "attributes", "categories")
+"""Modalities in which neighbours are near: they are known only where all of these are shown."""
+
 FACTS = ("title", "description", "attributes")
 """Parts whose size is told: characters of the texts, number of pairs."""
 
@@ -44,6 +47,7 @@ class Inputs:
     price: Tensor  # (B,) float32, standardised log
     categories: Tensor  # (B, 3) int64
     price_prior: Tensor  # (B, S) float32, in standardised logs
+    neighbours: Tensor  # (B, 14) float32, `models.product.neighbours.NAMES`; 0 where there are none
     facts: Tensor  # (B, 3) float32, log1p of the sizes named by FACTS
 
     def __len__(self) -> int:
@@ -69,6 +73,8 @@ class Inputs:
             hidden["categories"] = torch.zeros_like(self.categories)
         known = [("categories" if name in CATEGORY_LEVELS else name) in modalities for name in PRIOR_SEGMENTS]
         hidden["price_prior"] = self.price_prior * self.price_prior.new_tensor(known)
+        if not set(WORDS) <= set(modalities):
+            hidden["neighbours"] = torch.zeros_like(self.neighbours)
         hidden["facts"] = self.facts * self.facts.new_tensor([name in modalities for name in FACTS])
         return replace(self, **hidden)
 

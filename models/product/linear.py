@@ -124,13 +124,16 @@ class LinearPrior:
         folds = tuple(fitted(fold != number) for number in range(FOLDS))
         return cls(tuple(blocks), idf, fitted(np.ones(len(target), dtype=bool)), folds)
 
-    def contributions(self, segments: Segments, fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+    def features(self, segments: Segments) -> list[csr_matrix]:
+        """TF-IDF (n, features) of each block, rows of unit length."""
+        bits = len(self.idf[0]).bit_length() - 1
+        return [_weighted(_counts(b, segments[b.segment], bits), idf) for b, idf in zip(self.blocks, self.idf, strict=True)]
+
+    def contributions(self, features: Sequence[csr_matrix], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """What each segment adds to the intercept (n, S), 0 where it is missing.
 
         `fold` (n,): ask for each row the model that did not see its fold.
         """
-        bits = len(self.idf[0]).bit_length() - 1
-        features = [_weighted(_counts(b, segments[b.segment], bits), idf) for b, idf in zip(self.blocks, self.idf, strict=True)]
         if fold is None:
             return _contributions(self.blocks, features, self.weights)
         found = np.zeros((len(fold), len(self.segments)), dtype=np.float32)

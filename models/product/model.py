@@ -8,7 +8,8 @@ Notable features:
 - a target is never in its head's input, by construction: the category query sees the price token, the price query sees the
   category tokens, the embedding query sees neither; queries never see each other
 - one hierarchical softmax over the category paths that exist: a parent's probability is the sum of its children's
-- price as a Laplace distribution of the standardised log price, located around a linear prior (`models.product.linear`)
+- price as a Laplace distribution of the standardised log price, located between what words (`models.product.linear`) and
+  similar listings (`models.product.neighbours`) say
 - an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021); a quarter of it is
   the root of the article type's probabilities, whose inner product is the Bhattacharyya coefficient
 - a quality head that knows where the parts contradict each other (`models.product.quality`)
@@ -28,12 +29,16 @@ from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
 from models.product.config import ProductModelConfig
 from models.product.inputs import PRIOR_SEGMENTS, Inputs, Reviews
+from models.product.neighbours import MEAN, NAMES
 from models.product.quality import QualityHead, category_features, part_features, price_features
 from models.product.towers import PhotoTower, PriceFeatures, SwiGLU, TextTower, light, norm
 
 SEGMENTS = ("title", "description", "image", "attributes")
 PARTS = (*SEGMENTS, "price", *CATEGORY_LEVELS)
 """What a view shows or hides."""
+
+WHOLE, TITLE, PHOTO = 0, 1 + SEGMENTS.index("title"), 1 + SEGMENTS.index("image")
+"""Standard views: the whole listing, then each of `SEGMENTS` alone."""
 
 QUERIES = ("category", "price", "embedding", "quality")
 SEEN_BY = {
@@ -75,14 +80,15 @@ class Memory:
 class Heads:
     """Answers in each view.
 
-    path_logits (B, V, P); price_location and price_scale (B, V); embedding (B, V, E); type_logits (B, V, article types): what
-    the embedding tells; quality (B, V, C): the query's state.
+    path_logits (B, V, P); price_location and price_scale (B, V); embedding (B, V, E), made of identity (B, V, 3/4 E, unit length)
+    and type_logits (B, V, article types); quality (B, V, C): the query's state.
     """
 
     path_logits: Tensor
     price_location: Tensor
     price_scale: Tensor
     embedding: Tensor
+    identity: Tensor
     type_logits: Tensor
     quality: Tensor
 
@@ -140,12 +146,14 @@ class ProductModel(nn.Module):
     path: Tensor
     seen_by: Tensor
     views: Tensor
+    words: Tensor
     frame: Tensor
 
     def __init__(self, config: ProductModelConfig, sizes: Sizes, paths: Tensor) -> None:
         """`paths` (P, 3): category indices of each leaf of the hierarchical softmax."""
         super().__init__()
         self.config, self.levels = config, sizes.levels
+        self.type_share = 0.5  # share of a cosine between embeddings that compares article types; fitted by `calibrate`
         width = config.width
         self.text = TextTower(config, sizes.tokens)
         self.photo = PhotoTower(config)
@@ -154,15 +162,16 @@ class ProductModel(nn.Module):
         self.pair = SwiGLU(width, width)
         kinds = ("title", "description", "image", "attributes", "review_title", "review")
         self.kinds = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in kinds})
+        self.endings = nn.Parameter(torch.zeros(config.ending_tokens, width))
         self.register_token = nn.Parameter(torch.zeros(width))  # always there: attention has somewhere to look when nothing is
         self.price_token = PriceFeatures(config)
         self.category_tokens = nn.ModuleList(nn.Embedding(n, width) for n in sizes.levels)
         self.queries = nn.Parameter(torch.zeros(len(QUERIES), width))
-        self.prior_query = nn.Linear(len(PRIOR_SEGMENTS), width, bias=False)
+        self.expected_query = nn.Linear(len(PRIOR_SEGMENTS) + len(NAMES), width, bias=False)
         self.sentiment_query = nn.Parameter(torch.zeros(width))
         self.readouts = nn.ModuleList(Readout(config) for _ in range(config.readout_layers))
         self.category_heads = nn.ModuleList(nn.Linear(width, n) for n in sizes.levels)
-        self.price_head = nn.Linear(width, 2)
+        self.price_head = nn.Linear(width, 3)
         types = config.embedding_dim // 4
         self.embedding_head = nn.Linear(width, config.embedding_dim - types, bias=False)
         self.type_head = nn.Linear(width, sizes.levels[-1])
@@ -173,7 +182,8 @@ class ProductModel(nn.Module):
         # The last column is the register token, which every query sees in every view.
         seen = torch.tensor([[part in SEEN_BY[query] for part in PARTS] + [True] for query in QUERIES])
         self.register_buffer("seen_by", seen, persistent=False)
-        self.register_buffer("frame", frame(sizes.levels[-1], types), persistent=False)
+        self.register_buffer("words", torch.tensor([PARTS.index(name) for name in PRIOR_SEGMENTS]), persistent=False)
+        self.register_buffer("frame", frame(sizes.levels[-1], types))
         alone = torch.eye(len(PARTS), dtype=torch.bool)[: len(SEGMENTS)]
         self.register_buffer("views", torch.cat([torch.ones(1, len(PARTS), dtype=torch.bool), alone]), persistent=False)
         self.apply(self._initialise)
@@ -185,13 +195,14 @@ class ProductModel(nn.Module):
         nn.init.normal_(self.pair.down.weight, std=0.5 * width**-0.5)  # no residual branch: zero would stay zero for long
         for head in (self.price_head, self.sentiment_head):
             nn.init.zeros_(head.weight)  # the prior is the first answer
+        nn.init.normal_(self.endings, std=0.5)
         for parameter in (self.register_token, self.queries, self.sentiment_query, self.photo.places, *self.kinds.values()):
             nn.init.normal_(parameter, std=0.02)
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Every head's answer for a batch."""
         memory = self.remember(inputs)
-        heads = self.read(memory, self.views[None], inputs.price_prior)
+        heads = self.read(memory, self.views[None], inputs)
         return Outputs(
             path_logits=heads.path_logits[:, 0],
             price_location=heads.price_location[:, 0],
@@ -212,10 +223,11 @@ class ProductModel(nn.Module):
             present.append(there)
             part.append(torch.full((tokens.shape[1],), PARTS.index(name), device=there.device))
 
-        for name in ("title", "description"):
-            ids = getattr(inputs, name)
-            if ids.shape[1]:
-                add(name, self.text(ids, self.kinds[name]), ids != 0)
+        if inputs.title.shape[1]:
+            add("title", self.text(inputs.title, self.kinds["title"]), inputs.title != 0)
+        if inputs.description.shape[1]:
+            read = self.text(inputs.description, self.kinds["description"])
+            add("description", read + self._ending(read.shape[1]), inputs.description != 0)
         if inputs.image.shape[-1]:
             patches = self.photo(inputs.image) + self.kinds["image"]
             add("image", patches, inputs.has_image[:, None].expand(-1, patches.shape[1]))
@@ -227,25 +239,31 @@ class ProductModel(nn.Module):
             add(name, norm(embed(inputs.categories[:, i, None])), inputs.categories[:, i, None] != 0)
         return Memory(torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part))
 
-    def read(self, memory: Memory, shown: Tensor, price_prior: Tensor) -> Heads:
-        """Answers in each view: shown (B or 1, V, parts) says which of `PARTS` a view shows; price_prior (B, S)."""
+    def read(self, memory: Memory, shown: Tensor, inputs: Inputs) -> Heads:
+        """Answers in each view: shown (B or 1, V, parts) says which of `PARTS` a view shows."""
         rows, views = len(memory.states), shown.shape[1]
         shown = F.pad(shown, (0, 1), value=True)  # the register token
         visible = shown[:, :, None, memory.part] & self.seen_by[None, None, :, memory.part]  # (B or 1, V, Q, M)
         mask = (visible & memory.present[:, None, None, :]).flatten(1, 2)[:, None]  # (B, 1, V · Q, M)
-        prior = price_prior[:, None] * shown[:, :, [PARTS.index(name) for name in PRIOR_SEGMENTS]]  # (B, V, S)
+        words = shown[:, :, self.words]  # (B or 1, V, S)
+        prior = inputs.price_prior[:, None] * words
+        near = inputs.neighbours[:, None] * words.all(dim=-1, keepdim=True)  # (B, V, 14)
         x = self.queries.expand(rows, views, -1, -1).clone()
-        x[:, :, QUERIES.index("price")] += self.prior_query(prior).to(x.dtype)
+        x[:, :, QUERIES.index("price")] += self.expected_query(torch.cat([prior, near], dim=-1)).to(x.dtype)
         x = self._gather(x.flatten(1, 2), memory.states, mask).unflatten(1, (views, len(QUERIES)))
         category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
         logits = [head(category).float() for head in self.category_heads]
-        offset, log_scale = self.price_head(price).float().unbind(-1)
+        offset, log_scale, gate = self.price_head(price).float().unbind(-1)
+        location = prior.sum(-1)
+        location = location + near[..., 0] * gate.sigmoid() * (near[..., MEAN] - location) + offset
         types = self.type_head(embedding).float()
+        identity = F.normalize(self.embedding_head(embedding).float(), dim=-1)
         return Heads(
             path_logits=torch.stack([level[..., self.path[:, i]] for i, level in enumerate(logits)]).sum(0),
-            price_location=prior.sum(-1).float() + offset,
+            price_location=location,
             price_scale=log_scale.clamp(-5.0, 3.0).exp(),
-            embedding=self._embedding(embedding, types),
+            embedding=self._embedding(types, identity),
+            identity=identity,
             type_logits=types,
             quality=quality,
         )
@@ -287,12 +305,15 @@ class ProductModel(nn.Module):
             found.append(probabilities @ table)
         return found
 
-    def _embedding(self, state: Tensor, types: Tensor) -> Tensor:
+    def _ending(self, length: int) -> Tensor:
+        """What marks the last tokens of a text (length, C): a query finds where it ends."""
+        return F.pad(self.endings, (0, 0, length - len(self.endings), 0))
+
+    def _embedding(self, types: Tensor, identity: Tensor) -> Tensor:
         """Unit vectors (B, V, E): what the listing is, then which it is."""
-        share = self.config.type_share
+        share = self.type_share
         kind = (types.log_softmax(-1) / 2).exp() @ self.frame  # the root of probabilities has length 1
-        which = F.normalize(self.embedding_head(state).float(), dim=-1)
-        return F.normalize(torch.cat([share**0.5 * kind, (1 - share) ** 0.5 * which], dim=-1), dim=-1)
+        return F.normalize(torch.cat([share**0.5 * kind, (1 - share) ** 0.5 * identity], dim=-1), dim=-1)
 
     def _gather(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Queries x (B, n, C) after every readout."""

@@ -100,6 +100,7 @@ class ProductPredictor:
         self, model: ProductModel, encoders: Encoders, calibration: Calibration, config: ProductRunConfig, device: str
     ) -> None:
         self.model = model.eval().to(device)
+        self.model.type_share = calibration.type_share
         self.encoders, self.calibration, self.config, self.device = encoders, calibration, config, device
         self.labels = encoders.labels()
 

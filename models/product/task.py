@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from catalog.listing import CATEGORY_LEVELS
 from models.balancing import balancer
 from models.product.inputs import Batch, Inputs, Reviews
-from models.product.model import PARTS, SEGMENTS, Heads, ProductModel
+from models.product.model import PARTS, PHOTO, SEGMENTS, TITLE, WHOLE, Heads, ProductModel
 from models.product.quality import fault_losses
+from models.ranks import gather_rows, rank, sum_over_ranks, world_size
 from models.training import Task
 
 MAX_LOG_SCALE = 4.6052  # ln 100, as in CLIP
-WHOLE, HIDDEN = 0, 1 + len(SEGMENTS)  # views: the whole listing, each part alone, the listing with parts hidden
-TITLE, PHOTO = (1 + SEGMENTS.index(name) for name in ("title", "image"))
+HIDDEN = 1 + len(SEGMENTS)  # the view after the standard ones: the listing with parts hidden
 
 
 class ProductTask(Task):
@@ -28,20 +28,19 @@ class ProductTask(Task):
         super().__init__()
         self.model = model
         self.balancer = balancer(model.config.loss.strategy, model.config.loss.weights)
-        self.past = PastListings(model.config.memory_rows, model.config.embedding_dim)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Each head's loss over the rows that have a label for it, balanced by the strategy."""
         listings, config = batch.listings, self.model.config
         shown = torch.cat([self.model.views.expand(len(batch), -1, -1), self._hidden(listings, generator)[:, None]], dim=1)
         memory = self.model.remember(listings)
-        heads = self.model.read(memory, shown, listings.price_prior)
+        heads = self.model.read(memory, shown, listings)
         good = ~batch.faults.any(dim=1)
-        terms = head_losses(self.model, heads, HIDDEN, listings, good)
-        for part in range(len(SEGMENTS)):
-            alone = head_losses(self.model, heads, 1 + part, listings, good & memory.has(part))
-            terms = {name: value + config.loss.single_view * alone[name] / len(SEGMENTS) for name, value in terms.items()}
-        terms |= self._contrast(heads, listings, good, self.past)
+        rows = {WHOLE: good, HIDDEN: good} | {1 + part: good & memory.has(part) for part in range(len(SEGMENTS))}
+        weights = {WHOLE: 0.5, HIDDEN: 0.5} | dict.fromkeys(range(1, HIDDEN), config.loss.single_view / len(SEGMENTS))
+        losses = {view: head_losses(self.model, heads, view, listings, there) for view, there in rows.items()}
+        terms = {name: torch.stack([weights[view] * losses[view][name] for view in rows]).sum() for name in losses[WHOLE]}
+        terms |= self._contrast(heads, listings, good)
         terms["quality"] = fault_losses(self.model.judge(memory, heads, listings), batch.faults)
         terms |= self._opinions(batch.reviews)
         return {"loss": self.balancer(terms), **terms}
@@ -50,10 +49,10 @@ class ProductTask(Task):
         """The same terms on whole listings, weighted by their base weights, and the accuracy of the article type."""
         listings = batch.listings
         memory = self.model.remember(listings)
-        heads = self.model.read(memory, self.model.views[None], listings.price_prior)
+        heads = self.model.read(memory, self.model.views[None], listings)
         good = ~batch.faults.any(dim=1)
         terms = head_losses(self.model, heads, WHOLE, listings, good, smoothing=0.0)
-        terms |= self._contrast(heads, listings, good, None)
+        terms |= self._contrast(heads, listings, good)
         terms["quality"] = fault_losses(self.model.judge(memory, heads, listings), batch.faults)
         terms |= self._opinions(batch.reviews)
         weights = self.model.config.loss.weights
@@ -76,24 +75,20 @@ class ProductTask(Task):
         probability = torch.tensor([getattr(dropout, name, dropout.categories) for name in PARTS])
         return (torch.rand(len(listings), len(PARTS), generator=generator) >= probability).to(device)
 
-    def _contrast(self, heads: Heads, listings: Inputs, good: Tensor, past: "PastListings | None") -> dict[str, Tensor]:
+    def _contrast(self, heads: Heads, listings: Inputs, good: Tensor) -> dict[str, Tensor]:
         """InfoNCE between title, photo and whole listing; nothing without two rows to compare."""
         rows = (listings.title != 0).any(dim=1) & listings.has_image & good
-        if int(rows.sum()) < 2:
+        if world_size() == 1 and int(rows.sum()) < 2:
             return {}
         scale = self.model.log_scale.clamp(max=MAX_LOG_SCALE).exp()
-        views = torch.stack([heads.embedding[rows, view] for view in (WHOLE, TITLE, PHOTO)])
-        keys = views if past is None else past.beside(views)
-        pairs = ((1, 2, 0.5), (2, 1, 0.5), (0, 1, 0.125), (1, 0, 0.125), (0, 2, 0.125), (2, 0, 0.125))
-        total = torch.stack([weight * info_nce(views[query], keys[key], scale) for query, key, weight in pairs]).sum()
-        if past is not None:
-            past.remember(views)
-        return {"contrastive": total}
+        whole, title, photo = (heads.identity[rows, view] for view in (WHOLE, TITLE, PHOTO))
+        near = info_nce(title, photo, scale) + 0.25 * (info_nce(whole, title, scale) + info_nce(whole, photo, scale))
+        return {"contrastive": near}
 
     def _opinions(self, reviews: Reviews) -> dict[str, Tensor]:
         """Cross-entropy of "recommended", and a tenth of the squared error of the rating; nothing without labels."""
         known = ~reviews.recommended.isnan()
-        if not bool(known.any()):
+        if world_size() == 1 and not bool(known.any()):
             return {}
         logit, rating = self.model.opinion(reviews)
         loss = F.binary_cross_entropy_with_logits(logit, reviews.recommended.nan_to_num(), reduction="none")
@@ -103,32 +98,6 @@ class ProductTask(Task):
     def _accuracy(self, heads: Heads, view: int, listings: Inputs, good: Tensor) -> Tensor:
         predicted = self.model.level_probabilities(heads.path_logits[:, view])[-1].argmax(-1)
         return mean((predicted == listings.categories[:, -1]).float(), good & (listings.categories[:, -1] != 0))
-
-
-class PastListings(nn.Module):
-    """Embeddings of earlier batches as further negatives (cross-batch memory, Wang et al. 2020)."""
-
-    embeddings: Tensor
-    seen: Tensor
-
-    def __init__(self, rows: int, dimensions: int) -> None:
-        super().__init__()
-        self.rows = rows
-        self.register_buffer("embeddings", torch.zeros(3, rows, dimensions))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-
-    def remember(self, views: Tensor) -> None:
-        """Put (3, n, E) embeddings of whole, title and photo in the place of the oldest."""
-        if self.rows:
-            views = views[:, -self.rows :].detach()
-            place = (self.seen + torch.arange(views.shape[1], device=views.device)) % self.rows
-            self.embeddings[:, place] = views.to(self.embeddings.dtype)
-            self.seen += views.shape[1]
-
-    def beside(self, views: Tensor) -> Tensor:
-        """The batch's embeddings (3, n, E), and after them those that are remembered."""
-        count = min(int(self.seen), self.rows)
-        return torch.cat([views, self.embeddings[:, :count].to(views.dtype)], dim=1)
 
 
 def head_losses(
@@ -156,11 +125,22 @@ def head_losses(
     return terms
 
 
-def info_nce(query: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy of finding row i of keys (m, E) for row i of query (n ≤ m, E) (van den Oord et al. 2018)."""
-    return F.cross_entropy(scale * query @ keys.T, torch.arange(len(query), device=query.device))
+def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric cross-entropy of matching row i of one (n, E) with row i of the other (Radford et al. 2021).
+
+    In training the rows of every rank are matched among each other.
+    """
+    keys, others, own = first, second, torch.zeros(len(first), device=first.device)
+    if torch.is_grad_enabled():
+        keys, others, own = gather_rows(first), gather_rows(second), gather_rows(own + rank())
+    target = torch.arange(len(first), device=first.device) + int((own < rank()).sum())
+    forth = F.cross_entropy(scale * first @ others.T, target, reduction="none")
+    back = F.cross_entropy(scale * second @ keys.T, target, reduction="none")
+    return mean((forth + back) / 2, torch.ones_like(target, dtype=torch.bool))
 
 
 def mean(values: Tensor, rows: Tensor) -> Tensor:
-    """Mean of values (B,) over `rows` (B,) bool; 0 over none."""
-    return torch.where(rows, values, 0.0).sum() / rows.sum().clamp(min=1)
+    """Mean of values (n,) over `rows` (n,) bool, in training over those of every rank; 0 over none."""
+    found = torch.stack([torch.where(rows, values, 0.0).sum(), rows.sum().to(values.dtype)])
+    total, count = sum_over_ranks(found) if torch.is_grad_enabled() else found
+    return total / count.clamp(min=1)
