@@ -157,3 +157,31 @@ def test_only_json_is_read(steady):
     refused(steady.post(URL, files={"reviews": (None, "[]")}), 415, "unsupported_media_type")
     refused(steady.post(URL, content=b"good", headers={"content-type": "text/plain"}), 415, "unsupported_media_type")
     refused(steady.get(URL), 405, "method_not_allowed")
+
+
+@pytest.mark.slow
+def test_a_trained_model_answers_reviews_and_faults(settings, config, trained_bundle):
+    from starlette.testclient import TestClient
+
+    from catalog.corruption import KINDS
+    from models.product.predictor import ProductPredictor
+    from serving.app import create_app
+    from tests.serving.conftest import Source
+
+    made = create_app(settings, config, Source(predictors={1: ProductPredictor.load(trained_bundle, "cpu")}))
+    with TestClient(made) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        opinions = client.post(URL, json={"reviews": [REVIEW, {"text": "returned it, bad fit"}, {"title": "x" * 1000}]}).json()
+        assert [set(review) for review in opinions["reviews"]] == [{"sentiment", "recommended", "rating"}] * 3
+        for review in opinions["reviews"]:
+            assert 0 <= review["recommended"] <= 1 <= review["rating"] <= 5
+            assert review["sentiment"] == ("positive" if review["recommended"] >= 0.5 else "negative")
+        listing = {"title": "Nordal blue shirt 512", "description": "A blue shirt by Nordal", "price": 900}
+        assessed = client.post("/v1/quality/assess", json=listing).json()
+        assert 0 <= assessed["score"] <= 1
+        assert {fault["kind"] for fault in assessed["faults"]} == set(KINDS)
+        probabilities = [fault["probability"] for fault in assessed["faults"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert assessed["modalities"] == ["title", "description", "price"]
+        analysed = client.post("/v1/multimodal/analyze", json=listing).json()
+        assert analysed["quality"]["score"] == pytest.approx(assessed["score"], abs=1e-5)
