@@ -104,7 +104,7 @@ def test_a_full_queue_refuses_and_recovers():
         await asyncio.sleep(0.05)
         waiting = asyncio.ensure_future(made.submit([1, 2, 3]))
         await asyncio.sleep(0)
-        with pytest.raises(Unavailable, match="more than 3 listings"):
+        with pytest.raises(Unavailable, match="more than 3 items"):
             await made.submit([4])
         gate.set()
         assert await first == [0]
