@@ -60,15 +60,9 @@ class ListingIn(RequestModel):
     attributes: dict[Word, Line] = Field(
         default_factory=dict, max_length=100, description="free attributes, name to value", examples=[{"Fabric": "Mesh"}]
     )
-    master_category: Word | None = Field(
-        None, description="read by the price and quality heads only", examples=["Footwear"]
-    )
-    sub_category: Word | None = Field(
-        None, description="read by the price and quality heads only", examples=["Shoes"]
-    )
-    article_type: Word | None = Field(
-        None, description="read by the price and quality heads only", examples=["Sports Shoes"]
-    )
+    master_category: Word | None = Field(None, description="read by the price and quality heads only", examples=["Footwear"])
+    sub_category: Word | None = Field(None, description="read by the price and quality heads only", examples=["Shoes"])
+    article_type: Word | None = Field(None, description="read by the price and quality heads only", examples=["Sports Shoes"])
     image: Photo | None = Field(None, description="JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
 
     def listing(self, image: bytes | None) -> Listing:
