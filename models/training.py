@@ -115,7 +115,9 @@ class Learner(L.LightningModule):
         Raises:
             TrainingError: the loss is NaN or infinite.
         """
-        generator = torch.Generator().manual_seed(mix(self.config.seed, self.current_epoch, batch_idx, rank()))
+        seed = mix(self.config.seed, self.current_epoch, batch_idx, rank())
+        torch.manual_seed(seed)  # dropout draws from the global generator: a resumed run must go on as if never killed
+        generator = torch.Generator().manual_seed(seed)
         share = self._share(batch_idx)
         with self._attention():
             terms = self.task.training_loss(batch, generator)

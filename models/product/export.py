@@ -25,6 +25,7 @@ from models.product.config import ProductModelConfig
 from models.product.encoders import Encoders
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.model import Outputs, ProductModel
+from models.product.neighbours import NAMES
 
 LISTINGS, REVIEWS = "listings.onnx", "reviews.onnx"
 INPUTS = tuple(field.name for field in fields(Inputs))
@@ -110,6 +111,7 @@ def _example(config: ProductModelConfig, levels: Sequence[int], rows: int, seed:
         price=price,
         categories=torch.stack([torch.randint(0, n, (rows,), generator=g) for n in levels], dim=1),
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
+        neighbours=torch.randn(rows, len(NAMES), generator=g),
         facts=torch.rand(rows, len(FACTS), generator=g),
     )
 

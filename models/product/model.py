@@ -40,6 +40,9 @@ PARTS = (*SEGMENTS, "price", *CATEGORY_LEVELS)
 WHOLE, TITLE, PHOTO = 0, 1 + SEGMENTS.index("title"), 1 + SEGMENTS.index("image")
 """Standard views: the whole listing, then each of `SEGMENTS` alone."""
 
+JUDGED_SHARE = 0.5
+"""`type_share` of the embeddings that the quality head compares: the same in training and after calibration."""
+
 QUERIES = ("category", "price", "embedding", "quality")
 SEEN_BY = {
     "category": (*SEGMENTS, "price"),
@@ -262,7 +265,7 @@ class ProductModel(nn.Module):
             path_logits=torch.stack([level[..., self.path[:, i]] for i, level in enumerate(logits)]).sum(0),
             price_location=location,
             price_scale=log_scale.clamp(-5.0, 3.0).exp(),
-            embedding=self._embedding(types, identity),
+            embedding=self._embedding(types, identity, self.type_share),
             identity=identity,
             type_logits=types,
             quality=quality,
@@ -270,7 +273,8 @@ class ProductModel(nn.Module):
 
     def judge(self, memory: Memory, heads: Heads, inputs: Inputs) -> Tensor:
         """Fault logits (B, 1 + K) from `heads` in the standard views; nothing flows back through the contradictions."""
-        paths, embedding = heads.path_logits[:, :5].detach(), heads.embedding[:, :5].detach()
+        paths = heads.path_logits[:, :5].detach()
+        embedding = self._embedding(heads.type_logits[:, :5], heads.identity[:, :5], JUDGED_SHARE).detach()
         present = torch.stack([memory.has(i) for i in range(len(SEGMENTS))], dim=1)
         image = inputs.image if inputs.image.shape[-1] else inputs.image.new_zeros(len(inputs), 3, 3, 3)
         others = torch.cat(
@@ -309,9 +313,8 @@ class ProductModel(nn.Module):
         """What marks the last tokens of a text (length, C): a query finds where it ends."""
         return F.pad(self.endings, (0, 0, length - len(self.endings), 0))
 
-    def _embedding(self, types: Tensor, identity: Tensor) -> Tensor:
+    def _embedding(self, types: Tensor, identity: Tensor, share: float) -> Tensor:
         """Unit vectors (B, V, E): what the listing is, then which it is."""
-        share = self.type_share
         kind = (types.log_softmax(-1) / 2).exp() @ self.frame  # the root of probabilities has length 1
         return F.normalize(torch.cat([share**0.5 * kind, (1 - share) ** 0.5 * identity], dim=-1), dim=-1)
 

@@ -109,7 +109,7 @@ class TextTower(nn.Module):
         """
         x = norm(torch.cat([kind.expand(len(ids), 1, -1), self.embedding(ids)], dim=1))
         present = F.pad(ids != 0, (1, 0), value=True)
-        read = self._packed if ids.is_cuda else self._padded
+        read = self._packed if ids.is_cuda and len(ids) else self._padded  # a rank may have no review
         return norm(read(x, present))[:, 1:]
 
     def _padded(self, x: Tensor, present: Tensor) -> Tensor:
