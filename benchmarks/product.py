@@ -12,6 +12,7 @@ from catalog.corruption import KINDS
 from models.product.config import ProductModelConfig
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Batch, Inputs, Reviews
 from models.product.model import ProductModel, Sizes
+from models.product.neighbours import NAMES as NEIGHBOUR_FEATURES
 from models.product.task import ProductTask
 
 NAMES, VALUES, LEVELS, PATHS = 180, 1800, (8, 46, 143), 150
@@ -61,6 +62,7 @@ def listings(config: ProductModelConfig, rows: int, seed: int = SEED) -> Inputs:
         price=torch.randn(rows, generator=g).masked_fill(torch.rand(rows, generator=g) < 0.1, torch.nan),
         categories=torch.stack([torch.randint(1, n, (rows,), generator=g) for n in LEVELS], dim=1),
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
+        neighbours=torch.randn(rows, len(NEIGHBOUR_FEATURES), generator=g),
         facts=torch.rand(rows, len(FACTS), generator=g),
     )
 

@@ -9,6 +9,7 @@ from configs.load import validate
 from models.product.config import ProductModelConfig
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Batch, Inputs, Reviews
 from models.product.model import ProductModel, Sizes
+from models.product.neighbours import NAMES
 
 SIZES = Sizes(tokens=300, names=10, values=20, levels=(3, 4, 6))
 PATHS = torch.tensor([[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [2, 3, 5]])
@@ -69,6 +70,7 @@ def listings(rows: int = 5, seed: int = 0) -> Inputs:
         price=torch.randn(rows, generator=g),
         categories=PATHS[torch.randint(len(PATHS), (rows,), generator=g)],
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
+        neighbours=torch.cat([torch.ones(rows, 1), torch.randn(rows, len(NAMES) - 1, generator=g)], dim=1),
         facts=5 * torch.rand(rows, len(FACTS), generator=g),
     )
 

@@ -21,6 +21,7 @@ from models.product.export import (
 )
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.model import ProductModel, Sizes
+from models.product.neighbours import NAMES
 
 SIZES = Sizes(tokens=300, names=10, values=20, levels=(3, 4, 6))
 PATHS = torch.tensor([[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [2, 3, 5]])
@@ -60,6 +61,7 @@ def batch(config: ProductModelConfig, rows: int, title: int, description: int, a
         price=torch.randn(rows, generator=g).masked_fill(torch.rand(rows, generator=g) < 0.5, torch.nan),
         categories=PATHS[torch.randint(len(PATHS), (rows,), generator=g)] * torch.randint(0, 2, (rows, 3), generator=g),
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
+        neighbours=torch.randn(rows, len(NAMES), generator=g),
         facts=torch.rand(rows, len(FACTS), generator=g),
     )
 

@@ -18,7 +18,8 @@ from models.batches import training_loader, validation_loader
 from models.product.data import Changes, ListingDataset, ReviewRows, Rows
 from models.product.encoders import Encoders, clean, clean_review
 from models.product.inputs import PRIOR_SEGMENTS, Batch
-from models.product.linear import FOLDS, LinearPrior
+from models.product.linear import FOLDS, LinearPrior, fold_of
+from models.product.neighbours import NAMES
 
 CONFIG = tiny_config().model
 EVERYTHING = CorruptionConfig(share=1.0)
@@ -117,9 +118,9 @@ def test_a_batch_does_not_depend_on_how_rows_are_grouped(plain: ListingDataset) 
     apart = [dataset.__getitems__([(2, i)]) for i in range(24)]
     assert torch.equal(together.faults, torch.cat([b.faults for b in apart]))
     assert torch.equal(together.listings.image, torch.cat([b.listings.image for b in apart]))
-    for name in ("price", "categories", "price_prior", "facts", "has_image"):
+    for name in ("price", "categories", "price_prior", "neighbours", "facts", "has_image"):
         left, right = getattr(together.listings, name), torch.cat([getattr(b.listings, name) for b in apart])
-        assert torch.allclose(left, right, equal_nan=True), name
+        assert torch.allclose(left, right, atol=1e-5, equal_nan=True), name
     for name in ("title", "description", "names"):
         assert words(getattr(together.listings, name)) == [w for b in apart for w in words(getattr(b.listings, name))], name
     assert texts([together]) == texts(apart)
@@ -193,19 +194,36 @@ def test_a_fault_is_in_the_part_that_it_names(plain: ListingDataset) -> None:
 def test_a_fitted_dataset_asks_the_prior_that_did_not_see_the_row(plain: ListingDataset, rows: Rows) -> None:
     dataset = training(plain, changes=Changes(QUIET, None))
     found = dataset.__getitems__([(0, i) for i in range(30)])
-    out_of_fold = plain.encoders.price_priors(rows.listings[:30], rows.folds[:30])
-    assert np.allclose(found.listings.price_prior, out_of_fold)
-    assert not np.allclose(found.listings.price_prior, plain.encoders.price_priors(rows.listings[:30]))
     unfitted = training(plain, changes=Changes(QUIET, None), fitted=False).__getitems__([(0, i) for i in range(30)])
-    assert np.allclose(unfitted.listings.price_prior, plain.encoders.price_priors(rows.listings[:30]))
+    out_of_fold, known = (plain.encoders.expect(rows.listings[:30], keys) for keys in (rows.photos[:30], None))
+    for name, left, right in (
+        ("price_prior", out_of_fold.prior, known.prior),
+        ("neighbours", out_of_fold.neighbours, known.neighbours),
+    ):
+        assert np.allclose(getattr(found.listings, name), left, atol=1e-6), name
+        assert np.allclose(getattr(unfitted.listings, name), right, atol=1e-6), name
+        assert not np.allclose(left, right), name
+    # Only a row that may be its own neighbour is quite like one.
+    first = NAMES.index("similarity of the first")
+    assert (known.neighbours[:, first] > 0.998).all()
+    assert (out_of_fold.neighbours[:, first] < known.neighbours[:, first] + 1e-6).all()
+
+
+def test_a_fold_is_that_of_the_key(plain: ListingDataset, rows: Rows) -> None:
+    prior = plain.encoders.price_prior
+    assert prior is not None
+    found = plain.encoders.expect(rows.listings, rows.photos).prior
+    for number in range(FOLDS):
+        own = np.flatnonzero(fold_of(rows.photos) == number)
+        part = plain.encoders.expect([rows.listings[i] for i in own], [str(rows.photos[i]) for i in own]).prior
+        assert np.allclose(found[own], part, atol=1e-6)
 
 
 def test_a_fitted_dataset_asks_the_review_prior_that_did_not_see_the_review(plain: ListingDataset, told: ReviewRows) -> None:
-    places = list(range(90))
     for fitted in (True, False):
         dataset = training(plain, changes=Changes(), fitted=fitted, reviews_per_listing=1.0)
         found = torch.cat([b.reviews.prior for b in epoch(dataset, -1)]).numpy()
-        expected = plain.encoders.review_priors(told.reviews, told.folds[places] if fitted else None)
+        expected = plain.encoders.review_priors(told.reviews, told.folds if fitted else None)
         assert np.allclose(found, expected, atol=1e-6)
         assert np.std(found) > 0.1
 
@@ -225,36 +243,44 @@ def test_a_faulty_listings_prior_reads_its_own_words(plain: ListingDataset, rows
         )
         for i in faulty
     ]
-    assert np.allclose(found.listings.price_prior[faulty], plain.encoders.price_priors(named, rows.folds[faulty]), atol=1e-6)
+    keys = [rows.photos[i] for i in faulty]
+    expected = plain.encoders.expect(named, keys)
+    assert np.allclose(found.listings.price_prior[faulty], expected.prior, atol=1e-6)
+    assert np.allclose(found.listings.neighbours[faulty], expected.neighbours, atol=1e-5)
     category, title = PRIOR_SEGMENTS.index("article_type"), PRIOR_SEGMENTS.index("title")
-    before = plain.encoders.price_priors([rows.listings[i] for i in faulty], rows.folds[faulty])
+    before = plain.encoders.expect([rows.listings[i] for i in faulty], keys).prior
     assert np.allclose(found.listings.price_prior[faulty, title], before[:, title])
     assert (np.abs(found.listings.price_prior[faulty, category].numpy() - before[:, category]) > 1e-4).all()
 
 
-def test_copies_share_the_fold_and_the_photo_of_their_source(catalogue: Catalogue, rows: Rows) -> None:
+def test_copies_share_the_fold_and_the_photo_of_their_source(catalogue: Catalogue, encoders: Encoders) -> None:
     products = catalogue.products().head(20)
     copies = products.assign(source_product_id=products["product_id"], product_id=products["product_id"] + 90_000)
     both = Rows.of(products) + Rows.of(copies)
-    assert np.array_equal(both.folds[:20], both.folds[20:])
-    assert np.array_equal(both.folds[:20], rows.folds[:20])
-    assert both.photos[20:] == tuple(products["product_id"])
+    assert both.photos[20:] == both.photos[:20] == tuple(products["product_id"])
+    known = encoders.expect(both.listings, both.photos)
+    assert np.allclose(known.prior[:20], known.prior[20:], atol=1e-6)
+    assert np.allclose(known.neighbours[:20], known.neighbours[20:], atol=1e-6)  # nor is a source its copy's neighbour
 
 
-def test_a_price_does_not_reach_its_own_out_of_fold_prior(rows: Rows, told: ReviewRows) -> None:
+def test_a_price_does_not_reach_what_its_own_row_expects(rows: Rows) -> None:
     dear = replace(rows.listings[4], price=1e6)
     changed = (*rows.listings[:4], dear, *rows.listings[5:])
     before, after = (Encoders.fit(x, rows.photos, CONFIG) for x in (rows.listings, changed))
-    own = rows.folds == rows.folds[4]
-    left, right = (e.price_priors(rows.listings, rows.folds) for e in (before, after))
     # The scale of prices is fitted on all rows; it is no answer to one of them.
-    assert before.price is not None
-    assert after.price is not None
-    scale = after.price.transform(np.array([1.0, 100.0]))
-    factor = np.diff(scale)[0] / np.diff(before.price.transform(np.array([1.0, 100.0])))[0]
-    # The solver stops at a tolerance: 1 % of a standard deviation.
-    assert np.abs(left[own] * factor - right[own]).max() < 0.02
-    assert np.abs(left[~own] * factor - right[~own]).max() > 0.05
+    scales = [encoders.price.transform(np.array([1.0, 100.0])) for encoders in (before, after) if encoders.price]
+    factor = np.diff(scales[1])[0] / np.diff(scales[0])[0]
+    left, right = (encoders.expect(rows.listings, rows.photos) for encoders in (before, after))
+    fold = fold_of(rows.photos)
+    own = fold == fold[4]
+    # The solver stops at a tolerance: 2 % of a standard deviation.
+    assert np.abs(left.prior[own] * factor - right.prior[own]).max() < 0.02
+    assert np.abs(left.prior[~own] * factor - right.prior[~own]).max() > 0.05
+    shift = scales[1][0] - factor * scales[0][0]
+    means = [NAMES.index(name) for name in NAMES if name.startswith("mean")]
+    near, moved = (x.neighbours[:, means] for x in (left, right))
+    assert np.allclose(near[4] * factor + shift, moved[4], atol=1e-3)
+    assert np.abs(near * factor + shift - moved).max() > 0.05
 
 
 def test_reviews_without_words_are_passed_over_and_what_is_unknown_is_nan(encoders: Encoders) -> None:
@@ -381,6 +407,7 @@ def test_priors_of_a_catalogue_without_prices_are_zero(rows: Rows) -> None:
     found = encoders.encode(free[:3], [None] * 3, CONFIG)
     assert found.price.isnan().all()
     assert not found.price_prior.any()
+    assert not found.neighbours.any()
 
 
 def test_priors_travel_without_their_folds(encoders: Encoders, rows: Rows, told: ReviewRows, tmp_path: Path) -> None:
@@ -389,5 +416,6 @@ def test_priors_travel_without_their_folds(encoders: Encoders, rows: Rows, told:
     for prior in (back.price_prior, back.review_prior):
         assert isinstance(prior, LinearPrior)
         assert not prior.folds
-    assert np.array_equal(back.price_priors(rows.listings), encoders.price_priors(rows.listings))
+    assert np.array_equal(back.expect(rows.listings).prior, encoders.expect(rows.listings).prior)
+    assert np.allclose(back.expect(rows.listings).neighbours, encoders.expect(rows.listings).neighbours, atol=1e-6)
     assert np.allclose(back.review_priors(told.reviews), encoders.review_priors(told.reviews), atol=1e-6)

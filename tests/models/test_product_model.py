@@ -11,7 +11,8 @@ from configs.errors import ConfigError
 from configs.load import validate
 from models.product.config import PRESETS, ProductModelConfig
 from models.product.inputs import MODALITIES, PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.model import SEGMENTS, ProductModel, Sizes, frame
+from models.product.model import PARTS, SEGMENTS, ProductModel, Sizes, frame
+from models.product.neighbours import MEAN, NAMES
 from models.product.towers import SelfAttention, angles, attend_padded, light, norm, rotate
 
 ANSWERS = ("path_logits", "price_location", "price_scale", "embedding", "fault_logits")
@@ -34,6 +35,7 @@ def sparse() -> Inputs:
         price=torch.tensor([0.5, math.nan, -1.0, math.nan, math.nan]),
         categories=inputs.categories * torch.tensor([[1], [0], [1], [1], [0]]),
         price_prior=inputs.price_prior * torch.tensor([[1], [1], [0], [1], [0]]),
+        neighbours=inputs.neighbours * torch.tensor([[1], [1], [0], [1], [0]]),
         facts=inputs.facts * torch.tensor([[1], [1], [1], [1], [0]]),
     )
 
@@ -90,7 +92,7 @@ def test_explicit_fields_override_the_preset_and_a_dump_reads_back() -> None:
         ({"width": 30, "heads": 4}, "multiple of 4"),
         ({"image_width": 60}, "multiple of 16"),
         ({"preset": "huge"}, "tiny"),
-        ({"description_tokens": 8, "ending_tokens": 8}, "description_tokens 8 must be above ending_tokens 8"),
+        ({"description_tokens": 8, "ending_tokens": 8}, "ending_tokens 8 must be below description_tokens"),
     ],
 )
 def test_impossible_sizes_are_refused(values: dict[str, object], said: str) -> None:
@@ -213,13 +215,45 @@ def test_categories_are_never_in_the_input_of_the_category_heads() -> None:
 def test_the_price_prior_reaches_the_price_alone_and_adds_to_it() -> None:
     """It is made of the categories too, which the category heads must not see."""
     net, inputs = model(), listings()
+    inputs = replace(inputs, neighbours=torch.zeros_like(inputs.neighbours))
     with torch.no_grad():
-        net.prior_query.weight.zero_()
+        net.expected_query.weight.zero_()
     before, after = net(inputs), net(replace(inputs, price_prior=inputs.price_prior + 0.5))
     assert same(before.path_logits, after.path_logits)
     assert same(before.embedding, after.embedding)
     assert torch.allclose(after.price_location - before.price_location, torch.tensor(0.5 * len(PRIOR_SEGMENTS)), atol=1e-5)
     assert same(before.price_scale, after.price_scale)
+
+
+def test_neighbours_reach_the_price_alone_and_pull_it_towards_theirs() -> None:
+    net, inputs = model(), listings()
+    with torch.no_grad():
+        net.expected_query.weight.zero_()
+    dearer = inputs.neighbours + torch.nn.functional.one_hot(torch.tensor(MEAN), len(NAMES))
+    before, after = net(inputs), net(replace(inputs, neighbours=dearer))
+    assert same(before.path_logits, after.path_logits)
+    assert same(before.embedding, after.embedding)
+    moved = after.price_location - before.price_location
+    assert ((moved > 0) & (moved < 1)).all()  # the gate: no more than all of the way
+    unknown = replace(inputs, neighbours=torch.zeros_like(inputs.neighbours))
+    offset = net(unknown).price_location - inputs.price_prior.sum(1)
+    towards = inputs.neighbours[:, MEAN] - inputs.price_prior.sum(1)
+    assert same(before.price_location, inputs.price_prior.sum(1) + offset + moved * towards)
+
+
+def test_neighbours_are_hidden_with_any_word_that_found_them() -> None:
+    net, inputs = model(), listings()
+    others = listings(seed=1).neighbours
+    words = ["title", "description", "attributes", "categories"]
+    for shown, same_answer in ((words, False), (["image", *words[1:]], True), (["image", *words[:3]], True)):
+        left, right = (net(x.only(shown)).price_location for x in (inputs, replace(inputs, neighbours=others)))
+        assert same(left, right) == same_answer
+    for hidden in range(len(PARTS)):
+        view = (torch.arange(len(PARTS)) != hidden)[None, None]
+        left, right = (
+            net.read(net.remember(inputs), view, x).price_location for x in (inputs, replace(inputs, neighbours=others))
+        )
+        assert same(left, right) == (PARTS[hidden] in PRIOR_SEGMENTS), PARTS[hidden]
 
 
 def test_queries_do_not_see_each_other() -> None:
@@ -258,7 +292,7 @@ def test_hidden_modalities_have_no_influence() -> None:
 def test_a_view_of_one_part_answers_as_a_listing_that_has_no_other(part: int) -> None:
     """What training reads as a mask over all tokens is what serving sees."""
     net, inputs = model(), sparse()
-    heads = net.read(net.remember(inputs), net.views[None], inputs.price_prior)
+    heads = net.read(net.remember(inputs), net.views[None], inputs)
     alone = net(inputs.only([SEGMENTS[part]]))
     for name in ANSWERS[:-1]:
         assert same(getattr(heads, name)[:, 1 + part], getattr(alone, name)), name
@@ -295,13 +329,25 @@ def test_parents_probability_is_the_sum_of_its_children() -> None:
 
 
 def test_a_part_of_the_embedding_compares_types() -> None:
-    net, inputs = model(type_share=0.3), listings()
-    heads = net.read(net.remember(inputs), net.views[None], inputs.price_prior)
+    net, inputs = model(), listings()
+    net.type_share = 0.3
+    heads = net.read(net.remember(inputs), net.views[None], inputs)
     kind = heads.embedding[:, 0, :16]  # a quarter
     p = heads.type_logits[:, 0].softmax(-1)
     bhattacharyya = (p[:, None] * p[None]).sqrt().sum(-1)
     assert torch.allclose(kind @ kind.T, 0.3 * bhattacharyya, atol=1e-5)
-    assert torch.allclose(heads.embedding[:, 0, 16:].square().sum(-1), torch.full((5,), 0.7), atol=1e-5)
+    assert torch.allclose(heads.embedding[:, 0, 16:], 0.7**0.5 * heads.identity[:, 0], atol=1e-5)
+    assert torch.allclose(heads.identity.norm(dim=-1), torch.ones(5, 5), atol=1e-5)
+
+
+def test_faults_do_not_depend_on_what_calibration_makes_of_the_embedding() -> None:
+    """The quality head is trained before the share of types is fitted."""
+    net, inputs = model(), listings()
+    before = net(inputs)
+    net.type_share = 0.1
+    after = net(inputs)
+    assert same(before.fault_logits, after.fault_logits)
+    assert not same(before.embedding, after.embedding)
 
 
 def test_the_frame_is_orthonormal_where_there_is_room() -> None:

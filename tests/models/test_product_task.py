@@ -4,12 +4,14 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from product_batches import PLAIN, batch, fresh, listings, model, reviews
+from torch.nn import functional as F
 
 from models.balancing import STRATEGIES
 from models.product.config import TERMS
 from models.product.inputs import Batch, Inputs
-from models.product.model import PARTS
-from models.product.task import HIDDEN, PHOTO, TITLE, WHOLE, PastListings, ProductTask, head_losses, info_nce
+from models.product.model import PARTS, PHOTO, TITLE, WHOLE
+from models.product.neighbours import MEAN
+from models.product.task import HIDDEN, ProductTask, head_losses, info_nce
 
 
 def step(task: ProductTask, told: Batch, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -27,7 +29,7 @@ def one_part(inputs: Inputs, name: str) -> Inputs:
 
 
 def test_loss_falls_then_overfits_one_batch() -> None:
-    task = ProductTask(model(**PLAIN, type_share=0.2)).train()
+    task = ProductTask(model(**PLAIN)).train()
     told = batch(12, faulty=4, told=8)
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
     losses = []
@@ -57,7 +59,10 @@ def test_loss_falls_then_overfits_one_batch() -> None:
 
 def test_a_fresh_models_first_answers_are_the_priors() -> None:
     net, inputs, told = fresh(), listings(), reviews()
-    assert torch.allclose(net(inputs).price_location, inputs.price_prior.sum(1), atol=1e-5)
+    # Half way between words and neighbours.
+    assert torch.allclose(net(inputs).price_location, (inputs.price_prior.sum(1) + inputs.neighbours[:, MEAN]) / 2, atol=1e-5)
+    alone = replace(inputs, neighbours=torch.zeros_like(inputs.neighbours))
+    assert torch.allclose(net(alone).price_location, inputs.price_prior.sum(1), atol=1e-5)
     logit, rating = net.opinion(told)
     assert torch.allclose(logit, told.prior)
     assert torch.allclose(rating, torch.full((4,), 4.0))
@@ -116,7 +121,7 @@ def test_missing_labels_give_no_loss_and_no_poisoned_gradient() -> None:
 @pytest.mark.parametrize("known", [(1.0, math.nan), (math.nan, math.nan)])
 def test_some_missing_labels_do_not_change_the_loss_of_the_others(known: tuple[float, float]) -> None:
     net, inputs = model(), listings(4)
-    heads = net.read(net.remember(inputs), net.views[None], inputs.price_prior)
+    heads = net.read(net.remember(inputs), net.views[None], inputs)
     rows = torch.ones(4, dtype=torch.bool)
     half = replace(
         inputs,
@@ -155,7 +160,7 @@ def test_an_empty_listing_in_a_batch_does_not_poison_it() -> None:
 def test_head_losses_by_hand() -> None:
     net, inputs = model(), listings(3)
     inputs = replace(inputs, categories=torch.tensor([[1, 1, 2], [2, 3, 0], [1, 1, 1]]), price=torch.tensor([1.0, math.nan, 7.0]))
-    heads = net.read(net.remember(inputs), net.views[None], inputs.price_prior)
+    heads = net.read(net.remember(inputs), net.views[None], inputs)
     rows = torch.tensor([True, True, False])
     for view in (WHOLE, TITLE):
         terms = head_losses(net, heads, view, inputs, rows, smoothing=0.0)
@@ -173,7 +178,7 @@ def test_head_losses_by_hand() -> None:
 def test_smoothing_mixes_in_the_uniform_distribution_over_paths() -> None:
     net, inputs = model(), listings(1)
     inputs = replace(inputs, categories=torch.tensor([[1, 1, 2]]))
-    heads = net.read(net.remember(inputs), net.views[None], inputs.price_prior)
+    heads = net.read(net.remember(inputs), net.views[None], inputs)
     logs = heads.path_logits[0, WHOLE].log_softmax(-1)
     found = head_losses(net, heads, WHOLE, inputs, torch.tensor([True]), smoothing=0.2)["article_type"].item()
     assert found == pytest.approx(-(0.8 * logs[1] + 0.2 * logs.mean()).item(), rel=1e-4)
@@ -211,7 +216,8 @@ def test_the_contrastive_loss_by_hand() -> None:
     task, told = ProductTask(model()), batch(4, faulty=0)
     net, inputs = task.model, told.listings
     with torch.no_grad():
-        whole, title, photo = (net(x).embedding for x in (inputs, inputs.only(["title"]), inputs.only(["image"])))
+        heads = net.read(net.remember(inputs), net.views[None], inputs)
+        whole, title, photo = (F.normalize(heads.embedding[:, view, 16:], dim=-1) for view in (WHOLE, TITLE, PHOTO))
         scale = net.log_scale.exp()
         expected = 0.0
         for a, b, weight in ((title, photo, 0.5), (whole, title, 0.125), (whole, photo, 0.125)):
@@ -226,58 +232,16 @@ def test_info_nce_by_hand() -> None:
     # Row 0 matches itself, rows 1 and 2 are crossed.
     right, wrong = math.log(math.e**2 + 2) - 2, math.log(math.e**2 + 2)
     assert info_nce(a, b, torch.tensor(2.0)).item() == pytest.approx((right + 2 * wrong) / 3)
-    # A further key is a further negative, of similarity 1 to row 0 and 0 to the others.
-    more = info_nce(a, torch.cat([b, a[:1]]), torch.tensor(2.0)).item()
-    first = math.log(2 * math.e**2 + 2) - 2
-    assert more == pytest.approx((first + 2 * math.log(math.e**2 + 3)) / 3)
 
 
-def test_info_nce_does_not_depend_on_the_order_of_negatives() -> None:
+def test_info_nce_is_symmetric_and_falls_with_the_temperature_of_a_match() -> None:
     torch.manual_seed(0)
-    query, keys = torch.randn(4, 8), torch.randn(9, 8)
-    turned = torch.cat([keys[:4], keys[4:].flip(0)])
-    assert info_nce(query, keys, torch.tensor(3.0)).item() == pytest.approx(info_nce(query, turned, torch.tensor(3.0)).item())
-
-
-def test_past_listings_are_a_ring() -> None:
-    past = PastListings(5, 2)
-    views = torch.arange(3 * 12 * 2, dtype=torch.float32).view(3, 12, 2)
-    now = torch.full((3, 1, 2), -1.0)
-    assert torch.equal(past.beside(now), now)
-    past.remember(views[:, :3])
-    assert torch.equal(past.beside(now), torch.cat([now, views[:, :3]], dim=1))
-    past.remember(views[:, 3:7])
-    kept = past.beside(now)[:, 1:]
-    assert sorted(kept[0, :, 0].tolist()) == views[0, 2:7, 0].tolist()
-    assert torch.equal(kept[1] - kept[0], torch.full((5, 2), 24.0))  # the views stay together
-    past.remember(views)  # more than it holds
-    assert sorted(past.beside(now)[0, 1:, 0].tolist()) == views[0, 7:, 0].tolist()
-
-
-def test_past_listings_carry_no_gradient_and_travel_with_a_checkpoint() -> None:
-    past = PastListings(4, 2)
-    past.remember(torch.ones(3, 2, 2, requires_grad=True))
-    again = PastListings(4, 2)
-    again.load_state_dict(past.state_dict())
-    now = torch.zeros(3, 1, 2)
-    assert torch.equal(again.beside(now), past.beside(now))
-    assert not past.beside(now).requires_grad
-
-
-def test_without_memory_nothing_is_remembered() -> None:
-    past, views = PastListings(0, 2), torch.ones(3, 2, 2)
-    past.remember(views)
-    assert torch.equal(past.beside(views), views)
-
-
-def test_training_remembers_and_validation_does_not() -> None:
-    task = ProductTask(model(memory_rows=16))
-    task.validation_loss(batch())
-    assert task.past.seen == 0
-    first = step(task, batch(faulty=0))
-    assert task.past.seen == 8
-    # The same listings again, now with themselves of before among the negatives.
-    assert step(task, batch(faulty=0))["contrastive"] > first["contrastive"]
+    a, b = F.normalize(torch.randn(2, 6, 8), dim=-1)
+    scale = torch.tensor(3.0)
+    assert info_nce(a, b, scale).item() == pytest.approx(info_nce(b, a, scale).item())
+    forth, back = (F.cross_entropy(scale * x @ y.T, torch.arange(6)) for x, y in ((a, b), (b, a)))
+    assert info_nce(a, b, scale).item() == pytest.approx((forth + back).item() / 2)
+    assert info_nce(a, a, torch.tensor(100.0)) < 1e-3 < info_nce(a, a, scale)
 
 
 def test_sentiment_by_hand() -> None:
@@ -329,7 +293,7 @@ def test_the_hidden_view_is_the_listing_without_what_is_hidden() -> None:
     hide = {"title": 0.0, "description": 1.0, "image": 1.0, "attributes": 1.0, "price": 0.0, "categories": 0.0}
     net, inputs = model(modality_dropout=hide), listings()
     shown = ProductTask(net)._hidden(inputs, torch.Generator().manual_seed(0))
-    heads = net.read(net.remember(inputs), torch.stack([*net.views[:, None].expand(-1, 5, -1), shown], dim=1), inputs.price_prior)
+    heads = net.read(net.remember(inputs), torch.stack([*net.views[:, None].expand(-1, 5, -1), shown], dim=1), inputs)
     alone = net(one_part(inputs, "title"))
     assert torch.allclose(heads.path_logits[:, HIDDEN], alone.path_logits, atol=2e-5)
     assert torch.allclose(heads.price_location[:, HIDDEN], alone.price_location, atol=2e-5)
