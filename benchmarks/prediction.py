@@ -60,7 +60,7 @@ def main() -> None:
 
 def trained(folder: Path) -> ProductModel:
     """The model of a bundle."""
-    return bundle.load_model(folder, Encoders.load(folder), bundle.load_config(folder).config)
+    return bundle.load_model(folder, Encoders.load(folder), bundle.load_config(folder))
 
 
 def prepared(model: ProductModel, folder: Path, compiled: bool) -> tuple[dict[str, Answer], dict[str, dict[str, float]]]:

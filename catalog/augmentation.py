@@ -100,15 +100,25 @@ def oversample(products: pd.DataFrame, config: AugmentationConfig, seed: int) ->
         if lacking > 0:
             labels = rng.permutation(np.asarray(rows))
             sources.extend(np.resize(labels, lacking))
-    copies = products.loc[sources].reset_index(drop=True)
-    copies["source_product_id"] = copies["product_id"]
-    copies["product_id"] = _new_ids(products["product_id"], copies["source_product_id"])
+    copies = copy_rows(products, sources)
     for column in ("title", "description"):
         if column in copies:
             copies[column] = [_reworded(text, config, rng) for text in copies[column]]
     if "attributes" in copies:
         copies["attributes"] = [_fewer(text, config, rng) for text in copies["attributes"]]
     return copies
+
+
+def copy_rows(products: pd.DataFrame, rows: list[int]) -> pd.DataFrame:
+    """Copies of the rows at these places, with ids as `number_copies` gives them."""
+    copies = products.iloc[rows].reset_index(drop=True)
+    copies["source_product_id"] = copies["product_id"]
+    return number_copies(copies, products)
+
+
+def number_copies(copies: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    """The copies with ids that no product has: integers above the largest, or `<source>~<n>` for strings."""
+    return copies.assign(product_id=_new_ids(products["product_id"], copies["source_product_id"]))
 
 
 def _crop(photo: Image.Image, margin: float, rng: np.random.Generator) -> Image.Image:

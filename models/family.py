@@ -96,6 +96,13 @@ class Family(Protocol):
         """The model's own predictor, in evaluation mode and warmed up by one prediction."""
         ...
 
+    def export(self, bundle: Path, out: Path, quantise: bool = False) -> dict[str, float]:
+        """Write the bundle as ONNX graphs into the new folder `out`; returns how far each answer is from PyTorch's at most.
+
+        `quantise` stores weights as int8.
+        """
+        ...
+
 
 def names() -> list[str]:
     """Models that exist, by folder."""

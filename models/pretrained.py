@@ -14,51 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from configs.errors import VitrinaError
-from configs.schema import PositiveFloat, PositiveInt, Share, StrictModel
+from models.starts import EncoderStart, ImagePlan, TextPlan
 
-ALL_LINEAR = "all-linear"
 UNKNOWN_LENGTH = 10**6  # tokenizers and T5 give no limit
-
-
-class EncoderStart(StrictModel):
-    """Which pretrained encoder a model starts from, and how much of it is trained."""
-
-    init_from: str = Field(
-        min_length=1, description="folder, or id on the Hugging Face hub, of a transformers model in safetensors"
-    )
-    mode: Literal["frozen", "lora", "full"] = Field(
-        "full", description="frozen: nothing of it trains; lora: low-rank adapters do (Hu et al. 2022); full: everything does"
-    )
-    lora_rank: PositiveInt = Field(8, description="rank of each adapter")
-    lora_alpha: PositiveFloat = Field(16.0, description="an adapter's output is multiplied by lora_alpha / lora_rank")
-    lora_dropout: Share = Field(0.0, description="probability that an input channel of an adapter is dropped in training")
-    lora_targets: str | tuple[str, ...] = Field(
-        ALL_LINEAR, description="layers that get adapters: all-linear, a regular expression, or ends of their names"
-    )
-
-
-class TextPlan(StrictModel):
-    """How a pretrained text encoder is built again."""
-
-    start: EncoderStart
-    architecture: dict[str, Any] = Field(description="the transformers configuration")
-    pad_id: int = Field(ge=0, description="its own id of padding; ids are shifted by one where that is not 0")
-
-
-class ImagePlan(StrictModel):
-    """How a pretrained vision encoder is built again."""
-
-    start: EncoderStart
-    architecture: dict[str, Any] = Field(description="the transformers configuration")
-    height: PositiveInt = Field(description="pixels it reads; photos are resized to them")
-    width: PositiveInt = Field(description="pixels it reads; photos are resized to them")
-    mean: tuple[float, float, float] = Field(description="subtracted from each channel of pixels 0 to 255")
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(description="each channel is divided by it afterwards")
 
 
 def plan_text(start: EncoderStart, tokens: int) -> TextPlan:
@@ -117,11 +79,13 @@ class _Pretrained(nn.Module):
     """
 
     kind: Literal["text", "vision"]
+    encoder: Any  # a transformers model
 
     def __init__(self, plan: TextPlan | ImagePlan, width: int) -> None:
         """Build with fresh weights: `load_start` fetches the pretrained ones, a bundle's state dict replaces all."""
         super().__init__()
         self.plan = plan
+        self.checkpointing = False
         self._prepare()
         self._adopt(_tower(_skeleton(plan.architecture, plan.start.init_from), self.kind, plan.start.init_from))
         with torch.no_grad():
@@ -151,6 +115,23 @@ class _Pretrained(nn.Module):
         missing = {names[id(p)] for p in reached if id(p) in names} & set(told["missing_keys"])
         if missing:
             raise VitrinaError(f"the weights of {start.init_from} lack {min(missing)} and {len(missing) - 1} more")
+
+    def checkpoint_activations(self) -> None:
+        """From now on, compute its layers' activations again in the backward pass.
+
+        Raises:
+            VitrinaError: transformers cannot for this architecture.
+        """
+        self.checkpointing = True
+        if self.plan.start.mode == "frozen":
+            return  # nothing is kept for a backward pass
+        try:
+            self.encoder.activation_checkpointing_enable()
+        except (AttributeError, ValueError) as error:
+            kind = self.plan.architecture["model_type"]
+            raise VitrinaError(
+                f"a {kind} encoder has no gradient checkpointing; set trainer.gradient_checkpointing to false"
+            ) from error
 
     def train(self, mode: bool = True) -> "_Pretrained":
         """Dropout and batch statistics of a frozen encoder stay off; so do the statistics under adapters."""

@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from configs.errors import VitrinaError
 from configs.schema import PositiveFloat, Share, StrictModel
-from models.product.config import ProductRunConfig
+from models.pretrained import plan_image, plan_text
+from models.product.config import ProductModelConfig, ProductRunConfig
 from models.product.encoders import Encoders
 from models.product.model import ProductModel, Sizes
+from models.starts import ImagePlan, TextPlan
 
 WEIGHTS, CONFIG, SEEN = "model.safetensors", "config.json", "seen.npy"
 
@@ -51,9 +53,26 @@ class BundleConfig(StrictModel):
     augmented_rows: int
     validation_rows: int
     training_reviews: int
+    text_plan: TextPlan | None = Field(None, description="how its pretrained text encoder is built, where it has one")
+    image_plan: ImagePlan | None = Field(None, description="how its pretrained vision encoder is built, where it has one")
 
 
-def build(encoders: Encoders, config: ProductRunConfig) -> ProductModel:
+def plans(config: ProductModelConfig) -> tuple[TextPlan | None, ImagePlan | None]:
+    """How the pretrained encoders that the configuration names are built.
+
+    Raises:
+        VitrinaError: see `models.pretrained`.
+    """
+    longest = max(config.title_tokens, config.description_tokens, config.review_tokens)
+    return (
+        plan_text(config.text_encoder, longest) if config.text_encoder else None,
+        plan_image(config.image_encoder) if config.image_encoder else None,
+    )
+
+
+def build(
+    encoders: Encoders, config: ProductModelConfig, text_plan: TextPlan | None = None, image_plan: ImagePlan | None = None
+) -> ProductModel:
     """A model of the right sizes with fresh weights."""
     sizes = Sizes(
         tokens=len(encoders.tokenizer),
@@ -61,7 +80,7 @@ def build(encoders: Encoders, config: ProductRunConfig) -> ProductModel:
         values=len(encoders.values),
         levels=tuple(len(level) for level in encoders.levels),
     )
-    return ProductModel(config.model, sizes, torch.from_numpy(encoders.paths))
+    return ProductModel(config, sizes, torch.from_numpy(encoders.paths), text_plan, image_plan)
 
 
 def save(folder: Path, model: ProductModel, encoders: Encoders, config: BundleConfig, seen: NDArray[np.uint64]) -> None:
@@ -90,13 +109,14 @@ def load_config(folder: Path) -> BundleConfig:
         raise VitrinaError(f"{folder / CONFIG}: {where}: {first['msg']}; it is not a product bundle of this version") from error
 
 
-def load_model(folder: Path, encoders: Encoders, config: ProductRunConfig) -> ProductModel:
-    """The trained model, on the CPU and in evaluation mode.
+def load_model(folder: Path, encoders: Encoders, settings: BundleConfig) -> ProductModel:
+    """The trained and calibrated model, on the CPU and in evaluation mode.
 
     Raises:
         VitrinaError: weights are missing, damaged or of another shape.
     """
-    model = build(encoders, config)
+    model = build(encoders, settings.config.model, settings.text_plan, settings.image_plan)
+    model.type_share = settings.calibration.type_share
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.schema import CorruptionConfig, PositiveInt, RunConfig, Share, StrictModel
+from models.starts import EncoderStart
 
 Preset = Literal["tiny", "base", "ultra"]
 
@@ -111,6 +112,10 @@ class ProductModelConfig(StrictModel):
     label_smoothing: Share = Field(0.05, description="probability mass spread over all categories")
     modality_dropout: ModalityDropout = ModalityDropout()
     loss: LossConfig = LossConfig()
+    text_encoder: EncoderStart | None = Field(
+        None, description="pretrained text encoder, with its tokenizer, in place of the text tower"
+    )
+    image_encoder: EncoderStart | None = Field(None, description="pretrained vision encoder in place of the photo tower")
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +135,11 @@ class ProductModelConfig(StrictModel):
             if getattr(self, name) % 16:
                 raise ValueError(f"{name} {getattr(self, name)} must be a multiple of 16, the side of an image patch")
         return self
+
+    @property
+    def endings(self) -> int:
+        """How many of a long text's last tokens are read apart; a pretrained encoder gets texts as it knows them."""
+        return 0 if self.text_encoder else self.ending_tokens
 
     @property
     def grid(self) -> tuple[int, int]:

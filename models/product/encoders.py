@@ -145,7 +145,7 @@ class Encoders:
         scaler = PriceScaler.fit(prices) if prices else None
         prior = _fit_price(listings, keys, scaler, config.prior_bits) if scaler else None
         return cls(
-            tokenizer=ProductTokenizer.fit(_texts(listings, reviews), config.vocab_size),
+            tokenizer=_fit_tokenizer(listings, reviews, config),
             names=Vocabulary.fit((name for row in listings for name, _ in row.pairs), config.attribute_min_count),
             values=Vocabulary.fit((value for row in listings for _, value in row.pairs), config.attribute_min_count),
             levels=levels,
@@ -187,7 +187,7 @@ class Encoders:
         codes = [[v.encode(c) for v, c in zip(self.levels, row.categories, strict=True)] for row in listings]
         return Inputs(
             title=torch.from_numpy(self.tokenizer.encode([row.title for row in listings], config.title_tokens)),
-            description=self._long([row.description for row in listings], config.description_tokens, config.ending_tokens),
+            description=self._long([row.description for row in listings], config.description_tokens, config.endings),
             image=torch.from_numpy(image).permute(0, 3, 1, 2),
             has_image=torch.tensor([photo is not None for photo in photos], dtype=torch.bool),
             names=torch.from_numpy(names),
@@ -209,7 +209,7 @@ class Encoders:
         ratings = [math.nan if row.rating is None else row.rating for row in reviews]
         return Reviews(
             title=torch.from_numpy(self.tokenizer.encode([row.title for row in reviews], config.title_tokens)),
-            text=self._long([row.text for row in reviews], config.review_tokens, config.ending_tokens),
+            text=self._long([row.text for row in reviews], config.review_tokens, config.endings),
             prior=torch.from_numpy(self.review_priors(reviews) if prior is None else prior),
             recommended=torch.tensor(unknown, dtype=torch.float32),
             rating=torch.tensor(ratings, dtype=torch.float32),
@@ -245,10 +245,11 @@ class Encoders:
     def _long(self, texts: Sequence[str], limit: int, ending: int) -> Tensor:
         """Tokens (n, limit): the beginning of each text, then its last `ending` tokens, aligned to the right; (n, 0) without any.
 
+        Without an ending, (n, longest ≤ limit): the beginnings alone.
         The ending has the same place in every batch: what a text says must not depend on its neighbours' lengths.
         """
-        ids = self.tokenizer.encode(texts, _LONGEST)
-        if not ids.shape[1]:
+        ids = self.tokenizer.encode(texts, _LONGEST if ending else limit)
+        if not ending or not ids.shape[1]:
             return torch.from_numpy(ids)
         lengths = (ids != 0).sum(axis=1)
         where = lengths[:, None] - ending + np.arange(ending)
@@ -320,6 +321,15 @@ class Encoders:
             raise VitrinaError(f"{folder / FILE} or {PRIORS} is damaged: {type(error).__name__} {error}") from error
         except VitrinaError as error:
             raise VitrinaError(f"{folder / PRIORS}: {error}") from error
+
+
+def _fit_tokenizer(
+    listings: Sequence[CleanListing], reviews: Sequence[CleanReview], config: ProductModelConfig
+) -> ProductTokenizer:
+    """Learnt from the texts, or the pretrained text encoder's own."""
+    if config.text_encoder:
+        return ProductTokenizer.from_pretrained(config.text_encoder.init_from)
+    return ProductTokenizer.fit(_texts(listings, reviews), config.vocab_size)
 
 
 def _texts(listings: Iterable[CleanListing], reviews: Iterable[CleanReview]) -> Iterable[str]:

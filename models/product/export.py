@@ -81,8 +81,9 @@ def review_program(model: ProductModel) -> ExportedProgram:
     """The review graph with its dynamic axes."""
     batch, title = Dim("batch", max=MAX_BATCH), Dim("title_tokens", max=model.config.title_tokens)
     text = Dim("text_tokens", max=model.config.review_tokens)
-    example = (torch.ones(3, 2, dtype=torch.int64), torch.ones(3, 4, dtype=torch.int64), torch.zeros(3))
-    return _program(ReviewGraph(model), example, ({0: batch, 1: title}, {0: batch, 1: text}, {0: batch}))
+    example = _example_reviews(rows=3)
+    shapes = ({0: batch, 1: title}, {0: batch, 1: text}, {0: batch})
+    return _program(ReviewGraph(model), tuple(getattr(example, name) for name in REVIEW_INPUTS), shapes)
 
 
 def _program(graph: nn.Module, example: tuple[Tensor, ...], shapes: Any) -> ExportedProgram:
@@ -116,6 +117,15 @@ def _example(config: ProductModelConfig, levels: Sequence[int], rows: int, seed:
     )
 
 
+def _example_reviews(rows: int, seed: int = 0) -> Reviews:
+    """Reviews of which one lacks a title."""
+    g = torch.Generator().manual_seed(seed)
+    title, text = (torch.randint(1, 3, (rows, 2 + more), generator=g) for more in (0, 2))
+    title[seed % rows] = 0
+    unknown = torch.full((rows,), torch.nan)
+    return Reviews(title, text, torch.randn(rows, generator=g), unknown, unknown)
+
+
 def export(folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
     """Write the graphs of the bundle `folder` into the new folder `out`; see `export_model`.
 
@@ -123,7 +133,7 @@ def export(folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
         VitrinaError: the bundle is damaged, or as `export_model`.
     """
     settings = bundle.load_config(folder)
-    return export_model(bundle.load_model(folder, Encoders.load(folder), settings.config), out, quantise)
+    return export_model(bundle.load_model(folder, Encoders.load(folder), settings), out, quantise)
 
 
 def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict[str, float]:
@@ -143,7 +153,9 @@ def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict
     try:
         _write(listing_program(model), partial / LISTINGS, INPUTS, ANSWERS, quantise)
         _write(review_program(model), partial / REVIEWS, REVIEW_INPUTS, REVIEW_ANSWERS, quantise)
-        found = differences(model, OnnxModel(partial), [_example(model.config, model.levels, rows, rows) for rows in (1, 2, 5)])
+        exported = OnnxModel(partial)
+        found = differences(model, exported, [_example(model.config, model.levels, rows, rows) for rows in (1, 2, 5)])
+        found |= review_differences(model, exported, [_example_reviews(rows, rows) for rows in (1, 2, 5)])
         worst = max(found, key=lambda name: found[name])
         if not quantise and not found[worst] <= TOLERANCE:
             raise VitrinaError(f"the exported {worst} differs by {found[worst]:g} from PyTorch's; allowed: {TOLERANCE:g}")
@@ -163,6 +175,17 @@ def differences(model: ProductModel, exported: "OnnxModel", batches: Sequence[In
         for name in ANSWERS:
             gap = (getattr(answered, name) - getattr(expected, name)).abs().max().item()
             found[name] = max(found[name], gap)
+    return found
+
+
+def review_differences(model: ProductModel, exported: "OnnxModel", batches: Sequence[Reviews]) -> dict[str, float]:
+    """The same for what is said about reviews."""
+    found = dict.fromkeys(REVIEW_ANSWERS, 0.0)
+    for reviews in batches:
+        with torch.inference_mode():
+            expected = model.opinion(reviews)
+        for name, answered, wanted in zip(REVIEW_ANSWERS, exported.opinion(reviews), expected, strict=True):
+            found[name] = max(found[name], (answered - wanted).abs().max().item())
     return found
 
 

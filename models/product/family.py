@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from catalog.augmentation import oversample
+from catalog.augmentation import number_copies, oversample
 from catalog.catalogue import Catalogue, listing_of
 from catalog.errors import ImageError
 from catalog.images import decode
@@ -29,6 +29,7 @@ from models.product.config import ProductRunConfig
 from models.product.data import Changes, ListingDataset, ReviewRows, Rows, records_of
 from models.product.encoders import Encoders
 from models.product.predictor import ProductPredictor
+from models.product.rewording import translated
 from models.product.summary import REFERENCE_SPEC, summarise
 
 REFERENCE_ROWS = 2000
@@ -48,9 +49,12 @@ class ProductFamily:
         return pd.DataFrame({"product_id": products["product_id"], "split": split_products(products, config.split)})
 
     def augment(self, catalogue: Catalogue, split: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
-        """Reworded copies of rare article types' training rows; see `catalog.augmentation.oversample`."""
-        training = _part(catalogue, split, "train")
-        copies = oversample(training, config.augmentation, config.trainer.seed)
+        """Copies of rare article types' training rows (`catalog.augmentation.oversample`), and rows translated there and back."""
+        training, settings = _part(catalogue, split, "train"), config.augmentation
+        copies = oversample(training, settings, config.trainer.seed)
+        if settings.back_translation:
+            reworded = translated(training, settings.back_translation, config.trainer.seed)
+            copies = number_copies(pd.concat([copies, reworded], ignore_index=True), training)
         if pd.api.types.is_integer_dtype(copies["product_id"]):  # new ids start above the training rows' largest
             copies["product_id"] += max(0, int(split["product_id"].max() - training["product_id"].max()))
         return copies
@@ -78,6 +82,7 @@ class ProductFamily:
         _claim(workdir, config, catalogue, split)
         products, held_out = (_part(catalogue, split, name) for name in ("train", "validation"))
         reviews, held_out_reviews = (_reviews(catalogue, config, name) for name in ("train", "validation"))
+        text_plan, image_plan = bundle.plans(config.model)
         encoders = _encoders(products, reviews, config, workdir)
         training, validation = (
             self._dataset(catalogue, part, said, encoders, config, changes, extra)
@@ -87,7 +92,8 @@ class ProductFamily:
             )
         )
         torch.manual_seed(config.trainer.seed)
-        task = ProductTask(bundle.build(encoders, config))
+        task = ProductTask(bundle.build(encoders, config.model, text_plan, image_plan))
+        task.model.load_start()
         loaders = training_loader(training, config.trainer), validation_loader(validation, config.trainer)
         fit(task, *loaders, config.trainer, workdir, loggers)
         calibration = calibrate(task.model, validation.batches(config.evaluation.batch_size))
@@ -107,6 +113,8 @@ class ProductFamily:
             augmented_rows=len(augmented),
             validation_rows=len(held_out),
             training_reviews=len(reviews),
+            text_plan=text_plan,
+            image_plan=image_plan,
         )
         predictor = ProductPredictor(task.model, encoders, calibration, config, "cpu")
         partial, out = workdir / "bundle.partial", workdir / "bundle"
@@ -206,6 +214,12 @@ class ProductFamily:
         """The predictor, warmed up."""
         return ProductPredictor.load(folder, device)
 
+    def export(self, folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
+        """`listings.onnx` and `reviews.onnx`; see `models.product.export`."""
+        from models.product.export import export
+
+        return export(folder, out, quantise)
+
 
 def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
     """64-bit key [n] of each product: BLAKE2b of product_id and title, so that a changed title is a new example."""
@@ -246,7 +260,7 @@ def card(settings: BundleConfig, encoders: Encoders) -> str:
 
 **What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
 It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price
-and embedding.
+and embedding.{_starts(settings)}
 
 **Intended use.** Suggesting categories and a price range for listings of the shop it was trained on, search by
 embedding, and checks by a person. **Not for** decisions without a person, prices in another currency or year, or goods
@@ -267,6 +281,12 @@ Photos are read at {model.image_width} × {model.image_height} pixels; the first
 """
     # MLflow shows each line break: a paragraph is one line.
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
+
+
+def _starts(settings: BundleConfig) -> str:
+    plans = {"Texts": settings.text_plan, "Photos": settings.image_plan}
+    told = [f" {what} are read by `{plan.start.init_from}` ({plan.start.mode})." for what, plan in plans.items() if plan]
+    return "".join(told)
 
 
 def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -31,7 +31,19 @@ from models.product.config import ProductModelConfig
 from models.product.inputs import PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.neighbours import MEAN, NAMES
 from models.product.quality import QualityHead, category_features, part_features, price_features
-from models.product.towers import PhotoTower, PriceFeatures, SwiGLU, TextTower, light, norm
+from models.product.towers import (
+    PhotoTower,
+    PriceFeatures,
+    SelfAttention,
+    Started,
+    StartedPhoto,
+    StartedText,
+    SwiGLU,
+    TextTower,
+    light,
+    norm,
+)
+from models.starts import ImagePlan, TextPlan
 
 SEGMENTS = ("title", "description", "image", "attributes")
 PARTS = (*SEGMENTS, "price", *CATEGORY_LEVELS)
@@ -115,7 +127,7 @@ def frame(values: int, dimensions: int) -> Tensor:
     """Fixed directions (values, dimensions): orthonormal where there is room, else nearly so (Johnson & Lindenstrauss 1984)."""
     drawn = torch.randn(values, dimensions, generator=torch.Generator().manual_seed(0))
     if values > dimensions:
-        return drawn / dimensions**0.5
+        return drawn / math.sqrt(dimensions)
     rows: Tensor = torch.linalg.qr(drawn.T)[0].T
     return rows.contiguous()
 
@@ -134,9 +146,8 @@ class Readout(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Queries x (B, n, C); memory (B, M, C); mask (B, 1, n, M)."""
-        batch, queries, _ = x.shape
-        q = self.query(norm(x)).view(batch, queries, self.heads, -1).transpose(1, 2)  # (B, H, n, D)
-        k, v = self.key_value(memory).view(batch, memory.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B, H, M, D)
+        q = self.query(norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, n, D)
+        k, v = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, H, M, D)
         y = F.scaled_dot_product_attention(norm(q).to(v.dtype), norm(k).to(v.dtype), v, attn_mask=mask)
         x = x + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
         out: Tensor = x + self.dropout(self.mlp(norm(x)))
@@ -152,20 +163,35 @@ class ProductModel(nn.Module):
     words: Tensor
     frame: Tensor
 
-    def __init__(self, config: ProductModelConfig, sizes: Sizes, paths: Tensor) -> None:
-        """`paths` (P, 3): category indices of each leaf of the hierarchical softmax."""
+    def __init__(
+        self,
+        config: ProductModelConfig,
+        sizes: Sizes,
+        paths: Tensor,
+        text_plan: TextPlan | None = None,
+        image_plan: ImagePlan | None = None,
+    ) -> None:
+        """Fresh weights, also of pretrained encoders: `load_start` fetches theirs.
+
+        Args:
+            config: Its sizes.
+            sizes: Those that the encoders fix.
+            paths: (P, 3), category indices of each leaf of the hierarchical softmax.
+            text_plan: The pretrained text encoder to use.
+            image_plan: The pretrained vision encoder to use.
+        """
         super().__init__()
         self.config, self.levels = config, sizes.levels
         self.type_share = 0.5  # share of a cosine between embeddings that compares article types; fitted by `calibrate`
         width = config.width
-        self.text = TextTower(config, sizes.tokens)
-        self.photo = PhotoTower(config)
+        self.text: TextTower | StartedText = StartedText(config, text_plan) if text_plan else TextTower(config, sizes.tokens)
+        self.photo: PhotoTower | StartedPhoto = StartedPhoto(config, image_plan) if image_plan else PhotoTower(config)
         self.names = nn.Embedding(sizes.names + 1, width)  # the last is the unknown name; 0 is padding
         self.values = nn.Embedding(sizes.values, width)
         self.pair = SwiGLU(width, width)
         kinds = ("title", "description", "image", "attributes", "review_title", "review")
         self.kinds = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in kinds})
-        self.endings = nn.Parameter(torch.zeros(config.ending_tokens, width))
+        self.endings = nn.Parameter(torch.zeros(config.endings, width)) if config.endings else None
         self.register_token = nn.Parameter(torch.zeros(width))  # always there: attention has somewhere to look when nothing is
         self.price_token = PriceFeatures(config)
         self.category_tokens = nn.ModuleList(nn.Embedding(n, width) for n in sizes.levels)
@@ -193,14 +219,26 @@ class ProductModel(nn.Module):
         for module in self.modules():
             if isinstance(module, SwiGLU):
                 nn.init.zeros_(module.down.weight)
-        for layer in (*(block.attention for block in self.text.blocks), *self.readouts):
-            nn.init.zeros_(layer.out.weight)
+            elif isinstance(module, (SelfAttention, Readout)):
+                nn.init.zeros_(module.out.weight)
         nn.init.normal_(self.pair.down.weight, std=0.5 * width**-0.5)  # no residual branch: zero would stay zero for long
         for head in (self.price_head, self.sentiment_head):
             nn.init.zeros_(head.weight)  # the prior is the first answer
-        nn.init.normal_(self.endings, std=0.5)
-        for parameter in (self.register_token, self.queries, self.sentiment_query, self.photo.places, *self.kinds.values()):
+        if self.endings is not None:
+            nn.init.normal_(self.endings, std=0.5)
+        places = [self.photo.places] if isinstance(self.photo, PhotoTower) else []
+        for parameter in (self.register_token, self.queries, self.sentiment_query, *places, *self.kinds.values()):
             nn.init.normal_(parameter, std=0.02)
+
+    def load_start(self) -> None:
+        """Fetch the weights of pretrained encoders.
+
+        Raises:
+            VitrinaError: they are missing, not safetensors, or of another architecture.
+        """
+        for tower in (self.text, self.photo):
+            if isinstance(tower, Started):
+                tower.encoder.load_start()
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Every head's answer for a batch."""
@@ -230,7 +268,9 @@ class ProductModel(nn.Module):
             add("title", self.text(inputs.title, self.kinds["title"]), inputs.title != 0)
         if inputs.description.shape[1]:
             read = self.text(inputs.description, self.kinds["description"])
-            add("description", read + self._ending(read.shape[1]), inputs.description != 0)
+            if self.endings is not None:  # a query finds where the text ends
+                read = read + F.pad(self.endings, (0, 0, read.shape[1] - len(self.endings), 0))
+            add("description", read, inputs.description != 0)
         if inputs.image.shape[-1]:
             patches = self.photo(inputs.image) + self.kinds["image"]
             add("image", patches, inputs.has_image[:, None].expand(-1, patches.shape[1]))
@@ -253,7 +293,7 @@ class ProductModel(nn.Module):
         near = inputs.neighbours[:, None] * words.all(dim=-1, keepdim=True)  # (B, V, 14)
         x = self.queries.expand(rows, views, -1, -1).clone()
         x[:, :, QUERIES.index("price")] += self.expected_query(torch.cat([prior, near], dim=-1)).to(x.dtype)
-        x = self._gather(x.flatten(1, 2), memory.states, mask).unflatten(1, (views, len(QUERIES)))
+        x = self._gather(x.flatten(1, 2), memory.states, mask).view(x.shape)
         category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
         logits = [head(category).float() for head in self.category_heads]
         offset, log_scale, gate = self.price_head(price).float().unbind(-1)
@@ -308,10 +348,6 @@ class ProductModel(nn.Module):
             table = F.one_hot(self.path[:, i], values).to(probabilities.dtype)
             found.append(probabilities @ table)
         return found
-
-    def _ending(self, length: int) -> Tensor:
-        """What marks the last tokens of a text (length, C): a query finds where it ends."""
-        return F.pad(self.endings, (0, 0, length - len(self.endings), 0))
 
     def _embedding(self, types: Tensor, identity: Tensor, share: float) -> Tensor:
         """Unit vectors (B, V, E): what the listing is, then which it is."""

@@ -60,7 +60,7 @@ class Neighbours:
             near = np.where(self.keys[where] == keys[:, None], -np.inf, near)
             order = np.argsort(-near, axis=1, kind="stable")[:, :K]
             near, where = np.take_along_axis(near, order, axis=1), np.take_along_axis(where, order, axis=1)
-        return _summary(near, self.prices[where], queries.any(axis=1))
+        return _summary(near, self.prices[where], np.asarray(queries.any(axis=1)))
 
     @cached_property
     def _index(self) -> Any:
@@ -88,7 +88,8 @@ def sketch(blocks: Sequence[Block], features: Sequence[csr_matrix]) -> NDArray[n
             size, weight = SIZES[block.name]
             parts.append(np.sqrt(np.float32(weight)) * np.asarray((matrix @ _folding(matrix.shape[1], size)).todense()))
     joined = np.concatenate(parts, axis=1).astype(np.float32)
-    return joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-9)
+    unit: NDArray[np.float32] = joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-9)
+    return unit
 
 
 def _folding(columns: int, size: int) -> csr_matrix:

@@ -113,7 +113,7 @@ class ProductPredictor:
         """
         settings = bundle.load_config(folder)
         encoders = Encoders.load(folder)
-        model = bundle.load_model(folder, encoders, settings.config)
+        model = bundle.load_model(folder, encoders, settings)
         predictor = cls(model, encoders, settings.calibration, settings.config, _device(device))
         predictor.predict([Listing(title="warm up")])
         return predictor

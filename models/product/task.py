@@ -143,4 +143,5 @@ def mean(values: Tensor, rows: Tensor) -> Tensor:
     """Mean of values (n,) over `rows` (n,) bool, in training over those of every rank; 0 over none."""
     found = torch.stack([torch.where(rows, values, 0.0).sum(), rows.sum().to(values.dtype)])
     total, count = sum_over_ranks(found) if torch.is_grad_enabled() else found
-    return total / count.clamp(min=1)
+    average: Tensor = total / count.clamp(min=1)
+    return average

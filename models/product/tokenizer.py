@@ -68,9 +68,13 @@ class ProductTokenizer:
             found = AutoTokenizer.from_pretrained(init_from, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise VitrinaError(f"cannot read a tokenizer of {init_from}: {str(error).strip().splitlines()[0]}") from error
-        if not found.is_fast or found.pad_token_id is None:
-            lacks = "a padding token" if found.is_fast else "a fast form (tokenizer.json)"
-            raise VitrinaError(f"the tokenizer of {init_from} has not {lacks}, which is needed")
+        has = {
+            "a fast form (tokenizer.json)": found.is_fast,
+            "a padding token": found.pad_token_id is not None,
+            "a vocabulary (tokenizer.json)": bool(set(found.get_vocab()) - set(found.all_special_tokens)),
+        }
+        if lacks := [what for what, there in has.items() if not there]:
+            raise VitrinaError(f"the tokenizer of {init_from} has not {lacks[0]}, which is needed")
         tokenizer = Tokenizer.from_str(found.backend_tokenizer.to_str())
         tokenizer.enable_padding(pad_id=found.pad_token_id, pad_token=found.pad_token)
         return cls(tokenizer)

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from models.packing import Packing
+from models.pretrained import PretrainedImage, PretrainedText
 from models.product.config import ProductModelConfig
+from models.starts import ImagePlan, TextPlan
 
 ROPE_BASE = 100.0  # positions stay below some hundred, so low frequencies of 1/10000 would never turn
 
@@ -178,7 +180,7 @@ class PhotoTower(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """uint8 (B, 3, h, w) to states (B, N + 1, C), row by row, the mean last."""
-        x = image.to(self.stem[0].weight.dtype, memory_format=torch.channels_last) / 127.5 - 1.0
+        x = image.to(self.project.weight.dtype, memory_format=torch.channels_last) / 127.5 - 1.0
         x = self.stem(x)
         for stage in self.stages:
             checkpointed = self.checkpointing and torch.is_grad_enabled()
@@ -186,6 +188,53 @@ class PhotoTower(nn.Module):
         patches = x.flatten(2).transpose(1, 2)
         patches = torch.cat([patches, patches.mean(dim=1, keepdim=True)], dim=1)
         return norm(self.project(patches) + self.places)
+
+
+class Started(nn.Module):
+    """A tower that is a pretrained encoder; it offers what the others do."""
+
+    encoder: PretrainedText | PretrainedImage
+
+    @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """What is compiled, and divided between ranks, as one."""
+        return (self.encoder,)
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass; set it once."""
+        return self.encoder.checkpointing
+
+    @checkpointing.setter
+    def checkpointing(self, on: bool) -> None:
+        if on:
+            self.encoder.checkpoint_activations()
+
+
+class StartedText(Started):
+    """A pretrained encoder in place of `TextTower`; what kind of text it read is added to its states."""
+
+    def __init__(self, config: ProductModelConfig, plan: TextPlan) -> None:
+        super().__init__()
+        self.encoder = PretrainedText(plan, config.width)
+
+    def forward(self, ids: Tensor, kind: Tensor) -> Tensor:
+        """Tokens (B, T), 0 where there is none, and the kind's embedding (C,), to states (B, T, C); B and T may be 0."""
+        rows, length = ids.shape
+        ids = F.pad(ids, (0, int(length == 0), 0, int(rows == 0)))  # transformers cannot read nothing
+        return norm(self.encoder(ids) + kind)[:rows, :length]
+
+
+class StartedPhoto(Started):
+    """A pretrained encoder in place of `PhotoTower`."""
+
+    def __init__(self, config: ProductModelConfig, plan: ImagePlan) -> None:
+        super().__init__()
+        self.encoder = PretrainedImage(plan, config.width)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """uint8 (B, 3, h, w) to states (B, N, C)."""
+        return norm(self.encoder(image))
 
 
 class PriceFeatures(nn.Module):

@@ -5,13 +5,17 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from bundles import tiny_catalogue, tiny_config
 
+from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
-from configs.schema import BackTranslationConfig
+from configs.schema import AugmentationConfig, BackTranslationConfig
 from models import back_translation
 from models.back_translation import FILE, PIECE_WORDS, back_translate
+from models.product.family import FAMILY
 
 AWAY = {"red": "rot", "shirt": "hemd", "nice": "nett", "shoes": "schuhe", "for": "für", "men": "herren", ".": "."}
 HOME = {"rot": "crimson", "hemd": "top", "nett": "pleasant", "schuhe": "footwear", "für": "for", "herren": "gents", ".": "."}
@@ -242,3 +246,46 @@ def test_a_damaged_store_is_one_line(config: BackTranslationConfig, tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(VitrinaError, match="cannot keep translations in"):
         back_translate(["red shirt"], config, tmp_path / "file")
+
+
+@pytest.mark.parametrize("ids", ["int64", "str"])
+def test_a_share_of_the_training_rows_is_reworded(
+    config: BackTranslationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ids: str
+) -> None:
+    monkeypatch.setenv("VITRINA_HOME", str(tmp_path / "home"))
+    root = tiny_catalogue(tmp_path / "catalogue", products=60, images=False, reviews=0)
+    products = pd.read_parquet(root / "products.parquet").astype({"product_id": ids})
+    products = products.assign(title="red shirt", description="<p>nice&nbsp;<b>shoes</b></p>")
+    products.loc[::3, "description"] = None
+    products.to_parquet(root / "products.parquet", index=False)
+    catalogue = Catalogue.open(root)
+    run = tiny_config().model_copy(
+        update={
+            "augmentation": AugmentationConfig(
+                back_translation=config.model_copy(update={"share": 0.5}),
+                min_class_rows=14,
+                word_dropout=0.0,
+                word_swap=0.0,
+                typo=0.0,
+                attribute_dropout=0.0,
+            )
+        }
+    )
+    split = FAMILY.split(catalogue, run)
+    copies = FAMILY.augment(catalogue, split, run)
+    training = products[products["product_id"].isin(split.loc[split["split"] == "train", "product_id"])]
+    reworded = copies[copies["title"] == "crimson top"]
+    assert len(reworded) == round(0.5 * len(training))
+    lacking = 14 - training["article_type"].value_counts()
+    assert len(copies) - len(reworded) == lacking.clip(lower=0).sum() > 0
+    assert reworded["source_product_id"].is_unique
+    sources = training.set_index("product_id").loc[reworded["source_product_id"]]
+    told = ["pleasant footwear" if text else None for text in sources["description"].notna()]
+    assert reworded["description"].where(reworded["description"].notna(), None).tolist() == told
+    for column in ("brand", "price", "article_type", "attributes"):
+        assert reworded[column].tolist() == sources[column].tolist()
+    assert pd.concat([products["product_id"], copies["product_id"]]).is_unique
+    assert copies["product_id"].dtype == products["product_id"].dtype
+    assert (tmp_path / "home" / "translations" / FILE).is_file()
+    monkeypatch.setattr(back_translation, "_Translator", None)  # kept from the first time
+    pd.testing.assert_frame_equal(copies, FAMILY.augment(catalogue, split, run))

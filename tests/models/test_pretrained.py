@@ -8,48 +8,28 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_encoders import (
+    PHOTOS,
+    PLAIN,
+    SHIFTED,
+    SIZES,
+    TEXTS,
+    save_bert,
+    save_model,
+    save_processor,
+    save_resnet,
+    save_tokenizer,
+    save_vit,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from configs.errors import VitrinaError
-from models.pretrained import (
-    EncoderStart,
-    ImagePlan,
-    PretrainedImage,
-    PretrainedText,
-    TextPlan,
-    plan_image,
-    plan_text,
-)
+from models.pretrained import PretrainedImage, PretrainedText, plan_image, plan_text
 from models.product.tokenizer import ProductTokenizer
+from models.starts import EncoderStart, ImagePlan, TextPlan
 
 WIDTH = 24
-WORDS = ["red", "blue", "green", "shirt", "shoes", "watch", "dress", "cotton", "leather", "men", "women", "striped"]
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-
-
-def save_tokenizer(folder: Path, specials: list[str], pad: str) -> int:
-    """A word tokenizer with [CLS] text [SEP] or their like; returns its size."""
-    import transformers
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    vocabulary = {token: i for i, token in enumerate([*specials, *WORDS])}
-    unknown, first, last = (next(t for t in specials if name in t.lower()) for name in ("unk", "cls", "sep"))
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    backend.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}", special_tokens=[(first, vocabulary[first]), (last, vocabulary[last])]
-    )
-    names = {"pad_token": pad, "unk_token": unknown, "cls_token": first, "sep_token": last}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **names).save_pretrained(folder)
-    return len(vocabulary)
-
-
-def save_model(folder: Path, config: Any) -> None:
-    import transformers
-
-    torch.manual_seed(1)
-    transformers.AutoModel.from_config(config).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +38,20 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     import transformers as t
 
     root = tmp_path_factory.mktemp("pretrained")
-    plain, shifted = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"], ["<cls>", "<pad>", "<sep>", "<unk>"]
-    words, photos = len(plain) + len(WORDS), {"hidden_size": 32, "image_size": 32, "patch_size": 8}
-    text = {"vocab_size": words, **SIZES, "max_position_embeddings": 20}
-    save_model(root / "bert", t.BertConfig(**text))
-    save_model(root / "roberta", t.RobertaConfig(**text, pad_token_id=1))
-    save_model(root / "t5", t.T5Config(vocab_size=words, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=2))
-    save_model(root / "vit", t.ViTConfig(**SIZES | photos))
-    save_model(root / "resnet", t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"))
-    save_model(root / "convnext", t.ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1]))
-    clip = t.CLIPConfig(text_config=text | {"bos_token_id": 2, "eos_token_id": 3}, vision_config=SIZES | photos)
+    save_bert(root / "bert")
+    save_vit(root / "vit")
+    save_resnet(root / "resnet")
+    save_model(root / "roberta", t.RobertaConfig(**TEXTS, pad_token_id=1))
+    save_tokenizer(root / "roberta", SHIFTED, "<pad>")
+    t5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 2}
+    save_model(root / "t5", t.T5Config(vocab_size=TEXTS["vocab_size"], **t5))
+    clip = t.CLIPConfig(text_config=TEXTS | {"bos_token_id": 2, "eos_token_id": 3}, vision_config=SIZES | PHOTOS)
     save_model(root / "clip", clip)
-    for name in ("bert", "t5", "clip"):
-        save_tokenizer(root / name, plain, "[PAD]")
-    save_tokenizer(root / "roberta", shifted, "<pad>")
-    for name in ("vit", "clip"):
-        t.ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.4] * 3, image_std=[0.2] * 3).save_pretrained(
-            root / name
-        )
-    for name in ("resnet", "convnext"):
-        t.ConvNextImageProcessor(size={"shortest_edge": 64}).save_pretrained(root / name)
+    for name in ("t5", "clip"):
+        save_tokenizer(root / name, PLAIN, "[PAD]")
+    save_processor(root / "clip")
+    save_model(root / "convnext", t.ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1]))
+    t.ConvNextImageProcessor(size={"shortest_edge": 64}).save_pretrained(root / "convnext")
     return {path.name: path for path in root.iterdir()}
 
 
@@ -248,6 +222,37 @@ def test_padding_and_rows_without_text_change_nothing(folders: dict[str, Path], 
     assert torch.allclose(states[:2, :4], module(x)[:2, :4], atol=1e-5)
     states[2].sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("text", "bert"), ("text", "t5"), ("image", "vit")])
+def test_checkpointing_computes_layers_twice_and_the_same_gradients(folders: dict[str, Path], kind: str, name: str) -> None:
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    module = encoder(folders[name], kind).train()
+    passes: list[int] = []
+    layer = next(m for m in module.encoder.modules() if isinstance(m, GradientCheckpointingLayer))
+    linear = next(m for m in layer.modules() if isinstance(m, nn.Linear))
+    linear.register_forward_pre_hook(lambda *_: passes.append(1))
+
+    def gradients() -> dict[str, Tensor]:
+        module.zero_grad()
+        torch.manual_seed(5)  # the same dropout
+        module(example(kind)).square().sum().backward()
+        return {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}
+
+    kept = gradients()
+    assert len(passes) == 1
+    module.checkpoint_activations()
+    again = gradients()
+    assert len(passes) == 3
+    assert set(again) == set(kept)
+    assert all(torch.allclose(again[n], kept[n], atol=1e-5) for n in kept)
+
+
+def test_an_encoder_without_checkpointing_says_so(folders: dict[str, Path]) -> None:
+    with pytest.raises(VitrinaError, match="a resnet encoder has no gradient checkpointing; set trainer"):
+        encoder(folders["resnet"], "image").checkpoint_activations()
+    encoder(folders["resnet"], "image", mode="frozen").checkpoint_activations()
 
 
 def test_a_start_differs_from_fresh_weights(folders: dict[str, Path]) -> None:
