@@ -38,6 +38,7 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from torch.utils.data import DataLoader
 
 from configs.schema import TrainerConfig
+from models.allocator import keep_freed_memory
 from models.balancing import balancer_of
 from models.batches import EpochBatches, OrderedBatches, mix, training_loader, validation_loader
 from models.callbacks import BestWeights, training_callbacks
@@ -285,6 +286,8 @@ def _train(
     workdir: Path,
     loggers: Sequence[Any],
 ) -> FitResult:
+    if not torch.cuda.is_available():
+        keep_freed_memory()  # in every rank, and its loader's workers: they are forked
     last, best = workdir / LAST, BestWeights(workdir / BEST)
     batches, held_out = training.batch_sampler, validation.batch_sampler
     assert isinstance(batches, EpochBatches), "training must come from training_loader"
