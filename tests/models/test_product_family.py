@@ -6,24 +6,29 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bundles import BRANDS, COLOURS, TYPES, draw, tiny_bundle, tiny_catalogue, tiny_config
+from bundles import BRANDS, COLOURS, TYPES, draw, tiny_bundle, tiny_catalogue, tiny_config, tiny_reviews
 from safetensors.torch import load_file, save_file
+from sklearn.metrics import roc_auc_score
 
 from catalog.catalogue import Catalogue
+from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS, Listing
+from catalog.splits import split_reviews
 from configs.errors import VitrinaError
 from configs.load import environment_file, load
 from configs.schema import AugmentationConfig
 from models import family
+from models.errors import TrainingError
 from models.product import bundle
 from models.product.calibrate import conformal_quantile, temperature
 from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
-from models.product.encoders import Encoders, clean
-from models.product.family import FAMILY, keys
+from models.product.encoders import Encoders, clean, clean_review
+from models.product.family import FAMILY, keys, review_keys
 from models.product.inputs import MODALITIES
 from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise
+from models.product.task import ProductTask
 
 SHIRT = Listing(title="Nordal blue shirt 512", fields={"brand": "Nordal"}, attributes={"Pattern": "Solid"})
 
@@ -32,13 +37,13 @@ def photo(shape: str = "rectangle") -> bytes:
     return draw(shape, COLOURS["Blue"], np.random.default_rng(3))
 
 
-def train(folder: Path, change: object = None, images: bool = True, **trainer: object) -> Path:
+def train(folder: Path, change: object = None, images: bool = True, reviews: int = 60, **trainer: object) -> Path:
     """Train one epoch on a changed `tiny_catalogue`."""
-    root = tiny_catalogue(folder / "catalogue", products=120, images=images)
+    root = tiny_catalogue(folder / "catalogue", products=120, images=images, reviews=reviews)
     if callable(change):
         products = pd.read_parquet(root / "products.parquet")
         change(products).to_parquet(root / "products.parquet", index=False)
-    catalogue, config = Catalogue.open(root), tiny_config(epochs=1, **trainer)
+    catalogue, config = Catalogue.open(root), tiny_config(**{"epochs": 1} | trainer)
     split = FAMILY.split(catalogue, config)
     return FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, config), config, folder / "work")
 
@@ -62,6 +67,7 @@ def test_bundle_has_the_files_of_the_contract(bundle_folder: Path) -> None:
         "config.json",
         "encoders.json",
         "tokenizer.json",
+        "priors.safetensors",
         "seen.npy",
         "reference.parquet",
         "reference.json",
@@ -86,6 +92,8 @@ def test_prediction_has_the_shape_of_the_contract(predictor: ProductPredictor) -
     assert found.embedding.dtype == np.float32
     assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-5)
     assert found.modalities == ("title", "image", "attributes", "price", "categories")
+    assert set(found.quality.faults) == set(KINDS)
+    assert all(0 <= p <= 1 for p in (found.quality.score, *found.quality.faults.values()))
     assert predictor.name == "product"
     assert set(predictor.labels["article_type"]) == set(TYPES)
 
@@ -106,7 +114,7 @@ def test_prediction_has_the_shape_of_the_contract(predictor: ProductPredictor) -
 def test_any_part_alone_gives_every_answer(predictor: ProductPredictor, listing: Listing) -> None:
     (found,) = predictor.predict([listing])
     assert found.price is not None
-    assert np.isfinite([found.price.low, found.price.median, found.price.high, *found.embedding]).all()
+    assert np.isfinite([found.price.low, found.price.median, found.price.high, *found.embedding, found.quality.score]).all()
     assert len(found.modalities) == 1
 
 
@@ -123,6 +131,10 @@ def test_batch_and_single_agree_and_order_is_kept(predictor: ProductPredictor) -
         assert alone.modalities == found.modalities
         assert np.allclose(alone.embedding, found.embedding, atol=1e-5)
         assert alone.categories["article_type"][0][0] == found.categories["article_type"][0][0]
+        assert alone.quality.score == pytest.approx(found.quality.score, abs=1e-4)
+        assert alone.price is not None
+        assert found.price is not None
+        assert alone.price.median == pytest.approx(found.price.median, rel=1e-4)
     assert predictor.predict([]) == []
 
 
@@ -147,9 +159,13 @@ def test_loading_gives_the_model_that_was_saved(bundle_folder: Path, tmp_path: P
     assert a.categories == b.categories
     assert a.price == b.price
     assert np.array_equal(a.embedding, b.embedding)
+    assert a.quality == b.quality
+    review = clean_review("perfect", "i love it")
+    assert first.opine([review]) == second.opine([review])
+    assert (tmp_path / "priors.safetensors").read_bytes() == (bundle_folder / "priors.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["model.safetensors", "config.json", "encoders.json", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["model.safetensors", "config.json", "encoders.json", "tokenizer.json", "priors.safetensors"])
 @pytest.mark.parametrize("how", ["missing", "garbage", "other"])
 def test_a_damaged_bundle_is_refused_by_file(bundle_folder: Path, tmp_path: Path, damage: str, how: str) -> None:
     for path in bundle_folder.iterdir():
@@ -162,6 +178,8 @@ def test_a_damaged_bundle_is_refused_by_file(bundle_folder: Path, tmp_path: Path
         weights = load_file(tmp_path / damage)
         weights["queries"] = torch.zeros(2, 2)
         save_file(weights, tmp_path / damage)
+    elif damage == "priors.safetensors":
+        save_file({"price.means": torch.zeros(6)}, tmp_path / damage)
     else:
         (tmp_path / damage).write_text("{}", encoding="utf-8")
     with pytest.raises(VitrinaError, match=damage.replace(".", r"\.")):
@@ -177,10 +195,16 @@ def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path) -> 
     catalogue, seen = Catalogue.open(bundle_folder.parents[1] / "catalogue"), bundle.load_seen(bundle_folder)
     products = catalogue.products()
     split = FAMILY.split(catalogue, tiny_config())["split"]
-    assert set(seen) == set(keys(products[split != "test"]))
+    reviews = catalogue.reviews()
+    told = reviews[split_reviews(reviews, tiny_config().split) != "test"]
+    assert set(seen) == set(keys(products[split != "test"])) | set(review_keys(told))
     assert len(np.unique(keys(products))) == len(products)
     retitled = products.assign(title=products["title"] + "!")
     assert not np.isin(keys(retitled), seen).any()
+    assert np.isin(review_keys(told), seen).all()
+    assert not np.isin(review_keys(told.assign(review=told["review"] + "!")), seen).any()
+    numbered = pd.DataFrame({"review_id": products["product_id"], "review": products["title"]})
+    assert not np.isin(review_keys(numbered), keys(products)).any()  # a review is no product of the same id and words
 
 
 def test_evaluation_measures_unseen_rows_and_beats_the_baselines(bundle_folder: Path) -> None:
@@ -201,6 +225,8 @@ def test_evaluation_measures_unseen_rows_and_beats_the_baselines(bundle_folder: 
         "retrieval_ndcg_at_10",
         "knn_f1",
         "expected_calibration_error",
+        "sentiment_auc",
+        *(f"fault_auc_{kind}" for kind in (*KINDS, "unseen", "lowest")),
         "invariance_case_whitespace",
         "latency_p50_ms",
         "latency_p95_ms",
@@ -212,8 +238,15 @@ def test_evaluation_measures_unseen_rows_and_beats_the_baselines(bundle_folder: 
     assert metrics["price_rmsle"].value < 0.8 * metrics["median_price_rmsle"].value
     assert metrics["invariance_case_whitespace"].value == 1.0
     assert metrics["title_to_image_recall_at_10"].value > 10 / len(frame)
+    assert metrics["sentiment_auc"].value > 0.9
     assert metrics["article_type_accuracy"].value == (frame["true_article_type"] == frame["predicted_article_type"]).mean()
     assert {s.slice for s in run.evaluation.slices} >= {"modalities", "has_image"}
+    assert metrics["fault_auc_wrong_price"].value > 0.8
+    assert metrics["fault_auc_wrong_category"].value > 0.8
+    trained = tiny_config().corruption.trained
+    assert metrics["fault_auc_lowest"].value == min(metrics[f"fault_auc_{kind}"].value for kind in trained)
+    assert metrics["fault_auc_unseen"] == metrics["fault_auc_swapped_description"]
+    assert frame["quality"].between(0, 1).all()
     assert run.evaluation.data == catalogue.fingerprint()
 
 
@@ -222,9 +255,11 @@ def test_modalities_restrict_what_is_seen(bundle_folder: Path) -> None:
     runs = {m: FAMILY.evaluate(bundle_folder, catalogue, config, "all", m) for m in (None, ("title",), ("image",), MODALITIES)}
     assert len(runs[None].predictions) == 240
     assert runs[None].predictions["predicted_price"].equals(runs[MODALITIES].predictions["predicted_price"])
-    title, image = (runs[(m,)].predictions["article_type_confidence"] for m in ("title", "image"))
-    assert not np.allclose(title, image)
+    title, image = (runs[(m,)].predictions["predicted_price"] for m in ("title", "image"))
+    assert not np.allclose(title, image, rtol=0.05)
     assert runs[("image",)].evaluation.metrics["invariance_case_whitespace"].value is None
+    assert not [name for name in runs[("title",)].evaluation.metrics if name.startswith("fault_auc")]
+    assert runs[("title",)].evaluation.metrics["sentiment_auc"] == runs[None].evaluation.metrics["sentiment_auc"]
     with pytest.raises(VitrinaError, match="modality smell is not known; allowed: title"):
         FAMILY.evaluate(bundle_folder, catalogue, config, "all", ("smell",))
     with pytest.raises(VitrinaError, match="split 'tomorrow' is not known; allowed: unseen"):
@@ -262,7 +297,7 @@ def test_one_category_only_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> None:
-    bare = train(tmp_path / "bare", lambda p: p[["product_id", "title", "article_type"]], images=False)
+    bare = train(tmp_path / "bare", lambda p: p[["product_id", "title", "article_type"]], images=False, reviews=0)
     (found,) = ProductPredictor.load(bare).predict([Listing(title="blue shirt", image=photo())])
     assert found.price is None
     assert found.categories["sub_category"] == []
@@ -270,6 +305,12 @@ def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> Non
     assert run.evaluation.metrics["price_rmsle"].value is None
     assert run.evaluation.metrics["title_to_image_recall_at_10"].value is None
     assert run.evaluation.metrics["article_type_accuracy"].value is not None
+    assert run.evaluation.metrics["fault_auc_unseen"].value is None
+    assert {name for name in run.evaluation.metrics if name.startswith("fault_auc")} == {
+        "fault_auc_wrong_category",
+        "fault_auc_unseen",
+        "fault_auc_lowest",
+    }
 
     def holes(products: pd.DataFrame) -> pd.DataFrame:
         products.loc[::2, "price"] = np.nan
@@ -291,7 +332,123 @@ def test_the_same_run_gives_the_same_bundle(tmp_path: Path) -> None:
     left, right = (load_file(folder / "model.safetensors") for folder in (first, second))
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
-    assert (first / "encoders.json").read_bytes() == (second / "encoders.json").read_bytes()
+    for name in ("encoders.json", "priors.safetensors", "config.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_killed_run_goes_on_to_the_same_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = load_file(train(tmp_path / "whole", epochs=3) / "model.safetensors")
+    calls = 0
+
+    def dies(self: ProductTask, batch: object, generator: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 5:  # in the second epoch
+            raise TrainingError("killed")
+        return training_loss(self, batch, generator)
+
+    training_loss = ProductTask.training_loss
+    with monkeypatch.context() as patch:
+        patch.setattr(ProductTask, "training_loss", dies)
+        with pytest.raises(TrainingError, match="killed"):
+            train(tmp_path / "cut", epochs=3)
+    assert not (tmp_path / "cut" / "work" / "bundle").exists()
+    assert (tmp_path / "cut" / "work" / "last.ckpt").is_file()
+    resumed = load_file(train(tmp_path / "cut", epochs=3) / "model.safetensors")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_without_reviews_a_model_trains_and_says_nothing_about_them(tmp_path: Path) -> None:
+    folder = train(tmp_path, reviews=0)
+    assert bundle.load_config(folder).training_reviews == 0
+    predictor = ProductPredictor.load(folder)
+    with pytest.raises(VitrinaError, match=r"trained without reviews; train on a catalogue with reviews\.parquet"):
+        predictor.opine([clean_review("lovely", None)])
+    tiny_reviews(30).to_parquet(tmp_path / "catalogue" / "reviews.parquet", index=False)
+    run = FAMILY.evaluate(folder, Catalogue.open(tmp_path / "catalogue"), tiny_config().evaluation)
+    assert run.evaluation.metrics["sentiment_auc"].value is None
+    assert run.evaluation.metrics["article_type_accuracy"].value is not None
+
+
+@pytest.fixture(scope="module")
+def new_reviews(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """A catalogue of reviews alone, none of which was seen in training."""
+    root = tmp_path_factory.mktemp("reviews")
+    tiny_reviews(80, seed=3).assign(review_id=lambda r: r["review_id"] + 70_000).to_parquet(root / "reviews.parquet", index=False)
+    return Catalogue.open(root)
+
+
+def test_a_catalogue_of_reviews_is_measured_by_them_alone(
+    bundle_folder: Path, predictor: ProductPredictor, new_reviews: Catalogue
+) -> None:
+    run = FAMILY.evaluate(bundle_folder, new_reviews, tiny_config().evaluation)
+    assert set(run.evaluation.metrics) == {"sentiment_auc"}
+    assert run.evaluation.n == 80
+    assert run.predictions.empty
+    assert not run.evaluation.slices
+    reviews = new_reviews.reviews()
+    known = reviews[reviews["recommended"].notna()]
+    rows = known[["title", "review", "recommended"]].itertuples(index=False)
+    said = predictor.opine([clean_review(row.title, row.review) for row in rows])
+    auc = run.evaluation.metrics["sentiment_auc"]
+    expected = roc_auc_score(known["recommended"].astype(int), [s.recommended for s in said])
+    assert auc.n == len(known) < 80
+    assert auc.value == pytest.approx(expected)
+    assert expected > 0.9
+
+
+def test_unseen_reviews_are_told_by_key(bundle_folder: Path) -> None:
+    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
+    reviews = catalogue.reviews()
+    part = split_reviews(reviews, tiny_config().split)
+    labelled = reviews["recommended"].notna()
+    for split, rows in (("unseen", part == "test"), ("validation", part == "validation"), ("train", part == "train")):
+        found = FAMILY.evaluate(bundle_folder, catalogue, config, split).evaluation.metrics["sentiment_auc"]
+        assert found.n == (rows & labelled).sum(), split
+
+
+def test_a_changed_review_is_unseen(bundle_folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "changed"
+    root.mkdir()
+    reviews = pd.read_parquet(bundle_folder.parents[1] / "catalogue" / "reviews.parquet")
+    reviews["review"] = "now " + reviews["review"]
+    reviews.to_parquet(root / "reviews.parquet", index=False)
+    run = FAMILY.evaluate(bundle_folder, Catalogue.open(root), tiny_config().evaluation)
+    assert run.evaluation.n == 120
+    with pytest.raises(VitrinaError, match="has no train product or review to measure"):
+        FAMILY.evaluate(bundle_folder, Catalogue.open(root), tiny_config().evaluation, "train")
+
+
+def test_opinions_follow_the_words(predictor: ProductPredictor) -> None:
+    good, bad = predictor.opine([clean_review("perfect dress", "i love it!"), clean_review("awful dress", "sent it back!")])
+    assert good.recommended > 0.5 > bad.recommended
+    assert 1 <= bad.rating < good.rating <= 5
+    assert predictor.opine([]) == []
+    with pytest.raises(VitrinaError, match="review 1 is empty; give a title or a text"):
+        predictor.opine([clean_review("fine", None), clean_review(" ", "<p></p>")])
+
+
+def test_a_review_alone_and_among_others_is_read_alike(predictor: ProductPredictor) -> None:
+    told = [clean_review("perfect", None), clean_review(None, "i bought this dress in 3 colours and it is itchy. " * 3)]
+    for review, together in zip(told, predictor.opine(told), strict=True):
+        (alone,) = predictor.opine([review])
+        assert alone.recommended == pytest.approx(together.recommended, abs=1e-5)
+        assert alone.rating == pytest.approx(together.rating, abs=1e-4)
+
+
+def test_a_wrong_price_or_category_lowers_the_score(predictor: ProductPredictor) -> None:
+    categories = {"master_category": "Apparel", "sub_category": "Topwear", "article_type": "Shirts"}
+    listing = replace(SHIRT, image=photo(), price=900.0, categories=categories)
+    wrong = {"master_category": "Accessories", "sub_category": "Watches", "article_type": "Watches"}
+    good, dear, misplaced = (
+        found.quality
+        for found in predictor.predict([listing, replace(listing, price=9000.0), replace(listing, categories=wrong)])
+    )
+    assert good.score > dear.score
+    assert good.score > misplaced.score
+    assert dear.faults["wrong_price"] > good.faults["wrong_price"]
+    assert misplaced.faults["wrong_category"] > good.faults["wrong_category"]
 
 
 def test_augmented_rows_show_their_sources_photo(tmp_path: Path) -> None:
@@ -305,8 +462,8 @@ def test_augmented_rows_show_their_sources_photo(tmp_path: Path) -> None:
     assert not set(copies["product_id"]) & set(split["product_id"])
     rows = Rows.of(copies)
     assert rows.photos == tuple(copies["source_product_id"])
-    encoders = Encoders.fit(rows.listings, config.model)
-    assert ListingDataset(rows, catalogue.images, encoders, config.model).__getitems__([(-1, 0)]).has_image.all()
+    encoders = Encoders.fit(rows.listings, rows.photos, config.model)
+    assert ListingDataset(rows, catalogue.images, encoders, config.model).__getitems__([(-1, 0)]).listings.has_image.all()
 
 
 def test_discounted_price_is_never_read(tmp_path: Path) -> None:
