@@ -12,6 +12,7 @@ from catalog.sample import write_sample
 from configs.load import environment_file, load
 from models.product.config import ProductRunConfig
 from models.product.data import records_of
+from models.product.encoders import clean_review
 from models.product.family import FAMILY, _part
 from models.product.predictor import ProductPredictor
 
@@ -19,7 +20,7 @@ SMALLER = (
     "model.width=64",
     "model.heads=2",
     "model.mlp_hidden=160",
-    "model.stem_width=12",
+    "model.photo_widths=[8, 16, 32, 48]",
     "model.image_height=48",
     "model.image_width=32",
     "trainer.epochs=10",
@@ -67,6 +68,9 @@ def test_beats_its_baselines_by_a_wide_margin(folder: Path, catalogue: Catalogue
     assert value["article_type_accuracy"] > 0.8 > 3 * value["majority_accuracy"]
     assert value["price_rmsle"] < 0.75 * value["median_price_rmsle"]
     assert value["expected_calibration_error"] < 0.15
+    assert value["sentiment_auc"] > 0.8
+    assert value["fault_auc_wrong_price"] > 0.8
+    assert value["fault_auc_wrong_category"] > 0.8
 
 
 @pytest.mark.parametrize("change", [str.upper, str.title, lambda t: "  " + t.replace(" ", " \t\n "), lambda t: f"<b>{t}</b>"])
@@ -144,3 +148,58 @@ def test_knowing_less_is_being_less_sure(predictor: ProductPredictor, unseen: li
         p.categories["article_type"][0][1] for p in predictor.predict([Listing(fields=x.fields) for x in unseen if x.fields])
     ]
     assert np.mean(vague) < np.mean(sure)
+
+
+@pytest.fixture(scope="module")
+def complete(catalogue: Catalogue) -> list[Listing]:
+    """Test listings with everything that a shop knows."""
+    config = load(ProductRunConfig, environment_file("demo", "product"))
+    rows = records_of(_part(catalogue, FAMILY.split(catalogue, config), "test"))[:60]
+    listings = [listing_of(row, catalogue.images.get(row["product_id"])) for row in rows]
+    return [x for x in listings if x.title and x.price and x.image and len(x.categories) == 3]
+
+
+def scores(predictor: ProductPredictor, listings: list[Listing]) -> np.ndarray:
+    return np.array([p.quality.score for p in predictor.predict(listings)])
+
+
+def test_a_slipped_decimal_point_lowers_the_score(predictor: ProductPredictor, complete: list[Listing]) -> None:
+    good = scores(predictor, complete)
+    for factor in (10.0, 0.1):
+        wrong = scores(predictor, [replace(x, price=(x.price or 0) * factor) for x in complete])
+        assert np.mean(wrong < good) > 0.9
+        assert wrong.mean() < good.mean() - 0.2
+
+
+def test_another_products_categories_lower_the_score(predictor: ProductPredictor, complete: list[Listing]) -> None:
+    turned = [*complete[7:], *complete[:7]]
+    pairs = [(a, b) for a, b in zip(complete, turned, strict=True) if a.categories != b.categories]
+    good = scores(predictor, [a for a, _ in pairs])
+    wrong = scores(predictor, [replace(a, categories=b.categories) for a, b in pairs])
+    assert np.mean(wrong < good) > 0.9
+
+
+def test_the_likeliest_fault_is_the_one_that_was_made(predictor: ProductPredictor, complete: list[Listing]) -> None:
+    found = predictor.predict([replace(x, price=(x.price or 0) * 10) for x in complete])
+    likeliest = [max(p.quality.faults, key=lambda kind: p.quality.faults[kind]) for p in found]
+    assert np.mean([kind == "wrong_price" for kind in likeliest]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("glad", "cross"),
+    [
+        ("Love it! Lovely soft material.", "Sending it back. The fit is odd."),
+        ("I would buy it again", "I am sending it back"),
+        ("Great quality", "Poor quality"),
+        ("LOVELY!!!", "DISAPPOINTED!!!"),
+    ],
+)
+def test_a_glad_review_is_told_from_a_cross_one(predictor: ProductPredictor, glad: str, cross: str) -> None:
+    better, worse = predictor.opine([clean_review(None, glad), clean_review(None, cross)])
+    assert better.recommended > worse.recommended
+    assert better.rating > worse.rating
+
+
+def test_case_and_markup_change_no_opinion(predictor: ProductPredictor) -> None:
+    plain, loud = predictor.opine([clean_review("Good buy", "true to size"), clean_review(" <b>GOOD</b> buy", "TRUE  to size")])
+    assert plain == loud
