@@ -27,7 +27,9 @@ class _Metrics:
         self.seconds = Histogram(
             "vitrina_request_seconds", "Time to the last byte of an answer", ("endpoint",), buckets=_SECONDS, registry=of
         )
-        self.batch = Histogram("vitrina_prediction_batch_size", "Listings, or reviews, a forward pass", buckets=_SIZES, registry=of)
+        self.batch = Histogram(
+            "vitrina_prediction_batch_size", "Listings, or reviews, a forward pass", buckets=_SIZES, registry=of
+        )
         self.info = Gauge(
             "vitrina_model_info",
             "Workers that answer with this version",
