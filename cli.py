@@ -185,6 +185,29 @@ def evaluate(
 
 
 @app.command()
+def export(
+    reference: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|@VERSION]", help="Such as product@champion or product@3.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    quantise: Annotated[bool, typer.Option("--quantise", help="Store weights as int8; smaller, and less exact.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a registered version as ONNX graphs, for servers without PyTorch."""
+    with _results() as write:
+        from models import family
+        from registry.fetch import fetch
+        from registry.versions import resolve
+
+        settings = _settings()
+        version = resolve(settings, reference)
+        chosen: Family = family.get(version.model)
+        gaps = chosen.export(fetch(settings, version), out, quantise)
+        files = sorted(str(path) for path in out.iterdir())
+        worst = max(gaps, key=lambda name: gaps[name])
+        result = {"model": version.model, "version": str(version.version), "quantised": quantise, "files": files}
+        write(result | {"largest_difference": gaps[worst], "in": worst, "differences": gaps}, as_json, _show_export)
+
+
+@app.command()
 def promote(
     model: Model,
     version: Annotated[str, typer.Argument(help="Version number, or `challenger`.")],
@@ -464,6 +487,12 @@ def _show_metrics(values: Mapping[str, Any]) -> str:
         f"{values['model']} version {values['version']} on {values['n']} rows ({values['split']}) of data {values['data'][:12]}"
     )
     return f"{head}\n{_table(['metric', 'value', '95 % interval'], rows)}"
+
+
+def _show_export(values: Mapping[str, Any]) -> str:
+    kind = "int8 weights" if values["quantised"] else "as trained"
+    lines = [f"{values['model']} version {values['version']}, {kind}: {', '.join(values['files'])}"]
+    return "\n".join([*lines, f"largest difference from PyTorch: {values['largest_difference']:.2g}, in {values['in']}"])
 
 
 def _show_checks(values: Mapping[str, Any]) -> str:

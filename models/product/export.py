@@ -241,9 +241,19 @@ def _write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs:
             program, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET, dynamo=True, verbose=False
         )
     assert exported is not None
+    _rename_inner(exported.model.graph)
     exported.save(path)
     if quantise:
         _quantise(path)
+
+
+def _rename_inner(graph: Any) -> None:
+    """Values inside the graph are called after what makes them, an embedding "embedding": the name belongs to the output."""
+    outputs = {value.name: value for value in graph.outputs}
+    for node in graph:
+        for value in node.outputs:
+            if value is not outputs.get(value.name, value):
+                value.name = f"{value.name}_inner"
 
 
 def _quantise(path: Path) -> None:

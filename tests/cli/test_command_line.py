@@ -9,7 +9,21 @@ import pytest
 
 VITRINA = str(Path(sys.executable).with_name("vitrina"))
 HEAVY = ("torch", "zenml", "mlflow", "bentoml", "evidently", "great_expectations", "pandas", "lightning", "sqlalchemy")
-COMMANDS = ("train", "evaluate", "promote", "rollback", "history", "serve", "build", "monitor", "up", "down", "status", "doctor")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "export",
+    "promote",
+    "rollback",
+    "history",
+    "serve",
+    "build",
+    "monitor",
+    "up",
+    "down",
+    "status",
+    "doctor",
+)
 
 
 def vitrina(*arguments: str, home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -30,7 +30,15 @@ LENGTHS = [(1, 1, 1, 1), (2, 16, 9, 5), (7, 3, 24, 12)]  # listings, tokens of t
 
 @pytest.fixture(scope="module")
 def model() -> ProductModel:
-    small = {"preset": "tiny", "width": 32, "heads": 2, "mlp_hidden": 48, "vocab_size": 300, "embedding_dim": 24}
+    small = {
+        "preset": "tiny",
+        "width": 32,
+        "heads": 2,
+        "readout_layers": 1,
+        "mlp_hidden": 48,
+        "vocab_size": 300,
+        "embedding_dim": 24,
+    }
     photo = {"image_height": 32, "image_width": 32, "photo_widths": (4, 8, 8, 16)}
     torch.manual_seed(0)
     built = ProductModel(validate(ProductModelConfig, small | photo, where="test"), SIZES, PATHS)
@@ -73,6 +81,7 @@ def reviews(rows: int, title: int, text: int) -> Reviews:
     return Reviews(*ids, torch.randn(rows, generator=g), unknown, unknown)
 
 
+@pytest.mark.slow
 def test_one_program_serves_every_size(model: ProductModel) -> None:
     program = listing_program(model).module()
     for lengths in LENGTHS:
@@ -108,6 +117,7 @@ def test_zeros_stand_for_a_part_that_no_listing_has(model: ProductModel, shown: 
         assert torch.allclose(getattr(found, name), getattr(expected, name), atol=1e-5), name
 
 
+@pytest.mark.slow
 def test_onnx_runtime_answers_as_pytorch_does(model: ProductModel, exported: Path) -> None:
     onnx = OnnxModel(exported, threads=1)
     samples = [batch(model.config, *lengths) for lengths in LENGTHS]
@@ -122,6 +132,7 @@ def test_onnx_runtime_answers_as_pytorch_does(model: ProductModel, exported: Pat
                 assert torch.allclose(answer, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_int8_is_smaller_and_close(model: ProductModel, exported: Path, tmp_path: Path) -> None:
     export_model(model, tmp_path / "int8", quantise=True)
     assert (tmp_path / "int8" / "listings.onnx").stat().st_size < (exported / "listings.onnx").stat().st_size
@@ -133,6 +144,7 @@ def test_int8_is_smaller_and_close(model: ProductModel, exported: Path, tmp_path
     assert cosine.min() < 1.0
 
 
+@pytest.mark.slow
 def test_a_bundle_is_exported(tmp_path: Path) -> None:
     from bundles import tiny_bundle
 
