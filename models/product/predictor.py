@@ -116,6 +116,7 @@ class ProductPredictor:
         model = bundle.load_model(folder, encoders, settings)
         predictor = cls(model, encoders, settings.calibration, settings.config, _device(device))
         predictor.predict([Listing(title="warm up")])
+        predictor.opinions([CleanReview("warm", "up")])
         return predictor
 
     def predict(self, listings: Sequence[Listing]) -> list[ProductPrediction]:
