@@ -260,14 +260,16 @@ def card(settings: BundleConfig, encoders: Encoders) -> str:
 
 **What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
 It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price,
-embedding, and whether something is wrong with the listing; of a review, whether its writer recommends the product.{_starts(settings)}
+embedding, and whether something is wrong with the listing; of a review, whether its writer recommends the
+product.{_starts(settings)}
 
 **Intended use.** Suggesting categories and a price range for listings of the shop it was trained on, search by
 embedding, and checks by a person. **Not for** decisions without a person, prices in another currency or year, or goods
 of other kinds.
 
 **Training data.** Catalogue `{settings.data}`: {settings.training_rows} training rows ({settings.augmented_rows} augmented
-copies besides), {settings.validation_rows} validation rows, {settings.training_reviews} training reviews. Values it knows: {levels}.
+copies besides), {settings.validation_rows} validation rows, {settings.training_reviews} training
+reviews. Values it knows: {levels}.
 
 **Calibration.** On validation rows: temperature {settings.calibration.temperature:.3f}, price quantile
 {settings.calibration.price_quantile:.3f} scales for 90 % intervals. Both hold for complete listings like those; with parts
