@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from catalog.catalogue import Catalogue
 from catalog.errors import CatalogueError
 from configs.errors import VitrinaError
 from configs.load import environment_file, load
@@ -121,7 +122,6 @@ def test_tables_of_several_folders_are_one_delivery(
     shop, reviews = shutil.copytree(sample, tmp_path / "shop"), tmp_path / "reviews"
     reviews.mkdir()
     (shop / "reviews.parquet").rename(reviews / "reviews.parquet")
-    # Another seed: the same bundle of the same delivery would be the version that is registered already.
     outcome = run_training(settings, "product", [shop, reviews], config())
     # The same content as from one folder: the same bundle, which is registered already.
     assert outcome.version == trained.version
