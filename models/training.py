@@ -18,7 +18,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -81,6 +81,10 @@ class Task(nn.Module):
         Under fsdp every batch must call all of them. The rest of the task is divided as one.
         """
         return ()
+
+    def slow_parts(self) -> Mapping[nn.Module, float]:
+        """Modules that learn at this factor of the learning rate: what was trained before."""
+        return {}
 
     def checkpoint_activations(self) -> None:
         """From now on, compute activations again in the backward pass.
@@ -161,12 +165,7 @@ class Learner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, decaying matrices of layers only (not embeddings, biases or vectors), under the schedule wanted."""
-        embeddings = {id(p) for m in self.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-        trained = [p for p in self.parameters() if p.requires_grad]
-        decayed = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
-        kept = [p for p in trained if p.ndim < 2 or id(p) in embeddings]
-        groups = [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98), fused=self.fused)
+        optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), fused=self.fused)
         if self.config.schedule == "plateau":  # stepped by callbacks.Plateau
             return optimizer
         updates = max(2, int(self.trainer.estimated_stepping_batches))
@@ -176,6 +175,18 @@ class Learner(L.LightningModule):
             else _cosine(optimizer, self.config.warmup, updates)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters by learning rate, and whether they decay."""
+        tables = (nn.Embedding, nn.EmbeddingBag)
+        embeddings = {id(p) for m in self.modules() if isinstance(m, tables) for p in m.parameters()}
+        slow = {id(p): factor for part, factor in self.task.slow_parts().items() for p in part.parameters()}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for p in self.parameters():
+            decay = self.config.weight_decay if p.ndim >= 2 and id(p) not in embeddings else 0.0
+            if p.requires_grad:
+                groups.setdefault((slow.get(id(p), 1.0) * self.config.learning_rate, decay), []).append(p)
+        return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
 
 class ShardedLearner(Learner):
@@ -223,7 +234,8 @@ class ShardedLearner(Learner):
 def _onecycle(optimizer: torch.optim.Optimizer, config: TrainerConfig, updates: int) -> OneCycleLR:
     """Up to the peak and down to nearly 0, both as cosines (Smith & Topin 2019)."""
     warmup = config.warmup if config.warmup * updates > 1 else 0.0  # torch divides by zero at 1
-    return OneCycleLR(optimizer, max_lr=config.learning_rate, total_steps=updates, pct_start=warmup, cycle_momentum=False)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, max_lr=peaks, total_steps=updates, pct_start=warmup, cycle_momentum=False)
 
 
 def _cosine(optimizer: torch.optim.Optimizer, warmup: float, updates: int) -> LambdaLR:

@@ -78,6 +78,16 @@ class LossConfig(StrictModel):
 TERMS = ("article_type", "sub_category", "master_category", "price", "contrastive", "embedding_type", "quality", "sentiment")
 
 
+class PhotoLessons(StrictModel):
+    """What the photo tower learns by itself before the whole model trains (`models.product.photos`)."""
+
+    epochs: float = Field(0.0, ge=0.0, description="passes over the photos, for each of `trainer.epochs`; 0: no such lessons")
+    small: Share = Field(0.5, description="the first share of these passes sees photos at three quarters of the size")
+    rate_afterwards: float = Field(
+        0.1, gt=0.0, le=1.0, description="factor on the tower's learning rate while the whole model trains"
+    )
+
+
 class ProductModelConfig(StrictModel):
     """Sizes and losses of the product transformer."""
 
@@ -152,4 +162,5 @@ class ProductRunConfig(RunConfig):
 
     model: ProductModelConfig = ProductModelConfig()
     corruption: CorruptionConfig = CorruptionConfig()
+    photo_lessons: PhotoLessons = PhotoLessons()
     reviews_per_listing: float = Field(0.2, ge=0.0, description="most reviews a batch holds for each of its listings")

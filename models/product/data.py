@@ -156,14 +156,14 @@ class ListingDataset(Dataset[Batch]):
         row, photo = self.rows.listings[index], self.photo(index)
         return corrupt(row, photo, kind, (self.rows.listings[donor], self.photo(donor)), rng)
 
-    def photo(self, index: int) -> Photo | None:
-        """Pixels of a row's photo; None where there is none, or none that can be decoded."""
+    def photo(self, index: int, size: tuple[int, int] | None = None) -> Photo | None:
+        """Pixels of a row's photo, of the model's size by default; None where there is none, or none that can be decoded."""
         product_id = self.rows.photos[index]
         data = self.images.get(product_id)
         if data is None:
             return None
         try:
-            return decode(data, (self.config.image_height, self.config.image_width))
+            return decode(data, size or (self.config.image_height, self.config.image_width))
         except ImageError as error:
             if product_id not in self._undecodable:
                 self._undecodable.add(product_id)

@@ -74,6 +74,7 @@ class ProductFamily:
             VitrinaError: no rows in a split, fewer than two article types, or `workdir` belongs to another run.
         """
         from models.product.calibrate import calibrate
+        from models.product.photos import teach
         from models.product.task import ProductTask
         from models.training import fit, training_loader, validation_loader
 
@@ -92,8 +93,10 @@ class ProductFamily:
             )
         )
         torch.manual_seed(config.trainer.seed)
-        task = ProductTask(bundle.build(encoders, config.model, text_plan, image_plan))
-        task.model.load_start()
+        model = bundle.build(encoders, config.model, text_plan, image_plan)
+        model.load_start()
+        taught = teach(model, training, validation, config, workdir / "photos")
+        task = ProductTask(model, config.photo_lessons.rate_afterwards if taught else 1.0)
         loaders = training_loader(training, config.trainer), validation_loader(validation, config.trainer)
         fit(task, *loaders, config.trainer, workdir, loggers)
         calibration = calibrate(task.model, validation.batches(config.evaluation.batch_size))

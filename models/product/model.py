@@ -181,7 +181,7 @@ class ProductModel(nn.Module):
             image_plan: The pretrained vision encoder to use.
         """
         super().__init__()
-        self.config, self.levels = config, sizes.levels
+        self.config, self.sizes, self.levels = config, sizes, sizes.levels
         self.type_share = 0.5  # share of a cosine between embeddings that compares article types; fitted by `calibrate`
         width = config.width
         self.text: TextTower | StartedText = StartedText(config, text_plan) if text_plan else TextTower(config, sizes.tokens)

@@ -3,7 +3,7 @@
 Listings without a fault teach every head; listings with a fault teach the quality head alone; reviews teach the sentiment head.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,15 @@ HIDDEN = 1 + len(SEGMENTS)  # the view after the standard ones: the listing with
 
 
 class ProductTask(Task):
-    """`ProductModel` with its multi-task loss."""
+    """`ProductModel` with its multi-task loss.
 
-    def __init__(self, model: ProductModel) -> None:
+    Args:
+        photo_rate: Factor on the photo tower's learning rate.
+    """
+
+    def __init__(self, model: ProductModel, photo_rate: float = 1.0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.photo_rate = model, photo_rate
         self.balancer = balancer(model.config.loss.strategy, model.config.loss.weights)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -64,6 +68,10 @@ class ProductTask(Task):
     def compile_parts(self) -> Iterable[nn.Module]:
         """The towers and readouts."""
         return (*self.model.text.blocks, self.model.photo, *self.model.readouts)
+
+    def slow_parts(self) -> Mapping[nn.Module, float]:
+        """The photo tower, where it has had its lessons."""
+        return {self.model.photo: self.photo_rate}
 
     def checkpoint_activations(self) -> None:
         """Recompute the towers' blocks in the backward pass."""

@@ -180,14 +180,30 @@ class PhotoTower(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """uint8 (B, 3, h, w) to states (B, N + 1, C), row by row, the mean last."""
-        x = image.to(self.project.weight.dtype, memory_format=torch.channels_last) / 127.5 - 1.0
-        x = self.stem(x)
+        patches = self._patches(image)
+        patches = torch.cat([patches, patches.mean(dim=1, keepdim=True)], dim=1)
+        return norm(self.project(patches) + self.places)
+
+    def gist(self, image: Tensor) -> Tensor:
+        """The mean's state (B, C) of uint8 (B, 3, h, w), which may be of another size than the model's."""
+        mean: Tensor = self.project(self._patches(image).mean(dim=1))
+        return norm(mean + self.places[-1])
+
+    def _patches(self, image: Tensor) -> Tensor:
+        """(B, N, channels); outside of training the photo and its mirror image are read, and averaged."""
+        maps = self._maps(image)
+        if not self.training:
+            maps = (maps + self._maps(image.flip(-1)).flip(-1)) / 2
+        return maps.flatten(2).transpose(1, 2)
+
+    def _maps(self, image: Tensor) -> Tensor:
+        """(B, channels, h / 16, w / 16)."""
+        pixels = image.to(self.project.weight.dtype, memory_format=torch.channels_last) / 127.5 - 1.0
+        x: Tensor = self.stem(pixels)
         for stage in self.stages:
             checkpointed = self.checkpointing and torch.is_grad_enabled()
             x = checkpoint(stage, x, use_reentrant=False) if checkpointed else stage(x)
-        patches = x.flatten(2).transpose(1, 2)
-        patches = torch.cat([patches, patches.mean(dim=1, keepdim=True)], dim=1)
-        return norm(self.project(patches) + self.places)
+        return x
 
 
 class Started(nn.Module):

@@ -1,0 +1,165 @@
+"""The photo tower's first lessons: by itself, from article types and titles, before the whole model trains.
+
+In the whole model a photo has to explain what the texts say more easily, and learns slowly beside them. Here it learns alone, at
+the price of the tower only: to name the article type, and to find its own title among the batch's (InfoNCE, Radford et al. 2021),
+where a title is the mean of its tokens' embeddings. The first passes see smaller photos (progressive resizing, Howard 2018;
+Tan & Le 2021). All but the tower is thrown away.
+
+Shapes: B listings, T title tokens, C width, h × w pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from catalog.augmentation import augment_image
+from configs.schema import TrainerConfig
+from models.product.config import PhotoLessons, ProductRunConfig
+from models.product.data import ListingDataset
+from models.product.model import ProductModel
+from models.product.task import MAX_LOG_SCALE, info_nce, mean
+from models.product.towers import PhotoTower, SwiGLU, norm
+from models.training import Task, fit, training_loader, validation_loader
+
+EMBEDDING = 256
+SIDE = 16
+
+
+@dataclass(frozen=True)
+class PhotoBatch:
+    """Photos with what they are to be told from. Missing is 0 for tokens and types, False for a photo."""
+
+    image: Tensor  # (B, 3, h, w) uint8
+    has_image: Tensor  # (B,) bool
+    title: Tensor  # (B, T) int64
+    article_type: Tensor  # (B,) int64
+
+    def __len__(self) -> int:
+        return len(self.has_image)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "PhotoBatch":
+        """The batch on another device."""
+        return PhotoBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+
+
+class PhotoDataset(Dataset[PhotoBatch]):
+    """Photos, titles and article types of listings; photos are changed in every epoch as in the training of the whole model."""
+
+    def __init__(self, listings: ListingDataset, small_epochs: int) -> None:
+        self.listings, self.small_epochs = listings, small_epochs
+        rows, encoders, config = listings.rows.listings, listings.encoders, listings.config
+        self.titles = encoders.tokenizer.encode([row.title for row in rows], config.title_tokens)
+        self.types = np.array([encoders.levels[-1].encode(row.categories[-1]) for row in rows], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.listings)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> PhotoBatch:
+        """One batch of (epoch, index); epoch -1 asks for photos as they are."""
+        size = self._size(keys[0][0])
+        photos = [self._photo(epoch, index, size) for epoch, index in keys]
+        black, indices = np.zeros((*size, 3), dtype=np.uint8), [index for _, index in keys]
+        return PhotoBatch(
+            image=torch.from_numpy(np.stack([black if photo is None else photo for photo in photos])).permute(0, 3, 1, 2),
+            has_image=torch.tensor([photo is not None for photo in photos]),
+            title=torch.from_numpy(self.titles[indices]),
+            article_type=torch.from_numpy(self.types[indices]),
+        )
+
+    def _size(self, epoch: int) -> tuple[int, int]:
+        """Height and width of an epoch's photos."""
+        config = self.listings.config
+        whole = config.image_height, config.image_width
+        return (three_quarters(whole[0]), three_quarters(whole[1])) if 0 <= epoch < self.small_epochs else whole
+
+    def _photo(self, epoch: int, index: int, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        photo, changes = self.listings.photo(index, size), self.listings.changes
+        if photo is None or epoch < 0 or changes.augmentation is None:
+            return photo
+        return augment_image(photo, changes.augmentation, np.random.default_rng((changes.seed, epoch + 1, index)))
+
+
+class PhotoTask(Task):
+    """The tower with a head that names the article type, and a bag of words that it is to match."""
+
+    def __init__(self, tower: PhotoTower, tokens: int, types: int, smoothing: float) -> None:
+        super().__init__()
+        width = tower.project.out_features
+        self.tower, self.smoothing = tower, smoothing
+        self.type_head = nn.Linear(width, types)
+        self.photo_head = nn.Linear(width, EMBEDDING, bias=False)
+        self.words = nn.EmbeddingBag(tokens, EMBEDDING, mode="mean", padding_idx=0)
+        self.title_head = SwiGLU(EMBEDDING, EMBEDDING)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def training_loss(self, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Cross-entropy of the article type, and InfoNCE between photos and titles."""
+        return self._terms(batch, self.smoothing)[0]
+
+    def validation_loss(self, batch: PhotoBatch) -> dict[str, Tensor]:
+        """The same, and the accuracy of the article type."""
+        terms, logits = self._terms(batch, 0.0)
+        right = (logits.argmax(-1) == batch.article_type).float()
+        return terms | {"image_only_accuracy": mean(right, batch.has_image & (batch.article_type != 0))}
+
+    def checkpoint_activations(self) -> None:
+        """Recompute the tower's stages in the backward pass."""
+        self.tower.checkpointing = True
+
+    def _terms(self, batch: PhotoBatch, smoothing: float) -> tuple[dict[str, Tensor], Tensor]:
+        gist = self.tower.gist(batch.image)
+        logits = self.type_head(gist).float()
+        likelihood = F.cross_entropy(logits, batch.article_type, reduction="none", label_smoothing=smoothing)
+        told = batch.has_image & (batch.title != 0).any(dim=1)
+        photos, titles = (F.normalize(x.float(), dim=-1) for x in (self.photo_head(gist), self._title(batch.title)))
+        terms = {
+            "article_type": mean(likelihood, batch.has_image & (batch.article_type != 0)),
+            "contrastive": info_nce(titles[told], photos[told], self.log_scale.clamp(max=MAX_LOG_SCALE).exp()),
+        }
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
+
+    def _title(self, title: Tensor) -> Tensor:
+        x = norm(self.words(title))
+        out: Tensor = x + self.title_head(x)
+        return out
+
+
+def teach(
+    model: ProductModel, training: ListingDataset, validation: ListingDataset, config: ProductRunConfig, workdir: Path
+) -> bool:
+    """Train the photo tower of `model` in place, with what `models.training.fit` writes in `workdir`.
+
+    Returns:
+        Whether it was: nothing is done where none is wanted, for a pretrained encoder, or where no listing has a photo.
+
+    Raises:
+        TrainingError: see `models.training.fit`.
+    """
+    lessons, epochs = config.photo_lessons, lesson_epochs(config.photo_lessons, config.trainer)
+    seen = any(training.images.get(key) is not None for key in training.rows.photos)
+    if not epochs or not seen or not isinstance(model.photo, PhotoTower):
+        return False
+    trainer = config.trainer.model_copy(update={"epochs": epochs, "early_stopping": (), "max_minutes": None, "wandb": "off"})
+    small = round(lessons.small * epochs)
+    task = PhotoTask(model.photo, model.sizes.tokens, model.sizes.levels[-1], config.model.label_smoothing)
+    loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
+    fit(task, *loaders, trainer, workdir)
+    return True
+
+
+def lesson_epochs(lessons: PhotoLessons, trainer: TrainerConfig) -> int:
+    """Passes over the photos before the whole model trains."""
+    return math.ceil(lessons.epochs * trainer.epochs)
+
+
+def three_quarters(pixels: int) -> int:
+    """Of a side, as a multiple of what the tower halves away."""
+    return max(SIDE, round(0.75 * pixels / SIDE) * SIDE)
