@@ -223,6 +223,30 @@ def test_only_matrices_of_layers_decay() -> None:
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
 
 
+def test_slow_parts_learn_at_their_share_of_the_rate_throughout(tmp_path: Path) -> None:
+    class Slow(Regression):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = nn.Linear(1, 1)
+
+        def slow_parts(self) -> dict[nn.Module, float]:
+            return {self.other: 0.25}
+
+    learner = Learner(Slow(), config(learning_rate=0.2))
+    learner.trainer = type("Trainer", (), {"estimated_stepping_batches": 10})()  # type: ignore[assignment]
+    made = learner.configure_optimizers()
+    groups, schedule = made["optimizer"].param_groups, made["lr_scheduler"]["scheduler"]
+    slow = {id(p) for p in learner.task.other.parameters()}
+    rates = {}
+    for _ in range(9):
+        for group in groups:
+            rates.setdefault({id(p) for p in group["params"]} <= slow, []).append(group["lr"])
+        made["optimizer"].step()
+        schedule.step()
+    assert max(rates[False]) == pytest.approx(0.2)
+    assert rates[True] == pytest.approx([rate / 4 for rate in rates[False]])
+
+
 def test_no_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="0 training"):
         run(tmp_path, rows=0)

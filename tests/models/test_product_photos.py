@@ -1,0 +1,136 @@
+import copy
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bundles import tiny_catalogue, tiny_config
+
+from catalog.catalogue import Catalogue
+from configs.schema import AugmentationConfig
+from models.product import bundle
+from models.product.config import PhotoLessons, ProductRunConfig
+from models.product.data import Changes, ListingDataset, Rows
+from models.product.encoders import Encoders
+from models.product.model import ProductModel
+from models.product.photos import PhotoDataset, PhotoTask, teach, three_quarters
+from models.product.task import ProductTask
+from models.product.towers import PhotoTower
+
+CHANGES = Changes(AugmentationConfig(), None, seed=5)
+
+
+def settings(**lessons: float) -> ProductRunConfig:
+    return tiny_config(epochs=4).model_copy(update={"photo_lessons": PhotoLessons(**lessons)})
+
+
+def dataset(folder: Path, images: bool = True, changes: Changes = CHANGES) -> ListingDataset:
+    catalogue = Catalogue.open(tiny_catalogue(folder, products=150, images=images))
+    rows = Rows.of(catalogue.products())
+    encoders = Encoders.fit(rows.listings, rows.photos, tiny_config().model)
+    return ListingDataset(rows, catalogue.images, encoders, tiny_config().model, changes)
+
+
+@pytest.fixture(scope="module")
+def listings(tmp_path_factory: pytest.TempPathFactory) -> ListingDataset:
+    return dataset(tmp_path_factory.mktemp("photos") / "catalogue")
+
+
+def model(listings: ListingDataset) -> ProductModel:
+    torch.manual_seed(0)
+    return bundle.build(listings.encoders, listings.config)
+
+
+def task(listings: ListingDataset) -> PhotoTask:
+    whole = model(listings)
+    assert isinstance(whole.photo, PhotoTower)
+    return PhotoTask(whole.photo, whole.sizes.tokens, whole.sizes.levels[-1], smoothing=0.1)
+
+
+def test_three_quarters_of_a_side_is_a_whole_number_of_patches() -> None:
+    assert [three_quarters(side) for side in (16, 32, 48, 64, 80, 256)] == [16, 32, 32, 48, 64, 192]
+
+
+def test_first_epochs_see_smaller_photos_and_validation_whole_ones(listings: ListingDataset) -> None:
+    data = PhotoDataset(listings, small_epochs=2)
+    keys = [(e, i) for e in (0, 1, 2, -1) for i in range(4)]
+    sizes = [tuple(data.__getitems__(keys[k : k + 4]).image.shape) for k in range(0, 16, 4)]
+    assert sizes == [(4, 3, 32, 32)] * 2 + [(4, 3, 48, 32)] * 2
+
+
+def test_a_batch_holds_each_rows_photo_title_and_type(listings: ListingDataset) -> None:
+    batch = PhotoDataset(listings, 0).__getitems__([(-1, 7), (-1, 3)])
+    for row, index in enumerate((7, 3)):
+        listing, photo = listings.rows.listings[index], listings.photo(index)
+        assert photo is not None
+        assert np.array_equal(batch.image[row].permute(1, 2, 0).numpy(), photo)
+        tokens = listings.encoders.tokenizer.encode([listing.title], listings.config.title_tokens)[0]
+        assert batch.title[row][batch.title[row] != 0].tolist() == tokens.tolist()
+        assert listings.encoders.levels[-1].decode(int(batch.article_type[row])) == listing.categories[-1]
+
+
+def test_photos_change_with_the_epoch_and_only_then(listings: ListingDataset) -> None:
+    data = PhotoDataset(listings, 0)
+    first, again, later = (data.__getitems__([(epoch, i) for i in range(8)]).image for epoch in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+def test_a_row_without_photo_teaches_nothing(listings: ListingDataset) -> None:
+    learner = task(listings).eval()
+    batch = PhotoDataset(listings, 0).__getitems__([(-1, i) for i in range(12)])
+    there = torch.arange(12) < 9
+    hidden = replace(batch, has_image=there, image=batch.image * there[:, None, None, None])
+    alone = PhotoDataset(listings, 0).__getitems__([(-1, i) for i in range(9)])
+    for name, value in learner.validation_loss(hidden).items():
+        assert value.item() == pytest.approx(learner.validation_loss(alone)[name].item(), abs=1e-5), name
+
+
+def test_lessons_change_the_tower_alone(listings: ListingDataset, tmp_path: Path) -> None:
+    whole = model(listings)
+    before = copy.deepcopy(whole.state_dict())
+    assert teach(whole, listings, listings, settings(epochs=3.0), tmp_path / "photos")
+    changed = {name for name, value in whole.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("photo.") for name in changed), "all but the tower is thrown away"
+
+
+def test_lessons_teach_the_tower_to_tell_types_and_titles(
+    listings: ListingDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert teach(model(listings), listings, listings, settings(epochs=3.0, small=0.25), tmp_path / "photos")
+    reports = [r.getMessage() for r in caplog.records if r.getMessage().startswith("epoch")]
+    accuracy = [float(line.rsplit("image_only_accuracy ", 1)[1].split(",")[0]) for line in reports]
+    assert len(reports) == 12, "three for each of four epochs"
+    assert accuracy[-1] > 0.9, "shapes and colours are easy"
+
+
+def test_lessons_that_were_had_are_not_repeated(listings: ListingDataset, tmp_path: Path) -> None:
+    once, again = model(listings), model(listings)
+    for taught in (once, again):
+        assert teach(taught, listings, listings, settings(epochs=0.5), tmp_path / "photos")
+    for name, value in once.photo.state_dict().items():
+        assert torch.equal(value, again.photo.state_dict()[name]), name
+
+
+def test_no_lessons_where_none_are_wanted_or_no_photo_is_there(listings: ListingDataset, tmp_path: Path) -> None:
+    assert not teach(model(listings), listings, listings, settings(epochs=0.0), tmp_path / "photos")
+    blind = dataset(tmp_path / "catalogue", images=False)
+    assert not teach(model(blind), blind, blind, settings(epochs=1.0), tmp_path / "photos")
+    assert not (tmp_path / "photos").exists()
+
+
+def test_the_taught_tower_learns_slowly_afterwards(listings: ListingDataset) -> None:
+    whole = model(listings)
+    assert ProductTask(whole, photo_rate=0.1).slow_parts() == {whole.photo: 0.1}
+
+
+def test_a_photo_and_its_mirror_image_are_read_alike(listings: ListingDataset) -> None:
+    tower = model(listings).photo.eval()
+    assert isinstance(tower, PhotoTower)
+    image = PhotoDataset(listings, 0).__getitems__([(-1, i) for i in range(4)]).image
+    torch.testing.assert_close(tower.gist(image), tower.gist(image.flip(-1)), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(tower.train().gist(image), tower.gist(image.flip(-1)), atol=1e-3)
