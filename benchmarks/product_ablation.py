@@ -1,9 +1,9 @@
-"""What each augmentation and each way of balancing the losses is worth: small models that differ in one setting.
+"""What each augmentation, each way of balancing the losses and the photo lessons are worth.
 
-A part of the training split, a small model, the whole validation split; the test split is not touched. The first row of each
-table is the peer: everything as it ships, and fixed weights.
+Small models that differ in one setting: a part of the training split, the whole validation split; the test split is not
+touched. The first row of each table is the peer: everything as it ships, and fixed weights.
 
-    python -m benchmarks.product_ablation augmentation|losses [--rows 8000] [--epochs 4] [--seeds 1]
+    python -m benchmarks.product_ablation augmentation|losses|lessons [--rows 8000] [--epochs 4] [--seeds 1]
 """
 
 import argparse
@@ -23,7 +23,13 @@ from models.product.config import ProductRunConfig
 
 DATA = Path(os.environ.get("VITRINA_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BASE = Path(__file__).parents[1] / "configs" / "base" / "product.yaml"
-SMALL = ["model.preset=tiny", "trainer.workers=0", "trainer.tensorboard=false", "trainer.ema_decay=0.99"]
+SMALL = [
+    "model.preset=tiny",
+    "trainer.workers=0",
+    "trainer.tensorboard=false",
+    "trainer.ema_decay=0.99",
+    "photo_lessons.epochs=1",
+]
 WITHOUT = ("word_dropout", "word_swap", "typo", "attribute_dropout", "flip", "crop", "colour_jitter", "erase", "min_class_rows")
 METRICS = (
     "article_type_accuracy",
@@ -41,6 +47,7 @@ TABLES: dict[str, dict[str, list[str]]] = {
         "none": [f"augmentation.{name}=0" for name in WITHOUT],
     },
     "losses": {name: [f"model.loss.strategy={name}"] for name in ("fixed", "uncertainty", "dwa")},
+    "lessons": {"one for each epoch": [], "none": ["photo_lessons.epochs=0"]},
 }
 
 
