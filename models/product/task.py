@@ -14,6 +14,7 @@ from models.balancing import balancer
 from models.product.inputs import Batch, Inputs, Reviews
 from models.product.model import PARTS, PHOTO, SEGMENTS, TITLE, WHOLE, Heads, ProductModel
 from models.product.quality import fault_losses
+from models.product.towers import PhotoTower
 from models.ranks import gather_rows, rank, sum_over_ranks, world_size
 from models.training import Task
 
@@ -25,12 +26,14 @@ class ProductTask(Task):
     """`ProductModel` with its multi-task loss.
 
     Args:
-        photo_rate: Factor on the photo tower's learning rate.
+        photo_rate: Factor on the photo tower's learning rate; 0 freezes its convolutions.
     """
 
     def __init__(self, model: ProductModel, photo_rate: float = 1.0) -> None:
         super().__init__()
         self.model, self.photo_rate = model, photo_rate
+        if not photo_rate and isinstance(model.photo, PhotoTower):
+            model.photo.freeze()
         self.balancer = balancer(model.config.loss.strategy, model.config.loss.weights)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -71,7 +74,7 @@ class ProductTask(Task):
 
     def slow_parts(self) -> Mapping[nn.Module, float]:
         """The photo tower, where it has had its lessons."""
-        return {self.model.photo: self.photo_rate}
+        return {self.model.photo: self.photo_rate or 1.0}
 
     def checkpoint_activations(self) -> None:
         """Recompute the towers' blocks in the backward pass."""

@@ -176,7 +176,21 @@ class PhotoTower(nn.Module):
         rows, columns = config.grid
         self.places = nn.Parameter(torch.zeros(rows * columns + 1, config.width))  # where each patch lies, and the mean
         self.project = nn.Linear(before, config.width, bias=False)
-        self.checkpointing = False
+        self.checkpointing = self.frozen = False
+
+    def freeze(self) -> None:
+        """From now on the convolutions and their statistics stay as they are."""
+        self.frozen = True
+        for part in (self.stem, self.stages):
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "PhotoTower":
+        """As ever, but a frozen tower's batch norm keeps its statistics."""
+        super().train(mode)
+        for part in (self.stem, self.stages) if self.frozen else ():
+            part.eval()
+        return self
 
     def forward(self, image: Tensor) -> Tensor:
         """uint8 (B, 3, h, w) to states (B, N + 1, C), row by row, the mean last."""
