@@ -243,7 +243,7 @@ def test_slow_parts_learn_at_their_share_of_the_rate_throughout(tmp_path: Path) 
             rates.setdefault({id(p) for p in group["params"]} <= slow, []).append(group["lr"])
         made["optimizer"].step()
         schedule.step()
-    assert max(rates[False]) == pytest.approx(0.2)
+    assert 0.1 < max(rates[False]) <= 0.2
     assert rates[True] == pytest.approx([rate / 4 for rate in rates[False]])
 
 
