@@ -183,18 +183,25 @@ def test_the_same_search_draws_the_same_trials_also_when_it_was_interrupted(stor
     assert [t.params for t in other.trials] != [t.params for t in whole.trials]
 
 
-def worker(url: str, config: TuningConfig, folder: Path, seconds: float) -> None:
+def worker(url: str, config: TuningConfig, folder: Path, during_a_trial: Callable[[], object]) -> None:
     def slow(rate: float, epoch: int) -> float:
-        time.sleep(seconds)
+        during_a_trial()
         return good_where_small(rate, epoch)
 
     with study_storage(url, config.heartbeat_seconds, config.retries) as storage:
         search(storage, config, Curve(slow), folder)
 
 
+def met_once(meeting: Any) -> Callable[[], object]:
+    """Waits at the meeting the first time."""
+    waits = iter([meeting.wait])
+    return lambda: next(waits, time.monotonic)()
+
+
 def test_two_workers_share_one_study(url: str, tmp_path: Path) -> None:
     config = tuning(trials=6, pruner="none")
-    workers = [FORK.Process(target=worker, args=(url, config, tmp_path / "trials", 0.2)) for _ in range(2)]
+    meeting = FORK.Barrier(2, timeout=50)  # a worker may be slow to begin: both are in their first trial at one moment
+    workers = [FORK.Process(target=worker, args=(url, config, tmp_path / "trials", met_once(meeting))) for _ in range(2)]
     for process in workers:
         process.start()
     for process in workers:
@@ -213,7 +220,7 @@ def test_two_workers_share_one_study(url: str, tmp_path: Path) -> None:
 
 def test_the_trial_of_a_killed_worker_is_run_again(url: str, tmp_path: Path) -> None:
     config = tuning(trials=2, heartbeat_seconds=1, pruner="none")
-    process = FORK.Process(target=worker, args=(url, config, tmp_path / "trials", 60.0))
+    process = FORK.Process(target=worker, args=(url, config, tmp_path / "trials", lambda: time.sleep(60)))
     process.start()
     with study_storage(url, 1, 1) as storage:
         study = study_of(storage, config)
