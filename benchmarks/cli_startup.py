@@ -9,24 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import typer.main
+
 from benchmarks.machine import write
+from cli import app
 
 VITRINA = str(Path(sys.executable).with_name("vitrina"))
-COMMANDS = (
-    "train",
-    "evaluate",
-    "promote",
-    "rollback",
-    "history",
-    "serve",
-    "build",
-    "monitor",
-    "up",
-    "down",
-    "status",
-    "doctor",
-    "data",
-)
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 PEER = [sys.executable, "-c", "import typer"]
 RUNS = 11
 

@@ -9,6 +9,9 @@ from models.starts import EncoderStart
 
 Preset = Literal["tiny", "base", "ultra"]
 
+PATCH = 16
+"""Side of an image patch in pixels: the photo tower halves a photo four times."""
+
 # Differences from the defaults below, which are `base`.
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -142,8 +145,8 @@ class ProductModelConfig(StrictModel):
         if self.ending_tokens >= min(self.description_tokens, self.review_tokens):
             raise ValueError(f"ending_tokens {self.ending_tokens} must be below description_tokens and review_tokens")
         for name in ("image_height", "image_width"):
-            if getattr(self, name) % 16:
-                raise ValueError(f"{name} {getattr(self, name)} must be a multiple of 16, the side of an image patch")
+            if getattr(self, name) % PATCH:
+                raise ValueError(f"{name} {getattr(self, name)} must be a multiple of {PATCH}, the side of an image patch")
         return self
 
     @property
@@ -154,7 +157,7 @@ class ProductModelConfig(StrictModel):
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of image patches."""
-        return self.image_height // 16, self.image_width // 16
+        return self.image_height // PATCH, self.image_width // PATCH
 
 
 class ProductRunConfig(RunConfig):

@@ -73,7 +73,7 @@ def listing_program(model: ProductModel) -> ExportedProgram:
     )
     second = {"title": title, "description": description, "names": attributes, "values": attributes}
     shapes = [{0: batch} | ({1: second[name]} if name in second else {}) for name in INPUTS]
-    example = _example(config, model.levels, rows=3)
+    example = _example(config, model.sizes.levels, rows=3)
     return _program(ListingGraph(model), tuple(getattr(example, name) for name in INPUTS), (tuple(shapes),))
 
 
@@ -154,7 +154,7 @@ def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict
         _write(listing_program(model), partial / LISTINGS, INPUTS, ANSWERS, quantise)
         _write(review_program(model), partial / REVIEWS, REVIEW_INPUTS, REVIEW_ANSWERS, quantise)
         exported = OnnxModel(partial)
-        found = differences(model, exported, [_example(model.config, model.levels, rows, rows) for rows in (1, 2, 5)])
+        found = differences(model, exported, [_example(model.config, model.sizes.levels, rows, rows) for rows in (1, 2, 5)])
         found |= review_differences(model, exported, [_example_reviews(rows, rows) for rows in (1, 2, 5)])
         worst = max(found, key=lambda name: found[name])
         if not quantise and not found[worst] <= TOLERANCE:

@@ -29,7 +29,8 @@ FACTS = ("title", "description", "attributes")
 T = TypeVar("T")
 
 
-def _moved(batch: T, device: torch.device | str, non_blocking: bool) -> T:
+def moved(batch: T, device: torch.device | str, non_blocking: bool) -> T:
+    """A batch on another device."""
     kind: Any = type(batch)
     return kind(**{f.name: getattr(batch, f.name).to(device, non_blocking=non_blocking) for f in fields(kind)})  # type: ignore[no-any-return]
 
@@ -55,7 +56,7 @@ class Inputs:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Inputs":
         """The batch on another device."""
-        return _moved(self, device, non_blocking)
+        return moved(self, device, non_blocking)
 
     def only(self, modalities: Collection[str]) -> "Inputs":
         """The batch with every other modality missing."""
@@ -94,7 +95,7 @@ class Reviews:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Reviews":
         """The batch on another device."""
-        return _moved(self, device, non_blocking)
+        return moved(self, device, non_blocking)
 
 
 @dataclass(frozen=True)
@@ -110,4 +111,4 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
-        return _moved(self, device, non_blocking)
+        return moved(self, device, non_blocking)

@@ -12,7 +12,7 @@ Notable features:
   similar listings (`models.product.neighbours`) say
 - an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021); a quarter of it is
   the root of the article type's probabilities, whose inner product is the Bhattacharyya coefficient
-- a quality head that knows where the parts contradict each other (`models.product.quality`)
+- a quality head that knows where the parts contradict each other (`models.product.quality`) and how the description ends
 
 Shapes: B listings, V views, M memory tokens, Q queries, C width, H heads, D = C / H, P category paths, S segments of the price
 prior, K kinds of fault, E embedding, R reviews.
@@ -79,12 +79,14 @@ class Sizes:
 class Memory:
     """Tokens that queries read: states (B, M, C), which of them are there (B, M), and the index in `PARTS` of each (M,).
 
-    The register token comes first; it has the index of no part, and is always there.
+    The register token comes first; it has the index of no part, and is always there. `ending` (B, C) is the state of the
+    description's last token, 0 without a description.
     """
 
     states: Tensor
     present: Tensor
     part: Tensor
+    ending: Tensor
 
     def has(self, part: int) -> Tensor:
         """Listings (B,) that have a part."""
@@ -130,6 +132,13 @@ def frame(values: int, dimensions: int) -> Tensor:
         return drawn / math.sqrt(dimensions)
     rows: Tensor = torch.linalg.qr(drawn.T)[0].T
     return rows.contiguous()
+
+
+def last(states: Tensor, present: Tensor) -> Tensor:
+    """State (B, C), of states (B, T, C), of the last token that is present (B, T); 0 where none is."""
+    left = present.long().flip(1).cumsum(1).flip(1)  # tokens from here on
+    found: Tensor = (states * (present & (left == 1))[:, :, None]).sum(1)
+    return found
 
 
 class Readout(nn.Module):
@@ -181,7 +190,7 @@ class ProductModel(nn.Module):
             image_plan: The pretrained vision encoder to use.
         """
         super().__init__()
-        self.config, self.sizes, self.levels = config, sizes, sizes.levels
+        self.config, self.sizes = config, sizes
         self.type_share = 0.5  # share of a cosine between embeddings that compares article types; fitted by `calibrate`
         width = config.width
         self.text: TextTower | StartedText = StartedText(config, text_plan) if text_plan else TextTower(config, sizes.tokens)
@@ -205,7 +214,7 @@ class ProductModel(nn.Module):
         self.embedding_head = nn.Linear(width, config.embedding_dim - types, bias=False)
         self.type_head = nn.Linear(width, sizes.levels[-1])
         self.sentiment_head = nn.Linear(width, 2)
-        self.quality_head = QualityHead(width, len(KINDS), config.dropout)
+        self.quality_head = QualityHead(2 * width, len(KINDS), config.dropout)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # inverse temperature of the contrastive losses
         self.register_buffer("path", paths, persistent=False)
         # The last column is the register token, which every query sees in every view.
@@ -257,6 +266,7 @@ class ProductModel(nn.Module):
         rows = len(inputs)
         states = [self.register_token.expand(rows, 1, -1)]
         present = [torch.ones(rows, 1, dtype=torch.bool, device=inputs.has_image.device)]
+        ending = torch.zeros_like(states[0][:, 0])
         part = [torch.full((1,), len(PARTS), device=inputs.has_image.device)]
 
         def add(name: str, tokens: Tensor, there: Tensor) -> None:
@@ -271,6 +281,7 @@ class ProductModel(nn.Module):
             if self.endings is not None:  # a query finds where the text ends
                 read = read + F.pad(self.endings, (0, 0, read.shape[1] - len(self.endings), 0))
             add("description", read, inputs.description != 0)
+            ending = last(read, inputs.description != 0)
         if inputs.image.shape[-1]:
             patches = self.photo(inputs.image) + self.kinds["image"]
             add("image", patches, inputs.has_image[:, None].expand(-1, patches.shape[1]))
@@ -280,7 +291,7 @@ class ProductModel(nn.Module):
         add("price", norm(self.price_token(inputs.price)), ~inputs.price.isnan()[:, None])
         for i, (name, embed) in enumerate(zip(CATEGORY_LEVELS, self.category_tokens, strict=True)):
             add(name, norm(embed(inputs.categories[:, i, None])), inputs.categories[:, i, None] != 0)
-        return Memory(torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part))
+        return Memory(torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part), ending)
 
     def read(self, memory: Memory, shown: Tensor, inputs: Inputs) -> Heads:
         """Answers in each view: shown (B or 1, V, parts) says which of `PARTS` a view shows."""
@@ -326,7 +337,8 @@ class ProductModel(nn.Module):
             ],
             dim=1,
         )
-        logits: Tensor = self.quality_head(heads.quality[:, 0], part_features(paths, embedding, present), present, others)
+        state = torch.cat([heads.quality[:, 0], memory.ending.to(heads.quality.dtype)], dim=1)
+        logits: Tensor = self.quality_head(state, part_features(paths, embedding, present), present, others)
         return logits.float()
 
     def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
@@ -344,7 +356,7 @@ class ProductModel(nn.Module):
         """Probability (B, n) of each value of each level; index 0 is the missing value, which no head answers."""
         probabilities = path_logits.softmax(-1)
         found = []
-        for i, values in enumerate(self.levels):
+        for i, values in enumerate(self.sizes.levels):
             table = F.one_hot(self.path[:, i], values).to(probabilities.dtype)
             found.append(probabilities @ table)
         return found

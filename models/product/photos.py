@@ -10,7 +10,7 @@ Shapes: B listings, T title tokens, C width, h × w pixels.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +22,15 @@ from torch.utils.data import Dataset
 
 from catalog.augmentation import augment_image
 from configs.schema import TrainerConfig
-from models.product.config import PhotoLessons, ProductRunConfig
+from models.product.config import PATCH, PhotoLessons, ProductRunConfig
 from models.product.data import ListingDataset
+from models.product.inputs import moved
 from models.product.model import ProductModel
 from models.product.task import MAX_LOG_SCALE, info_nce, mean
 from models.product.towers import PhotoTower, SwiGLU, norm
 from models.training import Task, fit, training_loader, validation_loader
 
 EMBEDDING = 256
-SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PhotoBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PhotoBatch":
         """The batch on another device."""
-        return PhotoBatch(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+        return moved(self, device, non_blocking)
 
 
 class PhotoDataset(Dataset[PhotoBatch]):
@@ -165,5 +165,5 @@ def lesson_epochs(lessons: PhotoLessons, trainer: TrainerConfig) -> int:
 
 
 def three_quarters(pixels: int) -> int:
-    """Of a side, as a multiple of what the tower halves away."""
-    return max(SIDE, round(0.75 * pixels / SIDE) * SIDE)
+    """Of a side, in whole patches."""
+    return max(PATCH, round(0.75 * pixels / PATCH) * PATCH)

@@ -36,7 +36,10 @@ class PartCheck(nn.Module):
 
 
 class QualityHead(nn.Module):
-    """Logits of "faulty" and of each kind of fault, from the quality query and the contradictions."""
+    """Logits of "faulty" and of each kind of fault, from what was read and the contradictions.
+
+    Read: the quality query's state, and that of the description's last token, which tells whether it breaks off.
+    """
 
     def __init__(self, width: int, kinds: int, dropout: float) -> None:
         super().__init__()
@@ -46,7 +49,7 @@ class QualityHead(nn.Module):
         )
 
     def forward(self, state: Tensor, parts: Tensor, present: Tensor, others: Tensor) -> Tensor:
-        """Query state (B, C), part features (B, 4, 5), which are present (B, 4), other features, to logits (B, 1 + K)."""
+        """States (B, C), part features (B, 4, 5), which are present (B, 4), other features, to logits (B, 1 + K)."""
         flags = present.to(parts.dtype)
         features = torch.cat([parts.flatten(1), flags, others], dim=1)
         out: Tensor = self.layers(torch.cat([state, features, self.check(parts, present)], dim=1))

@@ -11,6 +11,7 @@ VITRINA = str(Path(sys.executable).with_name("vitrina"))
 HEAVY = ("torch", "zenml", "mlflow", "bentoml", "evidently", "great_expectations", "pandas", "lightning", "sqlalchemy")
 COMMANDS = (
     "train",
+    "tune",
     "evaluate",
     "export",
     "promote",

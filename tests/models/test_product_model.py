@@ -11,7 +11,7 @@ from configs.errors import ConfigError
 from configs.load import validate
 from models.product.config import PRESETS, ProductModelConfig
 from models.product.inputs import MODALITIES, PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.model import PARTS, SEGMENTS, ProductModel, Sizes, frame
+from models.product.model import PARTS, SEGMENTS, ProductModel, Sizes, frame, last
 from models.product.neighbours import MEAN, NAMES
 from models.product.towers import SelfAttention, angles, attend_padded, light, norm, rotate
 
@@ -348,6 +348,24 @@ def test_faults_do_not_depend_on_what_calibration_makes_of_the_embedding() -> No
     after = net(inputs)
     assert same(before.fault_logits, after.fault_logits)
     assert not same(before.embedding, after.embedding)
+
+
+def test_the_last_token_by_hand() -> None:
+    states = torch.arange(1.0, 17.0).view(4, 2, 2).transpose(0, 1)  # (2, 4, 2)
+    present = torch.tensor([[True, False, True, False], [False] * 4])
+    assert last(states, present).tolist() == [[9.0, 10.0], [0.0, 0.0]]
+    assert last(states[:, :0], present[:, :0]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_the_quality_head_reads_the_descriptions_last_token() -> None:
+    net, inputs = model(), listings()
+    memory = net.remember(inputs)
+    description = memory.states[:, memory.part == PARTS.index("description")]
+    assert same(memory.ending, description[:, -1])
+    heads = net.read(memory, net.views[None], inputs)
+    other = replace(memory, ending=torch.zeros_like(memory.ending))
+    assert not same(net.judge(memory, heads, inputs), net.judge(other, heads, inputs))
+    assert not net.remember(inputs.only(["title", "image"])).ending.any()
 
 
 def test_the_frame_is_orthonormal_where_there_is_room() -> None:

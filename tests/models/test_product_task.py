@@ -31,6 +31,10 @@ def one_part(inputs: Inputs, name: str) -> Inputs:
 def test_loss_falls_then_overfits_one_batch() -> None:
     task = ProductTask(model(**PLAIN)).train()
     told = batch(12, faulty=4, told=8)
+    image = told.listings.image  # symmetric, as goods are: outside of training a photo is read with its mirror image
+    told = replace(
+        told, listings=replace(told.listings, image=torch.where(torch.arange(image.shape[-1]) % 2 > 0, image, image.flip(-1)))
+    )
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
     losses = []
     for _ in range(120):
@@ -42,7 +46,6 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     assert losses[10] < losses[0]
     assert set(TERMS) == set(terms) - {"loss"}
     with torch.inference_mode():
-        learnt = task.validation_loss(told)["contrastive"]  # of the photos as they were seen: noise is not like its mirror image
         after = task.eval().validation_loss(told)
         judged = task.model(told.listings).fault_logits.sigmoid()
         recommended, rating = task.model.opinion(told.reviews)
@@ -50,7 +53,7 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     assert after["article_type"] < 0.05
     assert after["embedding_type"] < 0.05
     assert after["price"] < -0.5
-    assert learnt < 0.3
+    assert after["contrastive"] < 0.3
     assert after["quality"] < 0.2
     assert torch.equal(judged[:, 0] > 0.5, told.faults.any(dim=1))
     assert torch.equal(judged[:, 1:] > 0.5, told.faults)
