@@ -1,0 +1,93 @@
+"""How good ranked lists are: over all items, never over sampled ones (Krichene & Rendle 2020), each user counted.
+
+Shapes: U users, I items, k places. `ranked` [U, k] holds item codes, best first, -1 where a list ends early; a user without any
+recommendation is a row of -1 and scores 0. `relevant` [U, I] is sparse: what each user should have been shown.
+A metric is the mean of the values [U] that a function returns; users without anything relevant are left out by the caller.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from models.evaluation.metrics import Floats, Integers, graded_ndcg, normalised
+
+NOTHING = -1
+
+
+def hits(ranked: Integers, relevant: csr_matrix) -> NDArray[np.bool_]:
+    """Whether each place [U, k] holds something relevant."""
+    users, places = ranked.shape
+    rows = np.repeat(np.arange(users), places)
+    shown = ranked.ravel()
+    found = np.asarray(relevant[rows, np.maximum(shown, 0)]).ravel() != 0
+    return (found & (shown != NOTHING)).reshape(users, places)
+
+
+def recall(hit: NDArray[np.bool_], relevant: Integers, k: int) -> Floats:
+    """Share of a user's `relevant` [U] items among the first k."""
+    return hit[:, :k].sum(axis=1) / np.asarray(relevant, dtype=np.float64)
+
+
+def hit_rate(hit: NDArray[np.bool_], k: int) -> Floats:
+    """1.0 where anything relevant is among the first k."""
+    return hit[:, :k].any(axis=1).astype(np.float64)
+
+
+def ndcg(hit: NDArray[np.bool_], relevant: Integers, k: int) -> Floats:
+    """nDCG@k with gain 1: the best list has min(k, relevant) hits on top (Järvelin & Kekäläinen 2002)."""
+    ideal = np.arange(k) < np.asarray(relevant)[:, None]
+    return graded_ndcg(_padded(hit, k).astype(np.float64), ideal.astype(np.float64))
+
+
+def reciprocal_rank(hit: NDArray[np.bool_]) -> Floats:
+    """1 / place of the first hit, 0 without one (Voorhees 1999)."""
+    return np.where(hit.any(axis=1), 1.0 / (hit.argmax(axis=1) + 1.0), 0.0)
+
+
+def coverage(ranked: Integers, items: int) -> float:
+    """Share of the catalogue's items that anyone is shown (Ge et al. 2010)."""
+    return len(np.unique(ranked[ranked != NOTHING])) / items
+
+
+def gini(ranked: Integers, items: int) -> float:
+    """How unequally items are shown: 0 where all are shown equally often, near 1 where one has all (Fleder & Hosanagar 2009)."""
+    shown = np.sort(np.bincount(ranked[ranked != NOTHING], minlength=items)).astype(np.float64)
+    if not shown.sum():
+        return float("nan")
+    order = np.arange(1, items + 1)
+    return float(((2 * order - items - 1) * shown).sum() / (items * shown.sum()))
+
+
+def novelty(ranked: Integers, buyers: Integers, users: int) -> Floats:
+    """Mean surprise of a list in bits [U]: -log2 of the share of users who bought an item (Zhou et al. 2010), NaN without items.
+
+    `buyers` [I] in the training rows, each with one added, so that an item that nobody bought is finite.
+    """
+    surprise = -np.log2((np.asarray(buyers) + 1.0) / (users + 1.0))
+    return _mean_of_shown(np.where(ranked != NOTHING, surprise[np.maximum(ranked, 0)], np.nan))
+
+
+def intra_list_diversity(ranked: Integers, vectors: Floats) -> Floats:
+    """Mean of 1 - cosine over the pairs of a list [U], by item vectors [I, d] (Smyth & McClave 2001), NaN below two items."""
+    unit = normalised(vectors)
+    there = ranked != NOTHING
+    chosen = unit[np.maximum(ranked, 0)] * there[:, :, None]
+    count = there.sum(axis=1).astype(np.float64)
+    total = chosen.sum(axis=1)
+    own = (chosen**2).sum(axis=(1, 2))
+    pairs = count * (count - 1)
+    similar = np.divide((total**2).sum(axis=1) - own, pairs, out=np.full(len(ranked), np.nan), where=pairs > 0)
+    return 1.0 - similar
+
+
+def _padded(hit: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
+    """The first k places; lists that are shorter have no hit behind."""
+    return np.pad(hit[:, :k], ((0, 0), (0, max(0, k - hit.shape[1]))))
+
+
+def _mean_of_shown(values: Floats) -> Floats:
+    there = ~np.isnan(values)
+    count = there.sum(axis=1)
+    total = np.where(there, values, 0.0).sum(axis=1)
+    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return mean
