@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from product_ranks import taught
 from safetensors.torch import load_file
 from tiny_task import PointTask, fit_points
 from torch import Tensor
@@ -152,3 +153,16 @@ def test_one_rank_alone_adds_nothing() -> None:
     rows = torch.ones(2, 2)
     assert gather_rows(rows) is rows
     assert sum_over_ranks(rows) is rows
+
+
+@pytest.mark.slow
+def test_the_product_models_step_on_two_ranks_is_that_of_one() -> None:
+    """Labels that few rows have, pairs between the rows of both ranks, reviews."""
+    terms, gradients = taught()
+    first, second = run_ranks(taught, 2)
+    for whole, *parts in zip((terms, gradients), first, second, strict=True):
+        assert all(part.keys() == whole.keys() for part in parts)
+        for name, value in whole.items():
+            mean = (torch.tensor(parts[0][name]) + torch.tensor(parts[1][name])) / 2
+            expected = torch.tensor(value)
+            torch.testing.assert_close(mean, expected, atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
