@@ -13,33 +13,38 @@ from models.evaluation.metrics import Floats, Integers, graded_ndcg, normalised
 
 NOTHING = -1
 
+Hits = NDArray[np.bool_]
 
-def hits(ranked: Integers, relevant: csr_matrix) -> NDArray[np.bool_]:
+
+def hits(ranked: Integers, relevant: csr_matrix) -> Hits:
     """Whether each place [U, k] holds something relevant."""
     users, places = ranked.shape
     rows = np.repeat(np.arange(users), places)
     shown = ranked.ravel()
     found = np.asarray(relevant[rows, np.maximum(shown, 0)]).ravel() != 0
-    return (found & (shown != NOTHING)).reshape(users, places)
+    hit: Hits = (found & (shown != NOTHING)).reshape(users, places)
+    return hit
 
 
-def recall(hit: NDArray[np.bool_], relevant: Integers, k: int) -> Floats:
+def recall(hit: Hits, relevant: Integers, k: int) -> Floats:
     """Share of a user's `relevant` [U] items among the first k."""
-    return hit[:, :k].sum(axis=1) / np.asarray(relevant, dtype=np.float64)
+    share: Floats = hit[:, :k].sum(axis=1) / np.asarray(relevant, dtype=np.float64)
+    return share
 
 
-def hit_rate(hit: NDArray[np.bool_], k: int) -> Floats:
+def hit_rate(hit: Hits, k: int) -> Floats:
     """1.0 where anything relevant is among the first k."""
-    return hit[:, :k].any(axis=1).astype(np.float64)
+    found: Floats = np.asarray(hit[:, :k].any(axis=1), dtype=np.float64)
+    return found
 
 
-def ndcg(hit: NDArray[np.bool_], relevant: Integers, k: int) -> Floats:
+def ndcg(hit: Hits, relevant: Integers, k: int) -> Floats:
     """nDCG@k with gain 1: the best list has min(k, relevant) hits on top (Järvelin & Kekäläinen 2002)."""
     ideal = np.arange(k) < np.asarray(relevant)[:, None]
     return graded_ndcg(_padded(hit, k).astype(np.float64), ideal.astype(np.float64))
 
 
-def reciprocal_rank(hit: NDArray[np.bool_]) -> Floats:
+def reciprocal_rank(hit: Hits) -> Floats:
     """1 / place of the first hit, 0 without one (Voorhees 1999)."""
     return np.where(hit.any(axis=1), 1.0 / (hit.argmax(axis=1) + 1.0), 0.0)
 
@@ -77,10 +82,11 @@ def intra_list_diversity(ranked: Integers, vectors: Floats) -> Floats:
     own = (chosen**2).sum(axis=(1, 2))
     pairs = count * (count - 1)
     similar = np.divide((total**2).sum(axis=1) - own, pairs, out=np.full(len(ranked), np.nan), where=pairs > 0)
-    return 1.0 - similar
+    different: Floats = 1.0 - similar
+    return different
 
 
-def _padded(hit: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
+def _padded(hit: Hits, k: int) -> Hits:
     """The first k places; lists that are shorter have no hit behind."""
     return np.pad(hit[:, :k], ((0, 0), (0, max(0, k - hit.shape[1]))))
 
