@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from product_ranks import taught
+from product_ranks import compared
 from safetensors.torch import load_file
 from tiny_task import PointTask, fit_points
 from torch import Tensor
 
 from models import training
 from models.batches import EpochBatches, OrderedBatches
+from models.product.config import TERMS
 from models.ranks import gather_objects, gather_rows, run_ranks, sum_over_ranks
 from models.training import BEST, LAST, TrainingError
 
@@ -158,11 +159,6 @@ def test_one_rank_alone_adds_nothing() -> None:
 @pytest.mark.slow
 def test_the_product_models_step_on_two_ranks_is_that_of_one() -> None:
     """Labels that few rows have, pairs between the rows of both ranks, reviews."""
-    terms, gradients = taught()
-    first, second = run_ranks(taught, 2)
-    for whole, *parts in zip((terms, gradients), first, second, strict=True):
-        assert all(part.keys() == whole.keys() for part in parts)
-        for name, value in whole.items():
-            mean = (torch.tensor(parts[0][name]) + torch.tensor(parts[1][name])) / 2
-            expected = torch.tensor(value)
-            torch.testing.assert_close(mean, expected, atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    names = run_ranks(compared, 2)
+    assert {"loss", *TERMS} <= set(names)
+    assert "gradient of model.quality_head.layers.0.weight" in names
