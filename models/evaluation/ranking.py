@@ -69,7 +69,10 @@ def novelty(ranked: Integers, buyers: Integers, users: int) -> Floats:
     `buyers` [I] in the training rows, each with one added, so that an item that nobody bought is finite.
     """
     surprise = -np.log2((np.asarray(buyers) + 1.0) / (users + 1.0))
-    return _mean_of_shown(np.where(ranked != NOTHING, surprise[np.maximum(ranked, 0)], np.nan))
+    there = ranked != NOTHING
+    total, count = (surprise[np.maximum(ranked, 0)] * there).sum(axis=1), there.sum(axis=1)
+    mean: Floats = np.divide(total, count, out=np.full(len(ranked), np.nan), where=count > 0)
+    return mean
 
 
 def intra_list_diversity(ranked: Integers, vectors: Floats) -> Floats:
@@ -89,11 +92,3 @@ def intra_list_diversity(ranked: Integers, vectors: Floats) -> Floats:
 def _padded(hit: Hits, k: int) -> Hits:
     """The first k places; lists that are shorter have no hit behind."""
     return np.pad(hit[:, :k], ((0, 0), (0, max(0, k - hit.shape[1]))))
-
-
-def _mean_of_shown(values: Floats) -> Floats:
-    there = ~np.isnan(values)
-    count = there.sum(axis=1)
-    total = np.where(there, values, 0.0).sum(axis=1)
-    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-    return mean

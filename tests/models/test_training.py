@@ -244,6 +244,7 @@ def test_slow_parts_learn_at_their_share_of_the_rate_throughout(tmp_path: Path) 
         made["optimizer"].step()
         schedule.step()
     assert 0.1 < max(rates[False]) <= 0.2
+    assert sorted({group["max_lr"] for group in groups}) == pytest.approx([0.05, 0.2])
     assert rates[True] == pytest.approx([rate / 4 for rate in rates[False]])
 
 
