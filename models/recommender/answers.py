@@ -90,9 +90,13 @@ class Recommendations:
         basis: history: the user is known to the version; session: events alone; popularity: nothing is known.
         history: Number of items that the answer rests on.
         ignored: Items of the events that the version does not know, once each.
+        history_popularity: Mean share of the catalogue's items that sold less in training than an item of the history, 0…1.
+        shown_popularity: The same of the items of the answer.
     """
 
     items: tuple[Recommendation, ...]
     basis: Basis
     history: int
     ignored: tuple[Key, ...] = ()
+    history_popularity: float | None = None
+    shown_popularity: float | None = None
