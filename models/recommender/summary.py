@@ -9,7 +9,7 @@ REFERENCE_SPEC: dict[str, Any] = {
     "categorical": ["basis", "top_reason"],
     "text": [],
     "embedding": None,
-    "prediction": ["predicted_items"],
+    "prediction": ["predicted_item_id"],
     "confidence": None,
 }
 """What each column of the reference is (`reference.json`). An answer is right where its items hold the one that was chosen."""
@@ -29,5 +29,5 @@ def summarise(query: Query, answer: Recommendations) -> dict[str, Any]:
         "shown": len(answer.items),
         "shown_popularity": answer.shown_popularity,
         "top_reason": answer.items[0].reason.kind if answer.items else None,
-        "predicted_items": [str(item.item_id) for item in answer.items],
+        "predicted_item_id": [str(item.item_id) for item in answer.items],
     }
