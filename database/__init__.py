@@ -1,1 +1,1 @@
-"""The application database: what was predicted, what people said about it, who promoted what, what monitoring saw."""
+"""The application database: predictions and what was said about them, users' events, who promoted what, monitoring runs."""

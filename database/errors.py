@@ -8,7 +8,11 @@ class DatabaseError(VitrinaError):
 
 
 class NotFound(DatabaseError):
-    """A row that was named does not exist."""
+    """A row that was named does not exist; `name` is what it was called, where several were named."""
+
+    def __init__(self, message: str, name: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class LedgerMoved(DatabaseError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from database.engine import reading, writing
@@ -74,12 +74,21 @@ def insert_feedback(url: str, prediction_id: str, labels: Mapping[str, Any]) -> 
         NotFound: no such prediction.
     """
     with writing(url) as connection:
-        known = connection.scalar(select(Prediction.id).where(Prediction.id == prediction_id))
-        if known is None:
-            raise NotFound(f"prediction {prediction_id!r} does not exist")
-        connection.execute(
-            insert(Feedback), {"prediction_id": prediction_id, "created_at": datetime.now(UTC), "labels": dict(labels)}
-        )
+        add_feedback(connection, prediction_id, labels)
+
+
+def add_feedback(connection: Connection, prediction_id: str, labels: Mapping[str, Any]) -> None:
+    """`insert_feedback` within the caller's transaction.
+
+    Raises:
+        NotFound: no such prediction.
+    """
+    known = connection.scalar(select(Prediction.id).where(Prediction.id == prediction_id))
+    if known is None:
+        raise NotFound(f"prediction {prediction_id!r} does not exist", prediction_id)
+    connection.execute(
+        insert(Feedback), {"prediction_id": prediction_id, "created_at": datetime.now(UTC), "labels": dict(labels)}
+    )
 
 
 def feedback_for(url: str, ids: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -139,3 +139,24 @@ class MonitorRun(Base):
             postgresql_where=text("retrain_state IN ('claimed', 'running')"),
         ),
     )
+
+
+class Event(Base):
+    """Something a user did with an item; no foreign keys, since users and items live in catalogues and predictions expire."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    event_id: Mapped[str]
+    user_id: Mapped[str]
+    item_id: Mapped[str]
+    kind: Mapped[str]
+    occurred_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    prediction_id: Mapped[str | None]
+
+    __table_args__ = (
+        UniqueConstraint("event_id"),
+        Index(None, "user_id", "occurred_at", "id"),
+        Index(None, "occurred_at", "id"),
+    )
