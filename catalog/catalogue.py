@@ -143,6 +143,24 @@ class Catalogue:
         """
         return self._typed("reviews")
 
+    def purchases(self) -> pd.DataFrame:
+        """user_id, item_id, position and timestamp; an order that is not there is missing in every row.
+
+        Ids are int64 or string (Int64 where some are missing), position is Int64, timestamp is UTC.
+
+        Raises:
+            CatalogueError: no purchases table, or a column whose values are of another type.
+        """
+        return self._typed("purchases")
+
+    def events(self) -> pd.DataFrame:
+        """user_id, item_id, kind (of `EVENT_KINDS`) and timestamp (UTC); ids are int64 or string (Int64 where some are missing).
+
+        Raises:
+            CatalogueError: no events table, or a column whose values are of another type.
+        """
+        return self._typed("events")
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over names and contents of the known tables."""
         digest = hashlib.sha256()

@@ -33,6 +33,12 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     },
     "purchases_test": {"user_id": pa.int64(), "item_id": pa.int64()},
     "item_attributes": {"item_id": pa.int64(), "attribute_id": pa.int64()},
+    "events": {
+        "user_id": pa.int64(),
+        "item_id": pa.int64(),
+        "kind": pa.string(),  # one of EVENT_KINDS
+        "timestamp": pa.timestamp("ns", tz="UTC"),
+    },
     "reviews": {
         "review_id": pa.int64(),
         "title": pa.string(),
@@ -49,9 +55,13 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "purchases": ("user_id", "item_id"),
     "purchases_test": ("user_id", "item_id"),
     "item_attributes": ("item_id", "attribute_id"),
+    "events": ("user_id", "item_id", "kind", "timestamp"),
     "reviews": ("review_id", "review"),
 }
 """Columns without which a table cannot be read."""
+
+EVENT_KINDS = ("view", "cart", "purchase")
+"""What a user may have done with an item."""
 
 
 def is_key(column: str) -> bool:

@@ -1,5 +1,6 @@
 """Writing a catalogue directory: all of it or nothing."""
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,26 @@ def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
     """
     rows = PHOTOS_A_GROUP if name == "images" else None
     pq.write_table(_typed(name, table), folder / f"{name}.parquet", compression="zstd", row_group_size=rows)
+
+
+def keep_table(parent: Path, name: str, table: pd.DataFrame) -> Path:
+    """Write one table into a folder of `parent` named by the file's SHA-256; the same rows have the same folder.
+
+    Raises:
+        CatalogueError: a value does not fit its column, or the folder cannot be written.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".writing-") as temporary:
+            write_table(Path(temporary), name, table)
+            file = Path(temporary) / f"{name}.parquet"
+            with file.open("rb") as written:
+                folder = parent / hashlib.file_digest(written, "sha256").hexdigest()[:16]
+            folder.mkdir(exist_ok=True)
+            file.replace(folder / file.name)
+    except OSError as error:
+        raise CatalogueError(f"cannot write below {parent}: {error.strerror or error}") from error
+    return folder
 
 
 def _typed(name: str, table: pd.DataFrame) -> pa.Table:

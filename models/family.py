@@ -38,6 +38,7 @@ class Family(Protocol):
 
     name: str
     tables: tuple[str, ...]  # catalogue tables it cannot do without
+    events: bool  # whether it learns from what users did with the service's items (catalogue table events)
     config: type[RunConfig]
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:

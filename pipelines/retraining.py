@@ -70,11 +70,16 @@ def _retrain(
 def _new_delivery(settings: Settings, model: str, version: int, data: Sequence[Path]) -> list[Path]:
     """The folders to train on; they must hold something that the champion was not trained on."""
     from catalog.catalogue import Catalogue
+    from models import family
     from registry.versions import resolve
+    from steps.events import with_events, without_events
 
     tags = resolve(settings, f"{model}@{version}").tags
-    folders = list(data) or [Path(line) for line in tags["vitrina.data_path"].splitlines()]
-    if Catalogue.open(*folders).fingerprint() == tags["vitrina.data_fingerprint"]:
+    folders = list(data) or without_events([Path(line) for line in tags["vitrina.data_path"].splitlines()], settings)
+    catalogue = Catalogue.open(*folders)
+    if family.get(model).events:
+        catalogue = with_events(catalogue, settings)
+    if catalogue.fingerprint() == tags["vitrina.data_fingerprint"]:
         seen = ", ".join(map(str, folders))
         raise VitrinaError(f"{seen} is what {model} version {version} was trained on; give the new delivery with --data DIR")
     return folders

@@ -41,6 +41,7 @@ class ProductFamily:
 
     name = "product"
     tables: tuple[str, ...] = ("products",)
+    events = False
     config: type[RunConfig] = ProductRunConfig
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:

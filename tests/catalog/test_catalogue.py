@@ -10,6 +10,7 @@ import pytest
 from catalog.catalogue import Catalogue, listing_of, parse_attributes
 from catalog.errors import CatalogueError
 from catalog.schema import PRODUCT_COLUMNS
+from catalog.write import keep_table
 
 
 def write(folder: Path, table: str, **columns: object) -> Catalogue:
@@ -121,6 +122,36 @@ def test_reviews_are_typed_and_complete(tmp_path: Path) -> None:
     assert reviews["rating"].isna().tolist() == [False, True]
     assert reviews["title"].isna().all()
     assert reviews["recommended"].isna().all()
+
+
+def test_purchases_are_typed_and_complete(tmp_path: Path) -> None:
+    purchases = write(tmp_path / "c", "purchases", user_id=pa.array([1, 2], pa.int32()), item_id=["a", "b"]).purchases()
+    assert list(purchases.columns) == ["user_id", "item_id", "position", "timestamp"]
+    assert purchases["user_id"].dtype == np.int64
+    assert purchases["item_id"].tolist() == ["a", "b"]
+    assert purchases[["position", "timestamp"]].isna().all(axis=None)
+    ordered = write(tmp_path / "c", "purchases", user_id=[1], item_id=[2], timestamp=pa.array([60], pa.timestamp("s")))
+    assert ordered.purchases()["timestamp"].iloc[0] == pd.Timestamp("1970-01-01 00:01", tz="UTC")
+
+
+def test_events_are_typed(tmp_path: Path) -> None:
+    columns = {"user_id": ["u"], "item_id": [3], "timestamp": pa.array([0], pa.timestamp("ms", tz="UTC"))}
+    events = write(tmp_path / "c", "events", kind=["view"], **columns).events()
+    assert events.to_dict("records") == [{"user_id": "u", "item_id": 3, "kind": "view", "timestamp": pd.Timestamp(0, tz="UTC")}]
+    with pytest.raises(CatalogueError, match=r"lacks column kind; it has: user_id, item_id, timestamp"):
+        write(tmp_path / "d", "events", **columns)
+
+
+def test_a_kept_table_is_in_a_folder_named_by_its_content(tmp_path: Path) -> None:
+    one = pd.DataFrame({"item_id": [1], "attribute_id": [2]})
+    first = keep_table(tmp_path / "kept", "item_attributes", one)
+    assert keep_table(tmp_path / "kept", "item_attributes", one) == first
+    assert keep_table(tmp_path / "kept", "item_attributes", one + 1) != first
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    assert Catalogue.open(first).read("item_attributes").to_dict("list") == {"item_id": [1], "attribute_id": [2]}
+    (tmp_path / "file").touch()
+    with pytest.raises(CatalogueError, match=r"cannot write below .*/file/kept"):
+        keep_table(tmp_path / "file" / "kept", "item_attributes", one)
 
 
 def test_reviews_in_quarantine_are_not_read(tmp_path: Path) -> None:

@@ -1,19 +1,25 @@
 """A drift verdict starts one training run, and only with something new to train on."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.schema import RunConfig
 from configs.settings import Settings
+from database.events import EventRow, insert_events
 from database.monitor_runs import claim_window, monitor_runs
 from monitoring.run import MonitorOutcome
 from monitoring.verdict import DriftVerdict
 from pipelines import retraining
 from pipelines.retraining import WatchOutcome, watch
+from steps.events import with_events
 
 FINGERPRINTS = {"first": "1" * 64, "second": "2" * 64, "first reviews": "3" * 64}
 
@@ -122,6 +128,23 @@ def test_the_champions_own_folders_are_looked_into_again(loop: Loop) -> None:
     loop.tags["vitrina.data_path"] = "first\nreviews"
     assert loop.watch(data=None).training is not None
     assert loop.trained_on == [[Path("first"), Path("reviews")]]
+
+
+def test_events_since_the_champions_training_are_something_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    data = tmp_path / "data"
+    data.mkdir()
+    pd.DataFrame({"user_id": [1], "item_id": [5]}).to_parquet(data / "purchases.parquet")
+    event = EventRow(user_id="1", item_id="5", kind="cart", occurred_at=datetime(2026, 1, 1, tzinfo=UTC))
+    insert_events(settings.database_url, [event])
+    before = with_events(Catalogue.open(data), settings)
+    tags = {"vitrina.data_path": "\n".join(map(str, before.folders)), "vitrina.data_fingerprint": before.fingerprint()}
+    monkeypatch.setattr("registry.versions.resolve", lambda *_: SimpleNamespace(tags=tags))
+    monkeypatch.setattr("models.family.get", lambda _: SimpleNamespace(events=True))
+    with pytest.raises(VitrinaError, match="was trained on"):
+        retraining._new_delivery(settings, "recommender", 1, [])
+    insert_events(settings.database_url, [replace(event, event_id="another", kind="purchase")])
+    assert retraining._new_delivery(settings, "recommender", 1, []) == [data]
 
 
 def test_a_failed_gate_is_a_no_and_the_window_is_done(loop: Loop) -> None:
