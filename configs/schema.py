@@ -59,6 +59,25 @@ class ValidationConfig(StrictModel):
     max_description_length: PositiveInt = Field(20_000, description="characters; a longer description is a warning")
     max_price: PositiveFloat = Field(1e7, description="a higher price is quarantined")
     max_review_length: PositiveInt = Field(10_000, description="characters; a longer review is a warning")
+    max_user_purchases: PositiveInt = Field(5000, description="rows of a user with more purchases are quarantined, as a bot's")
+    max_user_events: PositiveInt = Field(50_000, description="rows of a user with more events are quarantined, as a bot's")
+    min_bot_rows: PositiveInt = Field(200, description="a user with fewer purchases or events is no bot by their number")
+    bot_distance: float = Field(
+        5.0,
+        gt=0.0,
+        le=20.0,
+        description="a user is a bot whose number of rows lies more than so many times as far above the median as the 90th "
+        "percentile does, on a log scale",
+    )
+    max_purchases_a_minute: int = Field(
+        20,
+        ge=1,
+        lt=60,
+        description="more purchases of a user within a minute are quarantined; those of one second are one basket",
+    )
+    max_events_a_minute: int = Field(
+        45, ge=1, lt=60, description="more events of a user within a minute are quarantined; those of one second count once"
+    )
 
 
 class BackTranslationConfig(StrictModel):

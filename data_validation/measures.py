@@ -19,17 +19,23 @@ from catalog.errors import CatalogueError, ImageError
 from catalog.images import decode
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
 from catalog.text import clean_html
+from configs.schema import ValidationConfig
+from data_validation import interactions
+from data_validation.findings import finding, texts
 
 _CLOCK_SLACK = timedelta(days=1)
 _IMAGES_A_BATCH = 1024
 _SAYS_NOTHING = ("", "NA")
 
 
-def measure(catalogue: Catalogue, table: str, decodable: set[str], now: datetime | None = None) -> pd.DataFrame:
+def measure(
+    catalogue: Catalogue, table: str, decodable: set[str], config: ValidationConfig, now: datetime | None = None
+) -> pd.DataFrame:
     """Rows of `table` with everything its rules look at.
 
     Args:
         decodable: Ids of products with a photo that decodes (`decodable_ids`).
+        config: Bounds on what a user may do.
         now: Later times are in the future; the clock's by default.
 
     Raises:
@@ -42,12 +48,11 @@ def measure(catalogue: Catalogue, table: str, decodable: set[str], now: datetime
         case "images":
             return _images(catalogue)
         case "purchases" | "purchases_test":
-            return _purchases(catalogue, table, latest)
+            return interactions.purchases(catalogue, table, config, latest)
+        case "events":
+            return interactions.events(catalogue, config, latest)
         case "item_attributes":
-            frame = catalogue.read(table)
-            frame["unknown_item"] = _unknown_items(catalogue, frame["item_id"])
-            frame["repeated_row"] = _finding(frame.duplicated(["item_id", "attribute_id"]), "repeats an earlier row")
-            return frame
+            return interactions.item_attributes(catalogue)
         case _:
             return _reviews(catalogue)
 
@@ -63,13 +68,13 @@ def _products(catalogue: Catalogue, decodable: set[str], latest: pd.Timestamp) -
     frame["description_length"] = frame["description"].map(len, na_action="ignore").astype("float64")
     frame["attributes_fault"] = frame["attributes"].map(_attributes_fault, na_action="ignore")
     listed = frame["listed_at"]
-    frame["future_listing"] = _finding(listed > latest, listed.astype(str))
+    frame["future_listing"] = finding(listed > latest, listed.astype(str))
     ahead = (frame["year"].astype("float64") - listed.dt.year) > 1
-    frame["year_ahead"] = _finding(ahead, "year " + frame["year"].astype(str) + ", listed in " + listed.dt.year.astype(str))
+    frame["year_ahead"] = finding(ahead, "year " + frame["year"].astype(str) + ", listed in " + listed.dt.year.astype(str))
     for child, parent in (("article_type", "sub_category"), ("sub_category", "master_category")):
         frame[f"{child}_misplaced"] = _misplaced(frame[child], frame[parent])
     frame["has_price"] = (frame["price"] > 0).astype("float64")
-    frame["has_image"] = _texts(frame["product_id"]).isin(decodable).astype("float64")
+    frame["has_image"] = texts(frame["product_id"]).isin(decodable).astype("float64")
     return frame
 
 
@@ -85,33 +90,8 @@ def _images(catalogue: Catalogue) -> pd.DataFrame:
     frame["repeated_key"] = _repeats(frame["product_id"])
     frame["orphan"] = None
     if "products" in catalogue.tables():
-        known = set(_texts(catalogue.read("products", ["product_id"])["product_id"]))
-        frame["orphan"] = _finding(~_texts(frame["product_id"]).isin(known), "no product " + _texts(frame["product_id"]))
-    return frame
-
-
-def _purchases(catalogue: Catalogue, table: str, latest: pd.Timestamp) -> pd.DataFrame:
-    frame = catalogue.read(table)
-    order = [c for c in ("timestamp", "position") if c in frame]
-    frame["unknown_item"] = _unknown_items(catalogue, frame["item_id"])
-    frame["repeated_row"] = _finding(frame.duplicated(["user_id", "item_id", *order]), "repeats an earlier row")
-    if "timestamp" in order:
-        frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
-        frame["future_purchase"] = _finding(frame["timestamp"] > latest, frame["timestamp"].astype(str))
-    if "position" in order:
-        tied = frame.duplicated(["user_id", "position"], keep=False) & frame["repeated_row"].isna()
-        frame["position_tie"] = _finding(tied, "shares position " + frame["position"].astype(str))
-    if len(order) == 2:
-        inverted = frame.sort_values(["user_id", "position"], kind="stable").groupby("user_id")[
-            "timestamp"
-        ].diff() < pd.Timedelta(0)
-        frame["order_conflict"] = _finding(inverted.reindex(frame.index), "earlier than the position before it")
-    if table == "purchases_test" and "purchases" in catalogue.tables():
-        pairs = ["user_id", "item_id"]
-        trained = pd.MultiIndex.from_frame(catalogue.read("purchases", pairs))
-        frame["seen_in_training"] = _finding(pd.Series(pd.MultiIndex.from_frame(frame[pairs]).isin(trained)), "also in purchases")
-    else:
-        frame["seen_in_training"] = None
+        known = set(texts(catalogue.read("products", ["product_id"])["product_id"]))
+        frame["orphan"] = finding(~texts(frame["product_id"]).isin(known), "no product " + texts(frame["product_id"]))
     return frame
 
 
@@ -122,32 +102,13 @@ def _reviews(catalogue: Catalogue) -> pd.DataFrame:
     frame["text_length"] = text.str.len()
     frame["title_length"], frame["review_length"] = title.str.len(), review.str.len()
     frame["repeated_key"] = _repeats(frame["review_id"])
-    frame["repeated_text"] = _finding(text.duplicated() & (text != ""), "same text as an earlier review")
+    frame["repeated_text"] = finding(text.duplicated() & (text != ""), "same text as an earlier review")
     return frame
 
 
-def _finding(where: "pd.Series[Any]", what: "str | pd.Series[Any]") -> "pd.Series[Any]":
-    """`what` in the rows `where`, null elsewhere."""
-    found: pd.Series[Any] = pd.Series(what, where.index, dtype=object)
-    found[~where.fillna(False).astype(bool)] = None
-    return found
-
-
 def _repeats(key: "pd.Series[Any]") -> "pd.Series[Any]":
-    texts = _texts(key)
-    return _finding(texts.duplicated() & key.notna(), "repeats " + texts)
-
-
-def _texts(key: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Keys as text, so that 5 and "5" are the same product."""
-    return key.astype("string").astype(object)
-
-
-def _unknown_items(catalogue: Catalogue, item: "pd.Series[Any]") -> "pd.Series[Any]":
-    if "products" not in catalogue.tables():
-        return pd.Series(None, item.index, dtype=object)
-    known = set(_texts(catalogue.read("products", ["product_id"])["product_id"]))
-    return _finding(~_texts(item).isin(known) & item.notna(), "no product " + _texts(item))
+    said = texts(key)
+    return finding(said.duplicated() & key.notna(), "repeats " + said)
 
 
 def _said(text: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -161,7 +122,7 @@ def _misplaced(child: "pd.Series[Any]", parent: "pd.Series[Any]") -> "pd.Series[
     usual = known.groupby("child")["parent"].agg(lambda parents: parents.mode().iat[0]) if len(known) else pd.Series(dtype=object)
     expected = child.map(usual)
     text = child.astype(object) + " under " + parent.astype(object) + ", usually " + expected.astype(object)
-    return _finding((parent != expected) & parent.notna() & expected.notna(), text)
+    return finding((parent != expected) & parent.notna() & expected.notna(), text)
 
 
 def _words(text: str) -> int:
@@ -192,7 +153,7 @@ def _image_batches(catalogue: Catalogue) -> Iterator[tuple[list[Any], list[bytes
 
 def decodable_ids(images: pd.DataFrame) -> set[str]:
     """Ids of the products with a photo that decodes; `images` is the measured table."""
-    return set(_texts(images.loc[images["decode_fault"].isna() & images["product_id"].notna(), "product_id"]))
+    return set(texts(images.loc[images["decode_fault"].isna() & images["product_id"].notna(), "product_id"]))
 
 
 def kinds(catalogue: Catalogue, table: str) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def validate(
         checks[table], _ = engine.check(table, "schema", rules, kinds(catalogue, table))
         if any(not check.passed and check.severity == "error" for check in checks[table]):
             continue
-        frame = measure(catalogue, table, decodable, now)
+        frame = measure(catalogue, table, decodable, config, now)
         if table == "images":
             decodable = decodable_ids(frame)
         of_rows, broken = engine.check(table, "row", rules, frame)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
-from catalog.schema import REQUIRED, TABLES, is_key
+from catalog.schema import EVENT_KINDS, REQUIRED, TABLES, is_key
 from configs.schema import ValidationConfig
 from data_validation.rules import Rule, Severity, between, finds_nothing, is_given
 
@@ -17,6 +17,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "purchases": ("user_id", "item_id"),
     "purchases_test": ("user_id", "item_id"),
     "item_attributes": ("item_id", "attribute_id"),
+    "events": ("user_id", "item_id", "kind"),
     "reviews": ("review_id",),
 }
 """Columns that name a row in reports."""
@@ -47,9 +48,11 @@ def rules_of(
         case "images":
             rows = _images()
         case "purchases" | "purchases_test":
-            rows = _purchases(table, present)
+            rows = _purchases(table, config, present)
         case "item_attributes":
             rows = _item_attributes()
+        case "events":
+            rows = _events(config)
         case _:
             rows = _reviews(config, present)
     return (*_schema(table, present), *rows, *_whole_table(table, config, present))
@@ -78,6 +81,7 @@ def _schema(table: str, present: Collection[str]) -> tuple[Rule, ...]:
 
 def _whole_table(table: str, config: ValidationConfig, present: Collection[str]) -> tuple[Rule, ...]:
     least = config.min_products if table == "products" else 1
+    severity: Severity = "warning" if table == "events" else "error"  # whoever calls the service must not stop a training
     rules = [
         Rule(
             f"at least {least:,} usable rows",
@@ -85,6 +89,7 @@ def _whole_table(table: str, config: ValidationConfig, present: Collection[str])
             {"column": "usable", "min_value": least},
             "rows outside quarantine; fewer cannot be learned from",
             "table",
+            severity,
         ),
         Rule(
             f"at most {config.max_quarantined:.0%} of rows in quarantine",
@@ -92,6 +97,7 @@ def _whole_table(table: str, config: ValidationConfig, present: Collection[str])
             {"column": "usable", "min_value": 1.0 - config.max_quarantined},
             "so many faults point at the export, not at single rows",
             "table",
+            severity,
         ),
     ]
     if table == "reviews" and "recommended" in present:
@@ -106,8 +112,7 @@ def _whole_table(table: str, config: ValidationConfig, present: Collection[str])
             )
         )
     if table == "products":
-        absent = "article_type" not in present
-        severity: Severity = "warning" if absent else "error"
+        severity = "warning" if "article_type" not in present else "error"
         rules += [
             Rule(
                 f"at least {config.min_categories} article types",
@@ -245,17 +250,22 @@ def _images() -> tuple[Rule, ...]:
     )
 
 
-def _purchases(table: str, present: Collection[str]) -> tuple[Rule, ...]:
+def _purchases(table: str, config: ValidationConfig, present: Collection[str]) -> tuple[Rule, ...]:
     rules = [
         is_given("user_id", "a purchase needs a buyer", "error"),
         is_given("item_id", "a purchase needs an item", "error"),
         finds_nothing("item_id is a product", "unknown_item", "the catalogue lacks the product"),
+        finds_nothing("item_id has attributes", "undescribed_item", "nothing but its buyers is known of the item", "warning"),
         finds_nothing("purchase is listed once", "repeated_row", "the first of identical rows is kept"),
+        finds_nothing("user buys no more than people do", "too_many", "a bot, or an account that many share, teaches no taste"),
     ]
     if "timestamp" in present:
         rules += [
             is_given("timestamp", "the purchase has no place in the order of time", "error"),
-            finds_nothing("timestamp is not in the future", "future_purchase", "it cannot have happened"),
+            finds_nothing("timestamp is not in the future", "in_future", "it cannot have happened"),
+            finds_nothing(
+                f"user makes at most {config.max_purchases_a_minute} purchases a minute", "burst", "no person is so quick; a bot"
+            ),
         ]
     if "position" in present:
         rules += [
@@ -267,12 +277,39 @@ def _purchases(table: str, present: Collection[str]) -> tuple[Rule, ...]:
             finds_nothing("position follows timestamp", "order_conflict", "an earlier position has a later timestamp", "warning")
         )
     if table == "purchases_test":
-        rules.append(
+        rules += [
             finds_nothing(
                 "purchase is not in purchases", "seen_in_training", "a test row that was trained on flatters", "warning"
-            )
-        )
+            ),
+            finds_nothing("user_id is in purchases", "new_user", "nothing is known of the user that is asked about", "warning"),
+            finds_nothing("item_id is in purchases", "new_item", "an item that nobody bought is hardly found", "warning"),
+        ]
     return tuple(rules)
+
+
+def _events(config: ValidationConfig) -> tuple[Rule, ...]:
+    return (
+        is_given("user_id", "an event needs somebody who acts", "error"),
+        is_given("item_id", "an event needs an item", "error"),
+        is_given("kind", "what was done is not known", "error"),
+        Rule(
+            f"kind is {', '.join(EVENT_KINDS[:-1])} or {EVENT_KINDS[-1]}",
+            "expect_column_values_to_be_in_set",
+            {"column": "kind", "value_set": list(EVENT_KINDS)},
+            "other kinds cannot be weighed",
+        ),
+        is_given("timestamp", "the event has no place in the order of time", "error"),
+        finds_nothing("timestamp is not in the future", "in_future", "it cannot have happened"),
+        finds_nothing("item_id is a product", "unknown_item", "the catalogue lacks the product"),
+        finds_nothing(
+            "item_id has purchases or attributes", "unsold_item", "nothing but its events is known of the item", "warning"
+        ),
+        finds_nothing("event is listed once", "repeated_row", "the first of identical rows is kept"),
+        finds_nothing("user does no more than people do", "too_many", "a bot, or an account that many share, teaches no taste"),
+        finds_nothing(
+            f"user makes at most {config.max_events_a_minute} events a minute", "burst", "no person is so quick; a bot"
+        ),
+    )
 
 
 def _item_attributes() -> tuple[Rule, ...]:
@@ -280,6 +317,7 @@ def _item_attributes() -> tuple[Rule, ...]:
         is_given("item_id", "an attribute needs an item", "error"),
         is_given("attribute_id", "an attribute needs a name", "error"),
         finds_nothing("item_id is a product", "unknown_item", "the catalogue lacks the product"),
+        finds_nothing("item_id is in purchases", "unsold_item", "nobody has bought the item yet", "warning"),
         finds_nothing("attribute is listed once", "repeated_row", "the first of identical rows is kept"),
     )
 

@@ -57,8 +57,16 @@ def clean_tables() -> dict[str, pd.DataFrame]:
         "products": products,
         "images": pd.DataFrame({"product_id": ids, "jpeg": [jpeg(i) for i in ids]}),
         "purchases": purchases,
-        "purchases_test": pd.DataFrame({"user_id": np.arange(20), "item_id": np.arange(20) + 101}),
+        "purchases_test": pd.DataFrame({"user_id": np.arange(20), "item_id": (np.arange(20) + 1) * 5 % 100 + 1}),
         "item_attributes": pd.DataFrame({"item_id": ids, "attribute_id": ids % 7}),
+        "events": pd.DataFrame(
+            {
+                "user_id": np.repeat(np.arange(20), 3).astype(str),
+                "item_id": (np.arange(60) + 41).astype(str),
+                "kind": ["view", "cart", "purchase"] * 20,
+                "timestamp": pd.Timestamp("2023-07-01", tz="UTC") + pd.to_timedelta(np.arange(60), unit="h"),
+            }
+        ),
         "reviews": pd.DataFrame(
             {
                 "review_id": np.arange(30),
