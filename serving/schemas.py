@@ -1,9 +1,11 @@
 """Request bodies that any model may use: strict types, no unknown fields, no NaN, bounded lengths."""
 
+import unicodedata
 from collections.abc import Mapping
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
 from serving.images import from_base64
@@ -11,7 +13,10 @@ from serving.images import from_base64
 _CONTROL = {chr(code) for code in range(32)} - {"\t", "\n", "\r"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mPQcDsBAAHQATfyJir2AAAAAElFTkSuQmCC"
 """A blue PNG of one pixel: the example of a photo."""
-PREDICTION_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+MAX_ID = 200
+MAX_AHEAD = timedelta(days=1)
+"""How far a client's clock may be ahead of ours."""
 
 
 def _printable(text: str) -> str:
@@ -19,6 +24,37 @@ def _printable(text: str) -> str:
     if not _CONTROL.isdisjoint(text):
         raise ValueError("must not hold control characters")
     return text
+
+
+def identifier(value: Any) -> int | str:
+    """A user's or an item's id: what fits 64 bits or a short line; a boolean is neither.
+
+    Raises:
+        ValueError: it is no id.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return value
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
+        raise ValueError(f"must be an integer of 64 bits or a string of 1 to {MAX_ID} characters")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def _instant(value: Any) -> datetime:
+    allowed = "must be an ISO 8601 time with a zone, such as 2026-11-23T12:00:00Z"
+    if not isinstance(value, str):
+        raise ValueError(allowed)
+    try:
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is None:
+            raise ValueError(allowed)
+        time = time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(allowed) from error
+    if time > datetime.now(UTC) + MAX_AHEAD:
+        raise ValueError("must not be more than a day in the future")
+    return time
 
 
 class RequestModel(BaseModel):
@@ -36,6 +72,15 @@ class ResponseModel(BaseModel):
 Word = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Line = Annotated[str, Field(max_length=1_000), AfterValidator(_printable)]
 Text = Annotated[str, Field(max_length=50_000), AfterValidator(_printable)]
+Id = Annotated[
+    int | str,
+    PlainValidator(identifier),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "minLength": 1, "maxLength": MAX_ID}]}),
+]
+Instant = Annotated[datetime, PlainValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+PredictionId = Annotated[
+    str, Field(pattern=UUID, description="from the answer", examples=["8c0f3c8e-4a4e-4f4e-9a53-0c6b0a6f1f0e"])
+]
 Photo = Annotated[
     bytes,
     BeforeValidator(from_base64),

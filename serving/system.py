@@ -1,6 +1,5 @@
 """Routes that belong to no model: health, metrics, the list of models, feedback."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,21 +8,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field, create_model
 
-from database.errors import DatabaseError
 from database.errors import NotFound as NoSuchRow
 from database.predictions import insert_feedback
 from monitoring import metrics
 from serving.context import Context
-from serving.errors import InvalidInput, NotFound, Unavailable
+from serving.errors import InvalidInput, NotFound
 from serving.openapi import request_body, responses
+from serving.replies import json_reply
 from serving.requests import read
-from serving.schemas import PREDICTION_ID, Models, Readiness, RequestModel, ResponseModel
-
-FEEDBACK_WAITS = (0.2, 0.5, 1.0, 2.0)
-"""Seconds between looks for a prediction that its worker has answered and may not have written yet."""
-
-
-EXAMPLE_ID = "8c0f3c8e-4a4e-4f4e-9a53-0c6b0a6f1f0e"
+from serving.schemas import Models, PredictionId, Readiness, RequestModel, ResponseModel
+from serving.storage import tell
 
 
 class Accepted(ResponseModel):
@@ -74,10 +68,7 @@ def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
         "Feedback",
         __base__=RequestModel,
         __doc__="The truth about one prediction.",
-        prediction_id=(
-            str,
-            Field(pattern=PREDICTION_ID, description="from the answer", examples=[EXAMPLE_ID]),
-        ),
+        prediction_id=(PredictionId, ...),
         labels=(known, Field(examples=[{"article_type": "Sports Shoes"}])),
     )
 
@@ -95,21 +86,10 @@ def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
         values = body.labels.model_dump(exclude_none=True)
         if not values:
             raise InvalidInput(f"labels: give at least one of {', '.join(labels)}", "labels")
-        await _insert(context.settings.database_url, body.prediction_id, values)
-        return Response(Accepted(prediction_id=body.prediction_id).model_dump_json(), 201, media_type="application/json")
+        try:
+            await tell(insert_feedback, context.settings.database_url, body.prediction_id, values)
+        except NoSuchRow as error:
+            raise NotFound(str(error), "prediction_id") from error
+        return json_reply(Accepted(prediction_id=body.prediction_id), 201)
 
     return routes
-
-
-async def _insert(url: str, prediction_id: str, labels: Mapping[str, Any]) -> None:
-    for wait in (*FEEDBACK_WAITS, None):
-        try:
-            await to_thread.run_sync(insert_feedback, url, prediction_id, labels)
-        except NoSuchRow as error:
-            if wait is None:
-                raise NotFound(str(error), "prediction_id") from error
-            await asyncio.sleep(wait)
-        except DatabaseError as error:
-            raise Unavailable("database_unavailable", str(error), 5) from error
-        else:
-            return

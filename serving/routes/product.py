@@ -17,6 +17,7 @@ from models.product.summary import summarise
 from serving.context import Context
 from serving.errors import InvalidInput, NotSupported
 from serving.openapi import request_body, responses
+from serving.replies import json_reply
 from serving.requests import read
 from serving.routes import _product as answers
 from serving.routes._product import MODEL, BatchIn, CategoriesIn, ReviewIn, ReviewsIn
@@ -56,7 +57,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
 
     def reply(body: ResponseModel, endpoint: str, start: float, served: Sequence[tuple[str, Listing, Answer]]) -> Response:
         latency_ms = 1000 * (time.perf_counter() - start)
-        return _json(body, BackgroundTask(_log, context, endpoint, latency_ms, served))
+        return json_reply(body, task=BackgroundTask(_log, context, endpoint, latency_ms, served))
 
     @routes.post(
         "/multimodal/analyze",
@@ -164,11 +165,8 @@ def _reviews(context: Context, routes: APIRouter) -> None:
             found = await context.predict(MODEL, reviews, "opine")
         except InvalidInput as error:  # no review is empty: what is left to refuse is all of them
             raise NotSupported(error.message) from error
-        return _json(answers.Opinions(model=answers.served(found[0]), reviews=[answers.opinion(answer) for answer in found]))
-
-
-def _json(body: ResponseModel, task: BackgroundTask | None = None) -> Response:
-    return Response(body.model_dump_json(), media_type="application/json", background=task)
+        opinions = [answers.opinion(answer) for answer in found]
+        return json_reply(answers.Opinions(model=answers.served(found[0]), reviews=opinions))
 
 
 def _check_count(items: Sized, limit: int, field: str, what: str) -> None:

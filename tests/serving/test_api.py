@@ -267,7 +267,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
     ],
 )
 def test_wrong_feedback_is_refused(steady, body, status, field, monkeypatch):
-    monkeypatch.setattr("serving.system.FEEDBACK_WAITS", (0.01,))
+    monkeypatch.setattr("serving.storage.WAITS", (0.01,))
     refused(post(steady, "feedback", body), status, "not_found" if status == 404 else "invalid_input", field)
 
 
