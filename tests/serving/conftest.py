@@ -16,6 +16,7 @@ from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from models.product.predictor import PriceEstimate, ProductPrediction, QualityEstimate, Sentiment
+from models.recommender.answers import Reason, Recommendation, Recommendations
 from serving.app import create_app
 
 LIMIT = 200_000
@@ -63,20 +64,57 @@ class Predictor:
         return [Sentiment(0.5, 3.123) if count == 1 else Sentiment(0.9 if count else 0.1, 4.0) for count in good]
 
 
+class Recommender:
+    """Recommends what follows from what it was asked, in the form of the recommender."""
+
+    name = "recommender"
+
+    def __init__(self, version):
+        self.version = version
+        self.asked = []
+        self.seconds = 0.0
+
+    def recommend(self, queries):
+        self.asked.extend(queries)
+        time.sleep(self.seconds)
+        if any("refused" in query.categories for query in queries):
+            raise VitrinaError("this catalogue has no category 'refused'; it has: Shirts, Shoes")
+        if any("crash" in query.categories for query in queries):
+            raise RuntimeError("a bug")
+        return [self._answer(query) for query in queries]
+
+    def _answer(self, query):
+        seen = [event.item_id for event in query.events]
+        known = query.user_id == "known"
+        reason = Reason("bought_next", f"Often bought after {seen[-1]}.", 0.25, seen[-1], ("Fabric: Cotton",)) if seen else None
+        reason = reason or Reason("popular", "Bought by many.", 0.5)
+        items = [
+            Recommendation(f"next {i}" if i else 7, 1.0 - i / 200, {"graph": 0.7 - i / 200, "sequence": 0.3}, reason)
+            for i in range(query.num_recs)
+        ]
+        basis = "history" if known else "session" if seen else "popularity"
+        ignored = tuple(item for item in seen if item == "unknown")
+        return Recommendations(tuple(items), basis, len(seen) + 2 * known, ignored, 0.75 if seen else None, 0.5)
+
+
 @dataclass
 class Source:
-    """A registry in memory."""
+    """A registry in memory; `error` is every model's, `errors` are single models'."""
 
     at: int = 1
     predictors: dict = field(default_factory=dict)
+    recommenders: dict = field(default_factory=dict)
     error: Exception | None = None
+    errors: dict = field(default_factory=dict)
 
     def champion(self, model):
-        if self.error:
-            raise self.error
+        if error := self.errors.get(model, self.error):
+            raise error
         return self.at
 
     def load(self, model, version):
+        if model == "recommender":
+            return self.recommenders.setdefault(version, Recommender(version))
         return self.predictors.setdefault(version, Predictor(version))
 
     def settled(self, model):
