@@ -258,6 +258,9 @@ class DriftConfig(StrictModel):
     alpha: Share = Field(0.01, description="family-wise false-alarm rate over all columns (Holm correction)")
     min_effect: Share = Field(0.1, description="smallest effect size that counts, whatever the p-value: guards large windows")
     max_error_increase: Share = Field(0.1, description="rise in error rate, where feedback came, that counts as drift")
+    max_hit_rate_loss: Share = Field(
+        0.25, description="share of a list prediction's hit rate whose loss, where feedback came, counts as drift"
+    )
 
 
 class Dimension(StrictModel):

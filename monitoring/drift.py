@@ -44,7 +44,9 @@ _MEASURES: Mapping[Kind, str] = {
 def judge(reference: pd.DataFrame, current: pd.DataFrame, spec: ReferenceSpec, config: DriftConfig) -> DriftVerdict:
     """Compare the window `current` with `reference`; both have the columns of `spec`, a missing value is null.
 
-    Where feedback came, `current` has `true_X` beside `predicted_X`, as `reference` has.
+    Where feedback came, `current` has `true_X` beside `predicted_X`, as `reference` has. A prediction may be a list: of the
+    answers that hold the truth (the hit rate), often few, a share may be lost; of those that are one value, the error rate
+    may rise.
     A column that has vanished, or is null in every row of the window alone, has drifted.
     """
     least = max(config.min_rows, MIN_VALUES)
@@ -70,17 +72,11 @@ def judge(reference: pd.DataFrame, current: pd.DataFrame, spec: ReferenceSpec, c
         for c, p in zip(columns, adjusted, strict=False)
     ]
     performance = [
-        i.model_copy(
-            update={"adjusted_p": p, "drifted": p is not None and p <= config.alpha and i.rise > config.max_error_increase}
-        )
+        i.model_copy(update={"adjusted_p": p, "drifted": p is not None and p <= config.alpha and _matters(i, config)})
         for i, p in zip(performance, adjusted[len(columns) :], strict=True)
     ]
     reasons = [_reason(c) for c in sorted(columns, key=lambda c: -(c.effect or 0.0)) if c.drifted]
-    reasons += [
-        f"{p.prediction} is wrong in {p.current_error:.1%} of {p.n_current} answers with feedback, {p.reference_error:.1%} before"
-        for p in performance
-        if p.drifted
-    ]
+    reasons += [_performance_reason(p) for p in performance if p.drifted]
     found = {"drifted": bool(reasons), "reasons": tuple(reasons), "columns": tuple(columns), "performance": tuple(performance)}
     return base.model_copy(update=found)
 
@@ -163,7 +159,8 @@ def _missing(column: str, reference: "pd.Series[bool]", current: "pd.Series[bool
 def _performance(reference: pd.DataFrame, current: pd.DataFrame, prediction: str) -> PerformanceDrift:
     truth = "true_" + prediction.removeprefix("predicted_")
     wrong = [_wrong(frame, prediction, truth) for frame in (reference, current)]
-    base = PerformanceDrift(prediction=prediction, n_reference=len(wrong[0]), n_current=len(wrong[1]))
+    hits = any(_is_list(frame[prediction]).any() for frame in (reference, current) if prediction in frame)
+    base = PerformanceDrift(prediction=prediction, hits=hits, n_reference=len(wrong[0]), n_current=len(wrong[1]))
     if min(len(part) for part in wrong) < MIN_VALUES:
         note = f"not compared: truth is known for {base.n_reference} rows of the reference and {base.n_current} of the window"
         return base.model_copy(update={"note": note})
@@ -173,11 +170,35 @@ def _performance(reference: pd.DataFrame, current: pd.DataFrame, prediction: str
 
 
 def _wrong(frame: pd.DataFrame, prediction: str, truth: str) -> "pd.Series[bool]":
-    """Whether each answer whose truth is known is wrong."""
+    """Whether each answer whose truth is known is wrong; 5 and "5" are the same."""
     known = _present(frame, prediction) & _present(frame, truth)
     if not known.any():
         return pd.Series(dtype=bool)
-    return frame.loc[known, prediction].astype(str) != frame.loc[known, truth].astype(str)
+    answers, truths = frame.loc[known, prediction], frame.loc[known, truth].astype(str)
+    lists = _is_list(answers)
+    wrong = answers.astype(str) != truths
+    lacking = [said not in map(str, answer) for answer, said in zip(answers[lists], truths[lists], strict=True)]
+    return wrong.mask(lists, pd.Series(lacking, index=answers.index[lists], dtype=bool)).astype(bool)
+
+
+def _is_list(values: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Where a cell holds a list: from JSON a list, from Parquet an array."""
+    return pd.Series([isinstance(value, list | tuple | np.ndarray) for value in values], index=values.index, dtype=bool)
+
+
+def _matters(performance: PerformanceDrift, config: DriftConfig) -> bool:
+    if performance.hits:
+        return performance.loss > config.max_hit_rate_loss
+    return performance.rise > config.max_error_increase
+
+
+def _performance_reason(found: PerformanceDrift) -> str:
+    assert found.current_error is not None and found.reference_error is not None
+    if found.hits:
+        now, before = 1.0 - found.current_error, 1.0 - found.reference_error
+        return f"{found.prediction}: hit rate {now:.1%} of {found.n_current} answers with feedback, {before:.1%} before"
+    now, before = found.current_error, found.reference_error
+    return f"{found.prediction} is wrong in {now:.1%} of {found.n_current} answers with feedback, {before:.1%} before"
 
 
 def _adjusted(p_values: Sequence[float | None]) -> list[float | None]:

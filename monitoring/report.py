@@ -38,18 +38,16 @@ _LABEL_LENGTH = 24
 
 
 def write_report(
-    folder: Path, name: str, reference: pd.DataFrame, window: Window, spec: ReferenceSpec, verdict: DriftVerdict
+    folder: Path, model: str, version: int, reference: pd.DataFrame, window: Window, spec: ReferenceSpec, verdict: DriftVerdict
 ) -> Path:
-    """Write `drift.html`, and `evidently.html` where there were enough rows, into `folder`; returns the first.
-
-    `name` says which model and version this is about.
-    """
+    """Write `drift.html`, and `evidently.html` where there were enough rows, into `folder`; returns the first."""
     folder.mkdir(parents=True, exist_ok=True)
     if verdict.enough_rows:
         _write_evidently(folder / EVIDENTLY, reference, window.frame, spec)
-    subtitle = f"{name} · {window.rows:,} predictions ({verdict.n_current:,} distinct inputs) · {_span(window)}"
+    counted = f"{window.rows:,} predictions ({verdict.n_current:,} distinct)"
+    subtitle = f"{model} version {version} · {counted} · {_span(window)}"
     sections = _sections(reference, window.frame, verdict) if verdict.enough_rows else []
-    sections.append(Section("What to do next", "", [_next_steps(verdict)]))
+    sections.append(Section("What to do next", "", [_next_steps(model, verdict)]))
     return write_page(folder / PAGE, render_page("Drift", subtitle, _verdict(verdict), sections))
 
 
@@ -75,7 +73,8 @@ def _sections(reference: pd.DataFrame, current: pd.DataFrame, verdict: DriftVerd
     sections = [Section("Columns", intro, [_columns(verdict)])]
     if pairs:
         sections.append(Section("What has changed", "Shares of rows in the reference and in the window.", pairs))
-    sections.append(Section("Performance", "Error rates where clients told what was true.", [_performance(verdict)]))
+    told = "Error rates where clients told what was true; a list is wrong where it lacks the truth."
+    sections.append(Section("Performance", told, [_performance(verdict)]))
     sections.append(
         Section(
             "Samples",
@@ -134,13 +133,13 @@ def _performance(verdict: DriftVerdict) -> Block:
     return table(rows, formats, empty="The model has no prediction that feedback could confirm.")
 
 
-def _next_steps(verdict: DriftVerdict) -> Block:
+def _next_steps(model: str, verdict: DriftVerdict) -> Block:
     if verdict.drifted:
         return commands(
             [
                 "vitrina data validate NEW_DELIVERY",
-                "vitrina monitor --retrain --data NEW_DELIVERY",
-                "vitrina promote MODEL VERSION --reviewer WHO",
+                f"vitrina monitor --model {model} --retrain --data NEW_DELIVERY",
+                f"vitrina promote {model} VERSION --reviewer WHO",
             ]
         )
     if not verdict.enough_rows:

@@ -42,10 +42,10 @@ def monitor(settings: Settings, config: DriftConfig, model: str, bundle: Path, v
         raise ConfigError(f"version {version!r} of {model} is not a number")
     number = int(version)
     reference, spec = read_reference(bundle)
-    window = read_window(settings.database_url, model, number, config.window_rows, spec.embedding)
+    window = read_window(settings.database_url, model, number, config.window_rows, spec)
     verdict = judge(reference, window.frame, spec, config)
     folder = settings.reports / "monitoring" / model / f"{number}-{window.key}"
-    page = write_report(folder, f"{model} version {number}", reference, window, spec, verdict)
+    page = write_report(folder, model, number, reference, window, spec, verdict)
     record_run(
         settings.database_url,
         model,

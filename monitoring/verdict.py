@@ -16,8 +16,15 @@ class ReferenceSpec(StrictModel):
     categorical: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
     embedding: str | None = Field(default=None, description="column of equally long vectors")
-    prediction: tuple[str, ...] = Field(default=(), description="predicted_X columns whose truth comes back as label X")
+    prediction: tuple[str, ...] = Field(
+        default=(), description="predicted_X columns whose truth comes back as label X; a list is right where it holds the truth"
+    )
     confidence: str | None = Field(default=None, description="column with the confidence of the first prediction")
+    identity: tuple[str, ...] | None = Field(
+        default=None,
+        description="logged inputs that name whom or what an answer is about, such as a user: answers that agree in them count "
+        "once, one that lacks any counts by itself; empty: each counts by itself; by default all inputs",
+    )
 
     def kinds(self) -> dict[str, Kind]:
         """Kind by column, in order."""
@@ -45,6 +52,7 @@ class PerformanceDrift(StrictModel):
     """Errors of one prediction, on the reference and where feedback came."""
 
     prediction: str
+    hits: bool = Field(default=False, description="answers are lists, and wrong where they lack the truth")
     n_reference: int
     n_current: int = Field(description="predictions of the window with feedback")
     reference_error: float | None = None
@@ -58,6 +66,13 @@ class PerformanceDrift(StrictModel):
     def rise(self) -> float:
         """Change of the error rate, 0 where it was not compared."""
         return (self.current_error or 0.0) - (self.reference_error or 0.0)
+
+    @property
+    def loss(self) -> float:
+        """Share of the reference's right answers that the window lacks; 0 where it was not compared, or the share rose."""
+        if self.reference_error is None or self.reference_error >= 1.0:
+            return 0.0
+        return max(0.0, self.rise) / (1.0 - self.reference_error)
 
 
 class DriftVerdict(StrictModel):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ class Window:
     """The newest predictions of one version.
 
     Attributes:
-        frame: A row a distinct input: input and output columns, `true_X` where feedback came, the embedding.
+        frame: A row for each input, or identity: input and output columns, `true_X` where feedback came, the embedding.
         rows: Predictions looked at, repeated inputs among them.
         key: Names the window: the same predictions of the same version have the same key.
         start: Time of the oldest prediction, None for an empty window.
@@ -58,27 +58,23 @@ def read_reference(bundle: Path) -> tuple[pd.DataFrame, ReferenceSpec]:
     return frame, spec
 
 
-def read_window(url: str, model: str, version: int, limit: int, embedding: str | None = None) -> Window:
-    """At most `limit` newest predictions of `version`; `embedding` names the column for the vectors.
+def read_window(url: str, model: str, version: int, limit: int, spec: ReferenceSpec) -> Window:
+    """At most `limit` newest predictions of `version`, as `spec` says.
 
-    Repeated inputs (retries, the same product looked at again) count once, by their newest answer: tests need rows that were
-    drawn independently.
+    Tests need rows that were drawn independently. So repeated inputs (retries, the same product looked at again) count once,
+    and where the spec has an identity, such as the user, so do all answers to it. The newest that has feedback counts, or
+    the newest.
 
     Raises:
         DatabaseError: the database cannot be read.
     """
     rows = newest_predictions(url, model, limit, version)
     labels = feedback_for(url, [row.id for row in rows])
-    seen: set[str] = set()
     records = []
-    for row in rows:
-        fingerprint = json.dumps(row.inputs, sort_keys=True)
-        if fingerprint in seen:
-            continue
-        seen.add(fingerprint)
+    for row in _distinct(rows, labels, spec.identity):
         record = {**row.inputs, **row.outputs, **{f"true_{name}": value for name, value in labels.get(row.id, {}).items()}}
-        if embedding is not None:
-            record[embedding] = None if row.embedding is None else np.frombuffer(row.embedding, dtype="<f4")
+        if spec.embedding is not None:
+            record[spec.embedding] = None if row.embedding is None else np.frombuffer(row.embedding, dtype="<f4")
         records.append(record)
     times = [row.created_at for row in rows]
     return Window(
@@ -88,6 +84,26 @@ def read_window(url: str, model: str, version: int, limit: int, embedding: str |
         start=min(times, default=None),
         end=max(times, default=None),
     )
+
+
+def _distinct(
+    rows: Sequence[PredictionRow], labels: Collection[str], identity: Sequence[str] | None
+) -> Collection[PredictionRow]:
+    """One of `rows` (newest first) for each input; `labels` holds the ids with feedback."""
+    chosen: dict[str, PredictionRow] = {}
+    for row in rows:
+        about = _about(row, identity)
+        if about not in chosen or (row.id in labels and chosen[about].id not in labels):
+            chosen[about] = row
+    return chosen.values()
+
+
+def _about(row: PredictionRow, identity: Sequence[str] | None) -> str:
+    """What the answer is about, as text."""
+    if identity is None:
+        return json.dumps(row.inputs, sort_keys=True)
+    values = [row.inputs.get(column) for column in identity]
+    return row.id if not values or None in values else json.dumps(values)
 
 
 def _key(model: str, version: int, rows: Sequence[PredictionRow]) -> str:

@@ -14,6 +14,7 @@ from database.predictions import PredictionRow, insert_feedback, insert_predicti
 from monitoring.report import EVIDENTLY
 from monitoring.run import MonitorOutcome, monitor
 from monitoring.window import ReferenceError, read_window
+from tests.monitoring.conftest import SPEC
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_repeated_inputs_count_once(settings: Settings, made: Any) -> None:
     frame = made(50, 4)
     ids = serve(settings, pd.concat([frame, frame, frame], ignore_index=True))
     insert_feedback(settings.database_url, ids[-1], {"article_type": "Hats"})
-    window = read_window(settings.database_url, "product", 3, 1000, "embedding")
+    window = read_window(settings.database_url, "product", 3, 1000, SPEC)
     assert (window.rows, len(window.frame)) == (150, 50)
     assert window.frame["true_article_type"].dropna().tolist() == ["Hats"]
     np.testing.assert_allclose(np.stack(window.frame["embedding"].tolist())[::-1], np.stack(frame["embedding"].tolist()))
@@ -99,10 +100,10 @@ def test_repeated_inputs_count_once(settings: Settings, made: Any) -> None:
 
 def test_a_window_has_another_key_once_something_was_served(settings: Settings, made: Any) -> None:
     serve(settings, made(10, 5))
-    first = read_window(settings.database_url, "product", 3, 100).key
-    assert read_window(settings.database_url, "product", 3, 100).key == first
+    first = read_window(settings.database_url, "product", 3, 100, SPEC).key
+    assert read_window(settings.database_url, "product", 3, 100, SPEC).key == first
     serve(settings, made(1, 6))
-    assert read_window(settings.database_url, "product", 3, 100).key != first
+    assert read_window(settings.database_url, "product", 3, 100, SPEC).key != first
 
 
 @pytest.mark.parametrize("fault", ["no parquet", "no spec", "unknown key", "column"])

@@ -24,7 +24,7 @@ def judged(tmp_path: Path, reference: pd.DataFrame, current: pd.DataFrame, spec:
     """The verdict, once its page is written."""
     verdict = judge(reference, current, spec, DriftConfig())
     window = Window(frame=current, rows=len(current), key="k", start=None, end=None)
-    page = write_report(tmp_path, "product version 3", reference, window, spec, verdict)
+    page = write_report(tmp_path, "product", 3, reference, window, spec, verdict)
     assert ("quality" in page.read_text(encoding="utf-8")) == ("quality" in spec.kinds())
     return verdict
 
