@@ -63,7 +63,7 @@ class ValidationConfig(StrictModel):
     max_user_events: PositiveInt = Field(50_000, description="rows of a user with more events are quarantined, as a bot's")
     min_bot_rows: PositiveInt = Field(200, description="a user with fewer purchases or events is no bot by their number")
     bot_distance: float = Field(
-        5.0,
+        6.0,
         gt=0.0,
         le=20.0,
         description="a user is a bot whose number of rows lies more than so many times as far above the median as the 90th "
