@@ -2,9 +2,9 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Select, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -40,6 +40,17 @@ class EventRow:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
+class Past(NamedTuple):
+    """What an answer needs of an event; reading no more than that takes half the time."""
+
+    item_id: str
+    kind: EventKind
+    occurred_at: datetime
+
+
+_COLUMNS = tuple(column.name for column in fields(EventRow))
+
+
 def insert_events(url: str, rows: Sequence[EventRow]) -> int:
     """Write `rows` in one transaction; returns how many are new. An event_id that is there already is left alone.
 
@@ -63,11 +74,10 @@ def insert_events(url: str, rows: Sequence[EventRow]) -> int:
     return len(new)
 
 
-def newest_events(url: str, user_id: str, limit: int) -> list[EventRow]:
+def newest_events(url: str, user_id: str, limit: int) -> list[Past]:
     """The newest `limit` events of a user, oldest first."""
     with reading(url) as connection:
-        rows = connection.execute(newest_query(user_id, limit)).mappings()
-        return [EventRow(**row) for row in rows][::-1]
+        return [Past(*row) for row in connection.execute(newest_query(user_id, limit))][::-1]
 
 
 def all_events(url: str, batch: int = 10_000) -> Iterator[EventRow]:
@@ -77,20 +87,20 @@ def all_events(url: str, batch: int = 10_000) -> Iterator[EventRow]:
         DatabaseError: the database cannot be read.
     """
     with reading(url) as connection:
-        for row in connection.execution_options(yield_per=batch).execute(all_query()).mappings():
-            yield EventRow(**row)
+        for row in connection.execution_options(yield_per=batch).execute(all_query()):
+            yield EventRow(**dict(zip(_COLUMNS, row, strict=True)))
 
 
 def newest_query(user_id: str, limit: int) -> Select[Any]:
     """What `newest_events` asks: answered from an index, newest first."""
-    order = EventTable.occurred_at.desc(), EventTable.id.desc()
-    return _query().where(EventTable.user_id == user_id).order_by(*order).limit(limit)
+    mine = _query(Past._fields).where(EventTable.user_id == user_id)
+    return mine.order_by(EventTable.occurred_at.desc(), EventTable.id.desc()).limit(limit)
 
 
 def all_query() -> Select[Any]:
     """What `all_events` asks: answered in the order of an index."""
-    return _query().order_by(EventTable.occurred_at, EventTable.id)
+    return _query(_COLUMNS).order_by(EventTable.occurred_at, EventTable.id)
 
 
-def _query() -> Select[Any]:
-    return select(*(column for column in EventTable.__table__.columns if column.name != "id"))
+def _query(columns: Sequence[str]) -> Select[Any]:
+    return select(*(EventTable.__table__.columns[name] for name in columns))

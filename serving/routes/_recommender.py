@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, create_model, field_validator
 
-from database.events import EventRow
+from database.events import EventRow, Past
 from models.recommender.answers import Basis, Event, EventKind, Query, ReasonKind, Recommendation, Recommendations
 from serving.schemas import UUID, Id, Instant, PredictionId, RequestModel, ResponseModel, Served, Word, identifier
 from serving.slots import Answer
@@ -65,7 +65,7 @@ class RecommendationsIn(RequestModel):
             raise ValueError(f"must be at least price_min, {lowest:g}")
         return value
 
-    def query(self, stored: Sequence[EventRow]) -> Query:
+    def query(self, stored: Sequence[Past]) -> Query:
         """As the model takes it; events that are `stored` come before those in the request."""
         before = [Event(row.item_id, row.kind, row.occurred_at) for row in stored]
         return Query(

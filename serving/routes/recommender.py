@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
 from database.errors import NotFound as NoSuchRow
-from database.events import EventRow, insert_events, newest_events
+from database.events import Past, insert_events, newest_events
 from database.predictions import PredictionRow
 from models.recommender.answers import Query
 from models.recommender.summary import summarise
@@ -41,7 +41,7 @@ def router(context: Context) -> APIRouter:
 
 
 def _recommendations(context: Context, routes: APIRouter) -> None:
-    async def stored(user_id: int | str | None) -> list[EventRow]:
+    async def stored(user_id: int | str | None) -> list[Past]:
         if user_id is None:
             return []
         return await ask(newest_events, context.settings.database_url, str(user_id), MAX_STORED)
@@ -112,4 +112,5 @@ def _log(context: Context, latency_ms: float, prediction_id: str, query: Query, 
 
 def _asker(query: Query) -> str:
     """Tells two users with like histories from one who asks twice: monitoring counts equal inputs once."""
-    return hashlib.sha256(repr((query.user_id, query.events)).encode()).hexdigest()[:16]
+    known = repr((query.user_id, [event.item_id for event in query.events]))
+    return hashlib.sha256(known.encode()).hexdigest()[:16]
