@@ -393,14 +393,15 @@ def test_a_purchase_of_a_prediction_that_never_was_stores_nothing(client, settin
     assert tell(client, bought, seen).status_code == 201
 
 
-def test_monitoring_tells_visitors_apart_but_not_a_visitor_who_asks_again(client, settings):
-    for user in ("u", "v", "u"):
-        ask(client, user_id=user, num_recs=1)
-    ask(client)
-    wait_until(lambda: len(newest_predictions(settings.database_url, "recommender", 10)) == 4)
-    inputs = [json.dumps(row.inputs) for row in newest_predictions(settings.database_url, "recommender", 10)]
-    assert len(set(inputs)) == 3
-    assert not any('"u"' in row for row in inputs)
+def test_monitoring_can_tell_users_apart_without_their_names(client, settings):
+    for body in ({"user_id": 5}, {"user_id": "6"}, {"user_id": "5", "recent_items": ["a"]}, {"recent_items": ["a"]}, {}):
+        assert ask(client, **body).status_code == 200
+    wait_until(lambda: len(newest_predictions(settings.database_url, "recommender", 10)) == 5)
+    rows = newest_predictions(settings.database_url, "recommender", 10)
+    nobody, session, again, other, first = (row.inputs["asker"] for row in rows)
+    assert nobody is session is None
+    assert first == again != other
+    assert {len(first), len(other)} == {16}
 
 
 # When something is away
