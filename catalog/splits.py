@@ -19,7 +19,7 @@ def split_products(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[An
     Raises:
         CatalogueError: a split by time where listed_at is missing.
     """
-    return _parts(_by_hash(products["product_id"], config) if config.by == "hash" else _by_time(products), products.index, config)
+    return _parts(by_hash(products["product_id"], config) if config.by == "hash" else _by_time(products), products.index, config)
 
 
 def split_reviews(reviews: pd.DataFrame, config: SplitConfig) -> "pd.Series[Any]":
@@ -27,7 +27,7 @@ def split_reviews(reviews: pd.DataFrame, config: SplitConfig) -> "pd.Series[Any]
 
     Reviews carry no date; shares and salt are those of the products.
     """
-    return _parts(_by_hash(reviews["review_id"], config), reviews.index, config)
+    return _parts(by_hash(reviews["review_id"], config), reviews.index, config)
 
 
 def _parts(position: np.ndarray[Any, Any], index: "pd.Index[Any]", config: SplitConfig) -> "pd.Series[Any]":
@@ -37,7 +37,7 @@ def _parts(position: np.ndarray[Any, Any], index: "pd.Index[Any]", config: Split
     return pd.Series(parts, index=index, name="split", dtype=object)
 
 
-def _by_hash(keys: "pd.Series[Any]", config: SplitConfig) -> np.ndarray[Any, Any]:
+def by_hash(keys: "pd.Series[Any]", config: SplitConfig) -> np.ndarray[Any, Any]:
     """A number in [0, 1) for each key, the same for 5 and "5"."""
     prefix = f"{config.salt}:"
     digests = b"".join(blake2b(f"{prefix}{key}".encode(), digest_size=8).digest() for key in keys.tolist())

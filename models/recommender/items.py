@@ -1,0 +1,177 @@
+"""What the recommender knows of items beside who bought them: attributes, categories, prices, and vectors of their content.
+
+Shapes: I items, A attributes, d dimensions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags, vstack
+
+from catalog.catalogue import Catalogue
+from catalog.listing import CATEGORY_LEVELS
+from configs.errors import VitrinaError
+from models.recommender.answers import Key
+from models.recommender.neighbours import CELLS_A_CHUNK, largest, without_diagonal
+from models.recommender.parts import Floats
+
+DESCRIBED_BY = ("brand", "article_type", "sub_category", "base_colour", "gender", "usage", "season")
+"""Columns of products whose values are attributes of the item."""
+
+_MISSING = ("", "NA")
+
+
+@dataclass(frozen=True)
+class Items:
+    """The catalogue's items, in the order of their codes.
+
+    Attributes:
+        keys: As the catalogue names them.
+        attributes: float32 [I, A], 1 where an item has an attribute.
+        names: Of the attributes, readable.
+        categories: Values by category level, each [I] with "" where it is missing; no levels without a products table.
+        prices: float32 [I] in the catalogue's currency, NaN where missing.
+        buyers: float32 [I], training users who bought it.
+    """
+
+    keys: tuple[Key, ...]
+    attributes: csr_matrix
+    names: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+    prices: Floats
+    buyers: Floats
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, keys: Sequence[Any], buyers: Floats) -> "Items":
+        """Items `keys`, described by what the catalogue's tables say of them."""
+        code = pd.Series(np.arange(len(keys)), index=[str(key) for key in keys])
+        pairs = [_listed(catalogue, code), _described(catalogue, code)]
+        known = pd.concat(pairs, ignore_index=True).drop_duplicates()
+        index, names = pd.factorize(known["attribute"], sort=True)
+        ones = np.ones(len(known), dtype=np.float32)
+        attributes = csr_matrix((ones, (known["item"].to_numpy(dtype=np.int64), index)), shape=(len(keys), len(names)))
+        categories, prices = _bounds(catalogue, code)
+        plain = tuple(key.item() if isinstance(key, np.generic) else key for key in keys)
+        return cls(plain, attributes, tuple(map(str, names)), categories, prices, buyers.astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def codes(self) -> Mapping[str, int]:
+        """Code of each key, as text."""
+        return {str(key): code for code, key in enumerate(self.keys)}
+
+    @cached_property
+    def popularity(self) -> Floats:
+        """Share of the items [I] that were bought by fewer users."""
+        found: Floats = (np.searchsorted(np.sort(self.buyers), self.buyers) / max(1, len(self))).astype(np.float32)
+        return found
+
+    @cached_property
+    def weighted(self) -> csr_matrix:
+        """Attributes [I, A] by how rare they are, rows of unit length: their inner products are cosines."""
+        rows = np.maximum(np.asarray(self.attributes.sum(axis=0)).ravel(), 1.0)
+        found = (self.attributes @ diags(np.log1p(len(self) / rows))).tocsr()
+        length = np.sqrt(np.asarray(found.multiply(found).sum(axis=1)).ravel())
+        unit: csr_matrix = (diags(1.0 / np.maximum(length, 1e-9)) @ found).tocsr().astype(np.float32)
+        return unit
+
+    def alike(self, keep: int) -> csr_matrix:
+        """Cosines of attributes [I, I] without the diagonal, the `keep` largest of each row."""
+        unit, turned = self.weighted, self.weighted.T.tocsr()
+        step = max(1, CELLS_A_CHUNK // max(1, len(self)))
+        rows = [
+            largest(without_diagonal((unit[start : start + step] @ turned).tocsr(), start), keep)
+            for start in range(0, len(self), step)
+        ]
+        return vstack(rows, format="csr")
+
+    def shared(self, first: int, second: int) -> tuple[str, ...]:
+        """Names of the attributes that two items have in common, the rarest first."""
+        own, other = (set(self.attributes[i].indices.tolist()) for i in (first, second))
+        both = sorted(own & other, key=lambda a: (-float(self.weighted[first, a]), a))
+        return tuple(self.names[a] for a in both)
+
+    def allowed(self, categories: Sequence[str], price_min: float | None, price_max: float | None) -> NDArray[np.bool_]:
+        """Items [I] within the bounds.
+
+        Raises:
+            VitrinaError: a bound on categories or prices that the catalogue does not know.
+        """
+        mask = np.ones(len(self), dtype=bool)
+        if categories:
+            levels = [np.asarray(values, dtype=object) for values in self.categories.values()]
+            known = set().union(*(set(values) for values in self.categories.values())) - {""}
+            if unknown := [name for name in categories if name not in known]:
+                told = "this version's catalogue has no categories" if not known else "it is no category of this version"
+                raise VitrinaError(f"category {unknown[0]!r} is not known: {told}")
+            mask &= np.any([np.isin(values, categories) for values in levels], axis=0)
+        if price_min is not None or price_max is not None:
+            if np.isnan(self.prices).all():
+                raise VitrinaError("price_min and price_max: this version's catalogue has no prices")
+            low, high = price_min if price_min is not None else 0.0, price_max if price_max is not None else np.inf
+            with np.errstate(invalid="ignore"):
+                mask &= (self.prices >= low) & (self.prices <= high)
+        return mask
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays, and what JSON holds."""
+        m = self.attributes
+        arrays = {"attributes": m.indices, "offsets": m.indptr.astype(np.int64), "prices": self.prices, "buyers": self.buyers}
+        return arrays, {"keys": self.keys, "names": self.names, "categories": self.categories}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> Self:
+        """The items that `state` was taken of."""
+        ones = np.ones(len(arrays["attributes"]), dtype=np.float32)
+        shape = (len(said["keys"]), len(said["names"]))
+        attributes = csr_matrix((ones, arrays["attributes"], arrays["offsets"]), shape=shape)
+        categories = {level: tuple(values) for level, values in said["categories"].items()}
+        return cls(tuple(said["keys"]), attributes, tuple(said["names"]), categories, arrays["prices"], arrays["buyers"])
+
+
+def item_keys(catalogue: Catalogue, *more: "pd.Series[Any]") -> list[Key]:
+    """Every item that any table or `more` names, in ascending order; text where any is."""
+    found = [series.dropna() for series in more]
+    for table, column in (("products", "product_id"), ("item_attributes", "item_id")):
+        if table in catalogue.tables():
+            found.append(catalogue.read(table, [column])[column].dropna())
+    if all(pd.api.types.is_integer_dtype(series) for series in found):
+        return [int(key) for key in np.unique(np.concatenate([series.to_numpy(dtype=np.int64) for series in found]))]
+    return sorted(set().union(*(set(series.astype(str)) for series in found)))
+
+
+def _listed(catalogue: Catalogue, code: "pd.Series[Any]") -> pd.DataFrame:
+    """Pairs of `item_attributes`."""
+    if "item_attributes" not in catalogue.tables():
+        return pd.DataFrame({"item": [], "attribute": []})
+    table = catalogue.read("item_attributes", ["item_id", "attribute_id"]).dropna()
+    names = "attribute " + table["attribute_id"].astype(str)
+    return pd.DataFrame({"item": table["item_id"].astype(str).map(code), "attribute": names}).dropna()
+
+
+def _described(catalogue: Catalogue, code: "pd.Series[Any]") -> pd.DataFrame:
+    """Pairs from the columns of `products`."""
+    if "products" not in catalogue.tables():
+        return pd.DataFrame({"item": [], "attribute": []})
+    products = catalogue.products().drop_duplicates("product_id")
+    long = products.melt("product_id", [name for name in DESCRIBED_BY if name in products], "column", "value").dropna()
+    long = long[~long["value"].astype(str).str.strip().isin(_MISSING)]
+    names = long["column"].str.replace("_", " ") + " " + long["value"].astype(str)
+    return pd.DataFrame({"item": long["product_id"].astype(str).map(code), "attribute": names}).dropna()
+
+
+def _bounds(catalogue: Catalogue, code: "pd.Series[Any]") -> tuple[dict[str, tuple[str, ...]], Floats]:
+    """Categories and prices by item."""
+    if "products" not in catalogue.tables():
+        return {}, np.full(len(code), np.nan, dtype=np.float32)
+    products = catalogue.products().drop_duplicates("product_id")
+    products = products.set_index(products["product_id"].astype(str)).reindex(code.index)
+    levels = {name: tuple(products[name].fillna("").astype(str)) for name in CATEGORY_LEVELS}
+    return levels, products["price"].astype("float32").where(products["price"] > 0).to_numpy(dtype=np.float32)

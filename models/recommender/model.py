@@ -1,0 +1,60 @@
+"""The recommender: parts that score every item from a user's history, and the weights at which they count.
+
+Notable features:
+- no part knows users: a history goes in, a score of every item comes out. New purchases, unknown users and sessions need no
+  training, and what is evaluated is what is served
+- closed-form collaborative parts (`neighbours`): co-purchases with degrees damped apart for users and items, EASE, transitions
+- the low-pass filter of the graph (`spectral`) and matrix factorisation (`factorisation`)
+- graph attention over users, items and attributes (`attention`); self-attention over the order of purchases (`sequence`)
+- content: attributes in common, and embeddings of a product model where the catalogue has them
+- each score over its spread, times a weight learned on purchases that were held out (`blend`)
+
+Shapes: B users, I items, P parts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.recommender.blend import normalised
+from models.recommender.interactions import Histories
+from models.recommender.items import Items
+from models.recommender.parts import Floats, Part
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """Parts by name, and the weight of each; those of weight 0 are kept for comparison.
+
+    Attributes:
+        features: float32 [I, d], unit vectors by which items are alike: diversity is measured and made by them.
+        longest: Newest items of a history that are read.
+    """
+
+    items: Items
+    parts: Mapping[str, Part]
+    weights: Mapping[str, float]
+    features: Floats
+    longest: int
+
+    @property
+    def counting(self) -> dict[str, Part]:
+        """Parts that count."""
+        return {name: part for name, part in self.parts.items() if self.weights[name] > 0}
+
+    def contributions(self, histories: Histories) -> dict[str, Floats]:
+        """What each counting part adds to the score of every item, [B, I] each."""
+        read = histories.newest(self.longest)
+        return {name: self.weights[name] * normalised(part, read) for name, part in self.counting.items()}
+
+    def scores(self, histories: Histories) -> Floats:
+        """Scores [B, I]: the sum of the contributions."""
+        total = np.zeros((len(histories), len(self.items)), dtype=np.float32)
+        for added in self.contributions(histories).values():
+            total += added
+        return total
+
+    def scores_of(self, part: str, histories: Histories) -> Floats:
+        """Scores [B, I] of one part alone."""
+        return self.parts[part].scores(histories.newest(self.longest))

@@ -1,0 +1,109 @@
+"""Closed-form collaborative parts: which items go with which, from counts alone.
+
+X is the users × items matrix of histories; an item's neighbours are the columns of its row. Users of very long histories say
+less about any pair of their items, and popular items are near everything: both are damped by powers of their degrees, chosen
+apart on validation purchases (the linear filter of GF-CF, Shen et al. 2021, fixes both at 1/2).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags, vstack
+
+from models.recommender.config import TransitionsConfig
+from models.recommender.interactions import Histories
+
+Floats = NDArray[np.float32]
+
+CELLS_A_CHUNK = 20_000_000
+"""Products of two cells that are held at once."""
+
+
+def co_purchases(x: csr_matrix, user_power: float, keep: int) -> csr_matrix:
+    """Xᵀ diag(n_u^(-2p)) X without its diagonal: how often two items are bought by the same users [I, I], `keep` a row."""
+    lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)
+    damped = (diags(lengths**-user_power) @ x).tocsr()
+    turned = damped.T.tocsr()
+    work = np.asarray(turned.astype(bool) @ np.diff(x.indptr)).ravel()  # cells that each row's product touches
+    rows = []
+    for part in _chunks(work):
+        product = (turned[part] @ damped).tocsr()
+        rows.append(largest(without_diagonal(product, part.start), keep))
+    return vstack(rows, format="csr")
+
+
+def damped_by_items(counts: csr_matrix, buyers: Floats, power: float) -> csr_matrix:
+    """D^(-(1-p)) C D^(-p): rows by what the item itself is bought, columns by what the other is."""
+    degree = np.maximum(buyers, 1.0).astype(np.float32)
+    found: csr_matrix = (diags(degree ** -(1.0 - power)) @ counts @ diags(degree**-power)).tocsr().astype(np.float32)
+    return found
+
+
+def transitions(histories: Histories, items: int, config: TransitionsConfig, keep: int) -> csr_matrix:
+    """How often an item is bought after another [I, I], nearer ones counting more, `keep` a row."""
+    ends = np.repeat(histories.offsets[1:], histories.lengths)
+    places = np.arange(len(histories.items))
+    total = csr_matrix((items, items), dtype=np.float32)
+    for gap in range(1, config.window + 1):
+        before = places[places + gap < ends]
+        if not len(before):
+            break
+        value = (config.fading ** (gap - 1) * histories.weights[before] * histories.weights[before + gap]).astype(np.float32)
+        pairs = (histories.items[before], histories.items[before + gap])
+        total = total + csr_matrix((value, pairs), shape=(items, items))
+    total = total + config.backwards * total.T
+    return largest(without_diagonal(total.tocsr(), 0), keep)
+
+
+def regression(x: csr_matrix, ridge: float) -> Floats:
+    """EASE (Steck 2019): B [I, I] with X ≈ X B, a zero diagonal and the penalty `ridge`, in closed form."""
+    gram = torch.from_numpy((x.T @ x).toarray().astype(np.float32))
+    gram.diagonal().add_(ridge)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    weights = inverse / -inverse.diagonal()
+    weights.fill_diagonal_(0.0)
+    found: Floats = weights.numpy()
+    return found
+
+
+def strongest(weights: Floats, keep: int) -> csr_matrix:
+    """The `keep` cells of each row of a dense matrix that are furthest from zero, as a sparse matrix."""
+    rows, columns = weights.shape
+    keep = min(keep, columns)
+    chosen = np.argpartition(-np.abs(weights), keep - 1, axis=1)[:, :keep]
+    chosen.sort(axis=1)
+    data = np.take_along_axis(weights, chosen, axis=1)
+    return csr_matrix((data.ravel(), chosen.ravel().astype(np.int32), np.arange(rows + 1) * keep), shape=weights.shape)
+
+
+def largest(matrix: csr_matrix, keep: int) -> csr_matrix:
+    """The `keep` largest cells of each row."""
+    counts = np.diff(matrix.indptr)
+    if not len(counts) or counts.max() <= keep:
+        return matrix
+    rows = np.repeat(np.arange(len(counts)), counts)
+    order = np.lexsort((-matrix.data, rows))
+    place = np.arange(len(order)) - np.repeat(matrix.indptr[:-1], counts)
+    kept = np.sort(order[place < keep])
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, keep))])
+    return csr_matrix((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
+
+
+def without_diagonal(matrix: csr_matrix, first: int) -> csr_matrix:
+    """Rows `first` and on of a square matrix, without the cells of an item with itself."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)) + first
+    kept = rows != matrix.indices
+    offsets = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return csr_matrix((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
+
+
+def _chunks(work: NDArray[np.int64]) -> Iterator[slice]:
+    """Consecutive rows that together touch about `CELLS_A_CHUNK` cells."""
+    start, total = 0, np.cumsum(work)
+    while start < len(work):
+        before = total[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(total, before + CELLS_A_CHUNK, side="right")))
+        yield slice(start, stop)
+        start = stop
