@@ -2,20 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from catalog.errors import CatalogueError
 from catalog.images import ImageStore
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
 from catalog.schema import REQUIRED, TABLES, is_key
+from catalog.vectors import Vectors, faults, holds_vectors, matrix
 
 _MISSING = ("", "NA")
 
@@ -123,6 +126,19 @@ class Catalogue:
         frame: pd.DataFrame = self._arrow(table, columns).to_pandas()
         return frame
 
+    def batches(self, table: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Every row as it was delivered, those that are withheld too, at most `rows` at a time.
+
+        Raises:
+            CatalogueError: the table or a column is absent, or the file is corrupt.
+        """
+        self._check_columns(table, columns)
+        try:
+            with pq.ParquetFile(self.path(table)) as file:
+                yield from file.iter_batches(rows, columns=list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise CatalogueError(f"{self.path(table)} is corrupt: {_first_line(error)}") from error
+
     def products(self) -> pd.DataFrame:
         """Every column of `PRODUCT_COLUMNS` in order, absent ones as missing; texts are raw.
 
@@ -161,6 +177,25 @@ class Catalogue:
         """
         return self._typed("events")
 
+    def embeddings(self) -> tuple["pd.Series[Any]", NDArray[np.float32]]:
+        """product_id [n] and its vector, float32 [n, d], in the order of the file; ids may repeat.
+
+        product_id is int64 or string (Int64 where some are missing). Without rows the vectors are [0, 0].
+
+        Raises:
+            CatalogueError: no embeddings table, a column of another type, or a vector that is missing, empty, of another length
+                than most or not finite; names the product of the first.
+        """
+        found = self._arrow("embeddings", REQUIRED["embeddings"])
+        ids, column = self._column(found, "embeddings", "product_id"), found.column("embedding")
+        if not holds_vectors(column.type):
+            raise CatalogueError(f"{self.path('embeddings')}: embedding is {column.type}; allowed: a list of numbers")
+        pieces = [Vectors.of(chunk) for chunk in column.chunks or [pa.array([], column.type)]]
+        wrong = faults(pieces)
+        if (first := wrong.first_valid_index()) is not None:
+            raise CatalogueError(f"{self.path('embeddings')}: the embedding of product {ids[first]} {wrong[first]}")
+        return ids, matrix(pieces)
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over names and contents of the known tables."""
         digest = hashlib.sha256()
@@ -176,17 +211,19 @@ class Catalogue:
         return ImageStore(self.path("images"))
 
     def _arrow(self, table: str, columns: Sequence[str] | None) -> pa.Table:
-        schema = self.columns(table)
-        unknown = [column for column in columns or () if column not in schema.names]
+        self._check_columns(table, columns or ())
         path = self.path(table)
-        if unknown:
-            raise CatalogueError(f"{path} has no column {', '.join(unknown)}; it has: {', '.join(schema.names)}")
         try:
             found = pq.read_table(path, columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
             raise CatalogueError(f"{path} is corrupt: {_first_line(error)}") from error
         withheld = self.withheld.get(table)
         return found.take([i for i in range(found.num_rows) if i not in withheld]) if withheld else found
+
+    def _check_columns(self, table: str, columns: Sequence[str]) -> None:
+        schema = self.columns(table)
+        if unknown := [column for column in columns if column not in schema.names]:
+            raise CatalogueError(f"{self.path(table)} has no column {', '.join(unknown)}; it has: {', '.join(schema.names)}")
 
     def _typed(self, table: str) -> pd.DataFrame:
         found = self._arrow(table, None)

@@ -25,6 +25,7 @@ PRODUCT_COLUMNS: dict[str, pa.DataType] = {
 TABLES: dict[str, dict[str, pa.DataType]] = {
     "products": PRODUCT_COLUMNS,
     "images": {"product_id": pa.int64(), "jpeg": pa.binary()},
+    "embeddings": {"product_id": pa.int64(), "embedding": pa.list_(pa.float32())},  # one length, any norm
     "purchases": {
         "user_id": pa.int64(),
         "item_id": pa.int64(),
@@ -52,6 +53,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 REQUIRED: dict[str, tuple[str, ...]] = {
     "products": ("product_id", "title"),
     "images": ("product_id", "jpeg"),
+    "embeddings": ("product_id", "embedding"),
     "purchases": ("user_id", "item_id"),
     "purchases_test": ("user_id", "item_id"),
     "item_attributes": ("item_id", "attribute_id"),

@@ -3,13 +3,16 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from catalog.errors import CatalogueError
 from catalog.schema import TABLES, is_key
@@ -49,6 +52,28 @@ def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
     """
     rows = PHOTOS_A_GROUP if name == "images" else None
     pq.write_table(_typed(name, table), folder / f"{name}.parquet", compression="zstd", row_group_size=rows)
+
+
+def write_embeddings(folder: Path, pieces: Iterable[tuple["pd.Series[Any]", NDArray[np.float32]]]) -> None:
+    """Write product ids [n] and their vectors [n, d] as the table embeddings; one piece is in memory at a time.
+
+    Raises:
+        CatalogueError: there is no piece.
+    """
+    kind = TABLES["embeddings"]["embedding"]
+    with ExitStack() as stack:
+        writer: pq.ParquetWriter | None = None
+        for ids, vectors in pieces:
+            keys = pa.array(ids, type=pa.int64() if pd.api.types.is_integer_dtype(ids.dtype) else pa.string())
+            offsets = np.arange(0, vectors.size + 1, vectors.shape[1], dtype=np.int32)
+            lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel()), type=kind)
+            table = pa.table({"product_id": keys, "embedding": lists})
+            if writer is None:
+                path = folder / "embeddings.parquet"
+                writer = stack.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=False))
+            writer.write_table(table)
+        if writer is None:
+            raise CatalogueError("there is no embedding to write")
 
 
 def keep_table(parent: Path, name: str, table: pd.DataFrame) -> Path:

@@ -5,13 +5,11 @@ position in its file.
 """
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pyarrow.types as t
 
 from catalog.catalogue import Catalogue, parse_attributes
@@ -19,12 +17,14 @@ from catalog.errors import CatalogueError, ImageError
 from catalog.images import decode
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
 from catalog.text import clean_html
+from catalog.vectors import Vectors, faults, holds_vectors
 from configs.schema import ValidationConfig
 from data_validation import interactions
-from data_validation.findings import finding, texts
+from data_validation.findings import finding, nothing, texts
 
 _CLOCK_SLACK = timedelta(days=1)
 _IMAGES_A_BATCH = 1024
+_VECTORS_A_BATCH = 8192
 _SAYS_NOTHING = ("", "NA")
 
 
@@ -47,6 +47,8 @@ def measure(
             return _products(catalogue, decodable, latest)
         case "images":
             return _images(catalogue)
+        case "embeddings":
+            return _embeddings(catalogue)
         case "purchases" | "purchases_test":
             return interactions.purchases(catalogue, table, config, latest)
         case "events":
@@ -81,17 +83,25 @@ def _products(catalogue: Catalogue, decodable: set[str], latest: pd.Timestamp) -
 def _images(catalogue: Catalogue) -> pd.DataFrame:
     """Keys and findings alone: the photos pass through memory in batches, decoded by a pool of threads."""
     keys: list[Any] = []
-    faults: list[str | None] = []
+    undecodable: list[str | None] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch_keys, photos in _image_batches(catalogue):
-            keys += batch_keys
-            faults += pool.map(_decode_fault, photos)
-    frame = pd.DataFrame({"product_id": keys, "decode_fault": pd.Series(faults, dtype=object)})
+        for batch in catalogue.batches("images", ["product_id", "jpeg"], _IMAGES_A_BATCH):
+            keys += batch.column("product_id").to_pylist()
+            undecodable += pool.map(_decode_fault, batch.column("jpeg").to_pylist())
+    frame = pd.DataFrame({"product_id": keys, "decode_fault": pd.Series(undecodable, dtype=object)})
     frame["repeated_key"] = _repeats(frame["product_id"])
-    frame["orphan"] = None
-    if "products" in catalogue.tables():
-        known = set(texts(catalogue.read("products", ["product_id"])["product_id"]))
-        frame["orphan"] = finding(~texts(frame["product_id"]).isin(known), "no product " + texts(frame["product_id"]))
+    frame["orphan"] = _orphans(catalogue, frame["product_id"])
+    return frame
+
+
+def _embeddings(catalogue: Catalogue) -> pd.DataFrame:
+    """Keys and findings alone: the vectors pass through memory in batches."""
+    frame = catalogue.read("embeddings", ["product_id"])
+    batches = catalogue.batches("embeddings", ["embedding"], _VECTORS_A_BATCH)
+    measured = [Vectors.of(batch.column("embedding")).without_values() for batch in batches]
+    frame["vector_fault"] = faults(measured) if measured else nothing(frame.index)
+    frame["repeated_key"] = _repeats(frame["product_id"])
+    frame["orphan"] = _orphans(catalogue, frame["product_id"])
     return frame
 
 
@@ -104,6 +114,13 @@ def _reviews(catalogue: Catalogue) -> pd.DataFrame:
     frame["repeated_key"] = _repeats(frame["review_id"])
     frame["repeated_text"] = finding(text.duplicated() & (text != ""), "same text as an earlier review")
     return frame
+
+
+def _orphans(catalogue: Catalogue, product: "pd.Series[Any]") -> "pd.Series[Any]":
+    if "products" not in catalogue.tables():
+        return nothing(product.index)
+    known = set(texts(catalogue.read("products", ["product_id"])["product_id"]))
+    return finding(~texts(product).isin(known), "no product " + texts(product))
 
 
 def _repeats(key: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -145,12 +162,6 @@ def _decode_fault(photo: bytes | None) -> str | None:
     return None
 
 
-def _image_batches(catalogue: Catalogue) -> Iterator[tuple[list[Any], list[bytes | None]]]:
-    with pq.ParquetFile(catalogue.path("images")) as file:
-        for batch in file.iter_batches(_IMAGES_A_BATCH, columns=["product_id", "jpeg"]):
-            yield batch.column("product_id").to_pylist(), batch.column("jpeg").to_pylist()
-
-
 def decodable_ids(images: pd.DataFrame) -> set[str]:
     """Ids of the products with a photo that decodes; `images` is the measured table."""
     return set(texts(images.loc[images["decode_fault"].isna() & images["product_id"].notna(), "product_id"]))
@@ -171,5 +182,6 @@ def _kind(type_: Any) -> str:
         "binary": lambda x: t.is_binary(x) or t.is_large_binary(x),
         "timestamp": t.is_timestamp,
         "nothing": t.is_null,
+        "list of numbers": holds_vectors,
     }
     return next((kind for kind, is_kind in tests.items() if is_kind(type_)), str(type_))

@@ -14,6 +14,7 @@ ORDER = ("position", "timestamp")
 KEYS: dict[str, tuple[str, ...]] = {
     "products": ("product_id",),
     "images": ("product_id",),
+    "embeddings": ("product_id",),
     "purchases": ("user_id", "item_id"),
     "purchases_test": ("user_id", "item_id"),
     "item_attributes": ("item_id", "attribute_id"),
@@ -28,6 +29,7 @@ _KINDS = {
     "string": ("string",),
     "binary": ("binary",),
     "timestamp[ns, tz=UTC]": ("timestamp",),
+    "list<item: float>": ("list of numbers",),
 }
 
 
@@ -47,6 +49,8 @@ def rules_of(
             rows = _products(config, present, vocabulary or {})
         case "images":
             rows = _images()
+        case "embeddings":
+            rows = _embeddings()
         case "purchases" | "purchases_test":
             rows = _purchases(table, config, present)
         case "item_attributes":
@@ -247,6 +251,15 @@ def _images() -> tuple[Rule, ...]:
         finds_nothing("product_id is unique", "repeated_key", "the first photo of a product is kept"),
         finds_nothing("image can be decoded", "decode_fault", "the product is treated as one without a photo"),
         finds_nothing("image belongs to a product", "orphan", "no product has this id", "warning"),
+    )
+
+
+def _embeddings() -> tuple[Rule, ...]:
+    return (
+        is_given("product_id", "a vector of no product", "error"),
+        finds_nothing("product_id is unique", "repeated_key", "the first vector of a product is kept"),
+        finds_nothing("embedding has one length and is finite", "vector_fault", "the product is treated as one without a vector"),
+        finds_nothing("embedding belongs to a product", "orphan", "no product has this id", "warning"),
     )
 
 

@@ -56,6 +56,7 @@ def clean_tables() -> dict[str, pd.DataFrame]:
     return {
         "products": products,
         "images": pd.DataFrame({"product_id": ids, "jpeg": [jpeg(i) for i in ids]}),
+        "embeddings": pd.DataFrame({"product_id": ids, "embedding": [[float(i), 1.0, -0.5] for i in ids]}),
         "purchases": purchases,
         "purchases_test": pd.DataFrame({"user_id": np.arange(20), "item_id": (np.arange(20) + 1) * 5 % 100 + 1}),
         "item_attributes": pd.DataFrame({"item_id": ids, "attribute_id": ids % 7}),
