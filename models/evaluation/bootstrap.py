@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
 
 from models.evaluation.metrics import expected_calibration_error, label_codes, macro_f1_of_codes, roc_auc
 from models.evaluation.results import Metric
@@ -64,6 +65,26 @@ def calibration_error_interval(
     return _interval(statistic, (confidence, correct), samples, seed, centre=True)
 
 
+def totals_interval(
+    statistic: Callable[[NDArray[np.float64]], float], table: csr_matrix, samples: int = SAMPLES, seed: int = 0
+) -> Metric:
+    """`statistic` in [0, 1] of the column sums [c] of a sparse table [n, c], with its interval, resampling rows.
+
+    Corrected for the bootstrap's bias: a resample loses columns that few rows have.
+    """
+    rows = table.shape[0]
+    value = statistic(np.asarray(table.sum(axis=0), dtype=np.float64).ravel()) if rows else math.nan
+    if not math.isfinite(value):
+        return Metric(value=None, n=rows)
+    turned = table.T.tocsr()
+    draws: list[float] = []
+    for index in _resamples(rows, samples, seed):
+        offset = np.arange(len(index))[:, None] * rows
+        times = np.bincount((index + offset).ravel(), minlength=index.size).reshape(index.shape)
+        draws += [statistic(column) for column in (turned @ times.T.astype(np.float64)).T]
+    return _metric(value, _centred(np.array(draws), value), rows)
+
+
 def _interval(
     statistic: Callable[..., float], arrays: tuple[ArrayLike, ...], samples: int, seed: int, centre: bool = False
 ) -> Metric:
@@ -76,9 +97,14 @@ def _interval(
     if not math.isfinite(value):
         return Metric(value=None, n=rows)
     draws = np.array([statistic(*(c[row] for c in columns)) for index in _resamples(rows, samples, seed) for row in index])
-    if centre:
-        draws = np.clip(draws + value - draws.mean(), 0.0, 1.0)
-    return _metric(value, draws, rows)
+    return _metric(value, _centred(draws, value) if centre else draws, rows)
+
+
+def _centred(draws: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    """The draws that are finite, moved so that their mean is `value`, cut to [0, 1]."""
+    finite = draws[np.isfinite(draws)]
+    moved: NDArray[np.float64] = np.clip(finite + value - finite.mean(), 0.0, 1.0) if len(finite) else finite
+    return moved
 
 
 def _resamples(rows: int, samples: int, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -125,6 +125,12 @@ def table(
     return _block("table", head=head, body=body, caption=caption)
 
 
+def lines(items: Sequence[tuple[str, Tone | None]]) -> Markup:
+    """A table cell of several lines, each with its own tone or none."""
+    toned = Markup('<span class="{}">{}</span>')
+    return Markup("<br>").join([toned.format(tone, line) if tone else Markup("{}").format(line) for line, tone in items])
+
+
 def figure(source: str | bytes, alt: str, caption: str = "") -> Block:
     """A picture: SVG text of `models.evaluation.plots.svg` (inlined, never from user input), or PNG or JPEG bytes."""
     if isinstance(source, bytes):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from models.evaluation.metrics import Floats, Integers, graded_ndcg, normalised
+from models.evaluation.metrics import CHUNK_CELLS, Floats, Integers, graded_ndcg, normalised
 
 NOTHING = -1
 
@@ -19,6 +19,8 @@ Hits = NDArray[np.bool_]
 def hits(ranked: Integers, relevant: csr_matrix) -> Hits:
     """Whether each place [U, k] holds something relevant."""
     users, places = ranked.shape
+    if not users:
+        return np.zeros((0, places), dtype=bool)
     rows = np.repeat(np.arange(users), places)
     shown = ranked.ravel()
     found = np.asarray(relevant[rows, np.maximum(shown, 0)]).ravel() != 0
@@ -56,11 +58,23 @@ def coverage(ranked: Integers, items: int) -> float:
 
 def gini(ranked: Integers, items: int) -> float:
     """How unequally items are shown: 0 where all are shown equally often, near 1 where one has all (Fleder & Hosanagar 2009)."""
-    shown = np.sort(np.bincount(ranked[ranked != NOTHING], minlength=items)).astype(np.float64)
-    if not shown.sum():
+    return gini_of_counts(np.bincount(ranked[ranked != NOTHING], minlength=items))
+
+
+def gini_of_counts(shown: Floats) -> float:
+    """`gini` of how often each item [I] is shown; NaN where none is."""
+    counts, items = np.sort(shown).astype(np.float64), len(shown)
+    if not counts.sum():
         return float("nan")
     order = np.arange(1, items + 1)
-    return float(((2 * order - items - 1) * shown).sum() / (items * shown.sum()))
+    return float(((2 * order - items - 1) * counts).sum() / (items * counts.sum()))
+
+
+def shown_table(ranked: Integers, items: int) -> csr_matrix:
+    """Sparse [U, items]: 1 where an item is in a user's list."""
+    there = ranked != NOTHING
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    return csr_matrix((np.ones(int(offsets[-1]), dtype=np.float32), ranked[there], offsets), shape=(len(ranked), items))
 
 
 def novelty(ranked: Integers, buyers: Integers, users: int) -> Floats:
@@ -78,6 +92,12 @@ def novelty(ranked: Integers, buyers: Integers, users: int) -> Floats:
 def intra_list_diversity(ranked: Integers, vectors: Floats) -> Floats:
     """Mean of 1 - cosine over the pairs of a list [U], by item vectors [I, d] (Smyth & McClave 2001), NaN below two items."""
     unit = normalised(vectors)
+    step = max(1, CHUNK_CELLS // max(1, ranked.shape[1] * unit.shape[1]))
+    parts = [_diversity(ranked[start : start + step], unit) for start in range(0, len(ranked), step)]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _diversity(ranked: Integers, unit: Floats) -> Floats:
     there = ranked != NOTHING
     chosen = unit[np.maximum(ranked, 0)] * there[:, :, None]
     count = there.sum(axis=1).astype(np.float64)
