@@ -208,6 +208,30 @@ def export(
 
 
 @app.command()
+def embed(
+    reference: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|@VERSION]", help="Such as product@champion or product@3.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Catalogue directory to write; must not exist or be empty.")],
+    as_json: Json = False,
+) -> None:
+    """Write the embedding of every product as a table that other models train on, beside the catalogue's own."""
+    with _results() as write:
+        from catalog.catalogue import Catalogue
+        from models import family
+        from registry.fetch import fetch
+        from registry.versions import parse, resolve
+
+        settings = _settings()
+        chosen = family.embedder(parse(reference).model)
+        catalogue = Catalogue.open(*data)
+        catalogue.require(["products"])
+        version = resolve(settings, reference)
+        summary = chosen.embed(fetch(settings, version), catalogue, out)
+        made_by = {"model": version.model, "version": str(version.version)}
+        write(made_by | summary.model_dump(mode="json"), as_json, _show_embeddings)
+
+
+@app.command()
 def promote(
     model: Model,
     version: Annotated[str, typer.Argument(help="Version number, or `challenger`.")],
@@ -493,6 +517,19 @@ def _show_export(values: Mapping[str, Any]) -> str:
     kind = "int8 weights" if values["quantised"] else "as trained"
     lines = [f"{values['model']} version {values['version']}, {kind}: {', '.join(values['files'])}"]
     return "\n".join([*lines, f"largest difference from PyTorch: {values['largest_difference']:.2g}, in {values['in']}"])
+
+
+def _show_embeddings(values: Mapping[str, Any]) -> str:
+    head = (
+        f"{values['model']} version {values['version']}: {values['products']:,} products, {values['dimensions']} dimensions each"
+    )
+    told = {
+        "says_nothing": "products left out: no title, description, photo or attribute",
+        "undecodable": "photos that cannot be decoded: their products are embedded without them",
+        "repeated": "rows left out: the id is missing or repeated",
+    }
+    left = [f"{values[name]:,} {what}" for name, what in told.items() if values[name]]
+    return "\n".join([head, *left, f"written: {values['out']}; train with it: --data DIR --data {values['out']}"])
 
 
 def _show_checks(values: Mapping[str, Any]) -> str:

@@ -12,13 +12,14 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
+from pydantic import Field
 
 from catalog.catalogue import Catalogue
 from configs.errors import ConfigError
-from configs.schema import EvaluationConfig, RunConfig
+from configs.schema import EvaluationConfig, RunConfig, StrictModel
 from models.evaluation.results import Evaluation
 
 
@@ -103,6 +104,39 @@ class Family(Protocol):
         `quantise` stores weights as int8.
         """
         ...
+
+
+class EmbeddingSummary(StrictModel):
+    """What became of a catalogue's products in a table of their embeddings."""
+
+    out: str
+    products: int = Field(description="products with an embedding")
+    dimensions: int = Field(description="values of an embedding")
+    says_nothing: int = Field(0, description="products left out: no title, description, readable photo or attribute")
+    undecodable: int = Field(0, description="photos that cannot be decoded; their products are embedded without them")
+    repeated: int = Field(0, description="rows left out: the id is missing, or that of an earlier row")
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A family whose bundles turn products into vectors; not every one does."""
+
+    def embed(self, bundle: Path, catalogue: Catalogue, out: Path, device: str = "auto") -> EmbeddingSummary:
+        """Write the embedding of every product that says something into the new catalogue directory `out`."""
+        ...
+
+
+def embedder(name: str) -> Embeds:
+    """The family called `name`, which embeds.
+
+    Raises:
+        ConfigError: no such model, or it makes no embeddings.
+    """
+    chosen = get(name)
+    if not isinstance(chosen, Embeds):
+        able = [other for other in names() if isinstance(get(other), Embeds)]
+        raise ConfigError(f"model {name!r} makes no embeddings of products; allowed: {', '.join(able)}")
+    return chosen
 
 
 def names() -> list[str]:

@@ -94,6 +94,12 @@ class Expected:
     prior: NDArray[np.float32]
     neighbours: NDArray[np.float32]
 
+    @classmethod
+    def nothing(cls, rows: int) -> "Expected":
+        """All 0: as without prices in training."""
+        shapes = (rows, len(PRIOR_SEGMENTS)), (rows, len(NEIGHBOUR_FEATURES))
+        return cls(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
+
 
 @dataclass(frozen=True)
 class Encoders:
@@ -220,19 +226,17 @@ class Encoders:
 
         `keys` of training rows: they are answered by the model that did not see them, and are not their own neighbours.
         """
-        rows = len(listings)
-        prior = np.zeros((rows, len(PRIOR_SEGMENTS)), dtype=np.float32)
-        near = np.zeros((rows, len(NEIGHBOUR_FEATURES)), dtype=np.float32)
+        rows, found = len(listings), Expected.nothing(len(listings))
         if self.price_prior is None or self.neighbours is None:
-            return Expected(prior, near)
+            return found
         for start in range(0, rows, _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             features = self.price_prior.features(_segments(listings[part]))
             own = None if keys is None else keys[part]
-            prior[part] = self.price_prior.contributions(features, None if own is None else fold_of(own))
+            found.prior[part] = self.price_prior.contributions(features, None if own is None else fold_of(own))
             vectors = sketch(self.price_prior.blocks, features)
-            near[part] = self.neighbours.features(vectors, None if own is None else _numbers(own))
-        return Expected(prior, near)
+            found.neighbours[part] = self.neighbours.features(vectors, None if own is None else _numbers(own))
+        return found
 
     def review_priors(self, reviews: Sequence[CleanReview], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Logit (R,) of "recommended"; 0 without a prior."""

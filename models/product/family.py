@@ -22,7 +22,7 @@ from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
-from models.family import EvaluationRun
+from models.family import EmbeddingSummary, EvaluationRun
 from models.product import bundle
 from models.product.bundle import Baselines, BundleConfig
 from models.product.config import ProductRunConfig
@@ -223,6 +223,12 @@ class ProductFamily:
         from models.product.export import export
 
         return export(folder, out, quantise)
+
+    def embed(self, folder: Path, catalogue: Catalogue, out: Path, device: str = "auto") -> EmbeddingSummary:
+        """See `models.product.embed`."""
+        from models.product.embed import embed
+
+        return embed(ProductPredictor.load(folder, device), catalogue, out)
 
 
 def keys(products: pd.DataFrame) -> NDArray[np.uint64]:

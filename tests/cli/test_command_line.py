@@ -14,6 +14,7 @@ COMMANDS = (
     "tune",
     "evaluate",
     "export",
+    "embed",
     "promote",
     "rollback",
     "history",

@@ -1,0 +1,88 @@
+"""`vitrina embed`: a catalogue's products become vectors that lie beside it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from bundles import tiny_bundle
+
+from catalog.catalogue import Catalogue
+from configs.settings import Settings
+from registry.register import register
+
+pytestmark = pytest.mark.slow
+
+VITRINA = str(Path(sys.executable).with_name("vitrina"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With version 1 of the product model, and the catalogue it was trained on in `training/catalogue`."""
+    root = tmp_path_factory.mktemp("embed")
+    settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    tags = {"vitrina.gates": "passed"}
+    register(settings, "product", tiny_bundle(root / "training", epochs=1), metrics={}, config={}, tags=tags, reports={})
+    return root
+
+
+def vitrina(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"VITRINA_HOME": str(home)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=environment, cwd=home, timeout=300)
+
+
+def refused(home: Path, *arguments: str) -> str:
+    done = vitrina(home, *arguments, "--json")
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("vitrina: ")]
+    return line
+
+
+def test_embeddings_lie_beside_the_catalogue_and_pass_validation(home: Path, tmp_path: Path) -> None:
+    shop, out = home / "training" / "catalogue", tmp_path / "new" / "vectors"
+    done = vitrina(home, "embed", "product@1", "--data", str(shop), "--out", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    counts = {"products": 240, "dimensions": 1024, "says_nothing": 0, "undecodable": 0, "repeated": 0}
+    assert json.loads(done.stdout) == {"model": "product", "version": "1", "out": str(out)} | counts
+    assert [path.name for path in out.iterdir()] == ["embeddings.parquet"]
+    ids, vectors = Catalogue.open(shop, out).embeddings()
+    assert ids.tolist() == list(range(1000, 1240))
+    assert vectors.shape == (240, 1024)
+    checked = vitrina(home, "data", "validate", str(out), "--json")
+    assert checked.returncode == 0, checked.stderr
+    assert json.loads(checked.stdout)["quarantined"] == {"embeddings": 0}
+
+
+def test_people_read_what_was_left_out(home: Path, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    products = pd.DataFrame({"product_id": ["a", "b", "b", None], "title": ["Nordal blue shirt", "NA", "x", "y"]})
+    products.to_parquet(shop / "products.parquet", index=False)
+    pd.DataFrame({"product_id": ["a"], "jpeg": [b"no photo"]}).to_parquet(shop / "images.parquet", index=False)
+    done = vitrina(home, "embed", "product", "--data", str(shop), "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "product version 1: 1 products, 1024 dimensions each",
+        "1 products left out: no title, description, photo or attribute",
+        "1 photos that cannot be decoded: their products are embedded without them",
+        "2 rows left out: the id is missing or repeated",
+        f"written: {tmp_path / 'out'}; train with it: --data DIR --data {tmp_path / 'out'}",
+    ]
+
+
+def test_bad_input_is_one_line_and_nothing_is_written(home: Path, tmp_path: Path) -> None:
+    shop, out = str(home / "training" / "catalogue"), str(tmp_path / "out")
+    line = refused(home, "embed", "recommender@1", "--data", shop, "--out", out)
+    assert line.startswith("vitrina: model 'recommender' ")
+    assert line.endswith("allowed: product")
+    assert "exists and is not an empty folder" in refused(home, "embed", "product@1", "--data", shop, "--out", shop)
+    pd.DataFrame({"item_id": [1], "attribute_id": [2]}).to_parquet(tmp_path / "item_attributes.parquet", index=False)
+    line = refused(home, "embed", "product@1", "--data", str(tmp_path), "--out", out)
+    assert "has no products.parquet; it has: item_attributes" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["item_attributes.parquet"]

@@ -1,0 +1,139 @@
+"""Embeddings of a whole catalogue: those that the model answers, whatever is missing, and nothing half-written."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from bundles import tiny_catalogue
+
+from catalog.catalogue import Catalogue, listing_of
+from catalog.errors import CatalogueError
+from configs.errors import ConfigError, VitrinaError
+from models import family
+from models.family import EmbeddingSummary
+from models.product import embed as module
+from models.product.embed import embed
+from models.product.family import FAMILY
+from models.product.predictor import ProductPredictor
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PRODUCTS_A_GROUP", 17)
+
+
+def changed(folder: Path, **columns: object) -> Catalogue:
+    """Twenty products; values by row number, by column; `jpeg` is the photo, None takes it away."""
+    root = tiny_catalogue(folder / "catalogue", products=20, reviews=0)
+    photos = columns.pop("jpeg", {})
+    products, images = (pd.read_parquet(root / f"{name}.parquet") for name in ("products", "images"))
+    for column, values in columns.items():
+        kept = products[column].tolist()
+        for row, value in values.items():
+            kept[row] = value
+        products[column] = pd.Series(kept, dtype="Int64" if column == "product_id" else object)
+    for row, photo in photos.items():
+        images.at[row, "jpeg"] = photo
+    products.to_parquet(root / "products.parquet", index=False)
+    images.dropna().to_parquet(root / "images.parquet", index=False)
+    return Catalogue.open(root)
+
+
+NOTHING = {"title": "", "description": None, "brand": "NA", "gender": None, "base_colour": None, "season": "", "attributes": "{}"}
+
+
+def test_they_are_those_that_the_model_answers(predictor: ProductPredictor, tmp_path: Path) -> None:
+    shop = changed(tmp_path)
+    summary = embed(predictor, shop, tmp_path / "out")
+    assert summary == EmbeddingSummary(out=str(tmp_path / "out"), products=20, dimensions=predictor.config.model.embedding_dim)
+    both = Catalogue.open(shop.root, tmp_path / "out")
+    assert both.tables() == ["products", "images", "embeddings"]
+    ids, vectors = both.embeddings()
+    products = shop.products()
+    assert ids.tolist() == products["product_id"].tolist()
+    listings = [listing_of(row.to_dict(), shop.images.get(row["product_id"])) for _, row in products.iterrows()]
+    expected = np.stack([p.embedding for p in predictor.predict(listings)])
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_what_is_missing_is_missing(predictor: ProductPredictor, tmp_path: Path) -> None:
+    bare = {column: {3: NOTHING[column], 5: NOTHING[column]} for column in NOTHING}
+    shop = changed(tmp_path, **(bare | {"jpeg": {3: None, 7: None}}))
+    summary = embed(predictor, shop, tmp_path / "out")
+    assert (summary.products, summary.says_nothing, summary.undecodable) == (19, 1, 0)
+    ids, _ = Catalogue.open(tmp_path / "out").embeddings()
+    assert ids.tolist() == [1000 + i for i in range(20) if i != 3]  # 5 has a photo, 7 its words
+
+
+def test_a_corrupt_photo_is_left_away_and_counted(predictor: ProductPredictor, tmp_path: Path) -> None:
+    shop = changed(tmp_path, **({column: {4: value} for column, value in NOTHING.items()} | {"jpeg": {4: b"no", 6: b"photo"}}))
+    summary = embed(predictor, shop, tmp_path / "out")
+    assert (summary.products, summary.says_nothing, summary.undecodable) == (19, 1, 2)
+    ids, vectors = Catalogue.open(tmp_path / "out").embeddings()
+    alone = listing_of(shop.products().iloc[6].to_dict(), None)
+    np.testing.assert_allclose(vectors[ids.tolist().index(1006)], predictor.predict([alone])[0].embedding, atol=1e-5)
+
+
+def test_ids_that_are_missing_or_repeated_are_left_out(predictor: ProductPredictor, tmp_path: Path) -> None:
+    summary = embed(predictor, changed(tmp_path, product_id={2: None, 9: 1000}), tmp_path / "out")
+    assert (summary.products, summary.repeated) == (18, 2)
+    ids, _ = Catalogue.open(tmp_path / "out").embeddings()
+    assert ids.dtype == np.int64
+    assert ids.tolist() == [1000 + i for i in range(20) if i not in (2, 9)]
+
+
+def test_text_ids_and_no_photos_at_all(predictor: ProductPredictor, tmp_path: Path) -> None:
+    root = tiny_catalogue(tmp_path / "catalogue", products=20, images=False, reviews=0)
+    products = pd.read_parquet(root / "products.parquet")[["product_id", "title"]].astype(str)
+    products.to_parquet(root / "products.parquet", index=False)
+    assert embed(predictor, Catalogue.open(root), tmp_path / "out").products == 20
+    ids, _ = Catalogue.open(root, tmp_path / "out").embeddings()
+    assert ids.tolist() == products["product_id"].tolist()
+
+
+def test_nothing_to_embed_is_refused(predictor: ProductPredictor, tmp_path: Path) -> None:
+    silent = {column: dict.fromkeys(range(20), value) for column, value in NOTHING.items()}
+    shop = changed(tmp_path, **(silent | {"jpeg": dict.fromkeys(range(20))}))
+    with pytest.raises(VitrinaError, match=r"no product of .*catalogue has a title, description, photo or attribute"):
+        embed(predictor, shop, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["catalogue"]
+
+
+def test_a_fault_half_way_leaves_nothing_behind(predictor: ProductPredictor, tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"product 1018: attributes '\[1\]' is a JSON list; allowed: an object"):
+        embed(predictor, changed(tmp_path, attributes={18: "[1]"}), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["catalogue"]
+
+
+def test_a_folder_that_is_in_use_is_left_alone(predictor: ProductPredictor, tmp_path: Path) -> None:
+    shop = changed(tmp_path)
+    with pytest.raises(CatalogueError, match="exists and is not an empty folder"):
+        embed(predictor, shop, shop.root)
+    assert sorted(path.name for path in shop.root.iterdir()) == ["images.parquet", "products.parquet"]
+
+
+def test_what_is_held_at_once_is_bounded(predictor: ProductPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    answer = predictor.embed
+
+    def counting(listings: object, photos: list[object]) -> object:
+        sizes.append(len(photos))
+        return answer(listings, photos)
+
+    monkeypatch.setattr(predictor, "embed", counting)
+    smaller = predictor.config.evaluation.model_copy(update={"batch_size": 6})
+    monkeypatch.setattr(predictor, "config", predictor.config.model_copy(update={"evaluation": smaller}))
+    embed(predictor, changed(tmp_path), tmp_path / "out")
+    assert sizes == [6, 6, 5, 3]
+
+
+def test_only_models_that_embed_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert family.embedder("product") is FAMILY
+    families = {"product": FAMILY, "writer": SimpleNamespace(name="writer")}
+    monkeypatch.setattr(family, "names", lambda: sorted(families))
+    monkeypatch.setattr(family, "get", families.__getitem__)
+    with pytest.raises(ConfigError, match=r"model 'writer' makes no embeddings of products; allowed: product$"):
+        family.embedder("writer")
