@@ -29,10 +29,17 @@ FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Users with what they did, and what they bought next: relevant [U, I]."""
+    """Users with what they did, and what they bought next: relevant [U, I]; `users` [U] are their codes."""
 
     histories: Histories
     relevant: csr_matrix
+    users: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, histories: Histories, relevant: csr_matrix) -> "HeldOut":
+        """Of everyone's histories and next purchases [U, I], the users who have both."""
+        users = np.flatnonzero((np.diff(relevant.indptr) > 0) & (histories.lengths > 0))
+        return cls(histories.select(users), relevant[users], users)
 
     def __len__(self) -> int:
         return len(self.histories)
@@ -42,13 +49,13 @@ class HeldOut:
         if users >= len(self):
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(len(self), users, replace=False))
-        return HeldOut(self.histories.select(chosen), self.relevant[chosen])
+        return HeldOut(self.histories.select(chosen), self.relevant[chosen], self.users[chosen])
 
     def batches(self) -> Iterator["HeldOut"]:
         """A few users at a time: a row of scores is as long as the catalogue."""
         for start in range(0, len(self), USERS_A_BATCH):
             rows = np.arange(start, min(start + USERS_A_BATCH, len(self)))
-            yield HeldOut(self.histories.select(rows), self.relevant[rows])
+            yield HeldOut(self.histories.select(rows), self.relevant[rows], self.users[rows])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ PartName = Literal[
 class HistoryConfig(StrictModel):
     """What counts as a user's history."""
 
-    longest: PositiveInt = Field(200, description="newest items of a user that are read; more say little and cost much")
+    longest: PositiveInt = Field(1000, description="newest items of a user that are read; more say little and cost much")
     cart_weight: Share = Field(0.5, description="how much an item in the cart counts, where a purchase counts 1")
     view_weight: Share = Field(0.2, description="how much a viewed item counts")
     decays: tuple[float, ...] = Field(
@@ -80,6 +80,14 @@ class SequenceConfig(StrictModel):
     refit_epochs: int = Field(4, ge=0, description="passes that add the validation purchases")
     batch_size: PositiveInt = Field(128, description="users a step")
     learning_rate: PositiveFloat = Field(2e-3, description="peak of the schedule")
+    weight_decay: float = Field(0.01, ge=0.0, description="AdamW decay of matrices")
+    max_minutes: PositiveFloat | None = Field(None, description="stops its training after this much wall time")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} must divide width {self.width}")
+        return self
 
 
 class AttentionConfig(StrictModel):
@@ -94,7 +102,11 @@ class AttentionConfig(StrictModel):
     negatives: PositiveInt = Field(4096, description="items drawn as wrong answers for all pairs of a step")
     hard_negatives: int = Field(4, ge=0, description="further wrong answers of each pair: items near what its user bought")
     temperature: PositiveFloat = Field(0.15, description="divides the cosine of the sampled softmax")
-    refit_epochs: float = Field(0.0, ge=0.0, description="passes that add the validation purchases")
+    lessons: int = Field(3, ge=0, description="passes in which item vectors learn the task by themselves first")
+    lesson_rate: PositiveFloat = Field(1e-2, description="learning rate of these passes")
+    lesson_pairs: PositiveInt = Field(4096, description="purchases a step of these passes")
+    item_powers: tuple[float, ...] = Field((0.2, 0.3, 0.4, 0.5), description="paths to an item of n buyers count n to the -p")
+    cosine_shares: tuple[float, ...] = Field((0.1, 0.25, 0.5, 1.0), description="how much the cosine counts beside the paths")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

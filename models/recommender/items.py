@@ -35,6 +35,7 @@ class Items:
         attributes: float32 [I, A], 1 where an item has an attribute.
         names: Of the attributes, readable.
         categories: Values by category level, each [I] with "" where it is missing; no levels without a products table.
+        titles: [I], "" where there is none.
         prices: float32 [I] in the catalogue's currency, NaN where missing.
         buyers: float32 [I], training users who bought it.
     """
@@ -43,6 +44,7 @@ class Items:
     attributes: csr_matrix
     names: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
+    titles: tuple[str, ...]
     prices: Floats
     buyers: Floats
 
@@ -55,9 +57,9 @@ class Items:
         index, names = pd.factorize(known["attribute"], sort=True)
         ones = np.ones(len(known), dtype=np.float32)
         attributes = csr_matrix((ones, (known["item"].to_numpy(dtype=np.int64), index)), shape=(len(keys), len(names)))
-        categories, prices = _bounds(catalogue, code)
+        categories, titles, prices = _bounds(catalogue, code)
         plain = tuple(key.item() if isinstance(key, np.generic) else key for key in keys)
-        return cls(plain, attributes, tuple(map(str, names)), categories, prices, buyers.astype(np.float32))
+        return cls(plain, attributes, tuple(map(str, names)), categories, titles, prices, buyers.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -92,6 +94,10 @@ class Items:
         ]
         return vstack(rows, format="csr")
 
+    def title(self, code: int) -> str:
+        """What an item is called, for a person."""
+        return self.titles[code] or f"item {self.keys[code]}"
+
     def shared(self, first: int, second: int) -> tuple[str, ...]:
         """Names of the attributes that two items have in common, the rarest first."""
         own, other = (set(self.attributes[i].indices.tolist()) for i in (first, second))
@@ -124,7 +130,7 @@ class Items:
         """Arrays, and what JSON holds."""
         m = self.attributes
         arrays = {"attributes": m.indices, "offsets": m.indptr.astype(np.int64), "prices": self.prices, "buyers": self.buyers}
-        return arrays, {"keys": self.keys, "names": self.names, "categories": self.categories}
+        return arrays, {"keys": self.keys, "names": self.names, "categories": self.categories, "titles": self.titles}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> Self:
@@ -133,7 +139,8 @@ class Items:
         shape = (len(said["keys"]), len(said["names"]))
         attributes = csr_matrix((ones, arrays["attributes"], arrays["offsets"]), shape=shape)
         categories = {level: tuple(values) for level, values in said["categories"].items()}
-        return cls(tuple(said["keys"]), attributes, tuple(said["names"]), categories, arrays["prices"], arrays["buyers"])
+        names, titles = tuple(said["names"]), tuple(said["titles"])
+        return cls(tuple(said["keys"]), attributes, names, categories, titles, arrays["prices"], arrays["buyers"])
 
 
 def item_keys(catalogue: Catalogue, *more: "pd.Series[Any]") -> list[Key]:
@@ -167,11 +174,12 @@ def _described(catalogue: Catalogue, code: "pd.Series[Any]") -> pd.DataFrame:
     return pd.DataFrame({"item": long["product_id"].astype(str).map(code), "attribute": names}).dropna()
 
 
-def _bounds(catalogue: Catalogue, code: "pd.Series[Any]") -> tuple[dict[str, tuple[str, ...]], Floats]:
-    """Categories and prices by item."""
+def _bounds(catalogue: Catalogue, code: "pd.Series[Any]") -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], Floats]:
+    """Categories, titles and prices by item."""
     if "products" not in catalogue.tables():
-        return {}, np.full(len(code), np.nan, dtype=np.float32)
+        return {}, ("",) * len(code), np.full(len(code), np.nan, dtype=np.float32)
     products = catalogue.products().drop_duplicates("product_id")
     products = products.set_index(products["product_id"].astype(str)).reindex(code.index)
     levels = {name: tuple(products[name].fillna("").astype(str)) for name in CATEGORY_LEVELS}
-    return levels, products["price"].astype("float32").where(products["price"] > 0).to_numpy(dtype=np.float32)
+    prices = products["price"].astype("float32").where(products["price"] > 0).to_numpy(dtype=np.float32)
+    return levels, tuple(products["title"].fillna("").astype(str)), prices

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from models.recommender.blend import normalised
 from models.recommender.interactions import Histories
@@ -54,6 +55,11 @@ class Recommender:
         for added in self.contributions(histories).values():
             total += added
         return total
+
+    def matrices(self) -> list[csr_matrix]:
+        """Item to item weights [I, I] of the counting parts that have some."""
+        found = (getattr(part, "matrix", getattr(part, "paths", None)) for part in self.counting.values())
+        return [matrix for matrix in found if matrix is not None]
 
     def scores_of(self, part: str, histories: Histories) -> Floats:
         """Scores [B, I] of one part alone."""

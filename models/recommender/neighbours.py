@@ -25,12 +25,13 @@ def co_purchases(x: csr_matrix, user_power: float, keep: int) -> csr_matrix:
     """Xᵀ diag(n_u^(-2p)) X without its diagonal: how often two items are bought by the same users [I, I], `keep` a row."""
     lengths = np.maximum(np.diff(x.indptr), 1).astype(np.float32)
     damped = (diags(lengths**-user_power) @ x).tocsr()
-    turned = damped.T.tocsr()
-    work = np.asarray(turned.astype(bool) @ np.diff(x.indptr)).ravel()  # cells that each row's product touches
-    rows = []
-    for part in _chunks(work):
-        product = (turned[part] @ damped).tocsr()
-        rows.append(largest(without_diagonal(product, part.start), keep))
+    return product(damped.T.tocsr(), damped, keep)
+
+
+def product(first: csr_matrix, second: csr_matrix, keep: int) -> csr_matrix:
+    """First @ second [I, I] without its diagonal, the `keep` largest cells of each row; never held whole."""
+    work = np.asarray(first.astype(bool) @ np.diff(second.indptr)).ravel()  # cells that each row's product touches
+    rows = [largest(without_diagonal((first[part] @ second).tocsr(), part.start), keep) for part in chunks(work, CELLS_A_CHUNK)]
     return vstack(rows, format="csr")
 
 
@@ -99,11 +100,11 @@ def without_diagonal(matrix: csr_matrix, first: int) -> csr_matrix:
     return csr_matrix((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
 
 
-def _chunks(work: NDArray[np.int64]) -> Iterator[slice]:
-    """Consecutive rows that together touch about `CELLS_A_CHUNK` cells."""
+def chunks(work: NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Consecutive rows whose `work` is together about `most`."""
     start, total = 0, np.cumsum(work)
     while start < len(work):
         before = total[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(total, before + CELLS_A_CHUNK, side="right")))
+        stop = max(start + 1, int(np.searchsorted(total, before + most, side="right")))
         yield slice(start, stop)
         start = stop

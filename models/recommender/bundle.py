@@ -1,0 +1,130 @@
+"""The folder in which a trained recommender travels; see `models.family` for its files.
+
+`model.safetensors` holds every part's arrays as `part.name`, those of the items and of the users' histories among them;
+`items.json` and `users.json` what they are called.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from configs.errors import VitrinaError
+from configs.schema import StrictModel
+from models.recommender.attention import Attention
+from models.recommender.config import RecommenderRunConfig
+from models.recommender.factorisation import Factorisation
+from models.recommender.interactions import Histories
+from models.recommender.items import Items
+from models.recommender.model import Recommender
+from models.recommender.parts import Neighbours, Part, Popularity, Projection
+from models.recommender.sequence import NextItems
+
+WEIGHTS, CONFIG, SEEN, ITEMS, USERS = "model.safetensors", "config.json", "seen.npy", "items.json", "users.json"
+
+KINDS: dict[str, Any] = {part.kind: part for part in (Neighbours, Projection, Popularity, Factorisation, Attention)}
+
+
+class BundleConfig(StrictModel):
+    """`config.json`."""
+
+    model: str = "recommender"
+    config: RecommenderRunConfig
+    parts: dict[str, str] = Field(description="kind of each part, by name")
+    weights: dict[str, float] = Field(description="how much each part counts")
+    ordered: bool = Field(description="whether the order of purchases is known")
+    data: str = Field(description="fingerprint of the catalogue it was trained on")
+    users: int
+    items: int
+    training_purchases: int
+    validation_purchases: int
+
+
+def save(
+    folder: Path,
+    recommender: Recommender,
+    users: list[Any],
+    histories: Histories,
+    settings: BundleConfig,
+    seen: NDArray[np.uint64],
+) -> None:
+    """Write everything; `histories` are what is known of `users` when the version begins to answer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays, said = recommender.items.state()
+    stored = {f"items.{name}": value for name, value in arrays.items()}
+    stored |= {f"histories.{name}": getattr(histories, name) for name in ("offsets", "items", "weights")}
+    stored["features"] = recommender.features
+    for part_name, part in recommender.parts.items():
+        stored |= {f"part.{part_name}.{name}": value for name, value in part.state().items()}
+    save_file({name: np.ascontiguousarray(value) for name, value in stored.items()}, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
+    for name, value in ((ITEMS, said), (USERS, {"keys": users})):
+        (folder / name).write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    np.save(folder / SEEN, np.sort(seen), allow_pickle=False)
+    (folder / CONFIG).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_config(folder: Path) -> BundleConfig:
+    """Read `config.json`.
+
+    Raises:
+        VitrinaError: missing, or not the configuration of a recommender bundle.
+    """
+    try:
+        return BundleConfig.model_validate_json((folder / CONFIG).read_bytes())
+    except OSError as error:
+        raise VitrinaError(f"cannot read {folder / CONFIG}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "(whole file)"
+        raise VitrinaError(f"{folder / CONFIG}: {where}: {first['msg']}; it is not a recommender bundle of this version") from error
+
+
+def load(folder: Path, settings: BundleConfig) -> tuple[Recommender, list[Any], Histories]:
+    """The recommender, the users it knows, and their histories.
+
+    Raises:
+        VitrinaError: a file is missing or damaged.
+    """
+    try:
+        arrays = load_file(folder / WEIGHTS)
+        said = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
+        users = json.loads((folder / USERS).read_text(encoding="utf-8"))["keys"]
+        items = Items.restore(_below(arrays, "items."), said)
+        parts = {name: _part(name, kind, arrays, items, settings) for name, kind in settings.parts.items()}
+        histories = Histories(**_below(arrays, "histories."))
+        features = arrays["features"]
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise VitrinaError(f"{folder} does not hold this model's arrays: {str(error).splitlines()[0]}") from error
+    longest = settings.config.model.history.longest
+    return Recommender(items, parts, settings.weights, features, longest), users, histories
+
+
+def load_seen(folder: Path) -> NDArray[np.uint64]:
+    """Sorted keys of training and validation purchases.
+
+    Raises:
+        VitrinaError: missing or damaged.
+    """
+    try:
+        keys: NDArray[np.uint64] = np.load(folder / SEEN, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise VitrinaError(f"cannot read {folder / SEEN}: {error}") from error
+    return keys
+
+
+def _part(name: str, kind: str, arrays: dict[str, NDArray[Any]], items: Items, settings: BundleConfig) -> Part:
+    state = _below(arrays, f"part.{name}.")
+    if kind == NextItems.kind:
+        return NextItems.restore(state, settings.config.model.sequence, items.attributes)
+    part: Part = KINDS[kind].restore(state)
+    return part
+
+
+def _below(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

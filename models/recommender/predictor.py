@@ -1,0 +1,105 @@
+"""From queries to recommendations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.recommender import bundle
+from models.recommender.answers import Basis, Key, Query, Recommendation, Recommendations
+from models.recommender.blend import top
+from models.recommender.config import HistoryConfig
+from models.recommender.diversity import marginal_relevance
+from models.recommender.interactions import BOUGHT, Histories
+from models.recommender.model import Recommender
+from models.recommender.parts import Floats
+from models.recommender.reasons import reasons
+
+POOL = 10
+"""Candidates, for each place of the answer, among which a diverse list is chosen."""
+
+
+class RecommenderPredictor:
+    """A trained recommender ready to answer. Safe to call from several threads: nothing in it changes."""
+
+    name = "recommender"
+
+    def __init__(self, recommender: Recommender, users: Sequence[Key], histories: Histories, config: HistoryConfig) -> None:
+        self.recommender, self.histories, self.config = recommender, histories, config
+        self._users = {str(key): row for row, key in enumerate(users)}
+
+    @classmethod
+    def load(cls, folder: Path) -> "RecommenderPredictor":
+        """Read a bundle and warm up.
+
+        Raises:
+            VitrinaError: a file is missing or damaged.
+        """
+        settings = bundle.load_config(folder)
+        predictor = cls(*bundle.load(folder, settings), settings.config.model.history)
+        predictor.recommend([Query(), Query(user_id=next(iter(predictor._users), None))])
+        return predictor
+
+    def recommend(self, queries: Sequence[Query]) -> list[Recommendations]:
+        """One answer a query.
+
+        Raises:
+            VitrinaError: a category or a price bound that the catalogue does not know.
+        """
+        allowed = [self.recommender.items.allowed(q.categories, q.price_min, q.price_max) for q in queries]
+        return [self._answer(query, mask) for query, mask in zip(queries, allowed, strict=True)]
+
+    def _answer(self, query: Query, allowed: NDArray[np.bool_]) -> Recommendations:
+        history, ignored, known = self._history(query)
+        items, weights = history.user(0)
+        parts = {name: added[0] for name, added in self.recommender.contributions(history).items()}
+        scores = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(allowed), dtype=np.float32)
+        left_out = items[weights >= BOUGHT] if query.exclude_bought else items[:0]
+        scores = np.where(allowed, scores, -np.inf).astype(np.float32)
+        scores[left_out] = -np.inf
+        chosen = self._chosen(scores, query)
+        found = reasons(self.recommender, history, chosen, parts)
+        popularity = self.recommender.items.popularity
+        basis: Basis = "history" if known else "session" if len(items) else "popularity"
+        return Recommendations(
+            items=tuple(
+                Recommendation(
+                    item_id=self.recommender.items.keys[code],
+                    score=float(scores[code]),
+                    parts={name: float(added[code]) for name, added in parts.items()},
+                    reason=reason,
+                )
+                for code, reason in zip(chosen.tolist(), found, strict=True)
+            ),
+            basis=basis,
+            history=len(items),
+            ignored=ignored,
+            history_popularity=float(popularity[items].mean()) if len(items) else None,
+            shown_popularity=float(popularity[chosen].mean()) if len(chosen) else None,
+        )
+
+    def _chosen(self, scores: Floats, query: Query) -> NDArray[np.int64]:
+        """Item codes of the answer, in order."""
+        nobody = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+        pool = top(scores[None], nobody, query.num_recs * (POOL if query.diversity else 1))[0]
+        pool = pool[pool >= 0]
+        order = marginal_relevance(scores[pool], self.recommender.features[pool], query.num_recs, query.diversity)
+        return pool[order]
+
+    def _history(self, query: Query) -> tuple[Histories, tuple[Key, ...], bool]:
+        """What is known of the user and the events behind it; items that are not known; whether the user is."""
+        row = self._users.get(str(query.user_id)) if query.user_id is not None else None
+        items, weights = self.histories.user(row) if row is not None else (np.zeros(0, np.int32), np.zeros(0, np.float32))
+        worth = {"purchase": BOUGHT, "cart": self.config.cart_weight, "view": self.config.view_weight}
+        codes = self.recommender.items.codes
+        told = [(codes[str(event.item_id)], worth[event.kind]) for event in query.events if str(event.item_id) in codes]
+        unknown = dict.fromkeys(event.item_id for event in query.events if str(event.item_id) not in codes)
+        if told:
+            items = np.concatenate([items, np.array([code for code, _ in told], dtype=np.int32)])
+            weights = np.concatenate([weights, np.array([weight for _, weight in told], dtype=np.float32)])
+        merged = Histories.of(np.zeros(len(items), dtype=np.int64), items, weights, 1)
+        return merged, tuple(unknown), row is not None
+
+

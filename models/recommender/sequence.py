@@ -1,0 +1,242 @@
+"""What comes next: self-attention over the order of what a user did.
+
+Notable features:
+- SASRec (Kang & McAuley 2018): causal transformer over the newest items, trained to name the next at every place
+- a softmax over all items instead of one sampled negative (Klenitskiy & Vasilev 2023); over a drawn part where there are many
+- an item's vector is its own plus the mean of its attributes', so that cold items have one
+- rows are padded on the right: causal attention needs no mask then, and SDPA takes its fast path
+
+Shapes: B users, T places, I items, A attributes, C width, N items of a softmax.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from configs.schema import TrainerConfig
+from models.batches import mix, training_loader, validation_loader
+from models.recommender.config import SequenceConfig
+from models.recommender.interactions import Histories
+from models.recommender.parts import Floats, State, deviation, inner
+from models.training import Task, fit
+
+USERS_AT_ONCE = 512
+
+
+class Block(nn.Module):
+    """Causal attention and an MLP, each on its own residual branch, norms first."""
+
+    def __init__(self, config: SequenceConfig) -> None:
+        super().__init__()
+        self.heads, self.rate = config.heads, config.dropout
+        self.before_attention, self.before_mlp = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.query_key_value = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.mlp = nn.Sequential(nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """States (B, T, C)."""
+        rows, places, width = x.shape
+        heads = self.query_key_value(self.before_attention(x)).view(rows, places, 3, self.heads, -1)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        rate = self.rate if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=rate)
+        x = x + self.dropout(self.out(y.transpose(1, 2).reshape(rows, places, width)))
+        out: Tensor = x + self.dropout(self.mlp(self.before_mlp(x)))
+        return out
+
+
+class SequenceModel(nn.Module):
+    """See the module's feature list."""
+
+    offsets: Tensor
+    attributes: Tensor
+
+    def __init__(self, config: SequenceConfig, attributes: csr_matrix) -> None:
+        """`attributes` [I, A] of the items."""
+        super().__init__()
+        self.config = config
+        items, values = attributes.shape
+        self.items = nn.Embedding(items, config.width)
+        self.values = nn.EmbeddingBag(max(1, values), config.width, mode="mean", include_last_offset=True)
+        self.places = nn.Embedding(config.length, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.embedding_dropout)
+        self.bias = nn.Embedding(items, 1)
+        self.register_buffer("offsets", torch.from_numpy(attributes.indptr.astype(np.int64)), persistent=False)
+        self.register_buffer("attributes", torch.from_numpy(attributes.indices.astype(np.int64)), persistent=False)
+        for table in (self.items, self.values, self.places):
+            nn.init.normal_(cast(Tensor, table.weight), std=0.02)
+        nn.init.zeros_(self.bias.weight)
+
+    def vectors(self) -> Tensor:
+        """Every item (I, C)."""
+        found: Tensor = self.items.weight + self.values(self.attributes, self.offsets)
+        return found
+
+    def forward(self, codes: Tensor, vectors: Tensor) -> Tensor:
+        """What is expected after each place (B, T, C), from item codes (B, T) that are padded on the right."""
+        x = self.dropout(vectors[codes] + self.places.weight[: codes.shape[1]])
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)
+        return out
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Histories (B, T), padded on the right, which cells are there, and the items of the softmax (N,), all or drawn."""
+
+    codes: Tensor
+    there: Tensor
+    items: Tensor
+    last_alone: bool
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Walks":
+        """The batch on another device."""
+        moved = (part.to(device, non_blocking=non_blocking) for part in (self.codes, self.there, self.items))
+        return Walks(*moved, self.last_alone)
+
+
+class Sequences(Dataset[Walks]):
+    """A user a row; with `last_alone`, only the last item is to be named, as in validation."""
+
+    def __init__(self, histories: Histories, items: int, config: SequenceConfig, seed: int, last_alone: bool = False) -> None:
+        self.users = np.flatnonzero(histories.lengths > 1)
+        self.histories, self.count, self.config = histories, items, config
+        self.seed, self.last_alone = seed, last_alone
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __getitem__(self, key: tuple[int, int]) -> Walks:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Walks:
+        """The batch of (epoch, index) keys."""
+        epoch, chosen = keys[0][0], np.array([index for _, index in keys])
+        codes, there = self.histories.select(self.users[chosen]).padded(self.config.length + 1)
+        items = np.arange(self.count)
+        if self.count > 2 * self.config.negatives and not self.last_alone:
+            rng = np.random.default_rng(mix(self.seed, epoch + 1, int(chosen[0])))
+            items = np.unique(np.concatenate([codes[there], rng.integers(0, self.count, self.config.negatives)]))
+        return Walks(torch.from_numpy(codes), torch.from_numpy(there), torch.from_numpy(items), self.last_alone)
+
+
+class NextItem(Task):
+    """Cross-entropy of the next item at every place."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def training_loss(self, batch: Walks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean over the places of the batch."""
+        return {"loss": self._loss(batch)}
+
+    def validation_loss(self, batch: Walks) -> dict[str, Tensor]:
+        """The same, of the last place alone."""
+        return {"loss": self._loss(batch)}
+
+    def _loss(self, batch: Walks) -> Tensor:
+        vectors = self.model.vectors()
+        states = self.model(batch.codes[:, :-1], vectors)
+        asked = batch.there[:, 1:]
+        if batch.last_alone:
+            asked = asked & (batch.there[:, 1:].flip(1).cumsum(1).flip(1) == 1)
+        target = torch.searchsorted(batch.items, batch.codes[:, 1:][asked])
+        logits = states[asked] @ vectors[batch.items].T + self.model.bias(batch.items)[:, 0]
+        return F.cross_entropy(logits.float(), target)
+
+
+@dataclass(frozen=True)
+class NextItems:
+    """The trained transformer as a part of the blend."""
+
+    model: SequenceModel
+    items: Floats  # [I, C + 1], the vector and the bias
+    kind: ClassVar[str] = "sequence"
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, model: SequenceModel) -> Self:
+        """With the vectors of all items at hand."""
+        model = model.eval().cpu()
+        return cls(model, torch.cat([model.vectors(), model.bias.weight], dim=1).numpy())
+
+    @torch.inference_mode()
+    def query(self, histories: Histories) -> Floats:
+        """What meets `items`: the expected vector, and 1 for the bias [B, C + 1]; zeros without a history."""
+        table = torch.from_numpy(self.items[:, :-1])
+        found = []
+        for start in range(0, len(histories), USERS_AT_ONCE):
+            part = histories.select(range(start, min(start + USERS_AT_ONCE, len(histories))))
+            codes, there = part.padded(self.model.config.length)
+            states = self.model(torch.from_numpy(codes), table)
+            last = states[torch.arange(len(codes)), torch.from_numpy(np.maximum(there.sum(1) - 1, 0))]
+            full = torch.cat([last, torch.ones(len(last), 1)], dim=1)
+            found.append(full * torch.from_numpy(there.any(1)[:, None]))
+        return torch.cat(found).numpy()
+
+    def scores(self, histories: Histories) -> Floats:
+        """See `models.recommender.parts.Part`."""
+        return inner(self.query(histories), self.items)
+
+    def spread(self, histories: Histories, scores: Floats) -> Floats:
+        """See `models.recommender.parts.Part`."""
+        return deviation(scores)
+
+    def state(self) -> State:
+        """See `models.recommender.parts.Part`."""
+        return {name: value.numpy() for name, value in self.model.state_dict().items()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, NDArray[Any]], config: SequenceConfig, attributes: csr_matrix) -> Self:
+        """The part that `state` was taken of.
+
+        Raises:
+            RuntimeError: the arrays are those of another architecture.
+        """
+        model = SequenceModel(config, attributes)
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+        return cls.of(model)
+
+
+def teach(
+    model: SequenceModel,
+    histories: Histories,
+    held: Histories | None,
+    epochs: int,
+    trainer: TrainerConfig,
+    workdir: Path,
+    loggers: Sequence[Any] = (),
+) -> None:
+    """Train `model` on histories; `held` are histories whose last item chooses the epoch, the same ones where there are none."""
+    config, items = model.config, len(model.items.weight)
+    settings = trainer.model_copy(
+        update={
+            "epochs": epochs,
+            "batch_size": config.batch_size,
+            "learning_rate": config.learning_rate,
+            "weight_decay": config.weight_decay,
+            "max_minutes": config.max_minutes,
+            "early_stopping": (),
+        }
+    )
+    training = Sequences(histories, items, config, trainer.seed)
+    validation = Sequences(held or histories, items, config, trainer.seed, last_alone=True)
+    fit(NextItem(model), training_loader(training, settings), validation_loader(validation, settings), settings, workdir, loggers)
