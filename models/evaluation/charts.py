@@ -1,6 +1,6 @@
 """The plots that evaluation reports share, each as an `<svg>` for `models.evaluation.page.figure`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,12 +43,17 @@ def reliability(challenger: pd.DataFrame, champion: pd.DataFrame | None = None) 
 
 
 def dots(
-    labels: Sequence[str], challenger: Sequence[Metric], champion: Sequence[Metric | None], overall: float | None, name: str
+    labels: Sequence[str],
+    challenger: Sequence[Metric],
+    champion: Sequence[Metric | None],
+    overall: float | None,
+    name: str,
+    line: str = "overall",
 ) -> str:
-    """One metric by slice: the point and its interval, the champion's point, and the overall value as a line."""
+    """One metric by slice: the point and its interval, the champion's point, and the overall value as a line called `line`."""
     figure, plot = axes(5.2, 0.9 + 0.27 * len(labels), x=name)
     if overall is not None:
-        plot.axvline(overall, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="overall")
+        plot.axvline(overall, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=line)
     rows = np.arange(len(labels))
     if any(m is not None and m.value is not None for m in champion):
         plot.scatter(_values(champion), rows + 0.22, color=SECOND, marker="s", s=16, label="champion", zorder=3)
@@ -124,6 +129,41 @@ def price_ratios(bands: Sequence[str], ratios: Sequence[NDArray[np.float64]]) ->
     plot.set_xticks(np.arange(1, len(bands) + 1), bands, parse_math=False)
     plot.tick_params(axis="x", length=0)
     plot.grid(False, axis="x")
+    return svg(figure)
+
+
+def trade_off(
+    labels: Sequence[str], challenger: Sequence[tuple[Metric, Metric]], champion: Sequence[tuple[Metric, Metric]], x: str, y: str
+) -> str:
+    """One metric against another at several settings: a curve with a label at each of the challenger's points."""
+    figure, plot = axes(5.2, 4.0, x=x, y=y)
+    for name, points, colour, marker in (("champion", champion, SECOND, "s"), ("challenger", challenger, ACCENT, "o")):
+        if points:
+            across, up = (_values(metrics) for metrics in zip(*points, strict=True))
+            plot.plot(across, up, color=colour, linewidth=1.6, marker=marker, markersize=5, label=name)
+    for label, (across_, up_) in zip(labels, challenger, strict=True):
+        if across_.value is not None and up_.value is not None:
+            at = (across_.value, up_.value)
+            plot.annotate(label, at, xytext=(6, 6), textcoords="offset points", color=INK, fontsize=9, parse_math=False)
+    plot.margins(0.12)
+    legend(plot, loc="lower left")
+    return svg(figure)
+
+
+def shares(groups: Sequence[str], series: Mapping[str, Sequence[Metric]]) -> str:
+    """Shares of at most three series side by side in each group, with their intervals."""
+    figure, plot = axes(5.2, 3.6, y="share")
+    width = 0.8 / max(1, len(series))
+    for place, ((name, metrics), colour) in enumerate(zip(series.items(), (MUTED, ACCENT, SECOND), strict=False)):
+        at = np.arange(len(groups)) + (place - (len(series) - 1) / 2) * width
+        plot.bar(at, _values(metrics), width=0.92 * width, color=colour, alpha=0.8, label=name)
+        low = [np.nan if m.low is None else m.low for m in metrics]
+        plot.vlines(at, low, [np.nan if m.high is None else m.high for m in metrics], color=INK, linewidth=1)
+    plot.set_xticks(np.arange(len(groups)), groups, parse_math=False)
+    plot.tick_params(axis="x", length=0, labelcolor=INK)
+    plot.grid(False, axis="x")
+    plot.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    figure.legend(loc="outside upper left", frameon=False, labelcolor=INK, fontsize=9, ncols=3)
     return svg(figure)
 
 

@@ -1,7 +1,9 @@
 """What an evaluation says, in a form that survives JSON."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from pydantic import Field
 
 from configs.schema import StrictModel
@@ -23,6 +25,15 @@ class SliceMetric(StrictModel):
     value: str = Field(description="which part of it")
     metric: str
     result: Metric
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a family makes an `EvaluationRun` of; `predictions` has a row for each row that was measured."""
+
+    metrics: dict[str, Metric]
+    slices: tuple[SliceMetric, ...]
+    predictions: pd.DataFrame
 
 
 class Evaluation(StrictModel):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from models.evaluation import charts, page
@@ -21,11 +22,13 @@ class Names:
         metrics: Metric name to reading name and direction; no direction where versions are not judged by it.
         baselines: Metric to the metric that says what a model that looks at nothing reaches.
         slices: Slice name to reading name.
+        without: What the model of the baselines does.
     """
 
     metrics: Mapping[str, tuple[str, Better | None]]
     baselines: Mapping[str, str] = field(default_factory=dict)
     slices: Mapping[str, str] = field(default_factory=dict)
+    without: str = "always the most frequent answer, or the median"
 
     def label(self, metric: str) -> str:
         """Reading name; the name itself for a metric that has none."""
@@ -121,7 +124,7 @@ def metrics(
     if champion:
         intro += " Differences come from the rows that both were measured on; they are clear where their interval leaves out 0."
     if names.baselines:
-        intro += " Without a model: always the most frequent answer, or the median."
+        intro += f" Without a model: {names.without}."
     formats: dict[str, page.Format] = dict.fromkeys(("Value", "Champion", "Without a model"), figure)
     return Section("Is it better?", intro, [page.table(rows, formats | {"Difference": signed}, tones=tones)])
 
@@ -194,6 +197,25 @@ def what_was_measured(evaluation: Evaluation, champion: Evaluation | None) -> Se
         "Catalogue": evaluation.data,
     }
     return Section("What was measured", "", [page.facts(facts)])
+
+
+def write(
+    out: Path,
+    evaluation: Evaluation,
+    champion: Evaluation | None,
+    decision: GateDecision,
+    differences: Mapping[str, Metric] | None,
+    parts: Sequence[Section],
+    names: Names,
+    rows: str,
+) -> None:
+    """Write the page to the file `out`: the verdict, then `parts`, then what to do; `rows` says what was measured, in plural."""
+    title = f"Evaluation of {evaluation.model} {f'version {evaluation.version}' if evaluation.version else 'candidate'}"
+    worse = worse_slices(evaluation, champion, names) if champion else []
+    told = verdict(decision, differences, worse, names)
+    subtitle = f"{evaluation.n:,} {evaluation.split} {rows} of catalogue {evaluation.data[:12]}"
+    last = [what_to_do(evaluation, decision), what_was_measured(evaluation, champion)]
+    page.write_page(out, page.render_page(title, subtitle, told, [*parts, *last]))
 
 
 def figure(value: float, sign: str = "") -> str:

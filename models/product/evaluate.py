@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from catalog.text import clean_html
 from catalog.vocabulary import UNKNOWN
 from configs.errors import VitrinaError
 from configs.schema import CorruptionConfig, EvaluationConfig
-from models.evaluation.bootstrap import auc_interval, calibration_error_interval, interval, macro_f1_interval, mean_interval
+from models.evaluation.bootstrap import auc_interval, calibration_error_interval, macro_f1_interval, mean_interval
+from models.evaluation.latency import latency_metrics
 from models.evaluation.metrics import graded_ndcg, knn_predict, match_ranks, nearest, recall_at_k
-from models.evaluation.results import Metric, SliceMetric
+from models.evaluation.results import Measured, Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
 from models.product.bundle import BundleConfig
 from models.product.data import ListingDataset, ReviewRows, Rows, records_of
@@ -38,15 +38,6 @@ SUBSETS = {
 """What the model may see in the slices that withhold a part of every listing."""
 
 K = 10
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything `evaluate` in the family needs for an `EvaluationRun`."""
-
-    metrics: dict[str, Metric]
-    slices: tuple[SliceMetric, ...]
-    predictions: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -321,13 +312,7 @@ def _latency(
         milliseconds.append(1000 * (time.perf_counter() - started))
         if len(milliseconds) == config.latency_calls:
             break
-    return {
-        f"latency_p{q}_ms": interval(partial(_quantile, q=q), milliseconds, samples=config.bootstrap_samples) for q in (50, 95)
-    }
-
-
-def _quantile(values: NDArray[np.float64], q: int) -> float:
-    return float(np.percentile(values, q)) if len(values) else float("nan")
+    return latency_metrics(milliseconds, config.bootstrap_samples)
 
 
 def _slice_statistics(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFrame], Metric]]:

@@ -83,14 +83,8 @@ def write_report(
         _faults(new, old),
         _sentiment(new, old),
         _worst(run.predictions, catalogue, worst),
-        sections.what_to_do(new, decision),
-        sections.what_was_measured(new, old),
     ]
-    title = f"Evaluation of {new.model} {f'version {new.version}' if new.version else 'candidate'}"
-    worse = sections.worse_slices(new, champion.evaluation, NAMES) if champion else []
-    verdict = sections.verdict(decision, differences, worse, NAMES)
-    subtitle = f"{new.n:,} {new.split} products of catalogue {new.data[:12]}"
-    page.write_page(out, page.render_page(title, subtitle, verdict, parts))
+    sections.write(out, new, old, decision, differences, parts, NAMES, "products")
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:
