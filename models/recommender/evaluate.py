@@ -152,7 +152,7 @@ def _asked(users: Sequence[Key] | NDArray[Any], histories: Histories, relevant: 
         raise VitrinaError("there is no user to measure: a user needs purchases that the version was not trained on")
     pattern = csr_matrix(relevant, copy=True)
     pattern.eliminate_zeros()
-    asked = Asked(pd.Series(users), HeldOut(histories, pattern), np.asarray(unknown, dtype=np.int64))
+    asked = Asked(pd.Series(users), HeldOut(histories, pattern, np.arange(len(users))), np.asarray(unknown, dtype=np.int64))
     if not asked.relevant.all():
         raise VitrinaError(f"user {asked.users[int(asked.relevant.argmin())]!r} bought nothing next; leave such users out")
     return asked

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,18 +11,22 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
+from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
-from configs.schema import EvaluationConfig
+from configs.schema import EvaluationConfig, GateConfig
 from models.evaluation import ranking
 from models.evaluation.bootstrap import totals_interval
-from models.evaluation.results import Measured, Metric
+from models.evaluation.gates import decide
+from models.evaluation.results import Evaluation, Measured, Metric
+from models.family import EvaluationRun
 from models.recommender.answers import Query, Reason, Recommendation, Recommendations
 from models.recommender.blend import USERS_A_BATCH, HeldOut, top
-from models.recommender.evaluate import BLEND, activity, measure, ranked_lists, sales_tiers
+from models.recommender.evaluate import BLEND, MEANS, activity, measure, ranked_lists, sales_tiers
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
 from models.recommender.model import Recommender
 from models.recommender.parts import Floats, Popularity
+from models.recommender.report import write_report
 
 BUYERS = np.array([8, 4, 4, 2, 1, 1], dtype=np.float32)
 FEATURES = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0], [-1, 0]], dtype=np.float32)
@@ -84,7 +89,13 @@ def sparse(lists: list[list[int]], items: int = 6) -> csr_matrix:
 
 def recommender(table: Any, weights: tuple[float, float] = (1.0, 0.0)) -> Recommender:
     items = Items(
-        tuple(f"i{code}" for code in range(6)), csr_matrix((6, 0)), (), {}, np.full(6, np.nan, dtype=np.float32), BUYERS
+        tuple(f"i{code}" for code in range(6)),
+        csr_matrix((6, 0)),
+        (),
+        {},
+        ("",) * 6,
+        np.full(6, np.nan, dtype=np.float32),
+        BUYERS,
     )
     parts = {"told": Told(np.array(table, dtype=np.float32)), "popularity": Popularity(BUYERS)}
     return Recommender(items, parts, dict(zip(parts, weights, strict=True)), FEATURES, 200)
@@ -163,16 +174,7 @@ def test_items_that_the_version_does_not_know_count_as_not_found() -> None:
 
 def test_each_part_is_measured_alone_and_popularity_with_it() -> None:
     found = measured()
-    for name in (
-        "recall_at_20",
-        "ndcg_at_20",
-        "hit_rate_at_10",
-        "ndcg_at_10",
-        "mrr",
-        "coverage",
-        "novelty",
-        "intra_list_diversity",
-    ):
+    for name in (*MEANS, "coverage"):
         assert found.metrics[f"told.{name}"] == found.metrics[name], name
         assert f"popularity.{name}" in found.metrics
     # By popularity, a is shown 1 2 3 4 5 or 2 1 3 5 4, as equals fall: place 2 and 4 have rivals; b: 0 first; c: 0 first.
@@ -186,7 +188,7 @@ def test_the_blend_is_what_the_recommender_scores_and_each_part_scores_once() ->
     generator = np.random.default_rng(0)
     found = recommender(generator.random((6, 6)), (1.0, 0.7))
     count = USERS_A_BATCH + 3
-    held = HeldOut(history_of(generator.integers(0, 6, (count, 2)).tolist()), sparse([[1]] * count))
+    held = HeldOut(history_of(generator.integers(0, 6, (count, 2)).tolist()), sparse([[1]] * count), np.arange(count))
     lists = ranked_lists(found, held)
     told = found.parts["told"]
     assert isinstance(told, Told)
@@ -200,8 +202,10 @@ def test_the_blend_is_what_the_recommender_scores_and_each_part_scores_once() ->
 def test_the_place_of_a_relevant_item_is_its_place_among_all_items() -> None:
     generator = np.random.default_rng(1)
     scores = generator.random((1, 400)).astype(np.float32)
-    held = HeldOut(history_of([[7]]), csr_matrix(([1.0, 1.0], ([0, 0], [30, 7])), shape=(1, 400)))
-    items = Items(tuple(range(400)), csr_matrix((400, 0)), (), {}, np.full(400, np.nan), np.zeros(400, dtype=np.float32))
+    held = HeldOut(history_of([[7]]), csr_matrix(([1.0, 1.0], ([0, 0], [30, 7])), shape=(1, 400)), np.arange(1))
+    items = Items(
+        tuple(range(400)), csr_matrix((400, 0)), (), {}, ("",) * 400, np.full(400, np.nan), np.zeros(400, dtype=np.float32)
+    )
     part = Told(np.repeat(scores, 400, axis=0))
     found = ranked_lists(Recommender(items, {"told": part}, {"told": 1.0}, np.zeros((400, 1)), 200), held)
     others = np.delete(scores[0], 7)
@@ -271,11 +275,26 @@ def test_predictions_name_what_was_done_shown_and_bought() -> None:
     assert frame["history_length"].tolist() == [1, 1, 1]
 
 
-def test_predictions_survive_parquet(tmp_path: Any) -> None:
+def test_predictions_survive_parquet(tmp_path: Path) -> None:
     frame = measured().predictions
     frame.to_parquet(tmp_path / "predictions.parquet")
     read = pd.read_parquet(tmp_path / "predictions.parquet")
     assert [list(shown) for shown in read["predicted"]] == frame["predicted"].tolist()
+
+
+def test_what_is_measured_makes_a_page(tmp_path: Path) -> None:
+    pd.DataFrame({"user_id": USERS, "item_id": ["i0", "i5", "i3"]}).to_parquet(tmp_path / "purchases.parquet")
+    runs = []
+    for weights in ((1.0, 0.001), (0.001, 1.0)):
+        found = measured(weights=weights)
+        told = Evaluation(model="recommender", data="0", split="test", n=3, metrics=found.metrics, slices=found.slices)
+        runs.append(EvaluationRun(told, found.predictions))
+    decision = decide(runs[0].evaluation.metrics, GateConfig(), runs[1].evaluation.metrics)
+    write_report(runs[0], runs[1], Catalogue.open(tmp_path), decision, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "Not measured." not in html
+    assert "Bought: head" in html
+    assert "1. item i1" in html
 
 
 def test_every_metric_has_an_interval_around_it() -> None:
@@ -299,7 +318,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
     found = recommender(TABLE)
     served = Served(found, {})
     good = {"unknown": np.zeros(3), "training_users": TRAINING_USERS}
-    with pytest.raises(VitrinaError, match="differs in length: .*'users': 2"):
+    with pytest.raises(VitrinaError, match=r"differs in length: .*'users': 2"):
         measure(found, served, USERS[:2], history_of(HISTORIES), sparse(RELEVANT), CONFIG, **good)
     with pytest.raises(VitrinaError, match="no user to measure"):
         none = {"unknown": np.zeros(0), "training_users": TRAINING_USERS}
