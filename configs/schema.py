@@ -337,14 +337,15 @@ class ServingConfig(StrictModel):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
     models: tuple[str, ...] = Field(
-        ("product",), description="models to serve; each must have a champion, or answers 503 until it has"
+        ("product",),
+        description="models to serve, 503 until each has a champion; `vitrina serve` takes those that have one",
     )
     poll_seconds: PositiveFloat = Field(2.0, description="how often each worker asks the registry where champion points")
-    max_batch_size: PositiveInt = Field(32, description="listings, or reviews, a forward pass at most")
+    max_batch_size: PositiveInt = Field(32, description="listings, reviews or queries a forward pass at most")
     max_batch_wait_ms: PositiveFloat = Field(5.0, description="longest wait for company before a batch runs")
-    max_queue: PositiveInt = Field(512, description="waiting listings, or reviews, beyond which requests get 503")
+    max_queue: PositiveInt = Field(512, description="waiting listings, reviews or queries beyond which requests get 503")
     max_body_bytes: PositiveInt = Field(8 * 1024 * 1024, description="larger request bodies get 413")
-    max_items: PositiveInt = Field(64, description="listings, or reviews, a request at most")
+    max_items: PositiveInt = Field(64, description="listings, reviews or events a request at most")
     max_image_pixels: PositiveInt = Field(25_000_000, description="larger images are refused before decoding")
     log_queue: PositiveInt = Field(
         10_000, description="predictions waiting to be written; beyond it they are counted and dropped"

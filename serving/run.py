@@ -9,6 +9,8 @@ from pathlib import Path
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from registry.versions import CHAMPION, alias_targets
+from serving.routes import discover
 
 ROOT = Path(__file__).parents[1]
 SERVICE = "serving.service:Vitrina"
@@ -46,8 +48,16 @@ def serve(settings: Settings, config: ServingConfig) -> None:
     Raises:
         ServingError: see `command`.
     """
-    arguments, environment = command(settings, config)
+    arguments, environment = command(settings, with_champions(settings, config))
     os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own interpreter, no shell
+
+
+def with_champions(settings: Settings, config: ServingConfig) -> ServingConfig:
+    """The configuration, with every model that has a champion now where it names none itself; its default where none has."""
+    if "models" in config.model_fields_set:
+        return config
+    found = tuple(name for name in discover() if CHAMPION in alias_targets(settings, name))
+    return config.model_copy(update={"models": found}) if found else config
 
 
 def _check_address(host: str, port: int) -> None:

@@ -55,7 +55,7 @@ class GraphAttention(nn.Module):
 
         width = config.width
         self.config = config
-        self.items = nn.Embedding(*start.shape, _weight=torch.from_numpy(start))
+        self.items = nn.Embedding(len(start), width, _weight=torch.from_numpy(start))
         self.attributes = nn.Embedding(max(1, attributes), width)
         self.user = nn.Parameter(torch.zeros(width))
         self.bias = nn.Embedding(len(start), 1)
@@ -186,8 +186,16 @@ class Pairs(Dataset[PairBatch]):
         if self.surrounded:
             layers = drawn(self.graph, distinct, candidates, np.stack([user, place[items]]), self.config.fanouts, rng)
         history, there = self._history(users, items, rng)
-        tensors = [torch.from_numpy(part) for part in (history, there, user, place[items], candidates, place[hard])]
-        return PairBatch(tuple(layers), *tensors[:5], shared=len(shared), hard=tensors[5])
+        return PairBatch(
+            layers=tuple(layers),
+            history=torch.from_numpy(history),
+            there=torch.from_numpy(there),
+            user=torch.from_numpy(user),
+            item=torch.from_numpy(place[items]),
+            candidates=torch.from_numpy(candidates),
+            shared=len(shared),
+            hard=torch.from_numpy(place[hard]),
+        )
 
     def _history(self, users: NDArray[Any], items: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         """Items of each user, at most `LONGEST`, drawn where there are more; the pair's own is not there."""
@@ -362,10 +370,11 @@ def _by_head(x: Tensor, attention: Floats) -> Tensor:
 
 def blended(cosine: Floats, paths: Floats, share: float) -> Floats:
     """Paths plus `share` times the cosine, each over its spread."""
-    found: Floats = paths / np.maximum(deviation(paths), TINY)[:, None]
+    found = paths / np.maximum(deviation(paths), TINY)[:, None]
     if share:
-        found = found + np.float32(share) * cosine / np.maximum(deviation(cosine), TINY)[:, None]
-    return found.astype(np.float32)
+        found = found + share * cosine / np.maximum(deviation(cosine), TINY)[:, None]
+    scores: Floats = found.astype(np.float32)
+    return scores
 
 
 def teach(

@@ -82,7 +82,9 @@ def load_config(folder: Path) -> BundleConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "(whole file)"
-        raise VitrinaError(f"{folder / CONFIG}: {where}: {first['msg']}; it is not a recommender bundle of this version") from error
+        raise VitrinaError(
+            f"{folder / CONFIG}: {where}: {first['msg']}; it is not a recommender bundle of this version"
+        ) from error
 
 
 def load(folder: Path, settings: BundleConfig) -> tuple[Recommender, list[Any], Histories]:

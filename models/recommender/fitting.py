@@ -1,4 +1,4 @@
-"""From purchases to a recommender: every part is fitted, chosen by and weighed on held-out purchases, then fitted again with them.
+"""From purchases to a recommender: parts are fitted, chosen by and weighed on held-out purchases, then fitted again with them.
 
 What is chosen (powers, penalties, decays, weights, the best epoch) comes from training purchases alone; the second fit adds
 the validation purchases with everything chosen left as it is. Test purchases are never read.
@@ -160,7 +160,7 @@ class _Fitting:
         def made(purchases: Purchases, ridge: float, powers: Sequence[float], decay: float) -> Iterable[tuple[Any, Part]]:
             weights = neighbours.regression(purchases.matrix, ridge)
             for power in powers:
-                damped = weights * np.maximum(purchases.items.buyers, 1.0) ** np.float32(-power)
+                damped = (weights * np.maximum(purchases.items.buyers, 1.0) ** -power).astype(np.float32)
                 yield (ridge, power), Neighbours(neighbours.strongest(damped, keep), decay)
 
         tried = (pair for ridge in config.ridges for pair in made(self.training, ridge, config.item_powers, self._first_decay))

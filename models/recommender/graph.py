@@ -5,8 +5,8 @@ most `fanout` neighbours of each node, so that a step's cost has a bound whateve
 items, A attributes, n nodes, e edges.
 """
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -87,8 +87,11 @@ class Layer:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The layer on another device."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **{name: value.to(device, non_blocking=non_blocking) for name, value in tensors.items()})
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=non_blocking) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return type(self)(**moved)
 
 
 def drawn(

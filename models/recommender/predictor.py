@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +85,8 @@ class RecommenderPredictor:
         pool = top(scores[None], nobody, query.num_recs * (POOL if query.diversity else 1))[0]
         pool = pool[pool >= 0]
         order = marginal_relevance(scores[pool], self.recommender.features[pool], query.num_recs, query.diversity)
-        return pool[order]
+        chosen: NDArray[np.int64] = pool[order]
+        return chosen
 
     def _history(self, query: Query) -> tuple[Histories, tuple[Key, ...], bool]:
         """What is known of the user and the events behind it; items that are not known; whether the user is."""
@@ -101,5 +101,3 @@ class RecommenderPredictor:
             weights = np.concatenate([weights, np.array([weight for _, weight in told], dtype=np.float32)])
         merged = Histories.of(np.zeros(len(items), dtype=np.int64), items, weights, 1)
         return merged, tuple(unknown), row is not None
-
-

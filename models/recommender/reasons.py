@@ -33,9 +33,7 @@ NAMED = 3
 """Attributes in common that a reason names."""
 
 
-def reasons(
-    recommender: Recommender, history: Histories, items: NDArray[np.int64], parts: Mapping[str, Floats]
-) -> list[Reason]:
+def reasons(recommender: Recommender, history: Histories, items: NDArray[np.int64], parts: Mapping[str, Floats]) -> list[Reason]:
     """A reason for each of `items`, of the one user of `history`; `parts` [I] are the contributions to the scores."""
     own, weights = history.user(0)
     tried = _candidates(recommender, own, weights, items)

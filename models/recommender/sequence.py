@@ -12,7 +12,7 @@ Shapes: B users, T places, I items, A attributes, C width, N items of a softmax.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class SequenceModel(nn.Module):
         self.register_buffer("offsets", torch.from_numpy(attributes.indptr.astype(np.int64)), persistent=False)
         self.register_buffer("attributes", torch.from_numpy(attributes.indices.astype(np.int64)), persistent=False)
         for table in (self.items, self.values, self.places):
-            nn.init.normal_(cast(Tensor, table.weight), std=0.02)
+            nn.init.normal_(table.weight, std=0.02)
         nn.init.zeros_(self.bias.weight)
 
     def vectors(self) -> Tensor:
@@ -108,8 +108,8 @@ class Walks:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Walks":
         """The batch on another device."""
-        moved = (part.to(device, non_blocking=non_blocking) for part in (self.codes, self.there, self.items))
-        return Walks(*moved, self.last_alone)
+        codes, there, items = (part.to(device, non_blocking=non_blocking) for part in (self.codes, self.there, self.items))
+        return Walks(codes, there, items, self.last_alone)
 
 
 class Sequences(Dataset[Walks]):
@@ -187,9 +187,9 @@ class NextItems:
             part = histories.select(range(start, min(start + USERS_AT_ONCE, len(histories))))
             codes, there = part.padded(self.model.config.length)
             states = self.model(torch.from_numpy(codes), table)
-            last = states[torch.arange(len(codes)), torch.from_numpy(np.maximum(there.sum(1) - 1, 0))]
+            last = states[torch.arange(len(codes)), torch.from_numpy(np.maximum(part.newest(there.shape[1]).lengths - 1, 0))]
             full = torch.cat([last, torch.ones(len(last), 1)], dim=1)
-            found.append(full * torch.from_numpy(there.any(1)[:, None]))
+            found.append(full * torch.from_numpy(there[:, :1]))
         return torch.cat(found).numpy()
 
     def scores(self, histories: Histories) -> Floats:

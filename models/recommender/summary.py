@@ -11,8 +11,12 @@ REFERENCE_SPEC: dict[str, Any] = {
     "embedding": None,
     "prediction": ["predicted_item_id"],
     "confidence": None,
+    "identity": ["asker"],
 }
-"""What each column of the reference is (`reference.json`). An answer is right where its items hold the one that was chosen."""
+"""What each column of the reference is (`reference.json`). An answer is right where its items hold the one that was chosen.
+
+Answers to one user count once in a window; serving logs who asked as `asker`, a visitor as none.
+"""
 
 
 def summarise(query: Query, answer: Recommendations) -> dict[str, Any]:

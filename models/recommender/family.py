@@ -1,0 +1,307 @@
+"""`recommender`, from purchases to recommendations: what pipelines, registry, serving and monitoring call."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from catalog.catalogue import Catalogue
+from configs.errors import VitrinaError
+from configs.schema import EvaluationConfig, RunConfig
+from models.evaluation.results import Evaluation
+from models.family import EvaluationRun
+from models.recommender import bundle
+from models.recommender.answers import Query
+from models.recommender.blend import HeldOut
+from models.recommender.bundle import BundleConfig
+from models.recommender.card import card
+from models.recommender.config import RecommenderRunConfig
+from models.recommender.interactions import Histories, split_interactions
+from models.recommender.items import Items, item_keys
+from models.recommender.model import Recommender
+from models.recommender.predictor import RecommenderPredictor
+from models.recommender.summary import REFERENCE_SPEC, summarise
+
+REFERENCE_ROWS = 2000
+SPLITS = {"unseen": "test", "test": "test", "validation": "validation"}
+BEFORE = {"test": ("train", "validation"), "validation": ("train",)}
+"""What a user had done when the purchases of a split were made."""
+
+
+class RecommenderFamily:
+    """Implements `models.family.Family`."""
+
+    name = "recommender"
+    tables: tuple[str, ...] = ("purchases",)
+    config: type[RunConfig] = RecommenderRunConfig
+    events = True
+
+    def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
+        """See `models.recommender.interactions.split_interactions`."""
+        assert isinstance(config, RecommenderRunConfig)
+        return split_interactions(catalogue, config.split, config.model.history)
+
+    def augment(self, catalogue: Catalogue, split: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
+        """Nothing: purchases are not made up."""
+        return split.iloc[:0]
+
+    def train(
+        self,
+        catalogue: Catalogue,
+        split: pd.DataFrame,
+        augmented: pd.DataFrame,
+        config: RunConfig,
+        workdir: Path,
+        loggers: Sequence[Any] = (),
+    ) -> Path:
+        """See `models.family`; the bundle is `workdir/bundle`.
+
+        Raises:
+            VitrinaError: no purchase to train on or to choose by, or `workdir` belongs to another run.
+        """
+        from models.recommender.fitting import Purchases, buyers_of, train
+
+        assert isinstance(config, RecommenderRunConfig)
+        workdir.mkdir(parents=True, exist_ok=True)
+        _claim(workdir, config, catalogue, split)
+        table = Coded.of(split, item_keys(catalogue, split["item_id"]))
+        content = _content(catalogue, table.items)
+        held = HeldOut.of(table.histories("train"), table.relevant("validation"))
+        _require(catalogue, table, held)
+
+        def purchases(*parts: str) -> Purchases:
+            histories = table.histories(*parts)
+            items = Items.of(catalogue, table.items, buyers_of(histories, len(table.items)))
+            return Purchases(histories, items, content, bool(split["ordered"].any()))
+
+        recommender = train(
+            purchases("train"),
+            purchases("train", "validation"),
+            held,
+            config.model,
+            config.trainer,
+            workdir,
+            loggers,
+        )
+        settings = BundleConfig(
+            config=config,
+            parts={name: part.kind for name, part in recommender.parts.items()},
+            weights=dict(recommender.weights),
+            ordered=bool(split["ordered"].any()),
+            data=catalogue.fingerprint(),
+            users=len(table.users),
+            items=len(table.items),
+            training_purchases=int((split["split"] == "train").sum()),
+            validation_purchases=int((split["split"] == "validation").sum()),
+        )
+        partial, out = workdir / "bundle.partial", workdir / "bundle"
+        for folder in (partial, out):
+            shutil.rmtree(folder, ignore_errors=True)
+        known = table.histories(*("train", "validation") if "purchases_test" in catalogue.tables() else table.parts)
+        seen = pair_keys(split[split["split"] != "test"])
+        bundle.save(partial, recommender, table.users, known, settings, seen)
+        write_reference(partial, recommender, table, held, config)
+        (partial / "card.md").write_text(card(settings), encoding="utf-8")
+        partial.replace(out)
+        return out
+
+    def evaluate(
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        split: str = "unseen",
+        modalities: Sequence[str] | None = None,
+        rows: "pd.Series[Any] | None" = None,
+    ) -> EvaluationRun:
+        """See `models.family`; `rows` are user ids.
+
+        Raises:
+            VitrinaError: modalities, unknown split, a damaged bundle, or no purchase to measure.
+        """
+        from models.recommender.evaluate import measure
+
+        if modalities is not None:
+            raise VitrinaError("a recommender has no modalities to restrict; leave --modalities out")
+        if split not in SPLITS:
+            raise VitrinaError(f"split {split!r} is not known to the recommender; allowed: unseen, validation")
+        settings = bundle.load_config(folder)
+        recommender, _, _ = bundle.load(folder, settings)
+        found = split_interactions(catalogue, settings.config.split, settings.config.model.history)
+        part = SPLITS[split]
+        wanted = found["split"] == part
+        if part == "test":
+            wanted &= ~np.isin(pair_keys(found), bundle.load_seen(folder))
+        if rows is not None:
+            wanted &= found["user_id"].isin(rows.unique())
+        table = Coded.of(found, list(recommender.items.keys))
+        relevant, unknown = table.relevant_of(wanted)
+        users = np.flatnonzero((np.diff(relevant.indptr) + unknown) > 0)
+        if not len(users):
+            raise VitrinaError(f"{', '.join(map(str, catalogue.folders))} has no {split} purchase to measure")
+        histories = table.histories(*BEFORE[part]).select(users)
+        keys = [table.users[user] for user in users]
+        predictor = RecommenderPredictor(recommender, keys, histories, settings.config.model.history)
+        measured = measure(
+            recommender,
+            predictor,
+            keys,
+            histories,
+            relevant[users],
+            config,
+            unknown=unknown[users],
+            training_users=settings.users,
+        )
+        evaluation = Evaluation(
+            model=self.name,
+            version=None,
+            data=catalogue.fingerprint(),
+            split=split,
+            n=len(users),
+            metrics=measured.metrics,
+            slices=measured.slices,
+        )
+        return EvaluationRun(evaluation, measured.predictions)
+
+    def report(
+        self,
+        run: EvaluationRun,
+        champion: EvaluationRun | None,
+        catalogue: Catalogue,
+        gates: Any,
+        out: Path,
+    ) -> None:
+        """The page from which a reviewer decides."""
+        from models.recommender.report import write_report
+
+        write_report(run, champion, catalogue, gates, out)
+
+    def load(self, folder: Path, device: str = "auto") -> RecommenderPredictor:
+        """The predictor, warmed up; it computes on the CPU."""
+        return RecommenderPredictor.load(folder)
+
+    def export(self, folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
+        """There is nothing to export.
+
+        Raises:
+            VitrinaError: always.
+        """
+        raise VitrinaError("a recommender has no ONNX graphs: most of it are sparse matrices; serve it with `vitrina serve`")
+
+
+class Coded:
+    """A split whose users and items are codes; interactions with items that are not among `items` are left out."""
+
+    parts = ("train", "validation", "test")
+
+    def __init__(self, split: pd.DataFrame, users: list[Any], items: list[Any], codes: pd.DataFrame) -> None:
+        self.split, self.users, self.items, self.codes = split, users, items, codes
+
+    @classmethod
+    def of(cls, split: pd.DataFrame, items: list[Any]) -> "Coded":
+        """Users in order of appearance, items in the given order."""
+        user, users = pd.factorize(split["user_id"])
+        index = pd.Series(np.arange(len(items)), index=[str(key) for key in items])
+        item = split["item_id"].astype(str).map(index).fillna(-1).astype(np.int64)
+        plain = [key.item() if isinstance(key, np.generic) else key for key in users]
+        return cls(split, plain, items, pd.DataFrame({"user": user, "item": item.to_numpy()}))
+
+    def histories(self, *parts: str) -> Histories:
+        """What every user did in these parts."""
+        rows = (self.split["split"].isin(parts) & (self.codes["item"] >= 0).to_numpy()).to_numpy()
+        weights = self.split["weight"].to_numpy(dtype=np.float32)[rows]
+        return Histories.of(self.codes["user"].to_numpy()[rows], self.codes["item"].to_numpy()[rows], weights, len(self.users))
+
+    def relevant(self, part: str) -> csr_matrix:
+        """Users × items of a part."""
+        return self.relevant_of(self.split["split"] == part)[0]
+
+    def relevant_of(self, wanted: "pd.Series[bool]") -> tuple[csr_matrix, NDArray[np.int64]]:
+        """Users × items of the rows wanted, and how many more [U] are of items that are not known."""
+        rows = self.codes[wanted.to_numpy()].drop_duplicates()
+        known = rows[rows["item"] >= 0]
+        shape = (len(self.users), len(self.items))
+        cells = csr_matrix((np.ones(len(known), np.float32), (known["user"], known["item"])), shape=shape)
+        return cells, np.bincount(rows.loc[rows["item"] < 0, "user"], minlength=len(self.users))
+
+
+def pair_keys(rows: pd.DataFrame) -> NDArray[np.uint64]:
+    """64-bit key [n] of each purchase: BLAKE2b of user and item."""
+    pairs = zip(rows["user_id"].tolist(), rows["item_id"].tolist(), strict=True)
+    digests = b"".join(blake2b(f"{user}\x00{item}".encode(), digest_size=8).digest() for user, item in pairs)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def write_reference(folder: Path, recommender: Recommender, table: Coded, held: HeldOut, config: RecommenderRunConfig) -> None:
+    """`reference.parquet` and `reference.json`: what answers to validation users look like, and what they bought next."""
+    held = held.draw(REFERENCE_ROWS, config.trainer.seed)
+    keys = [table.users[user] for user in held.users]
+    predictor = RecommenderPredictor(recommender, keys, held.histories, config.model.history)
+    queries = [Query(user_id=key) for key in keys]
+    rows = []
+    for row, (query, answer) in enumerate(zip(queries, predictor.recommend(queries), strict=True)):
+        bought = recommender.items.keys[int(held.relevant[row].indices[0])]
+        rows.append(summarise(query, answer) | {"true_item_id": str(bought)})
+    pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
+    _write_json(folder / "reference.json", REFERENCE_SPEC)
+
+
+def _content(catalogue: Catalogue, items: list[Any]) -> NDArray[np.float32] | None:
+    """Embeddings [I, d] of unit length, zeros for items without one; None where the catalogue has none."""
+    if "embeddings" not in catalogue.tables():
+        return None
+    ids, vectors = catalogue.embeddings()
+    first = ~ids.astype(str).duplicated()
+    place = pd.Series(np.flatnonzero(first), index=ids.astype(str)[first])
+    rows = pd.Series([str(key) for key in items]).map(place)
+    found = np.zeros((len(items), vectors.shape[1]), dtype=np.float32)
+    there = rows.notna().to_numpy()
+    found[there] = vectors[rows[there].astype(np.int64)]
+    length = np.linalg.norm(found, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (found / np.maximum(length, 1e-9)).astype(np.float32)
+    return unit
+
+
+def _require(catalogue: Catalogue, table: Coded, held: HeldOut) -> None:
+    """There must be something to learn from and to choose by.
+
+    Raises:
+        VitrinaError: there is not.
+    """
+    if not len(held):
+        where = ", ".join(map(str, catalogue.folders))
+        raise VitrinaError(
+            f"{where} has no user with purchases both to train on and to choose by; users with three or more are needed"
+        )
+
+
+def _claim(workdir: Path, config: RecommenderRunConfig, catalogue: Catalogue, split: pd.DataFrame) -> None:
+    """Mark `workdir` with what is trained in it, so that a checkpoint is resumed by the same run only.
+
+    Raises:
+        VitrinaError: another configuration or catalogue was trained here.
+    """
+    rows = blake2b(pd.util.hash_pandas_object(split, index=False).to_numpy().tobytes(), digest_size=16)
+    run = {"config": config.model_dump(mode="json"), "data": catalogue.fingerprint(), "split": rows.hexdigest()}
+    path = workdir / "run.json"
+    if not path.is_file():
+        _write_json(path, run)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changed = [key for key in run if before.get(key) != run[key]]
+    if changed:
+        raise VitrinaError(f"{workdir} holds a run with another {', '.join(changed)}; give a new folder or delete this one")
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+FAMILY = RecommenderFamily()
