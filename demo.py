@@ -1,7 +1,7 @@
 """The whole loop on the sample catalogue, with the commands a user would type: `make demo`.
 
-A delivery is validated, trained on, gated, registered, promoted and served; clients send listings; monitoring
-finds nothing. Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose
+A delivery is validated, trained on, gated, registered, promoted and served; clients send listings, and ask what to buy
+next; monitoring finds nothing. Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose
 version is promoted in its turn while the service goes on answering.
 """
 
@@ -92,6 +92,21 @@ class Demo:
         made = ", ".join(f"{count} by version {version}" for version, count in versions.items())
         self.add(name, time.monotonic() - start, f"answered: {made}")
 
+    def recommend(self, name: str, users: list[int]) -> None:
+        """Ask what each user may like, tell that the first of it was bought, and ask again."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/recommendations, /events, again × {len(users)}[/dim]")
+        start, gone = time.monotonic(), 0
+        reasons: list[str] = []
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+            for user in users:
+                first = client.post("recommendations", json={"user_id": user}).raise_for_status().json()["items"]
+                bought = {"user_id": user, "item_id": first[0]["item_id"], "kind": "purchase"}
+                client.post("recommendations/events", json={"events": [bought]}).raise_for_status()
+                second = client.post("recommendations", json={"user_id": user}).raise_for_status().json()["items"]
+                gone += first[0]["item_id"] not in {item["item_id"] for item in second}
+                reasons.append(first[0]["reason"]["text"])
+        self.add(name, time.monotonic() - start, f"{gone} of {len(users)} answers know the purchase before; {reasons[0]}")
+
 
 def main() -> None:
     """Run every stage, then say where things lie and what to type next."""
@@ -113,8 +128,22 @@ def main() -> None:
         "first version",
         verdict=promoted,
     )
+    second_model = demo.command("train recommender", "train", "recommender", "--data", str(first), verdict=ranked)
+    version = str(second_model["version"])
+    demo.command(
+        "promote recommender",
+        "promote",
+        "recommender",
+        version,
+        "--reviewer",
+        "demo",
+        "--note",
+        "first version",
+        verdict=promoted,
+    )
     with serving(demo):
         demo.send("calm traffic", listings(first, newest=False))
+        demo.recommend("recommendations", list(range(1, 51)))
         demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
         demo.command(
             "second delivery", "data", "sample", "--drift", "--out", str(second), verdict=lambda _: "new products that differ"
@@ -143,6 +172,14 @@ def measured(result: dict[str, Any]) -> str:
     state = "challenger" if result["challenger"] else "gates FAILED"
     figures = f"article type {metrics['article_type_accuracy']:.1%}, price RMSLE {metrics['price_rmsle']:.3f}"
     return f"version {result['version']} {state}: {figures}"
+
+
+def ranked(result: dict[str, Any]) -> str:
+    """Verdict of a recommender's training."""
+    metrics = result["metrics"]
+    state = "challenger" if result["challenger"] else "gates FAILED"
+    popular = f"popularity alone {metrics['popularity.hit_rate_at_10']:.1%}"
+    return f"version {result['version']} {state}: next purchase among 10 for {metrics['hit_rate_at_10']:.1%}, {popular}"
 
 
 def promoted(result: dict[str, Any]) -> str:
