@@ -101,16 +101,16 @@ def normalised(part: Part, histories: Histories) -> Floats:
     return found
 
 
-def learn_weights(parts: Mapping[str, Part], held: HeldOut, config: BlendConfig) -> dict[str, float]:
-    """A weight of each part, not negative, the largest 1; 0 for a part that does not help."""
+def learn_weights(parts: Mapping[str, Part], held: HeldOut, config: BlendConfig) -> tuple[dict[str, float], float]:
+    """A weight of each part, not negative, the largest 1; 0 for a part that does not help. And the nDCG that they reach."""
     names = list(parts)
     candidates = gather(list(parts.values()), held, config.candidates)
-    weights = _climb(candidates, config)
+    weights, reached = _climb(candidates, config)
     weights /= max(float(weights.max()), TINY)
     found = {name: round(float(w), 4) for name, w in zip(names, weights, strict=True)}
     if "popularity" in found:
         found["popularity"] = max(found["popularity"], FLOOR)
-    return found
+    return found, reached
 
 
 def gather(parts: Sequence[Part], held: HeldOut, count: int) -> Candidates:
@@ -135,7 +135,7 @@ def ndcg_of(candidates: Candidates, weights: Floats, places: int) -> float:
     return _ndcg_of_scores(scores, candidates, places)
 
 
-def _climb(candidates: Candidates, config: BlendConfig) -> Floats:
+def _climb(candidates: Candidates, config: BlendConfig) -> tuple[Floats, float]:
     """From equal weights, try each at other values in turn, and keep what raises nDCG."""
     features = np.nan_to_num(candidates.features, neginf=0.0)
     floor = np.where(np.isneginf(candidates.features[..., 0]), -np.inf, 0.0).astype(np.float32)
@@ -153,7 +153,7 @@ def _climb(candidates: Candidates, config: BlendConfig) -> Floats:
                     best, weights[part] = reached, value
         if best <= before * (1 + LEAST_GAIN):
             break
-    return weights
+    return weights, best
 
 
 def _ndcg_of_scores(scores: Floats, candidates: Candidates, places: int) -> float:

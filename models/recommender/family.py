@@ -30,9 +30,8 @@ from models.recommender.predictor import RecommenderPredictor
 from models.recommender.summary import REFERENCE_SPEC, summarise
 
 REFERENCE_ROWS = 2000
-SPLITS = {"unseen": "test", "test": "test", "validation": "validation"}
-BEFORE = {"test": ("train", "validation"), "validation": ("train",)}
-"""What a user had done when the purchases of a split were made."""
+SPLITS = ("unseen", "test")
+"""Parts are fitted again with the validation purchases: nothing can be measured on them afterwards."""
 
 
 class RecommenderFamily:
@@ -131,14 +130,13 @@ class RecommenderFamily:
         if modalities is not None:
             raise VitrinaError("a recommender has no modalities to restrict; leave --modalities out")
         if split not in SPLITS:
-            raise VitrinaError(f"split {split!r} is not known to the recommender; allowed: unseen, validation")
+            raise VitrinaError(
+                f"split {split!r} is not known to the recommender, which is fitted on all but the test purchases; allowed: unseen"
+            )
         settings = bundle.load_config(folder)
         recommender, _, _ = bundle.load(folder, settings)
         found = split_interactions(catalogue, settings.config.split, settings.config.model.history)
-        part = SPLITS[split]
-        wanted = found["split"] == part
-        if part == "test":
-            wanted &= ~np.isin(pair_keys(found), bundle.load_seen(folder))
+        wanted = (found["split"] == "test") & ~np.isin(pair_keys(found), bundle.load_seen(folder))
         if rows is not None:
             wanted &= found["user_id"].isin(rows.unique())
         table = Coded.of(found, list(recommender.items.keys))
@@ -146,7 +144,7 @@ class RecommenderFamily:
         users = np.flatnonzero((np.diff(relevant.indptr) + unknown) > 0)
         if not len(users):
             raise VitrinaError(f"{', '.join(map(str, catalogue.folders))} has no {split} purchase to measure")
-        histories = table.histories(*BEFORE[part]).select(users)
+        histories = table.histories("train", "validation").select(users)
         keys = [table.users[user] for user in users]
         predictor = RecommenderPredictor(recommender, keys, histories, settings.config.model.history)
         measured = measure(

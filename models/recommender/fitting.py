@@ -75,9 +75,10 @@ def train(
     held = held.draw(config.blend.users, trainer.seed)
     fitting = _Fitting(training, held.draw(CHOICE_USERS, trainer.seed), config, trainer, workdir, loggers)
     fit = fitting.run()
-    weights = learn_weights(fit.parts, held, config.blend)
+    weights, reached = learn_weights(fit.parts, held, config.blend)
     for name, part in fit.parts.items():
         logger.info("%s: weight %g, alone nDCG@%d %.4f", name, weights[name], config.blend.places, fitting.judge(part))
+    logger.info("blend: nDCG@%d %.4f of %d held-out users", config.blend.places, reached, len(held))
     parts = {name: again(everything) for name, again in fit.again.items()}
     return Recommender(everything.items, parts, weights, alike(everything, parts), config.history.longest)
 
