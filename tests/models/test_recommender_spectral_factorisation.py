@@ -1,5 +1,6 @@
 """Singular vectors against NumPy's, and alternating least squares against its objective and systems solved row by row."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_each_half_sweep_lowers_the_objective() -> None:
         reached.append(objective(x, users, items))
         items = solve(x.T.tocsr(), users, ALS.unobserved, ALS.ridge)
         reached.append(objective(x, users, items))
-    assert all(after < before + 1e-3 for before, after in zip(reached, reached[1:], strict=False))
+    assert all(after < before + 1e-3 for before, after in pairwise(reached))
     assert reached[-1] < 0.6 * reached[0]
 
 

@@ -1,0 +1,186 @@
+"""The transformer over histories: causal, blind to padding, and able to learn what follows what."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recommender_cases import cells, histories_of, random_cells
+from scipy.sparse import csr_matrix
+from torch.nn import functional as F
+
+from configs.schema import TrainerConfig
+from models.recommender import sequence
+from models.recommender.config import SequenceConfig
+from models.recommender.interactions import Histories
+from models.recommender.sequence import NextItem, NextItems, SequenceModel, Sequences, teach
+
+ITEMS = 30
+CONFIG = SequenceConfig(
+    width=16, layers=2, heads=2, length=8, dropout=0.0, embedding_dropout=0.0, negatives=8, batch_size=32, learning_rate=0.01
+)
+TRAINER = TrainerConfig(ema_decay=0.0, workers=0, tensorboard=False, precision="32-true")
+
+
+def model_of(attributes: csr_matrix | None = None, config: SequenceConfig = CONFIG) -> SequenceModel:
+    torch.manual_seed(0)
+    model = SequenceModel(config, random_cells(ITEMS, 6, 0.3, seed=1) if attributes is None else attributes)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def walkers(count: int = 40, longest: int = 12, seed: int = 0) -> Histories:
+    rng = np.random.default_rng(seed)
+    return histories_of(*(rng.permutation(ITEMS)[: rng.integers(1, longest)].tolist() for _ in range(count)))
+
+
+def test_a_later_item_changes_no_earlier_state() -> None:
+    model = model_of()
+    codes = torch.arange(7)[None]
+    changed = codes.clone()
+    changed[0, 4] = 20
+    with torch.inference_mode():
+        before, after = (model(rows, model.vectors()) for rows in (codes, changed))
+    torch.testing.assert_close(before[:, :4], after[:, :4])
+    assert (before[:, 4:] - after[:, 4:]).abs().amax(-1).min() > 1e-3
+
+
+def test_order_matters() -> None:
+    part = NextItems.of(model_of())
+    first, second = part.scores(histories_of([1, 2, 3], [2, 1, 3]))
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_padding_and_company_change_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    part, users = NextItems.of(model_of()), walkers()
+    together = part.scores(users)
+    alone = np.concatenate([part.scores(users.select([user])) for user in range(len(users))])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    monkeypatch.setattr(sequence, "USERS_AT_ONCE", 7)
+    np.testing.assert_allclose(part.scores(users), together, atol=1e-5)
+
+
+def test_only_the_newest_items_are_read() -> None:
+    part, items = NextItems.of(model_of()), list(range(12))
+    np.testing.assert_allclose(part.scores(histories_of(items)), part.scores(histories_of(items[-8:])), atol=1e-5)
+
+
+def test_without_a_history_nothing_is_expected() -> None:
+    part = NextItems.of(model_of())
+    scores = part.scores(histories_of([], [3], []))
+    assert not scores[0].any()
+    assert not scores[2].any()
+    assert scores[1].std() > 0
+    np.testing.assert_allclose(part.spread(histories_of([3]), scores[1:2]), scores[1:2].std(), rtol=1e-5)
+
+
+def test_scores_are_what_the_model_says_after_the_last_item() -> None:
+    model = model_of()
+    torch.nn.init.normal_(model.bias.weight)
+    part = NextItems.of(model)
+    with torch.inference_mode():
+        state = model(torch.tensor([[4, 9, 2]]), model.vectors())[0, -1]
+        expected = model.vectors() @ state + model.bias.weight[:, 0]
+    np.testing.assert_allclose(part.scores(histories_of([4, 9, 2]))[0], expected.numpy(), atol=1e-5)
+
+
+def test_an_items_vector_is_its_own_and_the_mean_of_its_attributes() -> None:
+    model = model_of(cells([[0, 2], [], [1]], 3))
+    own, values = model.items.weight, model.values.weight
+    expected = torch.stack([own[0] + (values[0] + values[2]) / 2, own[1], own[2] + values[1]])
+    torch.testing.assert_close(model.vectors(), expected)
+
+
+def test_items_without_any_attributes() -> None:
+    model = model_of(csr_matrix((ITEMS, 0), dtype=np.float32))
+    torch.testing.assert_close(model.vectors(), model.items.weight)
+
+
+def test_the_loss_is_the_cross_entropy_of_every_next_item() -> None:
+    model, users = model_of(), histories_of([3, 1, 4, 15], [9, 2])
+    alone = Sequences(users, ITEMS, CONFIG, seed=0, last_alone=True)
+    everything = CONFIG.model_copy(update={"negatives": ITEMS})
+    each = Sequences(users, ITEMS, everything, seed=0)
+    logits = []
+    with torch.inference_mode():
+        for row in ([3, 1, 4], [9]):
+            states = model(torch.tensor([row]), model.vectors())[0]
+            logits.append(states @ model.vectors().T + model.bias.weight[:, 0])
+        whole = F.cross_entropy(torch.cat(logits), torch.tensor([1, 4, 15, 2]))
+        last = F.cross_entropy(torch.stack([logits[0][-1], logits[1][-1]]), torch.tensor([15, 2]))
+        keys = [(0, 0), (0, 1)]
+        assert NextItem(model).training_loss(each.__getitems__(keys), torch.Generator())["loss"].item() == pytest.approx(
+            whole.item()
+        )
+        assert NextItem(model).validation_loss(alone.__getitems__(keys))["loss"].item() == pytest.approx(last.item())
+
+
+def test_a_drawn_softmax_holds_every_target() -> None:
+    count = 500
+    rng = np.random.default_rng(0)
+    users = histories_of(*(rng.permutation(count)[: rng.integers(2, 9)].tolist() for _ in range(20)))
+    rows = Sequences(users, count, CONFIG, seed=0)
+    batch = rows.__getitems__([(0, index) for index in range(20)])
+    items = batch.items.tolist()
+    assert items == sorted(set(items))
+    assert set(batch.codes[batch.there].tolist()) <= set(items)
+    assert len(items) < count
+    again, later = (rows.__getitems__([(epoch, index) for index in range(20)]) for epoch in (0, 1))
+    assert again.items.tolist() == items
+    assert later.items.tolist() != items
+    alone = Sequences(users, count, CONFIG, seed=0, last_alone=True).__getitems__([(-1, 0)])
+    assert alone.items.tolist() == list(range(count))
+
+
+def test_users_with_one_item_say_nothing_of_the_next() -> None:
+    rows = Sequences(histories_of([1, 2], [3], [], [4, 5, 6]), ITEMS, CONFIG, seed=0)
+    assert len(rows) == 2
+    assert rows.users.tolist() == [0, 3]
+
+
+def test_long_histories_are_asked_for_as_many_next_items_as_are_read() -> None:
+    batch = Sequences(histories_of(list(range(12))), ITEMS, CONFIG, seed=0).__getitems__([(0, 0)])
+    assert batch.codes.tolist() == [list(range(3, 12))]  # eight that are read, and the one after
+
+
+def test_loss_falls_and_a_batch_is_overfitted() -> None:
+    model = model_of().train()
+    rows = Sequences(walkers(12), ITEMS, CONFIG, seed=0)
+    batch = rows.__getitems__([(0, index) for index in range(len(rows))])
+    task, optimizer, losses = NextItem(model), torch.optim.Adam(model.parameters(), lr=0.01), []
+    for _ in range(150):
+        loss = task.training_loss(batch, torch.Generator())["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[20] < losses[0]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_a_restored_part_scores_the_same() -> None:
+    attributes = random_cells(ITEMS, 6, 0.3, seed=1)
+    part, users = NextItems.of(model_of(attributes)), walkers()
+    restored = NextItems.restore(part.state(), CONFIG, attributes)
+    np.testing.assert_allclose(restored.scores(users), part.scores(users), atol=1e-6)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        NextItems.restore(part.state(), CONFIG.model_copy(update={"width": 32}), attributes)
+
+
+def followers(users: int, seed: int) -> Histories:
+    """Pairs in random order; an even item is always followed by the next odd one."""
+    rng = np.random.default_rng(seed)
+    return histories_of(
+        *([int(i) for first in 2 * rng.permutation(ITEMS // 2)[:4] for i in (first, first + 1)] for _ in range(users))
+    )
+
+
+def test_learns_what_follows_what(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = SequenceModel(CONFIG, csr_matrix((ITEMS, 0), dtype=np.float32))
+    teach(model, followers(150, seed=0), followers(30, seed=1), 20, TRAINER, tmp_path)
+    first = np.arange(0, ITEMS, 2)
+    asked = histories_of(*([(item + 8) % ITEMS, (item + 9) % ITEMS, item] for item in first.tolist()))
+    assert (NextItems.of(model).scores(asked).argmax(axis=1) == first + 1).mean() > 0.9
