@@ -31,12 +31,13 @@ from torch.utils.data import Dataset
 
 from configs.schema import TrainerConfig
 from models.batches import mix, training_loader, validation_loader
-from models.recommender.blend import TINY, HeldOut, quality
+from models.recommender.blend import HeldOut, quality
 from models.recommender.config import AttentionConfig
 from models.recommender.graph import Edges, Graph, Layer, drawn
 from models.recommender.interactions import Histories
 from models.recommender.neighbours import chunks, product
-from models.recommender.parts import Floats, State, deviation, inner
+from models.recommender.parts import Scored, State
+from models.recommender.readings import DenseReading, Floats, Reading, SparseReading, Vectors, scaled
 from models.training import Task, fit
 
 EDGES_A_CHUNK = 250_000
@@ -263,7 +264,7 @@ class LinkTask(Task):
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Scored):
     """The trained layers, ready for any history.
 
     Attributes:
@@ -285,7 +286,7 @@ class Attention:
     share: float
     kind: ClassVar[str] = "attention"
 
-    def read(self, histories: Histories) -> tuple[Floats, csr_matrix]:
+    def listen(self, histories: Histories) -> tuple[Floats, csr_matrix]:
         """Vectors of users [B, C], and how much each listens to each of its items [B, I] in the last layer."""
         vectors = np.zeros((len(histories), len(self.user)), dtype=np.float32)
         listened = np.zeros(len(histories.items), dtype=np.float32)
@@ -293,13 +294,13 @@ class Attention:
         for start in range(0, len(order), READ_AT_ONCE):
             rows = order[start : start + READ_AT_ONCE]
             part = histories.select(rows)
-            vectors[rows], weights = self._read(part)
+            vectors[rows], weights = self._listen(part)
             listened[np.repeat(histories.offsets[rows] - part.offsets[:-1], part.lengths) + np.arange(len(part.items))] = weights
         total = csr_matrix((listened, histories.items, histories.offsets), shape=(len(histories), len(self.items)))
         return vectors, total
 
     @torch.inference_mode()
-    def _read(self, histories: Histories) -> tuple[Floats, Floats]:
+    def _listen(self, histories: Histories) -> tuple[Floats, Floats]:
         codes, there = histories.padded(max(1, int(histories.lengths.max(initial=0))))
         mask = torch.from_numpy(there)
         state = self._user.expand(len(codes), -1)
@@ -313,24 +314,19 @@ class Attention:
             state = state + heard
         return F.normalize(state, dim=-1).numpy(), alpha.mean(-1)[mask].numpy()
 
-    def query(self, histories: Histories) -> Floats:
-        """What meets `items`: the user's vector, and 1 for the bias [B, C + 1]."""
-        vectors, _ = self.read(histories)
-        return np.concatenate([vectors, np.ones((len(vectors), 1), dtype=np.float32)], axis=1)
+    def read(self, histories: Histories) -> Reading:
+        """See `models.recommender.parts.Part`."""
+        return PathReading(*self.halves(histories), self.share)
 
-    def halves(self, histories: Histories) -> tuple[Floats, Floats]:
-        """Scores [B, I] by cosine and by paths."""
-        vectors, listened = self.read(histories)
+    def halves(self, histories: Histories) -> tuple[SparseReading, DenseReading]:
+        """Scores by paths and by cosine."""
+        vectors, listened = self.listen(histories)
         query = np.concatenate([vectors, np.ones((len(vectors), 1), dtype=np.float32)], axis=1)
-        return inner(query, self.items), (listened @ self.paths).toarray()
+        return SparseReading((listened @ self.paths).tocsr()), DenseReading(query, self._vectors)
 
-    def scores(self, histories: Histories) -> Floats:
-        """See `models.recommender.parts.Part`."""
-        return blended(*self.halves(histories), self.share)
-
-    def spread(self, histories: Histories, scores: Floats) -> Floats:
-        """See `models.recommender.parts.Part`."""
-        return deviation(scores)
+    @cached_property
+    def _vectors(self) -> Vectors:
+        return Vectors.of(self.items)
 
     def state(self) -> State:
         """See `models.recommender.parts.Part`."""
@@ -368,13 +364,31 @@ def _by_head(x: Tensor, attention: Floats) -> Tensor:
     return x.view(*x.shape[:-1], *attention.shape[1:])
 
 
-def blended(cosine: Floats, paths: Floats, share: float) -> Floats:
+@dataclass(frozen=True)
+class PathReading:
     """Paths plus `share` times the cosine, each over its spread."""
-    found = paths / np.maximum(deviation(paths), TINY)[:, None]
-    if share:
-        found = found + share * cosine / np.maximum(deviation(cosine), TINY)[:, None]
-    scores: Floats = found.astype(np.float32)
-    return scores
+
+    paths: SparseReading
+    cosine: DenseReading
+    share: float
+
+    def all(self) -> Floats:
+        """See `models.recommender.readings.Reading`."""
+        return self._sum(self.paths.all(), self.cosine.all() if self.share else None)
+
+    def at(self, items: NDArray[Any]) -> Floats:
+        """See `models.recommender.readings.Reading`."""
+        return self._sum(self.paths.at(items), self.cosine.at(items) if self.share else None)
+
+    def spread(self) -> Floats:
+        """That of two scores that have nothing to do with each other."""
+        return np.full(self.paths.rows.shape[0], math.sqrt(1.0 + self.share**2), dtype=np.float32)
+
+    def _sum(self, paths: Floats, cosine: Floats | None) -> Floats:
+        found = scaled(paths, self.paths.spread())
+        if cosine is not None:
+            found = found + np.float32(self.share) * scaled(cosine, self.cosine.spread())
+        return found
 
 
 def teach(

@@ -15,10 +15,10 @@ from scipy.sparse import csr_matrix
 from models.evaluation.ranking import NOTHING
 from models.recommender.config import BlendConfig
 from models.recommender.interactions import Histories
-from models.recommender.parts import Floats, Part
+from models.recommender.parts import Part
+from models.recommender.readings import TINY, Floats, scaled
 
 USERS_A_BATCH = 256
-TINY = 1e-12
 LEVELS = (0.0, 0.03, 0.06, 0.12, 0.2, 0.3, 0.45, 0.65, 1.0, 1.5, 2.2)
 """What a weight is tried at, times the largest of the others."""
 
@@ -95,10 +95,8 @@ def quality(scores: Callable[[Histories], Floats], held: HeldOut, places: int) -
 
 def normalised(part: Part, histories: Histories) -> Floats:
     """Scores [B, I] over their spread."""
-    scores = part.scores(histories)
-    spread = part.spread(histories, scores)
-    found: Floats = (scores / np.maximum(spread, TINY)[:, None]).astype(np.float32)
-    return found
+    reading = part.read(histories)
+    return scaled(reading.all(), reading.spread())
 
 
 def learn_weights(parts: Mapping[str, Part], held: HeldOut, config: BlendConfig) -> tuple[dict[str, float], float]:

@@ -76,8 +76,8 @@ class SequenceConfig(StrictModel):
     negatives: PositiveInt = Field(
         8192, description="items drawn as wrong answers of a step; all items where the catalogue has no more than twice as many"
     )
-    epochs: PositiveInt = Field(24, description="passes over the users")
-    refit_epochs: int = Field(4, ge=0, description="passes that add the validation purchases")
+    epochs: PositiveInt = Field(14, description="passes over the users")
+    refit_epochs: int = Field(2, ge=0, description="passes that add the validation purchases")
     batch_size: PositiveInt = Field(128, description="users a step")
     learning_rate: PositiveFloat = Field(2e-3, description="peak of the schedule")
     weight_decay: float = Field(0.01, ge=0.0, description="AdamW decay of matrices")

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recommender.parts import Floats
+from models.recommender.readings import Floats
 
 
 def marginal_relevance(scores: Floats, vectors: Floats, places: int, diversity: float) -> NDArray[np.int64]:

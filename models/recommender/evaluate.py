@@ -30,7 +30,7 @@ from models.recommender.blend import HeldOut, normalised, top
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
 from models.recommender.model import Recommender
-from models.recommender.parts import Floats
+from models.recommender.readings import Floats
 
 PLACES = 20
 SHOWN = 10

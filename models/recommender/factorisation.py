@@ -17,13 +17,14 @@ from torch import Tensor
 
 from models.recommender.config import FactorisationConfig
 from models.recommender.interactions import Histories
-from models.recommender.parts import Floats, State, deviation, inner
+from models.recommender.parts import Scored, State
+from models.recommender.readings import DenseReading, Floats, Reading, Vectors
 
 CELLS_A_BATCH = 8_000_000
 
 
 @dataclass(frozen=True)
-class Factorisation:
+class Factorisation(Scored):
     """Inner products of item factors [I, d] with those that the history leads to."""
 
     items: Floats
@@ -45,13 +46,13 @@ class Factorisation:
         found: Floats = solve(x, self._factors, self.unobserved, self.ridge, self._everything).numpy()
         return found
 
-    def scores(self, histories: Histories) -> Floats:
+    def read(self, histories: Histories) -> Reading:
         """See `models.recommender.parts.Part`."""
-        return inner(self.query(histories), self.items)
+        return DenseReading(self.query(histories), self._vectors)
 
-    def spread(self, histories: Histories, scores: Floats) -> Floats:
-        """See `models.recommender.parts.Part`."""
-        return deviation(scores)
+    @cached_property
+    def _vectors(self) -> Vectors:
+        return Vectors.of(self.items)
 
     def state(self) -> State:
         """See `models.recommender.parts.Part`."""

@@ -24,7 +24,8 @@ from models.recommender.graph import Graph
 from models.recommender.interactions import BOUGHT, Histories
 from models.recommender.items import Items
 from models.recommender.model import Recommender
-from models.recommender.parts import Floats, Neighbours, Part, Popularity, Projection
+from models.recommender.parts import Neighbours, Part, Popularity, Projection
+from models.recommender.readings import Floats
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class _Fitting:
             "co_purchase": True,
             "regression": items <= self.config.regression.max_items,
             "transitions": self.training.ordered,
-            "sequence": self.training.ordered,
+            "sequence": self.training.ordered and bool((self.training.histories.lengths > 1).any()),
             "content": self.training.content is not None or self.training.items.attributes.nnz > 0,
         }
         for name in self.config.parts:

@@ -18,7 +18,7 @@ from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
 from models.recommender.answers import Key
 from models.recommender.neighbours import CELLS_A_CHUNK, largest, without_diagonal
-from models.recommender.parts import Floats
+from models.recommender.readings import Floats
 
 DESCRIBED_BY = ("brand", "article_type", "sub_category", "base_colour", "gender", "usage", "season")
 """Columns of products whose values are attributes of the item."""

@@ -14,14 +14,16 @@ Shapes: B users, I items, P parts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from models.recommender.blend import normalised
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
-from models.recommender.parts import Floats, Part
+from models.recommender.parts import Part
+from models.recommender.readings import Floats, Reading, scaled
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,21 @@ class Recommender:
         """Parts that count."""
         return {name: part for name, part in self.parts.items() if self.weights[name] > 0}
 
-    def contributions(self, histories: Histories) -> dict[str, Floats]:
-        """What each counting part adds to the score of every item, [B, I] each."""
-        read = histories.newest(self.longest)
-        return {name: self.weights[name] * normalised(part, read) for name, part in self.counting.items()}
+    def contributions(self, histories: Histories, items: NDArray[Any] | None = None) -> dict[str, Floats]:
+        """What each counting part adds to the scores of every item [B, I], or of some `items` [B, n]."""
+        return self.weighed(self.read(histories), items)
+
+    def read(self, histories: Histories) -> dict[str, Reading]:
+        """What each counting part makes of the histories."""
+        newest = histories.newest(self.longest)
+        return {name: part.read(newest) for name, part in self.counting.items()}
+
+    def weighed(self, readings: Mapping[str, Reading], items: NDArray[Any] | None = None) -> dict[str, Floats]:
+        """What each reading adds to the scores; see `contributions`."""
+        return {
+            name: self.weights[name] * scaled(reading.all() if items is None else reading.at(items), reading.spread())
+            for name, reading in readings.items()
+        }
 
     def scores(self, histories: Histories) -> Floats:
         """Scores [B, I]: the sum of the contributions."""

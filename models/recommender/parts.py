@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from models.recommender.interactions import Histories
+from models.recommender.readings import ConstantReading, DenseReading, Floats, Reading, SparseReading, Vectors
 
-Floats = NDArray[np.float32]
 State = dict[str, NDArray[Any]]
 """Arrays by name: what a bundle stores of a part."""
 
 
 class Part(Protocol):
-    """A score of every item, and its spread over the items, by which parts become comparable."""
+    """A score of every item from any history."""
 
     kind: ClassVar[str]
 
-    def scores(self, histories: Histories) -> Floats:
-        """Scores [B, I]."""
+    def read(self, histories: Histories) -> Reading:
+        """Scores, and their spread over the items, by which parts become comparable."""
         ...
 
-    def spread(self, histories: Histories, scores: Floats) -> Floats:
-        """Standard deviation of the scores over the items [B]."""
+    def scores(self, histories: Histories) -> Floats:
+        """Scores [B, I]."""
         ...
 
     def state(self) -> State:
@@ -38,14 +38,20 @@ class Part(Protocol):
         ...
 
 
-def deviation(scores: Floats) -> Floats:
-    """Standard deviation of each row."""
-    found: Floats = scores.std(axis=1)
-    return found
+class Scored:
+    """`scores` of a part that can `read`."""
+
+    def read(self, histories: Histories) -> Reading:
+        """See `Part`."""
+        raise NotImplementedError
+
+    def scores(self, histories: Histories) -> Floats:
+        """See `Part`."""
+        return self.read(histories).all()
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(Scored):
     """Items near what the user has: a sparse matrix, from the item that is had to the one that is scored.
 
     Attributes:
@@ -57,14 +63,9 @@ class Neighbours:
     decay: float
     kind: ClassVar[str] = "neighbours"
 
-    def scores(self, histories: Histories) -> Floats:
-        """Sum over the history."""
-        found: Floats = (histories.matrix(self.matrix.shape[0], self.decay) @ self.matrix).toarray()
-        return found
-
-    def spread(self, histories: Histories, scores: Floats) -> Floats:
-        """See `Part`."""
-        return deviation(scores)
+    def read(self, histories: Histories) -> Reading:
+        """Sums over the history."""
+        return SparseReading((histories.matrix(self.matrix.shape[0], self.decay) @ self.matrix).tocsr())
 
     def state(self) -> State:
         """See `Part`."""
@@ -81,7 +82,7 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projection(Scored):
     """Inner products with the sum of the vectors of what the user has.
 
     Attributes:
@@ -100,13 +101,13 @@ class Projection:
         found: Floats = histories.matrix(len(self.reading), self.decay) @ self.reading
         return found
 
-    def scores(self, histories: Histories) -> Floats:
+    def read(self, histories: Histories) -> Reading:
         """See `Part`."""
-        return inner(self.query(histories), self.answering)
+        return DenseReading(self.query(histories), self._vectors)
 
-    def spread(self, histories: Histories, scores: Floats) -> Floats:
-        """See `Part`."""
-        return deviation(scores)
+    @cached_property
+    def _vectors(self) -> Vectors:
+        return Vectors.of(self.answering)
 
     def state(self) -> State:
         """See `Part`."""
@@ -119,7 +120,7 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Popularity:
+class Popularity(Scored):
     """The same for everyone: the logarithm of how many bought an item. Decides where nothing else is known."""
 
     buyers: Floats
@@ -130,13 +131,9 @@ class Popularity:
         found: Floats = np.log1p(self.buyers).astype(np.float32)
         return found
 
-    def scores(self, histories: Histories) -> Floats:
+    def read(self, histories: Histories) -> Reading:
         """See `Part`."""
-        return np.broadcast_to(self._row, (len(histories), len(self._row)))
-
-    def spread(self, histories: Histories, scores: Floats) -> Floats:
-        """See `Part`."""
-        return np.full(len(histories), self._row.std(), dtype=np.float32)
+        return ConstantReading(self._row, len(histories))
 
     def state(self) -> State:
         """See `Part`."""
@@ -146,9 +143,3 @@ class Popularity:
     def restore(cls, state: Mapping[str, NDArray[Any]]) -> Self:
         """The part that `state` was taken of."""
         return cls(state["buyers"])
-
-
-def inner(queries: Floats, items: Floats) -> Floats:
-    """Inner products [B, I]."""
-    found: Floats = queries @ items.T
-    return found

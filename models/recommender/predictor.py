@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from models.recommender import bundle
 from models.recommender.answers import Basis, Key, Query, Recommendation, Recommendations
-from models.recommender.blend import top
+from models.recommender.candidates import EXACT, Candidates
 from models.recommender.config import HistoryConfig
 from models.recommender.diversity import marginal_relevance
 from models.recommender.interactions import BOUGHT, Histories
 from models.recommender.model import Recommender
-from models.recommender.parts import Floats
+from models.recommender.readings import Floats
 from models.recommender.reasons import reasons
 
 POOL = 10
@@ -28,6 +28,7 @@ class RecommenderPredictor:
     def __init__(self, recommender: Recommender, users: Sequence[Key], histories: Histories, config: HistoryConfig) -> None:
         self.recommender, self.histories, self.config = recommender, histories, config
         self._users = {str(key): row for row, key in enumerate(users)}
+        self._candidates = Candidates.of(recommender)
 
     @classmethod
     def load(cls, folder: Path) -> "RecommenderPredictor":
@@ -53,24 +54,23 @@ class RecommenderPredictor:
     def _answer(self, query: Query, allowed: NDArray[np.bool_]) -> Recommendations:
         history, ignored, known = self._history(query)
         items, weights = history.user(0)
-        parts = {name: added[0] for name, added in self.recommender.contributions(history).items()}
-        scores = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(allowed), dtype=np.float32)
         left_out = items[weights >= BOUGHT] if query.exclude_bought else items[:0]
-        scores = np.where(allowed, scores, -np.inf).astype(np.float32)
-        scores[left_out] = -np.inf
-        chosen = self._chosen(scores, query)
-        found = reasons(self.recommender, history, chosen, parts)
+        codes, parts = self._scored(history, allowed, left_out)
+        scores = np.sum(list(parts.values()), axis=0)
+        order = self._order(scores, codes, query)
+        chosen, shown = codes[order], {name: added[order] for name, added in parts.items()}
+        found = reasons(self.recommender, history, chosen, shown)
         popularity = self.recommender.items.popularity
         basis: Basis = "history" if known else "session" if len(items) else "popularity"
         return Recommendations(
             items=tuple(
                 Recommendation(
                     item_id=self.recommender.items.keys[code],
-                    score=float(scores[code]),
-                    parts={name: float(added[code]) for name, added in parts.items()},
+                    score=float(scores[order[place]]),
+                    parts={name: float(added[place]) for name, added in shown.items()},
                     reason=reason,
                 )
-                for code, reason in zip(chosen.tolist(), found, strict=True)
+                for place, (code, reason) in enumerate(zip(chosen.tolist(), found, strict=True))
             ),
             basis=basis,
             history=len(items),
@@ -79,14 +79,27 @@ class RecommenderPredictor:
             shown_popularity=float(popularity[chosen].mean()) if len(chosen) else None,
         )
 
-    def _chosen(self, scores: Floats, query: Query) -> NDArray[np.int64]:
-        """Item codes of the answer, in order."""
-        nobody = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
-        pool = top(scores[None], nobody, query.num_recs * (POOL if query.diversity else 1))[0]
-        pool = pool[pool >= 0]
-        order = marginal_relevance(scores[pool], self.recommender.features[pool], query.num_recs, query.diversity)
-        chosen: NDArray[np.int64] = pool[order]
-        return chosen
+    def _scored(
+        self, history: Histories, allowed: NDArray[np.bool_], left_out: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+        """Codes [n] of the items that may be answered, and what each part adds to their scores [n]."""
+        readings = self.recommender.read(history)
+        allowed = allowed.copy()
+        allowed[left_out] = False
+        codes = np.flatnonzero(allowed)
+        if self._candidates is not None and len(codes) > EXACT:
+            found = self._candidates.find(readings, self.recommender.weights)
+            codes = found[allowed[found]]
+        asked = codes if len(codes) < len(allowed) else None
+        return codes, {name: added[0] for name, added in self.recommender.weighed(readings, asked).items()}
+
+    def _order(self, scores: Floats, codes: NDArray[np.int64], query: Query) -> NDArray[np.int64]:
+        """Places in `codes` of the answer, in order."""
+        count = min(len(codes), query.num_recs * (POOL if query.diversity else 1))
+        pool = np.argpartition(-scores, count - 1)[:count] if 0 < count < len(codes) else np.arange(len(codes))
+        pool = pool[np.lexsort((pool, -scores[pool]))]
+        vectors = self.recommender.features[codes[pool]]
+        return pool[marginal_relevance(scores[pool], vectors, query.num_recs, query.diversity)]
 
     def _history(self, query: Query) -> tuple[Histories, tuple[Key, ...], bool]:
         """What is known of the user and the events behind it; items that are not known; whether the user is."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.recommender.answers import Reason, ReasonKind
 from models.recommender.interactions import Histories
 from models.recommender.model import Recommender
-from models.recommender.parts import Floats
+from models.recommender.readings import Floats
 
 KINDS: Mapping[str, ReasonKind] = {
     "co_purchase": "bought_together",
@@ -34,7 +34,7 @@ NAMED = 3
 
 
 def reasons(recommender: Recommender, history: Histories, items: NDArray[np.int64], parts: Mapping[str, Floats]) -> list[Reason]:
-    """A reason for each of `items`, of the one user of `history`; `parts` [I] are the contributions to the scores."""
+    """A reason for each of `items`, of the one user of `history`; `parts` [n] are the contributions to their scores."""
     own, weights = history.user(0)
     tried = _candidates(recommender, own, weights, items)
     falls: list[dict[str, Floats]] = []
@@ -45,9 +45,9 @@ def reasons(recommender: Recommender, history: Histories, items: NDArray[np.int6
             np.concatenate([own[rows] for rows in left]),
             np.concatenate([weights[rows] for rows in left]),
         )
-        after = recommender.contributions(without)
+        after = recommender.contributions(without, items)
         falls = [{name: parts[name] - after[name][row] for name in parts} for row in range(len(tried))]
-    return [_reason(recommender, int(item), tried, falls, parts) for item in items]
+    return [_reason(recommender, int(item), place, tried, falls, parts) for place, item in enumerate(items)]
 
 
 def _candidates(recommender: Recommender, own: NDArray[np.int32], weights: Floats, items: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -65,15 +65,16 @@ def _candidates(recommender: Recommender, own: NDArray[np.int32], weights: Float
 def _reason(
     recommender: Recommender,
     item: int,
+    place: int,
     tried: NDArray[np.int32],
     falls: Sequence[Mapping[str, Floats]],
     parts: Mapping[str, Floats],
 ) -> Reason:
-    drops = [float(sum(fall[name][item] for name in fall)) for fall in falls]
+    drops = [float(sum(fall[name][place] for name in fall)) for fall in falls]
     if not drops or max(drops) <= 0:
-        return _popular(recommender, item, parts)
+        return _popular(recommender, item, place, parts)
     best = int(np.argmax(drops))
-    by_part = {name: float(fall[item]) for name, fall in falls[best].items() if name in KINDS}
+    by_part = {name: float(fall[place]) for name, fall in falls[best].items() if name in KINDS}
     kind = KINDS[max(by_part, key=lambda name: by_part[name])] if by_part else "bought_together"
     code = int(tried[best])
     shared = recommender.items.shared(code, item)[:NAMED] if kind == "similar_content" else ()
@@ -88,8 +89,8 @@ def _reason(
     )
 
 
-def _popular(recommender: Recommender, item: int, parts: Mapping[str, Floats]) -> Reason:
-    drop = float(parts["popularity"][item]) if "popularity" in parts else 0.0
+def _popular(recommender: Recommender, item: int, place: int, parts: Mapping[str, Floats]) -> Reason:
+    drop = float(parts["popularity"][place]) if "popularity" in parts else 0.0
     buyers = int(recommender.items.buyers[item])
     return Reason("popular", f"Bought by {buyers:,} users." if buyers else "New in the catalogue.", drop)
 

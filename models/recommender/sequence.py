@@ -11,6 +11,7 @@ Shapes: B users, T places, I items, A attributes, C width, N items of a softmax.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -26,10 +27,12 @@ from configs.schema import TrainerConfig
 from models.batches import mix, training_loader, validation_loader
 from models.recommender.config import SequenceConfig
 from models.recommender.interactions import Histories
-from models.recommender.parts import Floats, State, deviation, inner
+from models.recommender.parts import Scored, State
+from models.recommender.readings import DenseReading, Floats, Reading, Vectors
 from models.training import Task, fit
 
 USERS_AT_ONCE = 512
+PLACES = 20
 
 
 class Block(nn.Module):
@@ -149,10 +152,17 @@ class NextItem(Task):
         return {"loss": self._loss(batch)}
 
     def validation_loss(self, batch: Walks) -> dict[str, Tensor]:
-        """The same, of the last place alone."""
-        return {"loss": self._loss(batch)}
+        """Of the last place: 1 - nDCG, by which the epoch is chosen, and the cross-entropy, which rises while ranks still improve."""
+        logits, target = self._logits(batch)
+        place = (logits > logits.gather(1, target[:, None])).sum(1)
+        gain = (place < PLACES) / torch.log2(place + 2.0)
+        return {"loss": 1.0 - gain.mean(), "cross_entropy": F.cross_entropy(logits, target)}
 
     def _loss(self, batch: Walks) -> Tensor:
+        return F.cross_entropy(*self._logits(batch))
+
+    def _logits(self, batch: Walks) -> tuple[Tensor, Tensor]:
+        """Logits (n, N) at every place that is asked, and the place of the right item among them."""
         vectors = self.model.vectors()
         states = self.model(batch.codes[:, :-1], vectors)
         asked = batch.there[:, 1:]
@@ -160,11 +170,11 @@ class NextItem(Task):
             asked = asked & (batch.there[:, 1:].flip(1).cumsum(1).flip(1) == 1)
         target = torch.searchsorted(batch.items, batch.codes[:, 1:][asked])
         logits = states[asked] @ vectors[batch.items].T + self.model.bias(batch.items)[:, 0]
-        return F.cross_entropy(logits.float(), target)
+        return logits.float(), target
 
 
 @dataclass(frozen=True)
-class NextItems:
+class NextItems(Scored):
     """The trained transformer as a part of the blend."""
 
     model: SequenceModel
@@ -192,13 +202,13 @@ class NextItems:
             found.append(full * torch.from_numpy(there[:, :1]))
         return torch.cat(found).numpy()
 
-    def scores(self, histories: Histories) -> Floats:
+    def read(self, histories: Histories) -> Reading:
         """See `models.recommender.parts.Part`."""
-        return inner(self.query(histories), self.items)
+        return DenseReading(self.query(histories), self._vectors)
 
-    def spread(self, histories: Histories, scores: Floats) -> Floats:
-        """See `models.recommender.parts.Part`."""
-        return deviation(scores)
+    @cached_property
+    def _vectors(self) -> Vectors:
+        return Vectors.of(self.items)
 
     def state(self) -> State:
         """See `models.recommender.parts.Part`."""

@@ -1,0 +1,83 @@
+"""Which items are scored at all, where a catalogue has too many to score each for every answer.
+
+What the sparse parts reach from the history are candidates, and so are the nearest items by the dense parts together: their
+vectors stand side by side, and a query's are scaled as the blend scales them, so that one inner product is the dense part of the
+score. FAISS (Douze et al. 2024) finds the largest among inverted lists. Shapes: I items, d dimensions in all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.recommender.attention import PathReading
+from models.recommender.interactions import Histories
+from models.recommender.model import Recommender
+from models.recommender.readings import TINY, DenseReading, Floats, Reading, SparseReading
+
+EXACT = 50_000
+"""Items up to which every one is scored."""
+
+NEAREST = 2000
+PROBED = 32
+"""Inverted lists that a search looks through."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """An index over the dense parts' vectors; `popular` are candidates of everyone."""
+
+    index: Any
+    popular: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, recommender: Recommender) -> Self | None:
+        """None where every item can be scored."""
+        if len(recommender.items) <= EXACT:
+            return None
+        nobody = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+        readings = {name: part.read(nobody) for name, part in recommender.counting.items()}
+        popular = np.argsort(-recommender.items.buyers, kind="stable")[:NEAREST]
+        vectors = [dense.vectors.items for reading in readings.values() for _, dense in _dense(reading)]
+        return cls(inverted(np.concatenate(vectors, axis=1)) if vectors else None, popular)
+
+    def find(self, readings: Mapping[str, Reading], weights: Mapping[str, float]) -> NDArray[np.int64]:
+        """Items worth scoring for the one history that was read, in ascending order."""
+        found = [self.popular, *(sparse.rows.indices for reading in readings.values() for sparse in _sparse(reading))]
+        queries = [
+            weights[name] * share * dense.query / max(float(dense.spread()[0]), TINY)
+            for name, reading in readings.items()
+            for share, dense in _dense(reading)
+        ]
+        if queries and self.index is not None:
+            _, nearest = self.index.search(np.concatenate(queries, axis=1).astype(np.float32), NEAREST)
+            found.append(nearest[0][nearest[0] >= 0])
+        return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+def inverted(vectors: Floats) -> Any:
+    """An index of inverted lists, about √I of them, by inner product."""
+    import faiss
+
+    lists = int(2 ** round(np.log2(max(4.0, np.sqrt(len(vectors))))))
+    index: Any = faiss.index_factory(vectors.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    sample = vectors[:: max(1, len(vectors) // (64 * lists))]
+    index.train(np.ascontiguousarray(sample))
+    index.add(np.ascontiguousarray(vectors))
+    index.nprobe = min(PROBED, lists)
+    return index
+
+
+def _sparse(reading: Reading) -> list[SparseReading]:
+    if isinstance(reading, PathReading):
+        return [reading.paths]
+    return [reading] if isinstance(reading, SparseReading) else []
+
+
+def _dense(reading: Reading) -> list[tuple[float, DenseReading]]:
+    """Dense readings, and how much each counts in its part."""
+    if isinstance(reading, PathReading):
+        return [(reading.share, reading.cosine)] if reading.share else []
+    return [(1.0, reading)] if isinstance(reading, DenseReading) else []

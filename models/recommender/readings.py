@@ -1,0 +1,129 @@
+"""What a part makes of a few histories: scores of all items, or of some, and their spread over the items.
+
+The spread is exact and needs no row of scores: of sparse rows it follows from their cells, of inner products from the
+mean and the covariance of the item vectors. Shapes: B users, I items, n items asked for, d dimensions.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+Floats = NDArray[np.float32]
+
+TINY = 1e-12
+
+
+class Reading(Protocol):
+    """Scores of B users."""
+
+    def all(self) -> Floats:
+        """Of every item [B, I]."""
+        ...
+
+    def at(self, items: NDArray[Any]) -> Floats:
+        """Of some items [B, n]."""
+        ...
+
+    def spread(self) -> Floats:
+        """Standard deviation over all items [B]."""
+        ...
+
+
+@dataclass(frozen=True)
+class SparseReading:
+    """Rows [B, I] of which most cells are zero."""
+
+    rows: csr_matrix
+
+    def all(self) -> Floats:
+        """See `Reading`."""
+        found: Floats = self.rows.toarray()
+        return found
+
+    def at(self, items: NDArray[Any]) -> Floats:
+        """See `Reading`."""
+        place = np.full(self.rows.shape[1], -1, dtype=np.int64)
+        place[items] = np.arange(len(items))
+        found = np.zeros((self.rows.shape[0], len(items)), dtype=np.float32)
+        row = np.repeat(np.arange(self.rows.shape[0]), np.diff(self.rows.indptr))
+        column = place[self.rows.indices]
+        asked = column >= 0
+        found[row[asked], column[asked]] = self.rows.data[asked]
+        return found
+
+    def spread(self) -> Floats:
+        """See `Reading`."""
+        count = self.rows.shape[1]
+        row = np.repeat(np.arange(self.rows.shape[0]), np.diff(self.rows.indptr))
+        data = self.rows.data.astype(np.float64)
+        mean = np.bincount(row, data, minlength=self.rows.shape[0]) / count
+        square = np.bincount(row, data**2, minlength=self.rows.shape[0]) / count
+        found: Floats = np.sqrt(np.maximum(square - mean**2, 0.0)).astype(np.float32)
+        return found
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Item vectors [I, d] with their covariance [d, d], by which the spread of any query is known."""
+
+    items: Floats
+    covariance: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, items: Floats) -> Self:
+        """With the covariance of its rows."""
+        centred = items.astype(np.float64) - items.mean(axis=0, dtype=np.float64)
+        return cls(items, centred.T @ centred / len(items))
+
+
+@dataclass(frozen=True)
+class DenseReading:
+    """Inner products of queries [B, d] with item vectors."""
+
+    query: Floats
+    vectors: Vectors
+
+    def all(self) -> Floats:
+        """See `Reading`."""
+        found: Floats = self.query @ self.vectors.items.T
+        return found
+
+    def at(self, items: NDArray[Any]) -> Floats:
+        """See `Reading`."""
+        found: Floats = self.query @ self.vectors.items[items].T
+        return found
+
+    def spread(self) -> Floats:
+        """See `Reading`."""
+        query = self.query.astype(np.float64)
+        found: Floats = np.sqrt(np.maximum(((query @ self.vectors.covariance) * query).sum(1), 0.0)).astype(np.float32)
+        return found
+
+
+@dataclass(frozen=True)
+class ConstantReading:
+    """The same row [I] for B users."""
+
+    row: Floats
+    users: int
+
+    def all(self) -> Floats:
+        """See `Reading`."""
+        return np.broadcast_to(self.row, (self.users, len(self.row)))
+
+    def at(self, items: NDArray[Any]) -> Floats:
+        """See `Reading`."""
+        return np.broadcast_to(self.row[items], (self.users, len(items)))
+
+    def spread(self) -> Floats:
+        """See `Reading`."""
+        return np.full(self.users, self.row.std(), dtype=np.float32)
+
+
+def scaled(scores: Floats, spread: Floats) -> Floats:
+    """Scores [B, n] over their spread [B]; 0 where there is none."""
+    found: Floats = (scores / np.maximum(spread, TINY)[:, None]).astype(np.float32)
+    return found
