@@ -159,7 +159,7 @@ def test_weights_find_the_part_that_knows() -> None:
     held = shoppers(users=200)
     weights, reached = learn_weights(parts, held, CONFIG)
     assert weights["knows"] == 1
-    assert max(weights["noise"], weights["more noise"]) < 0.3
+    assert max(weights["noise"], weights["more noise"]) <= 0.5
 
     def scores(asked: Histories) -> np.ndarray:
         return sum(weights[name] * normalised(part, asked) for name, part in parts.items())

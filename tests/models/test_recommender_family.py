@@ -1,0 +1,438 @@
+"""A recommender trained in seconds on the sample catalogue: what it answers and why, what moves it, and what it refuses."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from recommender_cases import catalogue_of, planted_purchases
+
+from catalog.catalogue import Catalogue
+from configs.errors import VitrinaError
+from configs.load import environment_file, load
+from models.evaluation.ranking import intra_list_diversity
+from models.recommender.answers import Event, Query, Recommendations
+from models.recommender.bundle import load_config
+from models.recommender.config import RecommenderRunConfig
+from models.recommender.family import FAMILY
+from models.recommender.predictor import RecommenderPredictor
+
+SMALLER = (
+    "model.spectral.dimensions=16",
+    "model.factorisation={dimensions: 8, sweeps: 2}",
+    "model.sequence={epochs: 3, refit_epochs: 1, batch_size: 64, width: 16, length: 20}",
+    "model.attention={width: 16, heads: 2, lessons: 1, lesson_pairs: 512, negatives: 256, fanouts: [6, 4, 3, 3]}",
+    "model.history.decays=[0.0, 0.2]",
+    "trainer.epochs=1",
+    "trainer.precision=32-true",
+    "evaluation={bootstrap_samples: 50, latency_calls: 5}",
+)
+COUNTED = "model.parts=[co_purchase, content]"
+COLD = 99_001
+
+
+def config(*overrides: str) -> RecommenderRunConfig:
+    return load(RecommenderRunConfig, environment_file("demo", "recommender"), (*SMALLER, *overrides))
+
+
+def train(catalogue: Catalogue, workdir: Path, *overrides: str) -> Path:
+    chosen = config(*overrides)
+    split = FAMILY.split(catalogue, chosen)
+    return FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, chosen), chosen, workdir)
+
+
+@pytest.fixture(scope="module")
+def catalogue(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """The sample, and one more pair of jeans that nobody has bought."""
+    folder = tmp_path_factory.mktemp("recommender") / "catalogue"
+    shutil.copytree(sample, folder)
+    products = pd.read_parquet(folder / "products.parquet")
+    jeans = products[products["article_type"] == products["article_type"].mode()[0]].iloc[:1]
+    pd.concat([products, jeans.assign(product_id=COLD, title="Cold")]).to_parquet(folder / "products.parquet", index=False)
+    listed = pd.read_parquet(folder / "item_attributes.parquet")
+    same = listed[listed["item_id"] == jeans["product_id"].iloc[0]].assign(item_id=COLD)
+    pd.concat([listed, same]).to_parquet(folder / "item_attributes.parquet", index=False)
+    return Catalogue.open(folder)
+
+
+@pytest.fixture(scope="module")
+def workdir(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    train(catalogue, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(workdir: Path) -> RecommenderPredictor:
+    return FAMILY.load(workdir / "bundle")
+
+
+@pytest.fixture(scope="module")
+def products(catalogue: Catalogue) -> pd.DataFrame:
+    return catalogue.products().drop_duplicates("product_id").set_index("product_id")
+
+
+@pytest.fixture(scope="module")
+def bought(catalogue: Catalogue) -> dict[int, list[int]]:
+    table = catalogue.purchases().sort_values("timestamp", kind="stable")
+    return {int(user): rows.tolist() for user, rows in table.groupby("user_id")["item_id"]}
+
+
+def ask(predictor: RecommenderPredictor, query: Query) -> Recommendations:
+    (answer,) = predictor.recommend([query])
+    return answer
+
+
+def ids(answer: Recommendations) -> list[object]:
+    return [item.item_id for item in answer.items]
+
+
+def session(items: Sequence[int], **values: object) -> Query:
+    return replace(Query(events=tuple(Event(item) for item in items)), **values)
+
+
+def test_a_bundle_answers_the_same_wherever_it_travels(
+    workdir: Path, predictor: RecommenderPredictor, bought: dict[int, list[int]], tmp_path: Path
+) -> None:
+    shutil.copytree(workdir / "bundle", tmp_path / "moved")
+    queries = [Query(), session([10_005, 10_010]), *(Query(user_id=user) for user in list(bought)[:20])]
+    assert RecommenderPredictor.load(tmp_path / "moved").recommend(queries) == predictor.recommend(queries)
+    assert predictor.recommend(queries) == [ask(predictor, query) for query in queries]
+
+
+def test_the_bundle_says_what_it_was_trained_on(workdir: Path, catalogue: Catalogue) -> None:
+    settings, split = load_config(workdir / "bundle"), FAMILY.split(catalogue, config())
+    assert settings.ordered
+    assert settings.data == catalogue.fingerprint()
+    assert settings.users == split["user_id"].nunique()
+    assert settings.training_purchases == (split["split"] == "train").sum()
+    assert set(settings.weights) == {*config().model.parts, "popularity"}
+    reference = pd.read_parquet(workdir / "bundle" / "reference.parquet")
+    spec = json.loads((workdir / "bundle" / "reference.json").read_text())
+    named = {name for kind in ("numerical", "categorical", "prediction") for name in spec[kind]}
+    assert named <= set(reference.columns)
+    assert set(reference["basis"]) == {"history"}
+    assert "co_purchase" in (workdir / "bundle" / "card.md").read_text()
+
+
+def test_beats_popularity(workdir: Path, catalogue: Catalogue) -> None:
+    run = FAMILY.evaluate(workdir / "bundle", catalogue, config().evaluation)
+    value = {name: metric.value for name, metric in run.evaluation.metrics.items()}
+    assert run.evaluation.n == catalogue.purchases()["user_id"].nunique()
+    for name in ("ndcg_at_10", "recall_at_20", "mrr"):
+        assert value[name] > 1.1 * value[f"popularity.{name}"]
+    assert value["coverage"] > 3 * value["popularity.coverage"]
+
+
+def test_some_users_alone_are_measured_where_asked_for(workdir: Path, catalogue: Catalogue) -> None:
+    run = FAMILY.evaluate(workdir / "bundle", catalogue, config().evaluation, rows=pd.Series([3, 5, 5, 10_000_000]))
+    assert run.evaluation.n == 2
+    assert set(run.predictions["user_id"]) == {3, 5}
+
+
+def test_another_catalogue_with_other_users_is_measured(
+    workdir: Path, catalogue: Catalogue, bought: dict[int, list[int]], tmp_path: Path
+) -> None:
+    table = catalogue.purchases()[["user_id", "item_id", "timestamp"]]
+    strangers = table[table["user_id"] <= 20].assign(user_id=lambda rows: "new-" + rows["user_id"].astype(str))
+    unknown = pd.DataFrame({"user_id": "new-1", "item_id": [77, 78], "timestamp": pd.Timestamp("2040-01-01", tz="UTC")})
+    other = catalogue_of(tmp_path / "other", purchases=pd.concat([strangers, unknown]))
+    run = FAMILY.evaluate(workdir / "bundle", other, config().evaluation)
+    assert run.evaluation.n == 20
+    rows = run.predictions.set_index("user_id")
+    assert rows.loc["new-1", "recall_at_20"] == 0  # what this version does not know is not found
+    assert rows["recall_at_20"].mean() > 0
+
+
+def test_what_cannot_be_measured_is_one_clear_line(workdir: Path, catalogue: Catalogue, tmp_path: Path) -> None:
+    bundle, evaluation = workdir / "bundle", config().evaluation
+    with pytest.raises(VitrinaError, match="has no modalities to restrict"):
+        FAMILY.evaluate(bundle, catalogue, evaluation, modalities=["title"])
+    with pytest.raises(VitrinaError, match=r"split 'yesterday' is not known to the recommender.*allowed: unseen"):
+        FAMILY.evaluate(bundle, catalogue, evaluation, "yesterday")
+    few = catalogue_of(tmp_path / "few", purchases=pd.DataFrame({"user_id": [1], "item_id": [10_001], "position": [1]}))
+    with pytest.raises(VitrinaError, match="has no unseen purchase to measure"):
+        FAMILY.evaluate(bundle, few, evaluation)
+    with pytest.raises(VitrinaError, match="no ONNX graphs"):
+        FAMILY.export(bundle, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "items.json", "users.json", "config.json"])
+def test_a_damaged_bundle_is_one_clear_line(workdir: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(workdir / "bundle", tmp_path / "bundle")
+    (tmp_path / "bundle" / name).write_text("{")
+    with pytest.raises(VitrinaError) as error:
+        RecommenderPredictor.load(tmp_path / "bundle")
+    assert len(str(error.value).splitlines()) == 1
+    (tmp_path / "bundle" / name).unlink()
+    with pytest.raises(VitrinaError):
+        RecommenderPredictor.load(tmp_path / "bundle")
+
+
+def test_the_basis_says_what_is_known(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
+    known, stranger, visitor, browsing = predictor.recommend(
+        [Query(user_id=3), Query(user_id="nobody"), Query(), Query(user_id="nobody", events=(Event(10_005),))]
+    )
+    assert (known.basis, known.history) == ("history", len(set(bought[3])))
+    assert (stranger.basis, stranger.history, stranger.history_popularity) == ("popularity", 0, None)
+    assert ids(stranger) == ids(visitor)
+    assert (browsing.basis, browsing.history) == ("session", 1)
+    assert ids(ask(predictor, Query(user_id="3"))) == ids(known)
+
+
+def test_visitors_are_shown_what_sells(predictor: RecommenderPredictor) -> None:
+    answer = ask(predictor, Query())
+    assert answer.shown_popularity is not None
+    assert answer.shown_popularity > 0.8
+    for item in answer.items:
+        assert item.reason.kind == "popular"
+        assert item.reason.item_id is None
+
+
+def test_a_known_user_and_a_session_with_the_same_purchases_are_answered_alike(
+    predictor: RecommenderPredictor, bought: dict[int, list[int]]
+) -> None:
+    for user in (3, 17):
+        known, same = predictor.recommend([Query(user_id=user), session(bought[user])])
+        assert ids(known) == ids(same)
+        assert [x.score for x in known.items] == pytest.approx([x.score for x in same.items], rel=1e-4)
+
+
+def test_what_was_just_bought_changes_the_next_answer(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
+    for user in list(bought)[:10]:
+        before = ask(predictor, Query(user_id=user))
+        first = before.items[0].item_id
+        after = ask(predictor, Query(user_id=user, events=(Event(first),)))
+        assert first not in ids(after)
+        assert after.history == before.history + 1
+        assert ids(after) != ids(before)
+        assert not set(ids(after)) & set(bought[user])
+
+
+def test_what_was_only_viewed_may_come_and_counts_less(predictor: RecommenderPredictor) -> None:
+    everything = replace(session([10_020, 10_030]), num_recs=500)
+    viewed = replace(everything, events=(Event(10_020), Event(10_030, "view")))
+    assert 10_030 not in ids(ask(predictor, everything))
+    assert 10_030 in ids(ask(predictor, viewed))
+    assert 10_020 not in ids(ask(predictor, viewed))
+
+
+def test_bought_items_come_back_where_asked_for(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
+    answer = ask(predictor, Query(user_id=3, num_recs=500, exclude_bought=False))
+    assert set(bought[3]) <= set(ids(answer))
+    assert not set(bought[3]) & set(ids(ask(predictor, Query(user_id=3, num_recs=500))))
+
+
+def test_unknown_items_are_told_once_each(predictor: RecommenderPredictor) -> None:
+    answer = ask(predictor, Query(events=(Event(5), Event("what"), Event(5), Event("10005"))))
+    assert answer.ignored == (5, "what")
+    assert answer.history == 1
+
+
+@pytest.mark.parametrize("count", [1, 7, 60])
+def test_as_many_as_asked_for(predictor: RecommenderPredictor, count: int) -> None:
+    for query in (Query(num_recs=count), Query(user_id=3, num_recs=count, diversity=0.5)):
+        answer = ask(predictor, query)
+        assert len(set(ids(answer))) == count
+
+
+def test_answers_are_ordered_and_parts_sum_to_scores(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
+    for user in list(bought)[:10]:
+        answer = ask(predictor, Query(user_id=user))
+        scores = [item.score for item in answer.items]
+        assert scores == sorted(scores, reverse=True)
+        for item in answer.items:
+            assert sum(item.parts.values()) == pytest.approx(item.score, abs=1e-4)
+            assert set(item.parts) == {name for name, weight in predictor.recommender.weights.items() if weight > 0}
+
+
+def test_a_product_nobody_bought_is_recommended_to_who_likes_its_kind(
+    predictor: RecommenderPredictor, products: pd.DataFrame
+) -> None:
+    likeness = sum(products[name] == products.loc[COLD, name] for name in ("brand", "article_type", "base_colour", "gender"))
+    history = [int(key) for key in likeness.drop(COLD).sort_values(kind="stable").index[-4:]]
+    answer = ask(predictor, session(history, num_recs=500))
+    found = answer.items[ids(answer).index(COLD)]
+    assert ids(answer).index(COLD) < 0.15 * len(products)
+    assert found.reason.item_id in history
+    assert found.reason.kind == "shared_attributes"
+    assert ids(ask(predictor, Query(num_recs=500))).index(COLD) > 0.5 * len(products)
+
+
+def test_bounds_are_kept(predictor: RecommenderPredictor, products: pd.DataFrame) -> None:
+    kind = str(products["article_type"].mode()[0])
+    narrow = ask(predictor, Query(user_id=3, categories=(kind,), num_recs=500))
+    assert {products.loc[item, "article_type"] for item in ids(narrow)} == {kind}
+    priced = ask(predictor, Query(user_id=3, price_min=500, price_max=900, num_recs=500))
+    prices = products.loc[ids(priced), "price"]
+    assert len(prices) > 10
+    assert prices.between(500, 900).all()
+    level = str(products["master_category"].mode()[0])
+    both = ask(predictor, Query(user_id=3, categories=(level,), price_max=900, diversity=0.4))
+    assert len(both.items) == 10
+    assert (products.loc[ids(both), "master_category"] == level).all()
+    assert ask(predictor, Query(price_min=1e9)).items == ()
+
+
+def test_an_unknown_category_is_one_clear_line(predictor: RecommenderPredictor) -> None:
+    with pytest.raises(VitrinaError, match=r"^category 'Submarines' is not known: it is no category of this version$"):
+        predictor.recommend([Query(), Query(categories=("Submarines",))])
+
+
+def test_diverse_answers_are_less_alike(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
+    users, codes = list(bought)[:30], predictor.recommender.items.codes
+
+    def unlike(diversity: float) -> float:
+        answers = predictor.recommend([Query(user_id=user, diversity=diversity) for user in users])
+        ranked = np.array([[codes[str(item)] for item in ids(answer)] for answer in answers])
+        return float(intra_list_diversity(ranked, predictor.recommender.features).mean())
+
+    assert unlike(0.0) < unlike(0.4) < unlike(0.9)
+
+
+def test_reasons_are_true(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
+    """Ask again without the item that is named: the score falls by what was said, and by no more without any other item."""
+    checked, kinds = 0, set()
+    for user in list(bought)[:6]:
+        history = bought[user][-7:]  # so few that each is tried
+        answer = ask(predictor, session(history, num_recs=6))
+        left = {
+            item: {x.item_id: x.score for x in ask(predictor, session([h for h in history if h != item], num_recs=500)).items}
+            for item in history
+        }
+        for found in answer.items:
+            assert found.reason.item_id in history
+            drops = {item: found.score - scores[found.item_id] for item, scores in left.items()}
+            assert drops[found.reason.item_id] == pytest.approx(found.reason.drop, abs=1e-3)
+            assert max(drops.values()) == pytest.approx(found.reason.drop, abs=1e-3)
+            checked, kinds = checked + 1, kinds | {found.reason.kind}
+    assert checked == 36
+    assert "popular" not in kinds
+    assert len(kinds) > 1
+
+
+def test_a_shared_attribute_is_one_that_both_have(
+    predictor: RecommenderPredictor, products: pd.DataFrame, bought: dict[int, list[int]]
+) -> None:
+    items, named = predictor.recommender.items, 0
+    for user in bought:
+        for found in ask(predictor, Query(user_id=user)).items:
+            for attribute in found.reason.attributes:
+                column = items.names.index(attribute)
+                assert items.attributes[items.codes[str(found.item_id)], column] == 1
+                assert items.attributes[items.codes[str(found.reason.item_id)], column] == 1
+                assert attribute in found.reason.text
+                named += 1
+    assert named > 0
+
+
+def test_popularities_are_shares_of_items_that_sold_less(
+    predictor: RecommenderPredictor, catalogue: Catalogue, bought: dict[int, list[int]]
+) -> None:
+    split = FAMILY.split(catalogue, config())
+    sold = split[split["split"] != "test"].groupby("item_id").size().reindex(predictor.recommender.items.keys, fill_value=0)
+    answer = ask(predictor, Query(user_id=3))
+    for shown, items in ((answer.shown_popularity, ids(answer)), (answer.history_popularity, sorted(set(bought[3])))):
+        expected = np.mean([(sold < sold[item]).mean() for item in items])
+        assert shown == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_folder_of_another_run_is_refused(workdir: Path, catalogue: Catalogue) -> None:
+    with pytest.raises(VitrinaError, match=r"holds a run with another config; give a new folder or delete this one"):
+        train(catalogue, workdir, "model.neighbours=7")
+    quarantine = pd.DataFrame({"table": ["purchases"], "row": [0]})
+    with pytest.raises(VitrinaError, match="holds a run with another split"):
+        train(catalogue.without(quarantine), workdir)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Catalogue:
+    return catalogue_of(tmp_path / "planted", purchases=planted_purchases())
+
+
+def group_of(answer: Recommendations, count: int = 3) -> list[int]:
+    return [int(item) // 100 for item in ids(answer)[:count]]
+
+
+def test_purchases_alone_are_enough_and_training_twice_gives_the_same(planted: Catalogue, tmp_path: Path) -> None:
+    first, second = train(planted, tmp_path / "a"), train(planted, tmp_path / "b")
+    for name in ("model.safetensors", "config.json", "items.json", "users.json", "seen.npy"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    predictor = RecommenderPredictor.load(first)
+    assert "content" not in predictor.recommender.parts
+    for group in range(3):
+        assert group_of(ask(predictor, session([100 * group, 100 * group + 1]))) == [group] * 3
+    with pytest.raises(VitrinaError, match="this version's catalogue has no categories"):
+        predictor.recommend([Query(categories=("Shirts",))])
+
+
+def test_without_an_order_nothing_depends_on_it(planted: Catalogue, tmp_path: Path) -> None:
+    unordered = catalogue_of(tmp_path / "unordered", purchases=planted_purchases().drop(columns="position"))
+    predictor = RecommenderPredictor.load(train(unordered, tmp_path / "work"))
+    assert not {"transitions", "sequence"} & set(predictor.recommender.parts)
+    first, turned = predictor.recommend([session([200, 201, 202]), session([202, 200, 201])])
+    assert ids(first) == ids(turned)
+    assert group_of(first) == [2, 2, 2]
+
+
+def test_a_given_test_split_is_what_is_measured(tmp_path: Path) -> None:
+    table = planted_purchases()
+    last = ~table.duplicated("user_id", keep="last")
+    given = catalogue_of(
+        tmp_path / "given", purchases=table[~last], purchases_test=table.loc[last, ["user_id", "item_id"]].reset_index(drop=True)
+    )
+    folder = train(given, tmp_path / "work", COUNTED)
+    run = FAMILY.evaluate(folder, given, config().evaluation)
+    assert run.evaluation.n == 48
+    assert run.evaluation.metrics["recall_at_20"].value > 0.6
+    predictor = RecommenderPredictor.load(folder)
+    tested = table[last].set_index("user_id")["item_id"]
+    answers = predictor.recommend([Query(user_id=user, num_recs=24) for user in tested.index])
+    assert all(item in ids(answer) for item, answer in zip(tested, answers, strict=True))  # the test is not in the history
+
+
+def test_embeddings_tell_apart_what_nobody_bought(tmp_path: Path) -> None:
+    table, rng = planted_purchases(), np.random.default_rng(0)
+    products = [100 * group + number for group in range(3) for number in range(9)]  # number 8 is bought by nobody
+    axes = np.eye(3, 6, dtype=np.float32)
+    vectors = [(axes[key // 100] + 0.1 * rng.standard_normal(6)).astype(np.float32) for key in products]
+    described = catalogue_of(
+        tmp_path / "described",
+        purchases=table,
+        products=pd.DataFrame({"product_id": products, "title": [f"thing {key}" for key in products]}),
+        embeddings=pd.DataFrame({"product_id": [str(key) for key in products], "embedding": vectors}),
+    )
+    predictor = RecommenderPredictor.load(train(described, tmp_path / "work", "model.parts=[content]"))
+    unit = np.array(vectors[:9]) / np.linalg.norm(vectors[:9], axis=1, keepdims=True)
+    np.testing.assert_allclose(predictor.recommender.features[:9], unit, atol=1e-5)
+    for group in range(3):
+        answer = ask(predictor, session([100 * group + number for number in range(4)], num_recs=27))
+        places = {other: ids(answer).index(100 * other + 8) for other in range(3)}
+        assert min(places, key=lambda other: places[other]) == group
+        assert {item.reason.kind for item in answer.items[:3]} == {"similar_content"}
+
+
+def test_without_users_to_choose_by_there_is_one_clear_line(tmp_path: Path) -> None:
+    single = pd.DataFrame({"user_id": range(30), "item_id": [i % 7 for i in range(30)], "position": 0})
+    with pytest.raises(VitrinaError, match=r"no user with purchases both to train on and to choose by; users with three or more"):
+        train(catalogue_of(tmp_path / "single", purchases=single), tmp_path / "work")
+
+
+def test_users_with_three_purchases_each_are_enough(tmp_path: Path) -> None:
+    table = planted_purchases(users=30, each=3, seed=2)
+    table = table[table.groupby("user_id")["item_id"].transform("size") == 3]
+    predictor = RecommenderPredictor.load(train(catalogue_of(tmp_path / "three", purchases=table), tmp_path / "work"))
+    assert len(ask(predictor, Query(user_id=int(table["user_id"].iloc[0]))).items) == 10
+
+
+def test_text_ids_are_answered_as_text(tmp_path: Path) -> None:
+    table = planted_purchases().assign(user_id=lambda rows: "u" + rows["user_id"].astype(str))
+    table = table.assign(item_id="i" + table["item_id"].astype(str))
+    predictor = RecommenderPredictor.load(train(catalogue_of(tmp_path / "text", purchases=table), tmp_path / "work", COUNTED))
+    answer = ask(predictor, Query(user_id="u4", events=(Event("i103"),)))
+    assert answer.basis == "history"
+    assert {str(item)[:2] for item in ids(answer)[:3]} == {"i1"}
