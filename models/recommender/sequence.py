@@ -148,18 +148,18 @@ class NextItem(Task):
         self.model = model
 
     def training_loss(self, batch: Walks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean over the places of the batch."""
-        return {"loss": self._loss(batch)}
+        """Mean over the places of each user, then over users: who buys much does not count for more."""
+        logits, target = self._logits(batch)
+        asked = batch.there[:, 1:]
+        weight = (asked / asked.sum(1, keepdim=True).clamp(min=1))[asked]
+        return {"loss": (F.cross_entropy(logits, target, reduction="none") * weight).sum() / len(batch)}
 
     def validation_loss(self, batch: Walks) -> dict[str, Tensor]:
-        """Of the last place: 1 - nDCG, by which the epoch is chosen, and the cross-entropy, which rises while ranks still improve."""
+        """Of the last place: 1 - nDCG, by which the epoch is chosen; the cross-entropy rises while ranks still improve."""
         logits, target = self._logits(batch)
         place = (logits > logits.gather(1, target[:, None])).sum(1)
         gain = (place < PLACES) / torch.log2(place + 2.0)
         return {"loss": 1.0 - gain.mean(), "cross_entropy": F.cross_entropy(logits, target)}
-
-    def _loss(self, batch: Walks) -> Tensor:
-        return F.cross_entropy(*self._logits(batch))
 
     def _logits(self, batch: Walks) -> tuple[Tensor, Tensor]:
         """Logits (n, N) at every place that is asked, and the place of the right item among them."""

@@ -64,6 +64,23 @@ def test_restored_parts_score_the_same(part: Neighbours | Projection) -> None:
     np.testing.assert_array_equal(Popularity.restore(counted.state()).scores(asked), counted.scores(asked))
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        random_part(0),
+        successor(),
+        Projection(*np.random.default_rng(0).standard_normal((2, ITEMS, 3)).astype(np.float32), 0.3),
+        Popularity(np.arange(ITEMS, dtype=np.float32)),
+    ],
+)
+def test_a_reading_knows_some_scores_and_the_spread_of_all(part: Part) -> None:
+    reading, asked = part.read(histories_of([1, 2], [], [5])), np.array([3, 0, 39, 6])
+    whole = reading.all()
+    assert whole.shape == (3, ITEMS)
+    np.testing.assert_allclose(reading.at(asked), whole[:, asked], rtol=1e-5)
+    np.testing.assert_allclose(reading.spread(), whole.std(axis=1), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("part", [random_part(0, scale=1000.0), Popularity(np.arange(ITEMS, dtype=np.float32))])
 def test_normalised_scores_have_a_spread_of_one(part: Part) -> None:
     found = normalised(part, histories_of([1, 2], [5]))
