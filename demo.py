@@ -179,8 +179,7 @@ def ranked(result: dict[str, Any]) -> str:
     metrics = result["metrics"]
     state = "challenger" if result["challenger"] else "gates FAILED"
     popular = f"popularity alone {metrics['popularity.hit_rate_at_10']:.1%}"
-    told = f"version {result['version']} {state}: next purchase among 10 for {metrics['hit_rate_at_10']:.1%}, {popular}"
-    return told
+    return f"version {result['version']} {state}: next purchase among 10 for {metrics['hit_rate_at_10']:.1%}, {popular}"
 
 
 def promoted(result: dict[str, Any]) -> str:

@@ -25,7 +25,8 @@ from models.recommender.evaluate import BLEND, MEANS, activity, measure, ranked_
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
 from models.recommender.model import Recommender
-from models.recommender.parts import Floats, Popularity
+from models.recommender.parts import Popularity
+from models.recommender.readings import Floats, Reading, SparseReading
 from models.recommender.report import write_report
 
 BUYERS = np.array([8, 4, 4, 2, 1, 1], dtype=np.float32)
