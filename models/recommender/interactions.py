@@ -45,12 +45,14 @@ class Histories:
     def of(cls, users: NDArray[Any], items: NDArray[Any], weights: NDArray[Any], count: int) -> "Histories":
         """Histories of `count` users from interactions [n] in the order in which they happened."""
         if len(users):
-            frame = pd.DataFrame({"user": users, "item": items})
-            largest = pd.Series(weights).groupby([frame["user"], frame["item"]]).transform("max").to_numpy()
-            newest = ~frame.duplicated(keep="last").to_numpy()
-            users, items, weights = users[newest], items[newest], largest[newest]
-            order = np.argsort(users, kind="stable")
-            users, items, weights = users[order], items[order], weights[order]
+            pair = users.astype(np.int64) * (int(items.max()) + 1) + items
+            _, place = np.unique(pair, return_inverse=True)
+            largest, newest = np.zeros(place.max() + 1), np.zeros(place.max() + 1, dtype=np.int64)
+            np.maximum.at(largest, place, weights)
+            newest[place] = np.arange(len(place))  # of equal places the last one stays
+            kept = np.sort(newest)
+            kept = kept[np.argsort(users[kept], kind="stable")]
+            users, items, weights = users[kept], items[kept], largest[place[kept]]
         offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=count))]).astype(np.int64)
         return cls(offsets, items.astype(np.int32), weights.astype(np.float32))
 
