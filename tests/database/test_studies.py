@@ -15,7 +15,7 @@ from database.errors import DatabaseError
 from database.studies import study_storage
 
 ROOT = Path(__file__).parents[2]
-OURS = {"predictions", "feedback", "promotions", "monitor_runs", "vitrina_schema"}
+OURS = {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"}
 
 
 def test_a_study_survives_its_process_and_leaves_our_tables_alone(url):
