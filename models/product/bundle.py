@@ -1,25 +1,22 @@
 """The folder in which a trained product model travels; see `models.family` for its files."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from configs.errors import VitrinaError
 from configs.schema import PositiveFloat, Share, StrictModel
+from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.pretrained import plan_image, plan_text
 from models.product.config import ProductModelConfig, ProductRunConfig
 from models.product.encoders import Encoders
 from models.product.model import ProductModel, Sizes
 from models.starts import ImagePlan, TextPlan
-
-WEIGHTS, CONFIG, SEEN = "model.safetensors", "config.json", "seen.npy"
 
 
 class Calibration(StrictModel):
@@ -89,7 +86,7 @@ def save(folder: Path, model: ProductModel, encoders: Encoders, config: BundleCo
     encoders.save(folder)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
-    np.save(folder / SEEN, np.sort(seen), allow_pickle=False)
+    save_seen(folder, seen)
     write_json(folder / CONFIG, config.model_dump(mode="json"))
 
 
@@ -99,14 +96,7 @@ def load_config(folder: Path) -> BundleConfig:
     Raises:
         VitrinaError: missing, or not the configuration of a product bundle.
     """
-    try:
-        return BundleConfig.model_validate_json((folder / CONFIG).read_bytes())
-    except OSError as error:
-        raise VitrinaError(f"cannot read {folder / CONFIG}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "(whole file)"
-        raise VitrinaError(f"{folder / CONFIG}: {where}: {first['msg']}; it is not a product bundle of this version") from error
+    return read_config(folder, BundleConfig, "product")
 
 
 def load_model(folder: Path, encoders: Encoders, settings: BundleConfig) -> ProductModel:
@@ -122,23 +112,3 @@ def load_model(folder: Path, encoders: Encoders, settings: BundleConfig) -> Prod
     except (OSError, SafetensorError, RuntimeError) as error:
         raise VitrinaError(f"{folder / WEIGHTS} does not hold this model's weights: {str(error).splitlines()[0]}") from error
     return model.eval()
-
-
-def load_seen(folder: Path) -> NDArray[np.uint64]:
-    """Sorted keys of training and validation rows.
-
-    Raises:
-        VitrinaError: missing or damaged.
-    """
-    try:
-        keys: NDArray[np.uint64] = np.load(folder / SEEN, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise VitrinaError(f"cannot read {folder / SEEN}: {error}") from error
-    return keys
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)

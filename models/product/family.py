@@ -1,9 +1,7 @@
 """`product`, from data to predictions: what pipelines, registry, serving and monitoring call."""
 
-import json
 import shutil
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from catalog.schema import PRODUCT_COLUMNS
 from catalog.splits import split_products, split_reviews
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
+from models.bundles import claim, digests, load_seen, write_json
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
 from models.family import EmbeddingSummary, EvaluationRun
@@ -81,7 +80,8 @@ class ProductFamily:
 
         assert isinstance(config, ProductRunConfig)
         workdir.mkdir(parents=True, exist_ok=True)
-        _claim(workdir, config, catalogue, split)
+        rows = split.sort_values("product_id", key=lambda s: s.astype(str)).to_csv(index=False)
+        claim(workdir, config, catalogue.fingerprint(), rows.encode())
         products, held_out = (_part(catalogue, split, name) for name in ("train", "validation"))
         reviews, held_out_reviews = (_reviews(catalogue, config, name) for name in ("train", "validation"))
         text_plan, image_plan = bundle.plans(config.model)
@@ -175,7 +175,7 @@ class ProductFamily:
         if rows is None and split not in SPLITS:
             raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         check_modalities(modalities)
-        settings, seen = bundle.load_config(folder), bundle.load_seen(folder)
+        settings, seen = bundle.load_config(folder), load_seen(folder)
         products = _products(catalogue)
         if rows is not None:
             products = products[products["product_id"].isin(rows)]
@@ -233,18 +233,12 @@ class ProductFamily:
 
 def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
     """64-bit key [n] of each product: BLAKE2b of product_id and title, so that a changed title is a new example."""
-    return _digests(products["product_id"], products["title"])
+    return digests(products["product_id"].tolist(), products["title"].fillna("").tolist())
 
 
 def review_keys(reviews: pd.DataFrame) -> NDArray[np.uint64]:
     """64-bit key [n] of each review: BLAKE2b of review_id and text."""
-    return _digests("review " + reviews["review_id"].astype(str), reviews["review"])
-
-
-def _digests(ids: "pd.Series[Any]", texts: "pd.Series[Any]") -> NDArray[np.uint64]:
-    pairs = zip(ids.tolist(), texts.fillna("").tolist(), strict=True)
-    digests = b"".join(blake2b(f"{key}\x00{text}".encode(), digest_size=8).digest() for key, text in pairs)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    return digests(("review " + reviews["review_id"].astype(str)).tolist(), reviews["review"].fillna("").tolist())
 
 
 def write_reference(folder: Path, predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> None:
@@ -258,7 +252,7 @@ def write_reference(folder: Path, predictor: ProductPredictor, products: pd.Data
     predictions = predictor.predict(listings)
     rows = [summarise(a, b) | c for a, b, c in zip(listings, predictions, truth, strict=True)]
     pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
-    bundle.write_json(folder / "reference.json", REFERENCE_SPEC)
+    write_json(folder / "reference.json", REFERENCE_SPEC)
 
 
 def card(settings: BundleConfig, encoders: Encoders) -> str:
@@ -369,24 +363,6 @@ def _decodable(catalogue: Catalogue, product_id: Any) -> bytes | None:
     except ImageError:  # quarantined by validation; the reference describes what can be served
         return None
     return data
-
-
-def _claim(workdir: Path, config: ProductRunConfig, catalogue: Catalogue, split: pd.DataFrame) -> None:
-    """Mark `workdir` with what is trained in it, so that a checkpoint is resumed by the same run only.
-
-    Raises:
-        VitrinaError: another configuration or catalogue was trained here.
-    """
-    rows = blake2b(split.sort_values("product_id", key=lambda s: s.astype(str)).to_csv(index=False).encode(), digest_size=16)
-    run = {"config": config.model_dump(mode="json"), "data": catalogue.fingerprint(), "split": rows.hexdigest()}
-    path = workdir / "run.json"
-    if not path.is_file():
-        bundle.write_json(path, run)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in run if before.get(key) != run[key]]
-    if changed:
-        raise VitrinaError(f"{workdir} holds a run with another {', '.join(changed)}; give a new folder or delete this one")
 
 
 FAMILY = ProductFamily()

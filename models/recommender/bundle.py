@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
+from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.recommender.attention import Attention
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.factorisation import Factorisation
@@ -25,7 +26,7 @@ from models.recommender.model import Recommender
 from models.recommender.parts import Neighbours, Part, Popularity, Projection
 from models.recommender.sequence import NextItems
 
-WEIGHTS, CONFIG, SEEN, ITEMS, USERS = "model.safetensors", "config.json", "seen.npy", "items.json", "users.json"
+ITEMS, USERS = "items.json", "users.json"
 
 KINDS: dict[str, Any] = {part.kind: part for part in (Neighbours, Projection, Popularity, Factorisation, Attention)}
 
@@ -65,8 +66,8 @@ def save(
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
     for name, value in ((ITEMS, said), (USERS, {"keys": users})):
         (folder / name).write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
-    np.save(folder / SEEN, np.sort(seen), allow_pickle=False)
-    (folder / CONFIG).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    save_seen(folder, seen)
+    write_json(folder / CONFIG, settings.model_dump(mode="json"))
 
 
 def load_config(folder: Path) -> BundleConfig:
@@ -75,16 +76,7 @@ def load_config(folder: Path) -> BundleConfig:
     Raises:
         VitrinaError: missing, or not the configuration of a recommender bundle.
     """
-    try:
-        return BundleConfig.model_validate_json((folder / CONFIG).read_bytes())
-    except OSError as error:
-        raise VitrinaError(f"cannot read {folder / CONFIG}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "(whole file)"
-        raise VitrinaError(
-            f"{folder / CONFIG}: {where}: {first['msg']}; it is not a recommender bundle of this version"
-        ) from error
+    return read_config(folder, BundleConfig, "recommender")
 
 
 def load(folder: Path, settings: BundleConfig) -> tuple[Recommender, list[Any], Histories]:
@@ -105,19 +97,6 @@ def load(folder: Path, settings: BundleConfig) -> tuple[Recommender, list[Any], 
         raise VitrinaError(f"{folder} does not hold this model's arrays: {str(error).splitlines()[0]}") from error
     longest = settings.config.model.history.longest
     return Recommender(items, parts, settings.weights, features, longest), users, histories
-
-
-def load_seen(folder: Path) -> NDArray[np.uint64]:
-    """Sorted keys of training and validation purchases.
-
-    Raises:
-        VitrinaError: missing or damaged.
-    """
-    try:
-        keys: NDArray[np.uint64] = np.load(folder / SEEN, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise VitrinaError(f"cannot read {folder / SEEN}: {error}") from error
-    return keys
 
 
 def _part(name: str, kind: str, arrays: dict[str, NDArray[Any]], items: Items, settings: BundleConfig) -> Part:

@@ -1,9 +1,7 @@
 """`recommender`, from purchases to recommendations: what pipelines, registry, serving and monitoring call."""
 
-import json
 import shutil
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ from scipy.sparse import csr_matrix
 from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
+from models.bundles import claim, digests, load_seen, write_json
+from models.evaluation.metrics import normalised
 from models.evaluation.results import Evaluation
 from models.family import EvaluationRun
 from models.recommender import bundle
@@ -69,11 +69,12 @@ class RecommenderFamily:
 
         assert isinstance(config, RecommenderRunConfig)
         workdir.mkdir(parents=True, exist_ok=True)
-        _claim(workdir, config, catalogue, split)
+        rows = pd.util.hash_pandas_object(split, index=False).to_numpy()
+        claim(workdir, config, catalogue.fingerprint(), rows.tobytes())
         table = Coded.of(split, item_keys(catalogue, split["item_id"]))
         content = _content(catalogue, table.items)
         held = HeldOut.of(table.histories("train"), table.relevant("validation"))
-        _require(catalogue, table, held)
+        _require(catalogue, held)
 
         def purchases(*parts: str) -> Purchases:
             histories = table.histories(*parts)
@@ -136,7 +137,7 @@ class RecommenderFamily:
         settings = bundle.load_config(folder)
         recommender, _, _ = bundle.load(folder, settings)
         found = split_interactions(catalogue, settings.config.split, settings.config.model.history)
-        wanted = (found["split"] == "test") & ~np.isin(pair_keys(found), bundle.load_seen(folder))
+        wanted = (found["split"] == "test") & ~np.isin(pair_keys(found), load_seen(folder))
         if rows is not None:
             wanted &= found["user_id"].isin(rows.unique())
         table = Coded.of(found, list(recommender.items.keys))
@@ -232,9 +233,7 @@ class Coded:
 
 def pair_keys(rows: pd.DataFrame) -> NDArray[np.uint64]:
     """64-bit key [n] of each purchase: BLAKE2b of user and item."""
-    pairs = zip(rows["user_id"].tolist(), rows["item_id"].tolist(), strict=True)
-    digests = b"".join(blake2b(f"{user}\x00{item}".encode(), digest_size=8).digest() for user, item in pairs)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    return digests(rows["user_id"].tolist(), rows["item_id"].tolist())
 
 
 def write_reference(folder: Path, recommender: Recommender, table: Coded, held: HeldOut, config: RecommenderRunConfig) -> None:
@@ -248,7 +247,7 @@ def write_reference(folder: Path, recommender: Recommender, table: Coded, held: 
         bought = recommender.items.keys[int(held.relevant[row].indices[0])]
         rows.append(summarise(query, answer) | {"true_item_id": str(bought)})
     pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
-    _write_json(folder / "reference.json", REFERENCE_SPEC)
+    write_json(folder / "reference.json", REFERENCE_SPEC)
 
 
 def _content(catalogue: Catalogue, items: list[Any]) -> NDArray[np.float32] | None:
@@ -262,12 +261,10 @@ def _content(catalogue: Catalogue, items: list[Any]) -> NDArray[np.float32] | No
     found = np.zeros((len(items), vectors.shape[1]), dtype=np.float32)
     there = rows.notna().to_numpy()
     found[there] = vectors[rows[there].astype(np.int64)]
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (found / np.maximum(length, 1e-9)).astype(np.float32)
-    return unit
+    return normalised(found)
 
 
-def _require(catalogue: Catalogue, table: Coded, held: HeldOut) -> None:
+def _require(catalogue: Catalogue, held: HeldOut) -> None:
     """There must be something to learn from and to choose by.
 
     Raises:
@@ -278,28 +275,6 @@ def _require(catalogue: Catalogue, table: Coded, held: HeldOut) -> None:
         raise VitrinaError(
             f"{where} has no user with purchases both to train on and to choose by; users with three or more are needed"
         )
-
-
-def _claim(workdir: Path, config: RecommenderRunConfig, catalogue: Catalogue, split: pd.DataFrame) -> None:
-    """Mark `workdir` with what is trained in it, so that a checkpoint is resumed by the same run only.
-
-    Raises:
-        VitrinaError: another configuration or catalogue was trained here.
-    """
-    rows = blake2b(pd.util.hash_pandas_object(split, index=False).to_numpy().tobytes(), digest_size=16)
-    run = {"config": config.model_dump(mode="json"), "data": catalogue.fingerprint(), "split": rows.hexdigest()}
-    path = workdir / "run.json"
-    if not path.is_file():
-        _write_json(path, run)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in run if before.get(key) != run[key]]
-    if changed:
-        raise VitrinaError(f"{workdir} holds a run with another {', '.join(changed)}; give a new folder or delete this one")
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 FAMILY = RecommenderFamily()

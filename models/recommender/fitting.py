@@ -4,8 +4,9 @@ What is chosen (powers, penalties, decays, weights, the best epoch) comes from t
 the validation purchases with everything chosen left as it is. Test purchases are never read.
 """
 
+import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from configs.schema import TrainerConfig
+from models.evaluation.metrics import normalised
 from models.recommender import attention, neighbours, sequence, spectral
 from models.recommender.blend import HeldOut, learn_weights, quality
 from models.recommender.config import RecommenderModelConfig
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 HARD = 50
 """Nearest items of each item from which hard negatives are drawn."""
+
+HARD_USER_POWER = 0.4
 
 ALIKE_DIMENSIONS = 64
 CHOICE_USERS = 1500
@@ -81,7 +85,7 @@ def train(
         logger.info("%s: weight %g, alone nDCG@%d %.4f", name, weights[name], config.blend.places, fitting.judge(part))
     logger.info("blend: nDCG@%d %.4f of %d held-out users", config.blend.places, reached, len(held))
     parts = {name: again(everything) for name, again in fit.again.items()}
-    return Recommender(everything.items, parts, weights, alike(everything, parts), config.history.longest)
+    return Recommender(everything.items, parts, weights, alike(everything), config.history.longest)
 
 
 @dataclass(frozen=True)
@@ -207,16 +211,13 @@ class _Fitting:
                 sequence.teach(model.train(), purchases.histories, None, config.refit_epochs, self.trainer, folder)
             return sequence.NextItems.of(model)
 
-        weights = {name: value.clone() for name, value in model.state_dict().items()}
-        before = sequence.SequenceModel(config, self.training.items.attributes)
-        before.load_state_dict(weights)
-        return sequence.NextItems.of(before), again
+        return sequence.NextItems.of(copy.deepcopy(model)), again  # the model itself goes on learning
 
     def _graph_attention(self) -> tuple[Part, Callable[[Purchases], Part]]:
         config, keep = self.config.attention, self.config.neighbours
         x, items = self.training.matrix, self.training.items
         graph = Graph.of(x, items.attributes)
-        near = neighbours.largest(neighbours.co_purchases(x, 0.4, HARD), HARD)
+        near = neighbours.co_purchases(x, HARD_USER_POWER, HARD)
         start = _starts(x, config.width, self.trainer.seed)
         model = attention.GraphAttention(config, start, items.attributes.shape[1], self.training.content)
         rows, bought = self.held.relevant.nonzero()
@@ -241,15 +242,13 @@ class _Fitting:
         return part, lambda purchases: made(purchases, part.decay)
 
 
-def alike(purchases: Purchases, parts: Mapping[str, Part]) -> Floats:
+def alike(purchases: Purchases) -> Floats:
     """Unit vectors of items [I, d] by which lists are made diverse: of their content, else of who buys them."""
     if purchases.content is not None:
         return purchases.content
     matrix = purchases.items.weighted if purchases.items.attributes.nnz else purchases.matrix.T.tocsr()
     vectors = matrix @ spectral.singular_vectors(matrix, ALIKE_DIMENSIONS, 3, 0)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Floats = (vectors / np.maximum(length, 1e-9)).astype(np.float32)
-    return found
+    return normalised(vectors)
 
 
 def buyers_of(histories: Histories, items: int) -> Floats:
@@ -268,7 +267,6 @@ def _with_next(held: HeldOut) -> Histories:
 def _starts(x: csr_matrix, width: int, seed: int) -> Floats:
     """Item vectors [I, C] to begin with: singular vectors, of unit length; zeros beyond the rank."""
     vectors = spectral.singular_vectors(spectral.damped(x, 0.5, 0.5), width, 3, seed)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
     found = np.zeros((x.shape[1], width), dtype=np.float32)
-    found[:, : vectors.shape[1]] = vectors / np.maximum(length, 1e-6)
+    found[:, : vectors.shape[1]] = normalised(vectors)
     return found

@@ -1,38 +1,21 @@
 """`vitrina embed`: a catalogue's products become vectors that lie beside it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from bundles import tiny_bundle
+from commands import home_with_product, vitrina
 
 from catalog.catalogue import Catalogue
-from configs.settings import Settings
-from registry.register import register
 
 pytestmark = pytest.mark.slow
-
-VITRINA = str(Path(sys.executable).with_name("vitrina"))
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With version 1 of the product model, and the catalogue it was trained on in `training/catalogue`."""
-    root = tmp_path_factory.mktemp("embed")
-    settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
-    tags = {"vitrina.gates": "passed"}
-    register(settings, "product", tiny_bundle(root / "training", epochs=1), metrics={}, config={}, tags=tags, reports={})
-    return root
-
-
-def vitrina(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"VITRINA_HOME": str(home)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=environment, cwd=home, timeout=300)
+    return home_with_product(tmp_path_factory.mktemp("embed"))
 
 
 def refused(home: Path, *arguments: str) -> str:

@@ -1,40 +1,23 @@
 """`vitrina export`: a registered version becomes ONNX graphs."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from bundles import tiny_bundle
+from commands import home_with_product, vitrina
 
 from catalog.listing import Listing
-from configs.settings import Settings
 from models.product.encoders import clean
 from models.product.export import OnnxModel
 from models.product.predictor import ProductPredictor
-from registry.register import register
 
 pytestmark = pytest.mark.slow
-
-VITRINA = str(Path(sys.executable).with_name("vitrina"))
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With version 1 of the product model."""
-    root = tmp_path_factory.mktemp("export")
-    settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
-    tags = {"vitrina.gates": "passed"}
-    register(settings, "product", tiny_bundle(root / "training", epochs=1), metrics={}, config={}, tags=tags, reports={})
-    return root
-
-
-def vitrina(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"VITRINA_HOME": str(home)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=environment, cwd=home, timeout=300)
+    return home_with_product(tmp_path_factory.mktemp("export"))
 
 
 def test_a_version_becomes_graphs_that_answer_as_it_does(home: Path, tmp_path: Path) -> None:

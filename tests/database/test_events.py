@@ -1,10 +1,9 @@
-import sys
-import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from alembic import command
 from alembic.config import Config
+from at_once import at_once
 
 from database.engine import engine, migrate, reading
 from database.errors import DatabaseError, NotFound
@@ -124,14 +123,7 @@ def test_the_same_events_from_many_threads_are_there_once(url):
         except DatabaseError as error:
             errors.append(error)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    threads = [threading.Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sys.setswitchinterval(interval)
+    at_once(write)
     assert errors == []
     assert sum(counts) == 50
     assert len(newest_events(url, "u", 100)) == 10

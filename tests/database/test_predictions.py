@@ -1,9 +1,8 @@
 import struct
-import sys
-import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from at_once import at_once
 
 from database.errors import DatabaseError, NotFound
 from database.predictions import PredictionRow, feedback_for, insert_feedback, insert_predictions, newest_predictions
@@ -100,13 +99,6 @@ def test_writers_in_many_threads_lose_nothing(url):
         except DatabaseError as error:
             errors.append(error)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    threads = [threading.Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sys.setswitchinterval(interval)
+    at_once(write)
     assert errors == []
     assert len(newest_predictions(url, "product", 1000)) == 80

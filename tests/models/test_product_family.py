@@ -18,6 +18,7 @@ from configs.errors import VitrinaError
 from configs.load import environment_file, load
 from configs.schema import AugmentationConfig
 from models import family
+from models.bundles import load_seen
 from models.errors import TrainingError
 from models.product import bundle
 from models.product.calibrate import conformal_quantile, temperature
@@ -152,7 +153,7 @@ def test_an_undecodable_photo_is_refused_by_number(predictor: ProductPredictor) 
 def test_loading_gives_the_model_that_was_saved(bundle_folder: Path, tmp_path: Path) -> None:
     first = ProductPredictor.load(bundle_folder)
     settings = bundle.load_config(bundle_folder)
-    bundle.save(tmp_path, first.model, first.encoders, settings, bundle.load_seen(bundle_folder))
+    bundle.save(tmp_path, first.model, first.encoders, settings, load_seen(bundle_folder))
     second = ProductPredictor.load(tmp_path)
     listing = replace(SHIRT, image=photo(), price=800.0)
     (a,), (b,) = first.predict([listing]), second.predict([listing])
@@ -192,7 +193,7 @@ def test_an_unknown_device_is_refused(bundle_folder: Path) -> None:
 
 
 def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path) -> None:
-    catalogue, seen = Catalogue.open(bundle_folder.parents[1] / "catalogue"), bundle.load_seen(bundle_folder)
+    catalogue, seen = Catalogue.open(bundle_folder.parents[1] / "catalogue"), load_seen(bundle_folder)
     products = catalogue.products()
     split = FAMILY.split(catalogue, tiny_config())["split"]
     reviews = catalogue.reviews()

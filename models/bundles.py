@@ -1,0 +1,91 @@
+"""What every model's bundle and training folder have in common; see `models.family` for a bundle's files."""
+
+import json
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from configs.errors import VitrinaError
+from configs.schema import StrictModel
+
+WEIGHTS, CONFIG, SEEN = "model.safetensors", "config.json", "seen.npy"
+
+Config = TypeVar("Config", bound=StrictModel)
+
+
+def read_config(folder: Path, schema: type[Config], model: str) -> Config:
+    """`config.json` as `schema`.
+
+    Raises:
+        VitrinaError: missing, or not the configuration of a bundle of `model`.
+    """
+    path = folder / CONFIG
+    try:
+        return schema.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise VitrinaError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "(whole file)"
+        raise VitrinaError(f"{path}: {where}: {first['msg']}; it is not a {model} bundle of this version") from error
+
+
+def save_seen(folder: Path, keys: NDArray[np.uint64]) -> None:
+    """Write the keys of training and validation rows."""
+    np.save(folder / SEEN, np.sort(keys), allow_pickle=False)
+
+
+def load_seen(folder: Path) -> NDArray[np.uint64]:
+    """Sorted keys of training and validation rows.
+
+    Raises:
+        VitrinaError: missing or damaged.
+    """
+    try:
+        keys: NDArray[np.uint64] = np.load(folder / SEEN, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise VitrinaError(f"cannot read {folder / SEEN}: {error}") from error
+    return keys
+
+
+def digests(first: Iterable[Any], second: Iterable[Any]) -> NDArray[np.uint64]:
+    """64-bit key [n] of each pair: BLAKE2b of both as text."""
+    pairs = zip(first, second, strict=True)
+    found = b"".join(blake2b(f"{a}\x00{b}".encode(), digest_size=8).digest() for a, b in pairs)
+    return np.frombuffer(found, dtype="<u8").astype(np.uint64)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file atomically."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def claim(workdir: Path, config: StrictModel, data: str, split: bytes) -> None:
+    """Mark `workdir` with what is trained in it, so that a checkpoint is resumed by the same run only.
+
+    Args:
+        workdir: Folder of the run.
+        config: Its configuration.
+        data: Fingerprint of the catalogue.
+        split: The rows of each split, in any form that the same rows always have.
+
+    Raises:
+        VitrinaError: another configuration or catalogue was trained here.
+    """
+    rows = blake2b(split, digest_size=16).hexdigest()
+    run: Mapping[str, Any] = {"config": config.model_dump(mode="json"), "data": data, "split": rows}
+    path = workdir / "run.json"
+    if not path.is_file():
+        write_json(path, run)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changed = [key for key in run if before.get(key) != run[key]]
+    if changed:
+        raise VitrinaError(f"{workdir} holds a run with another {', '.join(changed)}; give a new folder or delete this one")

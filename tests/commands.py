@@ -1,0 +1,28 @@
+"""The `vitrina` command as a process, and a home with a registered version for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from bundles import tiny_bundle
+
+from configs.settings import Settings
+from registry.register import register
+
+VITRINA = str(Path(sys.executable).with_name("vitrina"))
+
+
+def home_with_product(root: Path) -> Path:
+    """Version 1 of the product model is registered in `root`; what it was trained on is in `training/catalogue`."""
+    settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    tags = {"vitrina.gates": "passed"}
+    register(settings, "product", tiny_bundle(root / "training", epochs=1), metrics={}, config={}, tags=tags, reports={})
+    return root
+
+
+def vitrina(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command's result."""
+    environment = os.environ | {"VITRINA_HOME": str(home)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=environment, cwd=home, timeout=300)
