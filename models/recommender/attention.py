@@ -296,8 +296,8 @@ class Attention(Scored):
             part = histories.select(rows)
             vectors[rows], weights = self._listen(part)
             listened[np.repeat(histories.offsets[rows] - part.offsets[:-1], part.lengths) + np.arange(len(part.items))] = weights
-        total = csr_matrix((listened, histories.items, histories.offsets), shape=(len(histories), len(self.items)))
-        return vectors, total
+        shape = len(histories), len(self.items)
+        return vectors, csr_matrix((listened, histories.items, histories.offsets), shape=shape, copy=True)
 
     @torch.inference_mode()
     def _listen(self, histories: Histories) -> tuple[Floats, Floats]:

@@ -91,9 +91,12 @@ class Histories:
         return ends - 1 - np.arange(len(self.items))
 
     def matrix(self, items: int, decay: float = 0.0) -> csr_matrix:
-        """Sparse float32 [U, items]: weights, each times exp(-decay · age)."""
+        """Sparse float32 [U, items]: weights, each times exp(-decay · age).
+
+        A copy: SciPy sorts the columns of a matrix in place whenever it likes, and here they are the order of purchases.
+        """
         values = self.weights if not decay else (self.weights * np.exp(-decay * self.age())).astype(np.float32)
-        return csr_matrix((values, self.items, self.offsets), shape=(len(self), items))
+        return csr_matrix((values, self.items, self.offsets), shape=(len(self), items), copy=True)
 
     def padded(self, longest: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Item codes [U, T] of the newest interactions, oldest first and then 0, and which cells are there."""

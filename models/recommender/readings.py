@@ -15,6 +15,9 @@ Floats = NDArray[np.float32]
 
 TINY = 1e-12
 
+DENSE_SHARE = 0.1
+"""Share of the items from which on all are scored, as copying their vectors would cost more."""
+
 
 class Reading(Protocol):
     """Scores of B users."""
@@ -93,6 +96,8 @@ class DenseReading:
 
     def at(self, items: NDArray[Any]) -> Floats:
         """See `Reading`."""
+        if len(items) > DENSE_SHARE * len(self.vectors.items):
+            return self.all()[:, items]
         found: Floats = self.query @ self.vectors.items[items].T
         return found
 

@@ -370,6 +370,22 @@ def test_purchases_alone_are_enough_and_training_twice_gives_the_same(planted: C
         predictor.recommend([Query(categories=("Shirts",))])
 
 
+def test_what_comes_next_is_learned_in_the_order_of_purchases(tmp_path: Path) -> None:
+    ring = np.random.default_rng(3).permutation(60)  # everybody walks along it, so that ids say nothing of the order
+    walks = [np.roll(ring, -start)[:7] for start in range(60)]
+    table = pd.DataFrame({"user_id": np.repeat(np.arange(60), 7), "item_id": np.concatenate(walks)})
+    ordered = catalogue_of(tmp_path / "ring", purchases=table.assign(position=np.tile(np.arange(7), 60)))
+    folder = train(ordered, tmp_path / "work", "model.parts=[co_purchase, regression, spectral, transitions]")
+    predictor = RecommenderPredictor.load(folder)
+    for user in range(60):
+        seen, _ = predictor.histories.user(user)
+        assert [predictor.recommender.items.keys[code] for code in seen] == walks[user].tolist()
+        assert ids(ask(predictor, Query(user_id=user)))[0] == np.roll(ring, -user)[7]
+        newest = session([walks[user][-1]], num_recs=60)
+        said = {item.item_id: item.parts.get("transitions", 0.0) for item in ask(predictor, newest).items}
+        assert max(said, key=lambda item: said[item]) == np.roll(ring, -user)[7]
+
+
 def test_without_an_order_nothing_depends_on_it(planted: Catalogue, tmp_path: Path) -> None:
     unordered = catalogue_of(tmp_path / "unordered", purchases=planted_purchases().drop(columns="position"))
     predictor = RecommenderPredictor.load(train(unordered, tmp_path / "work"))

@@ -204,6 +204,16 @@ def test_matrix_fades_older_items() -> None:
     assert half.tolist() == [pytest.approx([0, 0.5, 0, 0.5]), pytest.approx([0.25, 0.5, 1, 0])]
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_the_order_of_a_history_outlives_what_is_done_to_its_matrix(decay: float) -> None:
+    histories = histories_of([3, 1, 2], [2, 0], weights=[1, 0.5, 0.2, 1, 0.7])
+    matrix = histories.matrix(4, decay)
+    matrix.data[:] = 0
+    matrix.sort_indices()
+    assert histories.items.tolist() == [3, 1, 2, 2, 0]
+    assert histories.weights.tolist() == pytest.approx([1, 0.5, 0.2, 1, 0.7])
+
+
 def test_padded_rows_end_with_what_is_not_there() -> None:
     codes, there = histories_of([4, 2], [], [9, 8, 7]).padded(2)
     assert codes.tolist() == [[4, 2], [0, 0], [8, 7]]
