@@ -310,7 +310,7 @@ def build(model: Model, as_json: Json = False) -> None:
 
 @app.command()
 def monitor(
-    model: Annotated[str, typer.Option(help="Model to watch.")] = "product",
+    model: Annotated[str | None, typer.Option(help="Model to watch; every one with a champion by default.")] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Start training when the verdict is drift.")] = False,
     data: Annotated[
         list[Path] | None, typer.Option(help="New delivery to train on, repeatable; the champion's own folders by default.")
@@ -323,26 +323,45 @@ def monitor(
 ) -> None:
     """Compare what is served with what was trained on."""
     while every is not None:
-        try:
-            _monitor_once(model, retrain, data, env, config, overrides, as_json)
-        except VitrinaError as error:
+        for error in _monitor(model, retrain, data, env, config, overrides, as_json):
             typer.echo(f"vitrina: {error}", err=True)
         time.sleep(every)
-    _monitor_once(model, retrain, data, env, config, overrides, as_json)
+    errors = _monitor(model, retrain, data, env, config, overrides, as_json)
+    if errors:
+        worst = max(errors, key=lambda error: error.exit_code)
+        raise type(worst)("; ".join(map(str, errors)))
 
 
-def _monitor_once(
-    model: str, retrain: bool, data: list[Path] | None, env: str, config: Path | None, overrides: list[str] | None, as_json: bool
-) -> None:
+def _monitor(
+    model: str | None,
+    retrain: bool,
+    data: list[Path] | None,
+    env: str,
+    config: Path | None,
+    overrides: list[str] | None,
+    as_json: bool,
+) -> list[VitrinaError]:
+    """Look at each model once; what is wrong with one does not keep the others from being looked at."""
+    errors: list[VitrinaError] = []
     with _results() as write:
         from configs.settings import Settings
-        from pipelines.retraining import watch
+        from pipelines.retraining import watch, watched
 
         settings = Settings.from_environment()
-        outcome = watch(settings, model, _run_config(model, env, config, overrides), _directories(data or []), retrain)
-        write(outcome.model_dump(mode="json"), as_json, _show_monitoring)
-        if outcome.refused:
-            raise CheckFailed(outcome.refused)
+        try:
+            models = [model] if model else watched(settings)
+        except VitrinaError as error:
+            return [error]
+        for name in models:
+            try:
+                outcome = watch(settings, name, _run_config(name, env, config, overrides), _directories(data or []), retrain)
+            except VitrinaError as error:
+                errors.append(error)
+                continue
+            write(outcome.model_dump(mode="json"), as_json, _show_monitoring)
+            if outcome.refused:
+                errors.append(CheckFailed(outcome.refused))
+    return errors
 
 
 @app.command()

@@ -94,7 +94,8 @@ def _database(settings: Settings) -> str:
 
 
 def _registry(settings: Settings) -> str:
-    from registry.versions import find_alias
+    from models import family
+    from registry.versions import CHAMPION, alias_targets
 
-    champion = find_alias(settings, "product", "champion")
-    return f"reachable; product's champion: {champion.version if champion else 'none yet'}"
+    champions = {name: alias_targets(settings, name).get(CHAMPION) for name in family.names()}
+    return "reachable; champions: " + ", ".join(f"{name} {version or 'none yet'}" for name, version in champions.items())

@@ -28,6 +28,21 @@ class WatchOutcome(StrictModel):
     refused: str = ""
 
 
+def watched(settings: Settings) -> list[str]:
+    """Models that have a champion.
+
+    Raises:
+        VitrinaError: none has.
+    """
+    from models import family
+    from registry.versions import with_champion
+
+    found = with_champion(settings, family.names())
+    if not found:
+        raise VitrinaError("no model has a champion to watch; `vitrina promote MODEL VERSION` makes one")
+    return found
+
+
 def watch(settings: Settings, model: str, config: RunConfig, data: Sequence[Path], retrain: bool) -> WatchOutcome:
     """Judge the newest window; with `retrain`, train on `data`, or the champion's own folders, when the verdict is drift.
 

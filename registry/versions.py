@@ -1,7 +1,7 @@
 """Names, references such as `product@champion`, and the versions behind them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -145,6 +145,11 @@ def alias_targets(settings: Settings, model: str) -> dict[str, int]:
                 return {}
             raise
     return {alias: int(version) for alias, version in registered.aliases.items()}
+
+
+def with_champion(settings: Settings, models: Iterable[str]) -> list[str]:
+    """Those of `models` that have a champion."""
+    return [model for model in models if CHAMPION in alias_targets(settings, model)]
 
 
 def point(client: "MlflowClient", name: str, alias: str, version: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
-from registry.versions import CHAMPION, alias_targets
+from registry.versions import with_champion
 from serving.routes import discover
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def with_champions(settings: Settings, config: ServingConfig) -> ServingConfig:
     """The configuration, with every model that has a champion now where it names none itself; its default where none has."""
     if "models" in config.model_fields_set:
         return config
-    found = tuple(name for name in discover() if CHAMPION in alias_targets(settings, name))
+    found = tuple(with_champion(settings, discover()))
     return config.model_copy(update={"models": found}) if found else config
 
 

@@ -62,6 +62,8 @@ def test_each_command_of_the_design_explains_itself(command: str, tmp_path: Path
         (("data", "validate", "nowhere"), ("nowhere", "catalogue")),
         (("data", "import", "--mapping", "m.yaml", "--csv", "a.csv", "--out", "out"), ("m.yaml",)),
         (("serve", "--port", "99999"), ("port", "65535")),
+        (("monitor",), ("no model has a champion", "vitrina promote")),
+        (("monitor", "--model", "prodcut"), ("prodcut", "product")),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:

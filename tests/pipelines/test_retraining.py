@@ -18,7 +18,7 @@ from database.monitor_runs import claim_window, monitor_runs
 from monitoring.run import MonitorOutcome
 from monitoring.verdict import DriftVerdict
 from pipelines import retraining
-from pipelines.retraining import WatchOutcome, watch
+from pipelines.retraining import WatchOutcome, watch, watched
 from steps.events import with_events
 
 FINGERPRINTS = {"first": "1" * 64, "second": "2" * 64, "first reviews": "3" * 64}
@@ -160,3 +160,14 @@ def test_a_training_that_breaks_may_be_tried_again(loop: Loop) -> None:
     assert states(loop) == ["failed"]
     loop.crash = False
     assert loop.watch().training is not None
+
+
+def test_every_model_with_a_champion_is_watched(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"product": {"champion": 2}, "recommender": {"challenger": 1}}
+    monkeypatch.setattr("registry.versions.alias_targets", lambda _, model: told.get(model, {}))
+    assert watched(loop.settings) == ["product"]
+    told["recommender"]["champion"] = 1
+    assert watched(loop.settings) == ["product", "recommender"]
+    told.clear()
+    with pytest.raises(VitrinaError, match="no model has a champion to watch"):
+        watched(loop.settings)
