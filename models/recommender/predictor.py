@@ -55,8 +55,10 @@ class RecommenderPredictor:
         history, ignored, known = self._history(query)
         items, weights = history.user(0)
         left_out = items[weights >= BOUGHT] if query.exclude_bought else items[:0]
-        codes, parts = self._scored(history, allowed, left_out)
-        scores = np.sum(list(parts.values()), axis=0)
+        allowed = allowed.copy()
+        allowed[items[weights >= BOUGHT] if query.exclude_bought else items[:0]] = False
+        codes, parts = self._scored(history, allowed)
+        scores = np.where(allowed[codes], np.sum(list(parts.values()), axis=0), -np.inf)
         order = self._order(scores, codes, query)
         chosen, shown = codes[order], {name: added[order] for name, added in parts.items()}
         found = reasons(self.recommender, history, chosen, shown)
@@ -79,24 +81,21 @@ class RecommenderPredictor:
             shown_popularity=float(popularity[chosen].mean()) if len(chosen) else None,
         )
 
-    def _scored(
-        self, history: Histories, allowed: NDArray[np.bool_], left_out: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int64], dict[str, Floats]]:
-        """Codes [n] of the items that may be answered, and what each part adds to their scores [n]."""
+    def _scored(self, history: Histories, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+        """Codes [n] of the items that are scored, allowed or not, and what each part adds to their scores [n]."""
         readings = self.recommender.read(history)
-        allowed = allowed.copy()
-        allowed[left_out] = False
-        codes = np.flatnonzero(allowed)
-        if self._candidates is not None and len(codes) > EXACT:
-            found = self._candidates.find(readings, self.recommender.weights)
-            codes = found[allowed[found]]
-        asked = codes if len(codes) < len(allowed) else None
-        return codes, {name: added[0] for name, added in self.recommender.weighed(readings, asked).items()}
+        codes: NDArray[np.int64] | None = None  # all
+        if self._candidates is not None:
+            few = allowed.sum() <= EXACT
+            codes = np.flatnonzero(allowed) if few else self._candidates.find(readings, self.recommender.weights)
+        parts = {name: added[0] for name, added in self.recommender.weighed(readings, codes).items()}
+        return np.arange(len(allowed)) if codes is None else codes, parts
 
     def _order(self, scores: Floats, codes: NDArray[np.int64], query: Query) -> NDArray[np.int64]:
         """Places in `codes` of the answer, in order."""
-        count = min(len(codes), query.num_recs * (POOL if query.diversity else 1))
-        pool = np.argpartition(-scores, count - 1)[:count] if 0 < count < len(codes) else np.arange(len(codes))
+        wanted = query.num_recs * (POOL if query.diversity else 1)
+        count = min(int(np.isfinite(scores).sum()), wanted)
+        pool = np.argpartition(-scores, count - 1)[:count] if 0 < count < len(codes) else np.arange(len(codes))[:count]
         pool = pool[np.lexsort((pool, -scores[pool]))]
         vectors = self.recommender.features[codes[pool]]
         return pool[marginal_relevance(scores[pool], vectors, query.num_recs, query.diversity)]
