@@ -56,7 +56,7 @@ class RecommenderPredictor:
         items, weights = history.user(0)
         left_out = items[weights >= BOUGHT] if query.exclude_bought else items[:0]
         allowed = allowed.copy()
-        allowed[items[weights >= BOUGHT] if query.exclude_bought else items[:0]] = False
+        allowed[left_out] = False
         codes, parts = self._scored(history, allowed)
         scores = np.where(allowed[codes], np.sum(list(parts.values()), axis=0), -np.inf)
         order = self._order(scores, codes, query)
