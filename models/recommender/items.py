@@ -146,7 +146,7 @@ class Items:
 def item_keys(catalogue: Catalogue, *more: "pd.Series[Any]") -> list[Key]:
     """Every item that any table or `more` names, in ascending order; text where any is."""
     found = [series.dropna() for series in more]
-    for table, column in (("products", "product_id"), ("item_attributes", "item_id")):
+    for table, column in (("products", "product_id"), ("item_attributes", "item_id"), ("embeddings", "product_id")):
         if table in catalogue.tables():
             found.append(catalogue.read(table, [column])[column].dropna())
     if all(pd.api.types.is_integer_dtype(series) for series in found):

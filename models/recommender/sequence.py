@@ -33,6 +33,8 @@ from models.training import Task, fit
 
 USERS_AT_ONCE = 512
 PLACES = 20
+WATCHED = 2000
+"""Users by whom an epoch is chosen where no purchase is held out."""
 
 
 class Block(nn.Module):
@@ -235,7 +237,7 @@ def teach(
     workdir: Path,
     loggers: Sequence[Any] = (),
 ) -> None:
-    """Train `model` on histories; `held` are histories whose last item chooses the epoch, the same ones where there are none."""
+    """Train `model` on histories; `held` are histories whose last item chooses the epoch, some of the same where it is None."""
     config, items = model.config, len(model.items.weight)
     settings = trainer.model_copy(
         update={
@@ -248,5 +250,6 @@ def teach(
         }
     )
     training = Sequences(histories, items, config, trainer.seed)
-    validation = Sequences(held or histories, items, config, trainer.seed, last_alone=True)
+    watched = histories.select(range(min(len(histories), WATCHED))) if held is None else held
+    validation = Sequences(watched, items, config, trainer.seed, last_alone=True)
     fit(NextItem(model), training_loader(training, settings), validation_loader(validation, settings), settings, workdir, loggers)

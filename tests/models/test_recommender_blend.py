@@ -113,6 +113,12 @@ def test_held_out_users_have_a_history_and_something_to_find() -> None:
     assert [row.indices.tolist() for row in held.relevant] == [[5], [7, 8]]
 
 
+def test_what_is_bought_again_is_not_to_be_found() -> None:
+    held = HeldOut.of(histories_of([1, 2], [3], weights=[1, 0.2, 1]), cells([[1, 2, 5], [3]], 9))
+    assert held.users.tolist() == [0]
+    assert held.relevant[0].indices.tolist() == [5]
+
+
 def rows(held: HeldOut) -> list[tuple[int, list[int], list[int]]]:
     return [(int(held.users[r]), held.histories.user(r)[0].tolist(), held.relevant[r].indices.tolist()) for r in range(len(held))]
 

@@ -66,10 +66,11 @@ def test_codes_are_found_by_number_and_text(items: Items) -> None:
 
 def test_keys_of_all_tables_in_order(catalogue: Catalogue, tmp_path: Path) -> None:
     assert item_keys(catalogue, pd.Series(["20", None])) == ["1", "2", "20", "3", "4", "99"]
-    numbers = catalogue_of(tmp_path / "numbers", products=PRODUCTS)
+    seen = pd.DataFrame({"product_id": [7, 1], "embedding": [[1.0, 0.0], [0.0, 1.0]]})
+    numbers = catalogue_of(tmp_path / "numbers", products=PRODUCTS, embeddings=seen)
     found = item_keys(numbers, pd.Series([20, 10]))
-    assert found == [1, 2, 3, 10, 20]
-    assert json.dumps(found) == "[1, 2, 3, 10, 20]"
+    assert found == [1, 2, 3, 7, 10, 20]
+    assert json.dumps(found) == "[1, 2, 3, 7, 10, 20]"
 
 
 def test_a_catalogue_that_describes_nothing(tmp_path: Path) -> None:
