@@ -26,6 +26,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -175,6 +176,23 @@ class Learner(L.LightningModule):
             else _cosine(optimizer, self.config.warmup, updates)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """One update further; where time is short, as far as it has gone: rates are low when `max_minutes` end the run.
+
+        The schedule of budgeted training (Li et al. 2020), the budget being wall time.
+        """
+        if self.config.max_minutes:
+            updates = max(2, int(self.trainer.estimated_stepping_batches))
+            reached = min(int(self._time_gone() * updates), updates - 1)
+            scheduler.last_epoch = max(scheduler.last_epoch, reached - 1)
+        scheduler.step()
+
+    def _time_gone(self) -> float:
+        """Share of `max_minutes` that has gone by, the same on all ranks."""
+        (timer,) = (callback for callback in cast(Any, self.trainer).callbacks if isinstance(callback, Timer))
+        share: float = self.trainer.strategy.broadcast(timer.time_elapsed() / (60 * cast(float, self.config.max_minutes)))
+        return share
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters by learning rate, and whether they decay."""

@@ -74,7 +74,7 @@ class ProductFamily:
             VitrinaError: no rows in a split, fewer than two article types, or `workdir` belongs to another run.
         """
         from models.product.calibrate import calibrate
-        from models.product.photos import teach
+        from models.product.photos import minutes, teach
         from models.product.task import ProductTask
         from models.training import fit, training_loader, validation_loader
 
@@ -98,8 +98,10 @@ class ProductFamily:
         model.load_start()
         taught = teach(model, training, validation, config, workdir / "photos")
         task = ProductTask(model, config.photo_lessons.rate_afterwards if taught else 1.0)
-        loaders = training_loader(training, config.trainer), validation_loader(validation, config.trainer)
-        fit(task, *loaders, config.trainer, workdir, loggers)
+        left = minutes(config.trainer, 1 - config.photo_lessons.time if taught else 1.0)
+        trainer = config.trainer.model_copy(update=left)
+        loaders = training_loader(training, trainer), validation_loader(validation, trainer)
+        fit(task, *loaders, trainer, workdir, loggers)
         calibration = calibrate(task.model, validation.batches(config.evaluation.batch_size))
         prices = products["price"].astype(float)
         positive = prices[prices > 0]

@@ -151,7 +151,8 @@ def teach(
     seen = any(training.images.get(key) is not None for key in training.rows.photos)
     if not epochs or not seen or not isinstance(model.photo, PhotoTower):
         return False
-    trainer = config.trainer.model_copy(update={"epochs": epochs, "early_stopping": (), "max_minutes": None, "wandb": "off"})
+    update = {"epochs": epochs, "early_stopping": (), "wandb": "off"}
+    trainer = config.trainer.model_copy(update=update | minutes(config.trainer, lessons.time))
     small = round(lessons.small * epochs)
     task = PhotoTask(model.photo, model.sizes.tokens, model.sizes.levels[-1], config.model.label_smoothing)
     loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
@@ -162,6 +163,11 @@ def teach(
 def lesson_epochs(lessons: PhotoLessons, trainer: TrainerConfig) -> int:
     """Passes over the photos before the whole model trains."""
     return math.ceil(lessons.epochs * trainer.epochs)
+
+
+def minutes(trainer: TrainerConfig, share: float) -> dict[str, float | None]:
+    """`max_minutes`, a share of what the whole training may take."""
+    return {"max_minutes": trainer.max_minutes and share * trainer.max_minutes}
 
 
 def three_quarters(pixels: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bundles import tiny_catalogue, tiny_config
+from tiny_task import point_config
 
 from catalog.catalogue import Catalogue
 from configs.schema import AugmentationConfig
@@ -15,7 +16,7 @@ from models.product.config import PhotoLessons, ProductRunConfig
 from models.product.data import Changes, ListingDataset, Rows
 from models.product.encoders import Encoders
 from models.product.model import ProductModel
-from models.product.photos import PhotoDataset, PhotoTask, teach, three_quarters
+from models.product.photos import PhotoDataset, PhotoTask, minutes, teach, three_quarters
 from models.product.task import ProductTask
 from models.product.towers import PhotoTower
 
@@ -51,6 +52,13 @@ def task(listings: ListingDataset) -> PhotoTask:
 
 def test_three_quarters_of_a_side_is_a_whole_number_of_patches() -> None:
     assert [three_quarters(side) for side in (16, 32, 48, 64, 80, 256)] == [16, 32, 32, 48, 64, 192]
+
+
+def test_lessons_and_the_whole_model_share_the_minutes() -> None:
+    hour = point_config(max_minutes=60)
+    lessons, rest = (hour.model_copy(update=minutes(hour, share)).max_minutes for share in (0.45, 0.55))
+    assert (lessons, rest) == (pytest.approx(27), pytest.approx(33))
+    assert minutes(point_config(), 0.45) == {"max_minutes": None}
 
 
 def test_first_epochs_see_smaller_photos_and_validation_whole_ones(listings: ListingDataset) -> None:

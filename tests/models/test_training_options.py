@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Timer
 from pydantic import ValidationError
 from tiny_task import PointRows, Points, PointTask, fit_points, point_config
 from torch import Tensor
@@ -41,6 +42,28 @@ def test_onecycle_rises_to_its_peak_and_falls_to_nothing() -> None:
     assert max(found) == pytest.approx(1.0)
     assert found[0] < 0.1
     assert found[-1] < 1e-3
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_rates_are_low_when_time_ends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    """A clock of which an update takes a twelfth of the time allowed; 300 updates are planned."""
+    updates: list[int] = []
+
+    class Counted(PointTask):
+        def training_loss(self, batch: Points, generator: torch.Generator) -> dict[str, Tensor]:
+            updates.append(len(updates))
+            return super().training_loss(batch, generator)
+
+    monkeypatch.setattr(Timer, "time_elapsed", lambda *_: 60 * len(updates) / 12)
+    values = {"epochs": 100, "schedule": schedule, "learning_rate": 0.1, "max_minutes": 1, "early_stopping": []}
+    _, result = fit_points(tmp_path, Counted(), **values)
+    assert result.updates == 12
+    assert learning_rate(tmp_path) < 0.001
+    monkeypatch.setattr(Timer, "time_elapsed", lambda *_: 0.0)
+    _, result = fit_points(tmp_path / "enough", PointTask(), **{**values, "epochs": 4})
+    fit_points(tmp_path / "unbounded", PointTask(), **{**values, "epochs": 4, "max_minutes": None})
+    assert result.updates == 12
+    assert learning_rate(tmp_path / "enough") == learning_rate(tmp_path / "unbounded")
 
 
 class Scripted(PointTask):
