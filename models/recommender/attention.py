@@ -319,9 +319,10 @@ class Attention(Scored):
         return PathReading(*self.halves(histories), self.share)
 
     def halves(self, histories: Histories) -> tuple[SparseReading, DenseReading]:
-        """Scores by paths and by cosine."""
+        """Scores by paths and by cosine; zeros without a history, where popularity speaks alone."""
         vectors, listened = self.listen(histories)
         query = np.concatenate([vectors, np.ones((len(vectors), 1), dtype=np.float32)], axis=1)
+        query[histories.lengths == 0] = 0.0
         return SparseReading((listened @ self.paths).tocsr()), DenseReading(query, self._vectors)
 
     @cached_property

@@ -100,9 +100,15 @@ class Items:
 
     def shared(self, first: int, second: int) -> tuple[str, ...]:
         """Names of the attributes that two items have in common, the rarest first."""
-        own, other = (set(self.attributes[i].indices.tolist()) for i in (first, second))
-        both = sorted(own & other, key=lambda a: (-float(self.weighted[first, a]), a))
-        return tuple(self.names[a] for a in both)
+        of = self.attributes
+        own, other = (of.indices[of.indptr[code] : of.indptr[code + 1]] for code in (first, second))
+        both = np.intersect1d(own, other)
+        return tuple(self.names[a] for a in both[np.argsort(self._carriers[both], kind="stable")])
+
+    @cached_property
+    def _carriers(self) -> NDArray[np.int64]:
+        """How many items [A] have an attribute."""
+        return np.bincount(self.attributes.indices, minlength=self.attributes.shape[1])
 
     def allowed(self, categories: Sequence[str], price_min: float | None, price_max: float | None) -> NDArray[np.bool_]:
         """Items [I] within the bounds.
@@ -148,10 +154,17 @@ def item_keys(catalogue: Catalogue, *more: "pd.Series[Any]") -> list[Key]:
     found = [series.dropna() for series in more]
     for table, column in (("products", "product_id"), ("item_attributes", "item_id"), ("embeddings", "product_id")):
         if table in catalogue.tables():
-            found.append(catalogue.read(table, [column])[column].dropna())
+            found.append(_plain(catalogue.read(table, [column])[column].dropna()))
     if all(pd.api.types.is_integer_dtype(series) for series in found):
         return [int(key) for key in np.unique(np.concatenate([series.to_numpy(dtype=np.int64) for series in found]))]
     return sorted(set().union(*(set(series.astype(str)) for series in found)))
+
+
+def _plain(keys: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Keys as whole numbers where they are numbers written as text."""
+    if pd.api.types.is_integer_dtype(keys) or not keys.astype(str).str.fullmatch(r"0|[1-9][0-9]{0,17}").all():
+        return keys
+    return keys.astype(str).astype(np.int64)
 
 
 def _listed(catalogue: Catalogue, code: "pd.Series[Any]") -> pd.DataFrame:

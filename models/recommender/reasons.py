@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.recommender.answers import Reason, ReasonKind
 from models.recommender.interactions import Histories
 from models.recommender.model import Recommender
-from models.recommender.readings import Floats
+from models.recommender.readings import Floats, SparseReading
 
 KINDS: Mapping[str, ReasonKind] = {
     "co_purchase": "bought_together",
@@ -56,7 +56,7 @@ def _candidates(recommender: Recommender, own: NDArray[np.int32], weights: Float
         return own
     near = recommender.features[own] @ recommender.features[items].T  # (n, answers)
     for matrix in recommender.matrices():
-        pairs = matrix[own][:, items].toarray() * weights[:, None]
+        pairs = SparseReading(matrix[own]).at(items) * weights[:, None]
         near = near + pairs / max(float(pairs.max(initial=0.0)), 1e-12)
     votes = np.bincount(near.argmax(axis=0), minlength=len(own)) * len(own) + np.arange(len(own))  # then the newest
     return own[np.argsort(-votes, kind="stable")[:LEFT_OUT]]
