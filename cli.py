@@ -310,7 +310,8 @@ def build(model: Model, as_json: Json = False) -> None:
 
 @app.command()
 def monitor(
-    model: Annotated[str | None, typer.Option(help="Model to watch; every one with a champion by default.")] = None,
+    model: Annotated[str, typer.Option(help="Model to watch.")] = "product",
+    every_model: Annotated[bool, typer.Option("--all", help="Watch every model that has a champion.")] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Start training when the verdict is drift.")] = False,
     data: Annotated[
         list[Path] | None, typer.Option(help="New delivery to train on, repeatable; the champion's own folders by default.")
@@ -323,10 +324,10 @@ def monitor(
 ) -> None:
     """Compare what is served with what was trained on."""
     while every is not None:
-        for error in _monitor(model, retrain, data, env, config, overrides, as_json):
+        for error in _monitor(None if every_model else model, retrain, data, env, config, overrides, as_json):
             typer.echo(f"vitrina: {error}", err=True)
         time.sleep(every)
-    errors = _monitor(model, retrain, data, env, config, overrides, as_json)
+    errors = _monitor(None if every_model else model, retrain, data, env, config, overrides, as_json)
     if errors:
         worst = max(errors, key=lambda error: error.exit_code)
         raise type(worst)("; ".join(map(str, errors)))
@@ -352,15 +353,20 @@ def _monitor(
             models = [model] if model else watched(settings)
         except VitrinaError as error:
             return [error]
+        outcomes = []
         for name in models:
             try:
                 outcome = watch(settings, name, _run_config(name, env, config, overrides), _directories(data or []), retrain)
             except VitrinaError as error:
                 errors.append(error)
                 continue
-            write(outcome.model_dump(mode="json"), as_json, _show_monitoring)
+            outcomes.append(outcome.model_dump(mode="json"))
             if outcome.refused:
                 errors.append(CheckFailed(outcome.refused))
+        if model and outcomes:
+            write(outcomes[0], as_json, _show_monitoring)
+        elif not model:
+            write({"models": outcomes}, as_json, lambda values: "\n\n".join(map(_show_monitoring, values["models"])))
     return errors
 
 

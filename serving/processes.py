@@ -80,7 +80,7 @@ def stack(
             api,
             f"{api}/livez",
         ),
-        Process("watcher", (vitrina, "monitor", "--env", environment, "--retrain", "--every", f"{watch_seconds:g}")),
+        Process("watcher", (vitrina, "monitor", "--all", "--env", environment, "--retrain", "--every", f"{watch_seconds:g}")),
     ]
     if settings.tracking_uri.startswith("sqlite"):
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

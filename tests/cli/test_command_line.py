@@ -62,7 +62,7 @@ def test_each_command_of_the_design_explains_itself(command: str, tmp_path: Path
         (("data", "validate", "nowhere"), ("nowhere", "catalogue")),
         (("data", "import", "--mapping", "m.yaml", "--csv", "a.csv", "--out", "out"), ("m.yaml",)),
         (("serve", "--port", "99999"), ("port", "65535")),
-        (("monitor",), ("no model has a champion", "vitrina promote")),
+        (("monitor", "--all"), ("no model has a champion", "vitrina promote")),
         (("monitor", "--model", "prodcut"), ("prodcut", "product")),
     ],
 )
