@@ -93,7 +93,7 @@ def solve(x: csr_matrix, others: Tensor, unobserved: float, ridge: float, everyt
 
 def _padded(x: csr_matrix, dimensions: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Rows of about equal length: their numbers, columns (rows, longest) and weights, 0 where a row is shorter."""
-    lengths = np.diff(x.indptr)
+    lengths = np.diff(x.indptr).astype(np.int64)  # products of them leave 32 bits
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
     start = 0

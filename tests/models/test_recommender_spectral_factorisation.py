@@ -167,3 +167,16 @@ def test_a_restored_factorisation_scores_the_same() -> None:
     part = factorise(x, ALS, seed=0)
     restored = Factorisation.restore(part.state())
     np.testing.assert_allclose(restored.scores(histories(x)), part.scores(histories(x)), atol=1e-6)
+
+
+def test_rows_of_an_item_that_a_hundred_thousand_bought_fit_in_memory() -> None:
+    buyers, items, dimensions = 100_000, 700, 64  # 700 · 100,000 · 64 is beyond 32 bits
+    offsets = np.minimum(np.arange(items + 1), 20) * buyers
+    offsets[21:] = 20 * buyers + np.arange(1, items - 19) * 3
+    columns = np.arange(offsets[-1]) % buyers
+    x = csr_matrix((np.ones(len(columns), np.float32), columns.astype(np.int32), offsets.astype(np.int32)), shape=(items, buyers))
+    seen = 0
+    for rows, chosen, weights in factorisation._padded(x, dimensions):
+        assert len(rows) == 1 or chosen.numel() * dimensions <= factorisation.CELLS_A_BATCH
+        seen += int(weights.sum())
+    assert seen == x.nnz
