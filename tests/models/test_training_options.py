@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -201,21 +202,34 @@ def test_a_task_without_checkpointing_says_so(tmp_path: Path) -> None:
         fit_points(tmp_path, Plain(), gradient_checkpointing=True)
 
 
-def test_weights_and_biases_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb", reason="wandb is not installed")
+def told_to_wandb(path: Path) -> tuple[dict[str, str], bool]:
+    """Newest value by name in an offline run's file, and whether the run's end is written."""
     from wandb.proto import wandb_internal_pb2
     from wandb.sdk.internal.datastore import DataStore
 
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    _, result = fit_points(tmp_path, wandb="offline", epochs=2)
-    (path,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
-    store, logged = DataStore(), {}
+    store, logged, ended = DataStore(), {}, False
     store.open_for_scan(str(path))
     while (data := store.scan_data()) is not None:
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
+        ended |= record.HasField("exit")
         for item in record.history.item:
             logged[item.key or "/".join(item.nested_key)] = item.value_json
+    return logged, ended
+
+
+def test_weights_and_biases_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    _, result = fit_points(tmp_path, wandb="offline", epochs=2)
+    (path,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    logged, ended = told_to_wandb(path)
+    for _ in range(300):  # a process of its own writes the file, on a busy machine after the run is finished
+        if ended:
+            break
+        time.sleep(0.1)
+        logged, ended = told_to_wandb(path)
+    assert ended
     assert float(logged["validation/loss"]) >= result.best_loss - 1e-6
     assert "validation/value" in logged
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.safetensors", "last.ckpt", "wandb"]
