@@ -34,7 +34,10 @@ VITRINA = Path(sys.executable).with_name("vitrina")
 PORT = 3210
 REQUESTS = 400
 ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
-COLUMNS = ("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage")
+COLUMNS = (
+    *("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage"),
+    *("master_category", "sub_category", "article_type"),  # read by the price and quality heads; the reference has them
+)
 
 console = Console(width=170, highlight=False)
 
