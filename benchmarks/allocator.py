@@ -9,7 +9,6 @@ taken back. Page faults say why: each is a page that the kernel had to clear and
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import time
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import write
+from benchmarks.machine import in_a_process, write
 from benchmarks.product import Step, batches
 from models.allocator import keep_freed_memory
 from models.product.config import ProductModelConfig
@@ -43,19 +42,11 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for _ in range(options.repeats):
         for way in WAYS:
-            found[way].append(in_a_process(way, shape))
+            found[way].append(in_a_process("benchmarks.allocator", "--way", way, *shape))
     result = {"threads": torch.get_num_threads(), "preset": options.preset, "rows": options.rows, **judged(found)}
     print(json.dumps(result, indent=1))
     if not options.dry:
         write("allocator", result)
-
-
-def in_a_process(way: str, shape: list[str]) -> dict[str, Any]:
-    """What a fresh process measures."""
-    command = [sys.executable, "-m", "benchmarks.allocator", "--way", way, *shape]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def measured(way: str, preset: str, rows: int, steps: int) -> dict[str, Any]:

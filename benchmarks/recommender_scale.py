@@ -29,7 +29,6 @@ import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -47,7 +46,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from benchmarks.machine import write
+from benchmarks.machine import in_a_process, write
 from benchmarks.recommender import Vectors, configuration, percentiles
 from catalog.catalogue import Catalogue
 from models.recommender import attention, bundle, neighbours, spectral
@@ -111,7 +110,7 @@ def main() -> None:
         arguments += [f"--set={override}" for override in options.set]
         stages = {}
         for name in options.stages:
-            stages[name] = in_a_process(name, [*arguments, f"--folder={folder}"])
+            stages[name] = in_a_process("benchmarks.recommender_scale", "--stage", name, *arguments, f"--folder={folder}")
             print(f"{name}: {json.dumps(stages[name])}", file=sys.stderr)
     result = {
         "threads": torch.get_num_threads(),
@@ -124,14 +123,6 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if not options.dry:
         write("recommender_scale", result)
-
-
-def in_a_process(stage: str, arguments: list[str]) -> dict[str, Any]:
-    """What a stage reports from a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.recommender_scale", "--stage", stage, *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 # The catalogue

@@ -38,8 +38,7 @@ class HeldOut:
     @classmethod
     def of(cls, histories: Histories, relevant: csr_matrix) -> "HeldOut":
         """Of everyone's histories and next purchases [U, I], the users who have both; what is bought again is no answer."""
-        relevant = relevant - relevant.multiply(histories.matrix(relevant.shape[1]) > 0)
-        relevant = csr_matrix(relevant)
+        relevant = csr_matrix(relevant - relevant.multiply(histories.matrix(relevant.shape[1]) > 0))
         relevant.eliminate_zeros()
         users = np.flatnonzero((np.diff(relevant.indptr) > 0) & (histories.lengths > 0))
         return cls(histories.select(users), relevant[users], users)
