@@ -63,6 +63,7 @@ def listings(config: ProductModelConfig, rows: int, seed: int = SEED) -> Inputs:
         categories=torch.stack([torch.randint(1, n, (rows,), generator=g) for n in LEVELS], dim=1),
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
         neighbours=torch.randn(rows, len(NEIGHBOUR_FEATURES), generator=g),
+        title_prior=torch.randn(rows, LEVELS[-1], generator=g).log_softmax(-1),
         facts=torch.rand(rows, len(FACTS), generator=g),
     )
 

@@ -72,6 +72,7 @@ def listings(rows: int = 5, seed: int = 0) -> Inputs:
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
         neighbours=torch.cat([torch.ones(rows, 1), torch.randn(rows, len(NAMES) - 1, generator=g)], dim=1),
         facts=5 * torch.rand(rows, len(FACTS), generator=g),
+        title_prior=torch.randn(rows, SIZES.levels[-1], generator=g).log_softmax(-1),
     )
 
 

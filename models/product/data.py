@@ -129,11 +129,10 @@ class ListingDataset(Dataset[Batch]):
 
     def _expectation(self, indices: list[int], found: "Sequence[tuple[CleanListing, Photo | None, str | None]]") -> Expected:
         """Read before for listings as they were, anew for those whose words have got a fault."""
-        prior, neighbours = self._expected.prior[indices], self._expected.neighbours[indices]
+        expected = self._expected.at(indices)
         faulty = [i for i, (_, _, fault) in enumerate(found) if fault is not None]
-        anew = self.encoders.expect([found[i][0] for i in faulty], [self.rows.photos[indices[i]] for i in faulty])
-        prior[faulty], neighbours[faulty] = anew.prior, anew.neighbours
-        return Expected(prior, neighbours)
+        expected.put(faulty, self.encoders.expect([found[i][0] for i in faulty], [self.rows.photos[indices[i]] for i in faulty]))
+        return expected
 
     def inputs(self, indices: Sequence[int]) -> Inputs:
         """Listings as they are."""

@@ -28,6 +28,7 @@ from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.linear import FOLDS, PRICE_BLOCKS, REVIEW_BLOCKS, Block, LinearPrior, fold_of
 from models.product.neighbours import NAMES as NEIGHBOUR_FEATURES
 from models.product.neighbours import Neighbours, sketch
+from models.product.title import TitlePrior
 from models.product.tokenizer import ProductTokenizer
 
 FILE, PRIORS = "encoders.json", "priors.safetensors"
@@ -89,16 +90,31 @@ def _short(text: str) -> str:
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known about prices before the network looks: contributions (B, S) and neighbours' features (B, 14)."""
+    """What is known before the network looks.
+
+    Attributes:
+        prior: What words add to the price (B, S).
+        neighbours: What similar listings cost: features (B, 14).
+        types: What titles say about the article type: log probabilities (B, N).
+    """
 
     prior: NDArray[np.float32]
     neighbours: NDArray[np.float32]
+    types: NDArray[np.float32]
 
     @classmethod
-    def nothing(cls, rows: int) -> "Expected":
-        """All 0: as without prices in training."""
-        shapes = (rows, len(PRIOR_SEGMENTS)), (rows, len(NEIGHBOUR_FEATURES))
+    def nothing(cls, rows: int, types: int) -> "Expected":
+        """All 0: as without prices and titles in training."""
+        shapes = (rows, len(PRIOR_SEGMENTS)), (rows, len(NEIGHBOUR_FEATURES)), (rows, types)
         return cls(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
+
+    def at(self, rows: Sequence[int]) -> "Expected":
+        """Of some rows, a copy."""
+        return Expected(self.prior[rows], self.neighbours[rows], self.types[rows])
+
+    def put(self, rows: Sequence[int], other: "Expected") -> None:
+        """Overwrite some rows."""
+        self.prior[rows], self.neighbours[rows], self.types[rows] = other.prior, other.neighbours, other.types
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,7 @@ class Encoders:
         price: None where no training row has a price; there is no price estimate then.
         price_prior: What words say about a price; None where there is no price.
         neighbours: What similar training rows cost; None where there is no price prior.
+        title_prior: What titles say about the article type; None where fewer than two types have titles in training.
         review_prior: What words say about a review; None where training had no reviews that do and do not recommend.
     """
 
@@ -124,6 +141,7 @@ class Encoders:
     price: PriceScaler | None
     price_prior: LinearPrior | None
     neighbours: Neighbours | None
+    title_prior: TitlePrior | None
     review_prior: LinearPrior | None
 
     @classmethod
@@ -159,6 +177,7 @@ class Encoders:
             price=scaler,
             price_prior=prior,
             neighbours=_fit_neighbours(listings, keys, scaler, prior, config.neighbour_rows) if prior and scaler else None,
+            title_prior=_fit_titles(listings, keys, levels[-1], config.prior_bits),
             review_prior=_fit_reviews(reviews, review_keys, config.prior_bits),
         )
 
@@ -173,7 +192,7 @@ class Encoders:
 
         Args:
             photos: Height × width × 3 of the configured size.
-            expected: What words and neighbours say about the prices, where it was computed before.
+            expected: What words and neighbours say, where it was computed before.
         """
         expected = expected or self.expect(listings)
         pairs = [row.pairs[: config.max_attributes] for row in listings]
@@ -202,6 +221,7 @@ class Encoders:
             categories=torch.tensor(codes, dtype=torch.int64).view(len(listings), len(CATEGORY_LEVELS)),
             price_prior=torch.from_numpy(expected.prior),
             neighbours=torch.from_numpy(expected.neighbours),
+            title_prior=torch.from_numpy(expected.types),
             facts=torch.tensor([[math.log1p(size) for size in _sizes(row)] for row in listings], dtype=torch.float32).view(
                 len(listings), len(FACTS)
             ),
@@ -222,11 +242,12 @@ class Encoders:
         )
 
     def expect(self, listings: Sequence[CleanListing], keys: Sequence[Any] | None = None) -> Expected:
-        """What words and neighbours say about prices; all 0 without prices in training.
+        """What words and neighbours say about prices and types; 0 where training had no prices, or no titles.
 
         `keys` of training rows: they are answered by the model that did not see them, and are not their own neighbours.
         """
-        rows, found = len(listings), Expected.nothing(len(listings))
+        rows, found = len(listings), self.nothing_expected(len(listings))
+        found.types[:] = self.title_priors(listings, keys)
         if self.price_prior is None or self.neighbours is None:
             return found
         for start in range(0, rows, _ROWS_AT_ONCE):
@@ -236,6 +257,22 @@ class Encoders:
             found.prior[part] = self.price_prior.contributions(features, None if own is None else fold_of(own))
             vectors = sketch(self.price_prior.blocks, features)
             found.neighbours[part] = self.neighbours.features(vectors, None if own is None else _numbers(own))
+        return found
+
+    def nothing_expected(self, rows: int) -> Expected:
+        """All 0, of these encoders' sizes."""
+        return Expected.nothing(rows, len(self.levels[-1]))
+
+    def title_priors(self, listings: Sequence[CleanListing], keys: Sequence[Any] | None = None) -> NDArray[np.float32]:
+        """Log probability (B, N) of each article type by the title; 0 without a title or a prior. `keys` as in `expect`."""
+        found = self.nothing_expected(len(listings)).types
+        if self.title_prior is None:
+            return found
+        told = [i for i, row in enumerate(listings) if row.title]
+        for start in range(0, len(told), _ROWS_AT_ONCE):
+            part = told[start : start + _ROWS_AT_ONCE]
+            fold = None if keys is None else fold_of(keys[i] for i in part)
+            found[part] = self.title_prior.log_probabilities([listings[i].title for i in part], fold)
         return found
 
     def review_priors(self, reviews: Sequence[CleanReview], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
@@ -277,8 +314,8 @@ class Encoders:
             "priors": [name for name, prior in self._priors().items() if prior],
         }
 
-    def _priors(self) -> dict[str, LinearPrior | None]:
-        return {"price": self.price_prior, "review": self.review_prior}
+    def _priors(self) -> dict[str, LinearPrior | TitlePrior | None]:
+        return {"price": self.price_prior, "title": self.title_prior, "review": self.review_prior}
 
     @classmethod
     def from_dict(
@@ -294,6 +331,7 @@ class Encoders:
             price=PriceScaler.from_dict(data["price"]) if data["price"] else None,
             price_prior=_load_prior(priors, "price", PRICE_BLOCKS) if "price" in data["priors"] else None,
             neighbours=_load_neighbours(priors) if "price" in data["priors"] else None,
+            title_prior=TitlePrior.from_arrays(_of_prior(priors, "title")) if "title" in data["priors"] else None,
             review_prior=_load_prior(priors, "review", REVIEW_BLOCKS) if "review" in data["priors"] else None,
         )
 
@@ -385,9 +423,20 @@ def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], bits: int)
     return LinearPrior.fit(REVIEW_BLOCKS, _review_segments([reviews[i] for i in rows]), target, fold, "logistic", bits)
 
 
+def _fit_titles(listings: Sequence[CleanListing], keys: Sequence[Any], types: Vocabulary, bits: int) -> TitlePrior | None:
+    """On the rows that have a title and an article type."""
+    labels = np.array([types.encode(row.categories[-1]) for row in listings], dtype=np.int64)
+    rows = [i for i, row in enumerate(listings) if row.title and labels[i]]
+    fold = fold_of(keys[i] for i in rows)
+    return TitlePrior.fit([listings[i].title for i in rows], labels[rows], fold, len(types), bits)
+
+
 def _load_prior(arrays: Mapping[str, NDArray[np.float32]], name: str, blocks: Sequence[Block]) -> LinearPrior:
-    own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
-    return LinearPrior.from_arrays(blocks, own)
+    return LinearPrior.from_arrays(blocks, _of_prior(arrays, name))
+
+
+def _of_prior(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
 
 
 def _fit_neighbours(

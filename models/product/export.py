@@ -113,6 +113,7 @@ def _example(config: ProductModelConfig, levels: Sequence[int], rows: int, seed:
         categories=torch.stack([torch.randint(0, n, (rows,), generator=g) for n in levels], dim=1),
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
         neighbours=torch.randn(rows, len(NAMES), generator=g),
+        title_prior=torch.randn(rows, levels[-1], generator=g),
         facts=torch.rand(rows, len(FACTS), generator=g),
     )
 

@@ -1,7 +1,7 @@
 """One batch of listings, and of reviews, as tensors.
 
-Shapes: B listings, T title tokens, D description tokens, A attributes, H × W pixels, S segments of the price prior; R reviews,
-K kinds of fault. Sizes T, D and A are those of the longest row of the batch and may be 0, as may H and W.
+Shapes: B listings, T title tokens, D description tokens, A attributes, H × W pixels, S segments of the price prior, N article
+types; R reviews, K kinds of fault. Sizes T, D and A are those of the longest row of the batch and may be 0, as may H and W.
 Missing is 0 for tokens, names and categories, False for a photo, NaN for a price, 0 for a contribution to a prior.
 """
 
@@ -49,6 +49,7 @@ class Inputs:
     categories: Tensor  # (B, 3) int64
     price_prior: Tensor  # (B, S) float32, in standardised logs
     neighbours: Tensor  # (B, 14) float32, `models.product.neighbours.NAMES`; 0 where there are none
+    title_prior: Tensor  # (B, N) float32, log probability of each article type, of which 0 is the missing one; 0 without a title
     facts: Tensor  # (B, 3) float32, log1p of the sizes named by FACTS
 
     def __len__(self) -> int:
@@ -76,6 +77,7 @@ class Inputs:
         hidden["price_prior"] = self.price_prior * self.price_prior.new_tensor(known)
         if not set(WORDS) <= set(modalities):
             hidden["neighbours"] = torch.zeros_like(self.neighbours)
+        hidden["title_prior"] = self.title_prior * float("title" in modalities)
         hidden["facts"] = self.facts * self.facts.new_tensor([name in modalities for name in FACTS])
         return replace(self, **hidden)
 

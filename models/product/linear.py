@@ -1,9 +1,9 @@
 """Linear priors: what a bag of words says before the network looks.
 
 A wide linear model beside a deep one (Cheng et al. 2016): word and character n-grams are hashed (Weinberger et al. 2009),
-weighted by TF-IDF and read by ridge or logistic regression. A prior is a sum over the parts of a listing, so that it holds for
-any subset of them. The network learns what is left; for that, training rows get the answer of a model that did not see them
-(stacked generalisation, Wolpert 1992).
+weighted by TF-IDF and read by ridge regression, or by logistic regression on features that naive Bayes has weighted (Wang &
+Manning 2012). A prior is a sum over the parts of a listing, so that it holds for any subset of them. The network learns what is
+left; for that, training rows get the answer of a model that did not see them (stacked generalisation, Wolpert 1992).
 
 Shapes: n rows, S segments.
 """
@@ -105,9 +105,9 @@ class LinearPrior:
             target: (n,) float for ridge, {0, 1} for logistic.
             fold: (n,) which of the `FOLDS` a row belongs to (`fold_of`); rows that are copies of each other share one.
         """
-        counts = [_counts(block, segments[block.segment], bits) for block in blocks]
-        idf = tuple(_idf(matrix) for matrix in counts)
-        features = [_weighted(matrix, weights) for matrix, weights in zip(counts, idf, strict=True)]
+        raw = [counts(block, segments[block.segment], bits) for block in blocks]
+        idf = tuple(inverse_document_frequency(matrix) for matrix in raw)
+        features = [weighted(matrix, weights) for matrix, weights in zip(raw, idf, strict=True)]
         joined = hstack(features, format="csr")
         used = np.flatnonzero(np.bincount(joined.indices, minlength=joined.shape[1]))  # most hashed columns are empty
         narrow = joined[:, used]
@@ -127,7 +127,7 @@ class LinearPrior:
     def features(self, segments: Segments) -> list[csr_matrix]:
         """TF-IDF (n, features) of each block, rows of unit length."""
         bits = len(self.idf[0]).bit_length() - 1
-        return [_weighted(_counts(b, segments[b.segment], bits), idf) for b, idf in zip(self.blocks, self.idf, strict=True)]
+        return [weighted(counts(b, segments[b.segment], bits), idf) for b, idf in zip(self.blocks, self.idf, strict=True)]
 
     def contributions(self, features: Sequence[csr_matrix], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """What each segment adds to the intercept (n, S), 0 where it is missing.
@@ -195,34 +195,47 @@ def _exact(tokens: Iterable[str]) -> Iterable[str]:
     return tokens
 
 
-def _counts(block: Block, texts: Sequence[Any], bits: int) -> csr_matrix:
+def counts(block: Block, texts: Sequence[Any], bits: int) -> csr_matrix:
+    """Sublinear frequencies (n, 2^bits) of a block's n-grams in each text."""
     matrix: csr_matrix = _vectorizer(block, bits).transform(texts)
     matrix.data = 1.0 + np.log(matrix.data)  # sublinear term frequency
     return matrix
 
 
-def _idf(matrix: csr_matrix) -> NDArray[np.float32]:
+def inverse_document_frequency(matrix: csr_matrix) -> NDArray[np.float32]:
+    """Of each column (features,); 0 where fewer than `MIN_DOCUMENTS` rows have it."""
     documents = np.bincount(matrix.indices, minlength=matrix.shape[1])
     weights = np.log((1 + matrix.shape[0]) / (1 + documents)) + 1
     return np.where(documents < MIN_DOCUMENTS, 0.0, weights).astype(np.float32)
 
 
-def _weighted(matrix: csr_matrix, idf: NDArray[np.float32]) -> csr_matrix:
-    weighted = matrix.copy()
-    weighted.data = weighted.data * idf[weighted.indices]
-    weighted.eliminate_zeros()
-    return normalize(weighted, copy=False)
+def weighted(matrix: csr_matrix, idf: NDArray[np.float32]) -> csr_matrix:
+    """TF-IDF (n, features), rows of unit length."""
+    found = matrix.copy()
+    found.data = found.data * idf[found.indices]
+    found.eliminate_zeros()
+    return normalize(found, copy=False)
 
 
 def _solve(features: csr_matrix, target: NDArray[Any], kind: Kind) -> tuple[NDArray[np.float32], float]:
     """Slope and intercept."""
+    ratio = np.ones(1, dtype=np.float32)
     if kind == "ridge":
         model = Ridge(alpha=RIDGE_ALPHA, solver="lsqr", tol=1e-3).fit(features, target)
     else:
+        ratio = _log_count_ratio(features, target)
         model = LogisticRegression(C=LOGISTIC_C, solver="liblinear", dual=True, random_state=0, max_iter=300).fit(
-            features, target
+            features.multiply(ratio).tocsr(), target
         )
-    return np.ravel(model.coef_).astype(np.float32), float(np.ravel(model.intercept_)[0])
+    return np.ravel(model.coef_ * ratio).astype(np.float32), float(np.ravel(model.intercept_)[0])
+
+
+def _log_count_ratio(features: csr_matrix, target: NDArray[Any]) -> NDArray[np.float32]:
+    """How much more often each feature (features,) comes with a target of 1 than of 0, on a log scale."""
+    often = [1 + np.bincount(features[target == label].indices, minlength=features.shape[1]) for label in (1, 0)]
+    shares = [found / found.sum() for found in often]
+    ratio: NDArray[np.float64] = np.log(shares[0] / shares[1])
+    return ratio.astype(np.float32)
 
 
 def _means(

@@ -8,6 +8,7 @@ Notable features:
 - a target is never in its head's input, by construction: the category query sees the price token, the price query sees the
   category tokens, the embedding query sees neither; queries never see each other
 - one hierarchical softmax over the category paths that exist: a parent's probability is the sum of its children's
+- the article type begins at what a linear model says about the title's n-grams (`models.product.title`)
 - price as a Laplace distribution of the standardised log price, located between what words (`models.product.linear`) and
   similar listings (`models.product.neighbours`) say
 - an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021); a quarter of it is
@@ -15,7 +16,7 @@ Notable features:
 - a quality head that knows where the parts contradict each other (`models.product.quality`) and how the description ends
 
 Shapes: B listings, V views, M memory tokens, Q queries, C width, H heads, D = C / H, P category paths, S segments of the price
-prior, K kinds of fault, E embedding, R reviews.
+prior, K kinds of fault, N article types, E embedding, R reviews.
 """
 
 import math
@@ -213,6 +214,7 @@ class ProductModel(nn.Module):
         types = config.embedding_dim // 4
         self.embedding_head = nn.Linear(width, config.embedding_dim - types, bias=False)
         self.type_head = nn.Linear(width, sizes.levels[-1])
+        self.title_weights = nn.Parameter(torch.ones(2))  # of the title's prior, in the category and the embedding's types
         self.sentiment_head = nn.Linear(width, 2)
         self.quality_head = QualityHead(2 * width, len(KINDS), config.dropout)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # inverse temperature of the contrastive losses
@@ -306,11 +308,13 @@ class ProductModel(nn.Module):
         x[:, :, QUERIES.index("price")] += self.expected_query(torch.cat([prior, near], dim=-1)).to(x.dtype)
         x = self._gather(x.flatten(1, 2), memory.states, mask).view(x.shape)
         category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
+        told = inputs.title_prior[:, None] * shown[:, :, PARTS.index("title"), None]  # (B, V, N)
         logits = [head(category).float() for head in self.category_heads]
+        logits[-1] = logits[-1] + self.title_weights[0] * told
         offset, log_scale, gate = self.price_head(price).float().unbind(-1)
         location = prior.sum(-1)
         location = location + near[..., 0] * gate.sigmoid() * (near[..., MEAN] - location) + offset
-        types = self.type_head(embedding).float()
+        types = self.type_head(embedding).float() + self.title_weights[1] * told
         identity = F.normalize(self.embedding_head(embedding).float(), dim=-1)
         return Heads(
             path_logits=torch.stack([level[..., self.path[:, i]] for i, level in enumerate(logits)]).sum(0),

@@ -8,7 +8,7 @@ Shapes: b queries, n rows, d dimensions, k neighbours.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import faiss
@@ -92,6 +92,7 @@ def sketch(blocks: Sequence[Block], features: Sequence[csr_matrix]) -> NDArray[n
     return unit
 
 
+@lru_cache(maxsize=32)
 def _folding(columns: int, size: int) -> csr_matrix:
     """Which dimension each column adds to, and with which sign: multiplicative hashing (Knuth 1973)."""
     mixed = (np.arange(columns, dtype=np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)

@@ -1,7 +1,7 @@
 """From listings to answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from configs.errors import VitrinaError
 from models.product import bundle
 from models.product.bundle import Calibration
 from models.product.config import ProductRunConfig
-from models.product.encoders import CleanListing, CleanReview, Encoders, Expected, clean
+from models.product.encoders import CleanListing, CleanReview, Encoders, clean
 from models.product.inputs import Inputs
 from models.product.model import ProductModel
 
@@ -160,7 +160,8 @@ class ProductPredictor:
     @torch.inference_mode()
     def embed(self, listings: Sequence[CleanListing], photos: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.float32]:
         """Embedding alone [n, 1024] of one batch, for the price of that; unit length, no listing may be empty."""
-        inputs = self.encoders.encode(listings, photos, self.config.model, Expected.nothing(len(listings))).to(self.device)
+        expected = replace(self.encoders.nothing_expected(len(listings)), types=self.encoders.title_priors(listings))
+        inputs = self.encoders.encode(listings, photos, self.config.model, expected).to(self.device)
         whole = self.model.read(self.model.remember(inputs), self.model.views[None, :1], inputs)
         found: NDArray[np.float32] = whole.embedding[:, 0].cpu().numpy()
         return found

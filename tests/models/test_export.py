@@ -70,6 +70,7 @@ def batch(config: ProductModelConfig, rows: int, title: int, description: int, a
         categories=PATHS[torch.randint(len(PATHS), (rows,), generator=g)] * torch.randint(0, 2, (rows, 3), generator=g),
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
         neighbours=torch.randn(rows, len(NAMES), generator=g),
+        title_prior=torch.randn(rows, SIZES.levels[-1], generator=g),
         facts=torch.rand(rows, len(FACTS), generator=g),
     )
 
@@ -156,6 +157,7 @@ def test_a_bundle_is_exported(tmp_path: Path) -> None:
     model = ProductPredictor.load(folder, "cpu").model
     inputs = batch(model.config, 3, 5, 6, 2)
     inputs = replace(inputs, **{name: getattr(inputs, name).clamp(max=2) for name in ("title", "names", "values", "categories")})
+    inputs = replace(inputs, title_prior=torch.randn(3, model.sizes.levels[-1]))
     assert max(differences(model, OnnxModel(tmp_path / "graphs", threads=1), [inputs]).values()) < 1e-3
 
 

@@ -118,7 +118,7 @@ def test_a_batch_does_not_depend_on_how_rows_are_grouped(plain: ListingDataset) 
     apart = [dataset.__getitems__([(2, i)]) for i in range(24)]
     assert torch.equal(together.faults, torch.cat([b.faults for b in apart]))
     assert torch.equal(together.listings.image, torch.cat([b.listings.image for b in apart]))
-    for name in ("price", "categories", "price_prior", "neighbours", "facts", "has_image"):
+    for name in ("price", "categories", "price_prior", "neighbours", "title_prior", "facts", "has_image"):
         left, right = getattr(together.listings, name), torch.cat([getattr(b.listings, name) for b in apart])
         assert torch.allclose(left, right, atol=1e-5, equal_nan=True), name
     for name in ("title", "description", "names"):
@@ -199,6 +199,7 @@ def test_a_fitted_dataset_asks_the_prior_that_did_not_see_the_row(plain: Listing
     for name, left, right in (
         ("price_prior", out_of_fold.prior, known.prior),
         ("neighbours", out_of_fold.neighbours, known.neighbours),
+        ("title_prior", out_of_fold.types, known.types),
     ):
         assert np.allclose(getattr(found.listings, name), left, atol=1e-6), name
         assert np.allclose(getattr(unfitted.listings, name), right, atol=1e-6), name
@@ -260,6 +261,7 @@ def test_copies_share_the_fold_and_the_photo_of_their_source(catalogue: Catalogu
     assert both.photos[20:] == both.photos[:20] == tuple(products["product_id"])
     known = encoders.expect(both.listings, both.photos)
     assert np.allclose(known.prior[:20], known.prior[20:], atol=1e-6)
+    assert np.allclose(known.types[:20], known.types[20:], atol=1e-6)
     assert np.allclose(known.neighbours[:20], known.neighbours[20:], atol=1e-6)  # nor is a source its copy's neighbour
 
 
@@ -418,4 +420,5 @@ def test_priors_travel_without_their_folds(encoders: Encoders, rows: Rows, told:
         assert not prior.folds
     assert np.array_equal(back.expect(rows.listings).prior, encoders.expect(rows.listings).prior)
     assert np.allclose(back.expect(rows.listings).neighbours, encoders.expect(rows.listings).neighbours, atol=1e-6)
+    assert np.array_equal(back.title_priors(rows.listings), encoders.title_priors(rows.listings))
     assert np.allclose(back.review_priors(told.reviews), encoders.review_priors(told.reviews), atol=1e-6)

@@ -11,7 +11,7 @@ from configs.errors import ConfigError
 from configs.load import validate
 from models.product.config import PRESETS, ProductModelConfig
 from models.product.inputs import MODALITIES, PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.model import PARTS, SEGMENTS, ProductModel, Sizes, frame, last
+from models.product.model import PARTS, SEGMENTS, TITLE, WHOLE, ProductModel, Sizes, frame, last
 from models.product.neighbours import MEAN, NAMES
 from models.product.towers import SelfAttention, angles, attend_padded, light, norm, rotate
 
@@ -36,6 +36,7 @@ def sparse() -> Inputs:
         categories=inputs.categories * torch.tensor([[1], [0], [1], [1], [0]]),
         price_prior=inputs.price_prior * torch.tensor([[1], [1], [0], [1], [0]]),
         neighbours=inputs.neighbours * torch.tensor([[1], [1], [0], [1], [0]]),
+        title_prior=inputs.title_prior * torch.tensor([[1], [1], [0], [1], [0]]),
         facts=inputs.facts * torch.tensor([[1], [1], [1], [1], [0]]),
     )
 
@@ -225,6 +226,24 @@ def test_the_price_prior_reaches_the_price_alone_and_adds_to_it() -> None:
     assert same(before.price_scale, after.price_scale)
 
 
+def test_the_title_prior_adds_to_types_wherever_the_title_is_shown() -> None:
+    net, inputs = model(), listings()
+    with torch.no_grad():
+        net.title_weights.copy_(torch.tensor([0.5, 2.0]))
+    extra = torch.randn(inputs.title_prior.shape, generator=torch.Generator().manual_seed(3))
+    memory = net.remember(inputs)
+    before, after = (
+        net.read(memory, net.views[None], x) for x in (inputs, replace(inputs, title_prior=inputs.title_prior + extra))
+    )
+    for view in range(len(net.views)):
+        seen = float(view in (WHOLE, TITLE))
+        paths, types = (getattr(after, name)[:, view] - getattr(before, name)[:, view] for name in ("path_logits", "type_logits"))
+        assert torch.allclose(paths, seen * 0.5 * extra[:, net.path[:, -1]], atol=1e-5), view
+        assert torch.allclose(types, seen * 2.0 * extra, atol=1e-5), view
+    assert same(before.price_location, after.price_location)
+    assert same(before.identity, after.identity)
+
+
 def test_neighbours_reach_the_price_alone_and_pull_it_towards_theirs() -> None:
     net, inputs = model(), listings()
     with torch.no_grad():
@@ -282,7 +301,8 @@ def test_hidden_modalities_have_no_influence() -> None:
     title, facts = PRIOR_SEGMENTS.index("title"), inputs.facts[:, :1]
     other = listings(seed=1)
     prior = torch.cat([inputs.price_prior[:, : title + 1], other.price_prior[:, title + 1 :]], dim=1)
-    mixed = replace(other, title=inputs.title, price_prior=prior, facts=torch.cat([facts, other.facts[:, 1:]], dim=1))
+    facts = torch.cat([facts, other.facts[:, 1:]], dim=1)
+    mixed = replace(other, title=inputs.title, title_prior=inputs.title_prior, price_prior=prior, facts=facts)
     left, right = net(inputs.only(["title"])), net(mixed.only(["title"]))
     for name in ANSWERS:
         assert same(getattr(left, name), getattr(right, name)), name
