@@ -44,6 +44,8 @@ _MEASURES: Mapping[Kind, str] = {
 def judge(reference: pd.DataFrame, current: pd.DataFrame, spec: ReferenceSpec, config: DriftConfig) -> DriftVerdict:
     """Compare the window `current` with `reference`; both have the columns of `spec`, a missing value is null.
 
+    Where the spec has columns to match, `monitoring.matching` has matched the two before.
+
     Where feedback came, `current` has `true_X` beside `predicted_X`, as `reference` has. A prediction may be a list: of the
     answers that hold the truth (the hit rate), often few, a share may be lost; of those that are one value, the error rate
     may rise.

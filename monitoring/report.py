@@ -55,11 +55,11 @@ def _verdict(verdict: DriftVerdict) -> Verdict:
     if not verdict.enough_rows:
         return Verdict("Not enough data for a verdict", "warn", verdict.reasons)
     if verdict.drifted:
-        return Verdict("Drift: what is served no longer looks like what was trained on", "bad", verdict.reasons)
+        lines = (*verdict.reasons, *verdict.notes)
+        return Verdict("Drift: what is served no longer looks like what was trained on", "bad", lines)
     tests = sum(c.p_value is not None for c in verdict.columns)
-    return Verdict(
-        "No drift", "good", [f"{tests} tests, none significant at {verdict.alpha:g} after correction with an effect that matters"]
-    )
+    calm = f"{tests} tests, none significant at {verdict.alpha:g} after correction with an effect that matters"
+    return Verdict("No drift", "good", [calm, *verdict.notes])
 
 
 def _sections(reference: pd.DataFrame, current: pd.DataFrame, verdict: DriftVerdict) -> list[Section]:

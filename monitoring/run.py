@@ -1,5 +1,6 @@
-"""One monitoring run: load the window, judge it, write the report, keep the verdict."""
+"""One monitoring run: load the window, match the reference to it, judge it, write the report, keep the verdict."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from configs.schema import DriftConfig, StrictModel
 from configs.settings import Settings
 from database.monitor_runs import record_run
 from monitoring.drift import judge
+from monitoring.matching import match
 from monitoring.report import write_report
 from monitoring.verdict import DriftVerdict
 from monitoring.window import read_reference, read_window
@@ -43,9 +45,10 @@ def monitor(settings: Settings, config: DriftConfig, model: str, bundle: Path, v
     number = int(version)
     reference, spec = read_reference(bundle)
     window = read_window(settings.database_url, model, number, config.window_rows, spec)
-    verdict = judge(reference, window.frame, spec, config)
+    matched = match(reference, window.frame, spec)
+    verdict = _noted(judge(matched.reference, matched.current, spec, config), matched.notes)
     folder = settings.reports / "monitoring" / model / f"{number}-{window.key}"
-    page = write_report(folder, model, number, reference, window, spec, verdict)
+    page = write_report(folder, model, number, matched.reference, replace(window, frame=matched.current), spec, verdict)
     record_run(
         settings.database_url,
         model,
@@ -65,3 +68,10 @@ def monitor(settings: Settings, config: DriftConfig, model: str, bundle: Path, v
         verdict=verdict,
         report=str(page),
     )
+
+
+def _noted(verdict: DriftVerdict, notes: tuple[str, ...]) -> DriftVerdict:
+    """The verdict with the notes; where there are too few rows, what was left out is a reason."""
+    if verdict.enough_rows:
+        return verdict.model_copy(update={"notes": notes})
+    return verdict.model_copy(update={"reasons": (*verdict.reasons, *notes)})

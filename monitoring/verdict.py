@@ -23,7 +23,17 @@ class ReferenceSpec(StrictModel):
     identity: tuple[str, ...] | None = Field(
         default=None,
         description="logged inputs that name whom or what an answer is about, such as a user: answers that agree in them count "
-        "once, one that lacks any counts by itself; empty: each counts by itself; by default all inputs",
+        "once, one that lacks any counts by itself; empty: each counts by itself; by default all inputs but those of `match`",
+    )
+    match: tuple[str, ...] = Field(
+        default=(),
+        description="columns that say how an example was told, such as with its categories or without; they are not tested: the "
+        "reference is drawn with the window's shares of their values",
+    )
+    example: str | None = Field(
+        default=None,
+        description="column of the reference alone that names an example: of rows that agree in it, being one example told in "
+        "several ways, at most one is drawn; by default each row is an example; read where `match` names a column",
     )
 
     def kinds(self) -> dict[str, Kind]:
@@ -87,6 +97,7 @@ class DriftVerdict(StrictModel):
     columns: tuple[ColumnDrift, ...] = ()
     performance: tuple[PerformanceDrift, ...] = ()
     reasons: tuple[str, ...] = Field(default=(), description="why, a line each")
+    notes: tuple[str, ...] = Field(default=(), description="what of the window was left out, a line each")
 
     @property
     def summary(self) -> str:

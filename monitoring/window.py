@@ -52,7 +52,8 @@ def read_reference(bundle: Path) -> tuple[pd.DataFrame, ReferenceSpec]:
         frame = pd.read_parquet(bundle / REFERENCE)
     except (OSError, ValidationError) as error:
         raise ReferenceError(f"the reference in {bundle} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    absent = [column for column in spec.kinds() if column not in frame]
+    named = [*spec.kinds(), *spec.match, *([spec.example] if spec.example else [])]
+    absent = [column for column in named if column not in frame]
     if absent:
         raise ReferenceError(f"{bundle / REFERENCE} lacks column {', '.join(absent)}; it has: {', '.join(frame.columns)}")
     return frame, spec
@@ -61,9 +62,9 @@ def read_reference(bundle: Path) -> tuple[pd.DataFrame, ReferenceSpec]:
 def read_window(url: str, model: str, version: int, limit: int, spec: ReferenceSpec) -> Window:
     """At most `limit` newest predictions of `version`, as `spec` says.
 
-    Tests need rows that were drawn independently. So repeated inputs (retries, the same product looked at again) count once,
-    and where the spec has an identity, such as the user, so do all answers to it. The newest that has feedback counts, or
-    the newest.
+    Tests need rows that were drawn independently. So repeated inputs (retries, the same product looked at again, also told
+    in another way) count once, and where the spec has an identity, such as the user, so do all answers to it. The newest that
+    has feedback counts, or the newest.
 
     Raises:
         DatabaseError: the database cannot be read.
@@ -71,7 +72,7 @@ def read_window(url: str, model: str, version: int, limit: int, spec: ReferenceS
     rows = newest_predictions(url, model, limit, version)
     labels = feedback_for(url, [row.id for row in rows])
     records = []
-    for row in _distinct(rows, labels, spec.identity):
+    for row in _distinct(rows, labels, spec):
         record = {**row.inputs, **row.outputs, **{f"true_{name}": value for name, value in labels.get(row.id, {}).items()}}
         if spec.embedding is not None:
             record[spec.embedding] = None if row.embedding is None else np.frombuffer(row.embedding, dtype="<f4")
@@ -86,23 +87,21 @@ def read_window(url: str, model: str, version: int, limit: int, spec: ReferenceS
     )
 
 
-def _distinct(
-    rows: Sequence[PredictionRow], labels: Collection[str], identity: Sequence[str] | None
-) -> Collection[PredictionRow]:
+def _distinct(rows: Sequence[PredictionRow], labels: Collection[str], spec: ReferenceSpec) -> Collection[PredictionRow]:
     """One of `rows` (newest first) for each input; `labels` holds the ids with feedback."""
     chosen: dict[str, PredictionRow] = {}
     for row in rows:
-        about = _about(row, identity)
+        about = _about(row, spec)
         if about not in chosen or (row.id in labels and chosen[about].id not in labels):
             chosen[about] = row
     return chosen.values()
 
 
-def _about(row: PredictionRow, identity: Sequence[str] | None) -> str:
+def _about(row: PredictionRow, spec: ReferenceSpec) -> str:
     """What the answer is about, as text."""
-    if identity is None:
-        return json.dumps(row.inputs, sort_keys=True)
-    values = [row.inputs.get(column) for column in identity]
+    if spec.identity is None:
+        return json.dumps({name: value for name, value in row.inputs.items() if name not in spec.match}, sort_keys=True)
+    values = [row.inputs.get(column) for column in spec.identity]
     return row.id if not values or None in values else json.dumps(values)
 
 

@@ -29,7 +29,7 @@ from models.product.data import Changes, ListingDataset, ReviewRows, Rows, recor
 from models.product.encoders import Encoders
 from models.product.predictor import ProductPredictor
 from models.product.rewording import translated
-from models.product.summary import REFERENCE_SPEC, summarise
+from models.product.summary import REFERENCE_SPEC, summarise, ways
 
 REFERENCE_ROWS = 2000
 SPLITS = ("unseen", "validation", "train", "all")
@@ -244,13 +244,17 @@ def review_keys(reviews: pd.DataFrame) -> NDArray[np.uint64]:
 
 
 def write_reference(folder: Path, predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> None:
-    """`reference.parquet` and `reference.json`: what predictions on validation rows look like, and what was true."""
+    """`reference.parquet` and `reference.json`: what predictions on validation rows look like, and what was true.
+
+    Each is told in all its `ways`.
+    """
     listings, truth = [], []
     for row in records_of(products):
         listing = listing_of(row, _decodable(catalogue, row["product_id"]))
-        if listing.title or listing.description or listing.image:
-            listings.append(listing)
-            truth.append({"true_article_type": listing.categories.get("article_type"), "true_price": listing.price})
+        known = {"true_article_type": listing.categories.get("article_type"), "true_price": listing.price}
+        for way in ways(listing):
+            listings.append(way)
+            truth.append(known | {"product_id": row["product_id"]})
     predictions = predictor.predict(listings)
     rows = [summarise(a, b) | c for a, b, c in zip(listings, predictions, truth, strict=True)]
     pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)

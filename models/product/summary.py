@@ -1,5 +1,6 @@
 """One prediction as the flat row that monitoring logs, and compares with the same rows of the training reference."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,10 +31,24 @@ REFERENCE_SPEC: dict[str, Any] = {
     "embedding": "embedding",
     "prediction": ["predicted_article_type"],
     "confidence": "article_type_confidence",
+    "match": ["categories_told"],
+    "example": "product_id",
 }
-"""What each column of the reference is (`reference.json`)."""
+"""What each column of the reference is (`reference.json`).
+
+Price and quality read the categories that a listing tells, and nothing else that is watched says whether it tells any: the
+reference is matched on that. They and the categories read more that may be missing, such as a photo or, for quality, the
+price; of each of those a column of its own says so.
+"""
 
 _THUMBNAIL = (32, 32)
+
+
+def ways(listing: Listing) -> list[Listing]:
+    """How clients may send a listing: as it is and, where it has categories, without them; none without a text or photo."""
+    if not (normalise(listing.title or "") or normalise(listing.description or "") or listing.image):
+        return []
+    return [listing, replace(listing, categories={})] if listing.categories else [listing]
 
 
 def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]:
@@ -53,6 +68,7 @@ def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]
         "description_length": len(description),
         "attribute_count": len(listing.attributes),
         **fields,
+        "categories_told": "categories" in prediction.modalities,
         "has_image": listing.image is not None,
         "image_brightness": brightness,
         "image_contrast": contrast,

@@ -28,7 +28,7 @@ from models.product.encoders import Encoders, clean, clean_review
 from models.product.family import FAMILY, keys, review_keys
 from models.product.inputs import MODALITIES
 from models.product.predictor import ProductPredictor
-from models.product.summary import REFERENCE_SPEC, project, summarise
+from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
 
 SHIRT = Listing(title="Nordal blue shirt 512", fields={"brand": "Nordal"}, attributes={"Pattern": "Solid"})
@@ -506,7 +506,8 @@ def test_summary_is_the_row_that_the_reference_holds(bundle_folder: Path, predic
     spec = json.loads((bundle_folder / "reference.json").read_text(encoding="utf-8"))
     assert spec == REFERENCE_SPEC
     named = {*spec["numerical"], *spec["categorical"], *spec["text"], spec["embedding"], *spec["prediction"], spec["confidence"]}
-    assert set(reference) == named | {"true_article_type", "true_price"}
+    named |= set(spec["match"])
+    assert set(reference) == named | {"true_article_type", "true_price", "product_id"}
     listing = replace(SHIRT, image=photo(), price=750.0)
     row = summarise(listing, predictor.predict([listing])[0])
     assert set(row) == named
@@ -517,6 +518,35 @@ def test_summary_is_the_row_that_the_reference_holds(bundle_folder: Path, predic
     assert json.loads(json.dumps(row)) == row
     bare = summarise(Listing(price=2.0), predictor.predict([Listing(price=2.0)])[0])
     assert (bare["title"], bare["image_brightness"], bare["brand"], bare["has_image"]) == (None, None, None, False)
+    known = replace(SHIRT, categories={"master_category": "Apparel"})
+    told = [summarise(way, predictor.predict([way])[0])["categories_told"] for way in (known, SHIRT)]
+    assert told == [True, False]
+
+
+def test_reference_holds_each_listing_with_its_categories_and_without(bundle_folder: Path) -> None:
+    reference = pd.read_parquet(bundle_folder / "reference.parquet")
+    assert reference["categories_told"].dtype == bool
+    told, untold = (
+        rows.drop(columns="categories_told").set_index("product_id")
+        for _, rows in reference.groupby("categories_told", sort=False)
+    )
+    assert len(told) == json.loads((bundle_folder / "config.json").read_text(encoding="utf-8"))["validation_rows"]
+    assert told.index.equals(untold.index)
+    assert told.index.is_unique
+    read = ["quality", "predicted_price"]
+    for name in read:
+        assert (told[name] - untold[name]).abs().max() > 1e-3
+    for name in ("embedding", "article_type_confidence"):  # of other batches: equal but for rounding
+        np.testing.assert_allclose(np.stack(told[name]), np.stack(untold[name]), atol=1e-5)
+    others = told.columns.drop([*read, "embedding", "article_type_confidence"])
+    pd.testing.assert_frame_equal(told[others], untold[others])
+
+
+def test_a_listing_is_told_as_clients_may_send_it() -> None:
+    assert ways(SHIRT) == [SHIRT]
+    known = replace(SHIRT, categories={"article_type": "Shirts"})
+    assert ways(known) == [known, SHIRT]
+    assert ways(Listing(title="<br>", description="&nbsp;", categories={"article_type": "Shirts"}, price=3.0)) == []
 
 
 def test_projection_keeps_angles() -> None:
