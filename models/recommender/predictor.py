@@ -15,7 +15,7 @@ from models.recommender.diversity import marginal_relevance
 from models.recommender.interactions import BOUGHT, Histories
 from models.recommender.model import Recommender
 from models.recommender.readings import Floats, Reading
-from models.recommender.reasons import reasons
+from models.recommender.reasons import read, reasons
 
 POOL = 10
 """Candidates, for each place of the answer, among which a diverse list is chosen."""
@@ -84,8 +84,10 @@ class RecommenderPredictor:
 
     def _answer(self, query: Query, allowed: NDArray[np.bool_]) -> Recommendations:
         history, ignored, known = self._history(query)
-        ranked = self._ranked(query, allowed, history, self.recommender.read(history))
-        found = reasons(self.recommender, history, ranked.codes, ranked.parts)
+        readings = read(self.recommender, history)
+        whole = {name: reading.first() for name, reading in readings.items()}
+        ranked = self._ranked(query, allowed, history, whole)
+        found = reasons(self.recommender, history, readings, ranked.codes, ranked.parts)
         items, popularity = history.items, self.recommender.items.popularity
         basis: Basis = "history" if known else "session" if len(items) else "popularity"
         return Recommendations(
