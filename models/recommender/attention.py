@@ -385,6 +385,10 @@ class PathReading:
         """That of two scores that have nothing to do with each other."""
         return np.full(self.paths.rows.shape[0], math.sqrt(1.0 + self.share**2), dtype=np.float32)
 
+    def first(self) -> "PathReading":
+        """See `models.recommender.readings.Reading`."""
+        return PathReading(self.paths.first(), self.cosine.first(), self.share)
+
     def _sum(self, paths: Floats, cosine: Floats | None) -> Floats:
         found = scaled(paths, self.paths.spread())
         if cosine is not None:

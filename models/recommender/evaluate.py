@@ -65,6 +65,10 @@ class Answering(Protocol):
         """An answer to each query, in their order."""
         ...
 
+    def rank(self, queries: list[Query], /) -> Sequence[NDArray[np.int64]]:
+        """Item codes of each answer, best first."""
+        ...
+
 
 @dataclass(frozen=True)
 class Lists:
@@ -255,7 +259,7 @@ def diversity_metrics(
     found = {}
     for diversity in DIVERSITIES:
         queries = [Query(user_id=user, num_recs=SHOWN, diversity=diversity) for user in asked.users.iloc[rows].tolist()]
-        ranked = _answered(predictor, queries, recommender.items)
+        ranked = _answered(predictor, queries)
         unlike = ranking.intra_list_diversity(ranked, recommender.features)
         name = f"diversity_{round(100 * diversity)}"
         ndcg = ranking.ndcg(ranking.hits(ranked, relevant), count, SHOWN)
@@ -264,12 +268,12 @@ def diversity_metrics(
     return found
 
 
-def _answered(predictor: Answering, queries: Sequence[Query], items: Items) -> NDArray[np.int64]:
+def _answered(predictor: Answering, queries: Sequence[Query]) -> NDArray[np.int64]:
     """Item codes [U, 10] of the answers."""
     ranked = np.full((len(queries), SHOWN), NOTHING, dtype=np.int64)
     for start in range(0, len(queries), QUERIES_A_CALL):
-        for row, answer in enumerate(predictor.recommend(list(queries[start : start + QUERIES_A_CALL])), start):
-            ranked[row, : len(answer.items)] = [items.codes[str(item.item_id)] for item in answer.items]
+        for row, codes in enumerate(predictor.rank(list(queries[start : start + QUERIES_A_CALL])), start):
+            ranked[row, : len(codes)] = codes
     return ranked
 
 

@@ -1,6 +1,7 @@
 """From queries to recommendations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,26 @@ from models.recommender.config import HistoryConfig
 from models.recommender.diversity import marginal_relevance
 from models.recommender.interactions import BOUGHT, Histories
 from models.recommender.model import Recommender
-from models.recommender.readings import Floats
-from models.recommender.reasons import reasons
+from models.recommender.readings import Floats, Reading
+from models.recommender.reasons import read, reasons
 
 POOL = 10
 """Candidates, for each place of the answer, among which a diverse list is chosen."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An answer without reasons.
+
+    Attributes:
+        codes: Of its items [n], best first.
+        scores: Of each [n].
+        parts: What each part of the blend adds to them [n].
+    """
+
+    codes: NDArray[np.int64]
+    scores: Floats
+    parts: Mapping[str, Floats]
 
 
 class RecommenderPredictor:
@@ -48,42 +64,62 @@ class RecommenderPredictor:
         Raises:
             VitrinaError: a category or a price bound that the catalogue does not know.
         """
-        allowed = [self.recommender.items.allowed(q.categories, q.price_min, q.price_max) for q in queries]
-        return [self._answer(query, mask) for query, mask in zip(queries, allowed, strict=True)]
+        return [self._answer(query, mask) for query, mask in zip(queries, self._allowed(queries), strict=True)]
+
+    def rank(self, queries: Sequence[Query]) -> list[NDArray[np.int64]]:
+        """Codes of the items that `recommend` answers each query with, best first, without the second reading for reasons.
+
+        Raises:
+            VitrinaError: see `recommend`.
+        """
+        found = []
+        for query, mask in zip(queries, self._allowed(queries), strict=True):
+            history, _, _ = self._history(query)
+            found.append(self._ranked(query, mask, history, self.recommender.read(history)).codes)
+        return found
+
+    def _allowed(self, queries: Sequence[Query]) -> list[NDArray[np.bool_]]:
+        """Items [I] within the bounds of each query."""
+        return [self.recommender.items.allowed(q.categories, q.price_min, q.price_max) for q in queries]
 
     def _answer(self, query: Query, allowed: NDArray[np.bool_]) -> Recommendations:
         history, ignored, known = self._history(query)
-        items, weights = history.user(0)
-        left_out = items[weights >= BOUGHT] if query.exclude_bought else items[:0]
-        allowed = allowed.copy()
-        allowed[left_out] = False
-        codes, parts = self._scored(history, allowed)
-        scores = np.where(allowed[codes], np.sum(list(parts.values()), axis=0), -np.inf)
-        order = self._order(scores, codes, query)
-        chosen, shown = codes[order], {name: added[order] for name, added in parts.items()}
-        found = reasons(self.recommender, history, chosen, shown)
-        popularity = self.recommender.items.popularity
+        readings = read(self.recommender, history)
+        whole = {name: reading.first() for name, reading in readings.items()}
+        ranked = self._ranked(query, allowed, history, whole)
+        found = reasons(self.recommender, history, readings, ranked.codes, ranked.parts)
+        items, popularity = history.items, self.recommender.items.popularity
         basis: Basis = "history" if known else "session" if len(items) else "popularity"
         return Recommendations(
             items=tuple(
                 Recommendation(
                     item_id=self.recommender.items.keys[code],
-                    score=float(scores[order[place]]),
-                    parts={name: float(added[place]) for name, added in shown.items()},
+                    score=float(ranked.scores[place]),
+                    parts={name: float(added[place]) for name, added in ranked.parts.items()},
                     reason=reason,
                 )
-                for place, (code, reason) in enumerate(zip(chosen.tolist(), found, strict=True))
+                for place, (code, reason) in enumerate(zip(ranked.codes.tolist(), found, strict=True))
             ),
             basis=basis,
             history=len(items),
             ignored=ignored,
             history_popularity=float(popularity[items].mean()) if len(items) else None,
-            shown_popularity=float(popularity[chosen].mean()) if len(chosen) else None,
+            shown_popularity=float(popularity[ranked.codes].mean()) if len(ranked.codes) else None,
         )
 
-    def _scored(self, history: Histories, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+    def _ranked(self, query: Query, allowed: NDArray[np.bool_], history: Histories, readings: Mapping[str, Reading]) -> Ranked:
+        """The answer to a query from the `readings` of its one history; `allowed` [I] are the items within its bounds."""
+        items, weights = history.user(0)
+        left_out = items[weights >= BOUGHT] if query.exclude_bought else items[:0]
+        allowed = allowed.copy()
+        allowed[left_out] = False
+        codes, parts = self._scored(readings, allowed)
+        scores = np.where(allowed[codes], np.sum(list(parts.values()), axis=0), -np.inf)
+        order = self._order(scores, codes, query)
+        return Ranked(codes[order], scores[order], {name: added[order] for name, added in parts.items()})
+
+    def _scored(self, readings: Mapping[str, Reading], allowed: NDArray[np.bool_]) -> tuple[NDArray[np.int64], dict[str, Floats]]:
         """Codes [n] of the items that are scored, allowed or not, and what each part adds to their scores [n]."""
-        readings = self.recommender.read(history)
         codes: NDArray[np.int64] | None = None  # all
         if self._candidates is not None:
             few = allowed.sum() <= EXACT

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -60,6 +60,18 @@ class Block(nn.Module):
         out: Tensor = x + self.dropout(self.mlp(self.before_mlp(x)))
         return out
 
+    def last(self, x: Tensor, ends: Tensor) -> Tensor:
+        """The states (B, C) of `forward` at the places `ends` (B,) alone, without dropout."""
+        rows, places, width = x.shape
+        heads = self.query_key_value(self.before_attention(x)).view(rows, places, 3, self.heads, -1)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        each = torch.arange(rows)
+        seen = torch.arange(places) <= ends[:, None]
+        y = F.scaled_dot_product_attention(q[each, :, ends][:, :, None], k, v, attn_mask=seen[:, None, None])
+        x = x[each, ends] + self.out(y.reshape(rows, width))
+        out: Tensor = x + self.mlp(self.before_mlp(x))
+        return out
+
 
 class SequenceModel(nn.Module):
     """See the module's feature list."""
@@ -96,6 +108,15 @@ class SequenceModel(nn.Module):
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.norm(x)
+        return out
+
+    def last(self, codes: Tensor, vectors: Tensor, ends: Tensor) -> Tensor:
+        """What `forward` expects after the places `ends` (B,) alone (B, C), without dropout: the last block needs no others."""
+        x = vectors[codes] + self.places.weight[: codes.shape[1]]
+        *before, block = self.blocks
+        for earlier in before:
+            x = earlier(x)
+        out: Tensor = self.norm(cast(Block, block).last(x, ends))
         return out
 
 
@@ -198,8 +219,8 @@ class NextItems(Scored):
         for start in range(0, len(histories), USERS_AT_ONCE):
             part = histories.select(range(start, min(start + USERS_AT_ONCE, len(histories))))
             codes, there = part.padded(self.model.config.length)
-            states = self.model(torch.from_numpy(codes), table)
-            last = states[torch.arange(len(codes)), torch.from_numpy(np.maximum(part.newest(there.shape[1]).lengths - 1, 0))]
+            ends = torch.from_numpy(np.maximum(there.sum(axis=1) - 1, 0))
+            last = self.model.last(torch.from_numpy(codes), table, ends)
             full = torch.cat([last, torch.ones(len(last), 1)], dim=1)
             found.append(full * torch.from_numpy(there[:, :1]))
         return torch.cat(found).numpy()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from catalog.catalogue import Catalogue
@@ -64,15 +65,17 @@ class Served:
 
     def recommend(self, queries: Sequence[Query]) -> list[Recommendations]:
         self.asked = [*getattr(self, "asked", []), list(queries)]
-        return [self.answer(query) for query in queries]
+        reason, keys = Reason("popular", "Many bought it.", 0.0), self.recommender.items.keys
+        answers = [tuple(Recommendation(keys[code], 1.0, {}, reason) for code in codes) for codes in self.rank(queries)]
+        return [Recommendations(items, "history", 1) for items in answers]
 
-    def answer(self, query: Query) -> Recommendations:
+    def rank(self, queries: Sequence[Query]) -> list[NDArray[np.int64]]:
+        return [self.ranked(query) for query in queries]
+
+    def ranked(self, query: Query) -> NDArray[np.int64]:
         history = history_of([self.histories[str(query.user_id)]])
-        ranked = top(self.recommender.scores(history), history, query.num_recs)[0]
-        codes = [code for code in ranked.tolist() if code >= 0][:: -1 if query.diversity > 0.7 else 1]
-        reason = Reason("popular", "Many bought it.", 0.0)
-        keys = self.recommender.items.keys
-        return Recommendations(tuple(Recommendation(keys[code], 1.0, {}, reason) for code in codes), "history", 1)
+        codes = top(self.recommender.scores(history), history, query.num_recs)[0]
+        return codes[codes >= 0][:: -1 if query.diversity > 0.7 else 1]
 
 
 def history_of(lists: list[list[int]]) -> Histories:

@@ -294,6 +294,25 @@ def test_diverse_answers_are_less_alike(predictor: RecommenderPredictor, bought:
     assert unlike(0.0) < unlike(0.4) < unlike(0.9)
 
 
+def test_a_ranking_without_reasons_is_that_of_the_answer(
+    predictor: RecommenderPredictor, products: pd.DataFrame, bought: dict[int, list[int]]
+) -> None:
+    kind = str(products["article_type"].mode()[0])
+    bounds = (
+        Query(),
+        Query(diversity=0.5, num_recs=4),
+        Query(categories=(kind,)),
+        Query(exclude_bought=False),
+        Query(price_min=1e9),
+    )
+    queries = [replace(query, user_id=user) for query in bounds for user in (None, *list(bought)[:8])]
+    keys = predictor.recommender.items.keys
+    ranked = [[keys[code] for code in codes] for codes in predictor.rank(queries)]
+    assert ranked == [ids(answer) for answer in predictor.recommend(queries)]
+    with pytest.raises(VitrinaError, match="category 'Submarines' is not known"):
+        predictor.rank([Query(categories=("Submarines",))])
+
+
 def test_reasons_are_true(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
     """Ask again without the item that is named: the score falls by what was said, and by no more without any other item."""
     checked, kinds = 0, set()
