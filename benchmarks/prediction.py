@@ -49,7 +49,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "model": str(options.bundle.name if options.bundle else options.preset),
             "largest_difference_from_eager": gaps,
-            "batches": [timed(ways, model.config, size, options.repeats) for size in options.sizes],
+            "batches": [timed(ways, listings(model.config, size, sizes=model.sizes), options.repeats) for size in options.sizes],
         }
         if options.bundle and options.data:
             result["article_type_accuracy"] = accuracies(ways, model, options.bundle, options.data)
@@ -69,7 +69,7 @@ def prepared(model: ProductModel, folder: Path, compiled: bool) -> tuple[dict[st
         export_model(model, folder / name, quantise)
     threads = torch.get_num_threads()
     exported = {name: OnnxModel(folder / name, threads) for name in ("onnx", "int8")}
-    whole = listings(model.config, 8)
+    whole = listings(model.config, 8, sizes=model.sizes)
     samples = [whole, whole.only(["title"]), whole.only(["image"]), whole.only(["description", "price"])]
     gaps = {name: differences(model, way, samples) for name, way in exported.items()}
     ways: dict[str, Answer] = {"eager": model}
@@ -78,15 +78,14 @@ def prepared(model: ProductModel, folder: Path, compiled: bool) -> tuple[dict[st
     return {name: torch.inference_mode()(way) for name, way in (ways | exported).items()}, gaps
 
 
-def timed(ways: dict[str, Answer], config: ProductModelConfig, size: int, repeats: int) -> dict[str, Any]:
-    """Latency, listings a second and speed against eager at one batch size."""
-    inputs = listings(config, size)
+def timed(ways: dict[str, Answer], inputs: Inputs, repeats: int) -> dict[str, Any]:
+    """Latency, listings a second and speed against eager of one batch."""
     seconds = alternate({name: partial(way, inputs) for name, way in ways.items()}, repeats)
     measured: dict[str, Any] = {name: milliseconds(values) for name, values in seconds.items()}
     for values in measured.values():
-        values["listings_per_second"] = round(1000 * size / values["ms"], 1)
+        values["listings_per_second"] = round(1000 * len(inputs) / values["ms"], 1)
         values["speed_over_eager"] = round(measured["eager"]["ms"] / values["ms"], 2)
-    return {"batch": size, **measured}
+    return {"batch": len(inputs), **measured}
 
 
 def accuracies(ways: dict[str, Answer], model: ProductModel, folder: Path, data: Path) -> dict[str, float]:

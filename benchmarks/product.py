@@ -36,34 +36,42 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
+def sizes_of(config: ProductModelConfig) -> Sizes:
+    """Of a model with fresh weights."""
+    return Sizes(config.vocab_size, NAMES, VALUES, LEVELS)
+
+
 def product_model(config: ProductModelConfig) -> ProductModel:
     """Fresh weights on the device; branches that start at zero have an effect, as after training."""
     generator = torch.Generator().manual_seed(SEED)
     paths = torch.stack([torch.randint(1, n, (PATHS,), generator=generator) for n in LEVELS], dim=1)
     torch.manual_seed(SEED)
-    model = ProductModel(config, Sizes(config.vocab_size, NAMES, VALUES, LEVELS), paths)
+    model = ProductModel(config, sizes_of(config), paths)
     for parameter in model.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
     return model.to(device())
 
 
-def listings(config: ProductModelConfig, rows: int, seed: int = SEED) -> Inputs:
-    """A batch whose longest texts are as long as the model reads; a tenth of the photos and prices are missing."""
-    g = torch.Generator().manual_seed(seed)
+def listings(config: ProductModelConfig, rows: int, seed: int = SEED, sizes: Sizes | None = None) -> Inputs:
+    """A batch whose longest texts are as long as the model reads; a tenth of the photos and prices are missing.
+
+    `sizes` are those of a trained model.
+    """
+    g, sizes = torch.Generator().manual_seed(seed), sizes or sizes_of(config)
     attributes = config.max_attributes
     return Inputs(
-        title=_texts(rows, config.title_tokens, config.vocab_size, g),
-        description=_texts(rows, config.description_tokens, config.vocab_size, g),
+        title=_texts(rows, config.title_tokens, sizes.tokens, g),
+        description=_texts(rows, config.description_tokens, sizes.tokens, g),
         image=torch.randint(0, 256, (rows, 3, config.image_height, config.image_width), generator=g, dtype=torch.uint8),
         has_image=torch.rand(rows, generator=g) < 0.9,
-        names=torch.randint(1, NAMES, (rows, attributes), generator=g),
-        values=torch.randint(0, VALUES, (rows, attributes), generator=g),
+        names=torch.randint(1, sizes.names, (rows, attributes), generator=g),
+        values=torch.randint(0, sizes.values, (rows, attributes), generator=g),
         price=torch.randn(rows, generator=g).masked_fill(torch.rand(rows, generator=g) < 0.1, torch.nan),
-        categories=torch.stack([torch.randint(1, n, (rows,), generator=g) for n in LEVELS], dim=1),
+        categories=torch.stack([torch.randint(1, n, (rows,), generator=g) for n in sizes.levels], dim=1),
         price_prior=torch.randn(rows, len(PRIOR_SEGMENTS), generator=g),
         neighbours=torch.randn(rows, len(NEIGHBOUR_FEATURES), generator=g),
-        title_prior=torch.randn(rows, LEVELS[-1], generator=g).log_softmax(-1),
+        title_prior=torch.randn(rows, sizes.levels[-1], generator=g).log_softmax(-1),
         facts=torch.rand(rows, len(FACTS), generator=g),
     )
 

@@ -279,9 +279,7 @@ class Encoders:
         """Logit (R,) of "recommended"; 0 without a prior."""
         if self.review_prior is None or not reviews:
             return np.zeros(len(reviews), dtype=np.float32)
-        features = self.review_prior.features(_review_segments(reviews))
-        logits: NDArray[np.float32] = self.review_prior.contributions(features, fold).sum(axis=1)
-        return logits + np.float32(self.review_prior.weights.intercept)
+        return self.review_prior.answers(self.review_prior.features(_review_segments(reviews)), fold)
 
     def _long(self, texts: Sequence[str], limit: int, ending: int) -> Tensor:
         """Tokens (n, limit): the beginning of each text, then its last `ending` tokens, aligned to the right; (n, 0) without any.

@@ -142,6 +142,16 @@ class LinearPrior:
             found[rows] = _contributions(self.blocks, [f[rows] for f in features], self.folds[number])
         return found
 
+    def answers(self, features: Sequence[csr_matrix], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """What was fitted says (n,): a missing segment counts as nothing, not as an average one. `fold` as above."""
+        if fold is None:
+            return _answers(features, self.weights)
+        found = np.zeros(len(fold), dtype=np.float32)
+        for number in np.unique(fold):
+            rows = fold == number
+            found[rows] = _answers([f[rows] for f in features], self.folds[number])
+        return found
+
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What `from_arrays` reads; the folds stay behind."""
         named = {f"idf.{block.name}": idf for block, idf in zip(self.blocks, self.idf, strict=True)}
@@ -257,6 +267,11 @@ def _contributions(blocks: Sequence[Block], features: Sequence[csr_matrix], weig
     for block, matrix, coefficients in zip(blocks, features, weights.coefficients, strict=True):
         found[:, names.index(block.segment)] += matrix @ coefficients
     return np.where(_present(blocks, features), found - weights.means, 0.0).astype(np.float32)
+
+
+def _answers(features: Sequence[csr_matrix], weights: Weights) -> NDArray[np.float32]:
+    told = sum(matrix @ coefficients for matrix, coefficients in zip(features, weights.coefficients, strict=True))
+    return np.asarray(told + weights.intercept - weights.means.sum(), dtype=np.float32)
 
 
 def _present(blocks: Sequence[Block], features: Sequence[csr_matrix]) -> NDArray[np.bool_]:

@@ -38,12 +38,15 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     )
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
     losses = []
-    for _ in range(60):
+    for _ in range(100):
         terms = step(task, told)
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
         losses.append(terms["loss"].item())
+    with torch.no_grad():
+        for _ in range(40):  # the averages of batch norm catch up
+            step(task, told)
     assert losses[10] < losses[0]
     assert set(TERMS) == set(terms) - {"loss"}
     with torch.inference_mode():
