@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from configs.load import environment_file, load
-from models.recommender.attention import PathReading
+from models.recommender import candidates
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.interactions import Histories
 from models.recommender.model import Recommender
-from models.recommender.readings import TINY, DenseReading, Floats
+from models.recommender.readings import Floats
 
 DATA = Path(os.environ.get("VITRINA_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -37,24 +37,8 @@ class Vectors:
     """
 
     def __init__(self, recommender: Recommender) -> None:
-        self.recommender = recommender
-        nobody = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
-        tables = [dense.vectors.items for _, dense in self._read(nobody)]
-        self.items: Floats = np.ascontiguousarray(np.concatenate(tables, axis=1), dtype=np.float32)
+        self.recommender, self.items = recommender, candidates.item_vectors(recommender)
 
     def queries(self, histories: Histories) -> Floats:
         """What meets `items` [B, D]: the inner product is what these parts add to the scores."""
-        scaled = [dense.query * (weight / np.maximum(dense.spread(), TINY))[:, None] for weight, dense in self._read(histories)]
-        return np.ascontiguousarray(np.concatenate(scaled, axis=1), dtype=np.float32)
-
-    def _read(self, histories: Histories) -> list[tuple[float, DenseReading]]:
-        """Inner products, and what each counts."""
-        found = []
-        for name, reading in self.recommender.read(histories).items():
-            weight = self.recommender.weights[name]
-            if isinstance(reading, PathReading):
-                share = reading.share / (1 + reading.share**2) ** 0.5
-                found.append((weight * share, reading.cosine))
-            elif isinstance(reading, DenseReading):
-                found.append((weight, reading))
-        return found
+        return candidates.queries(self.recommender.read(histories), self.recommender.weights)

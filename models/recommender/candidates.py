@@ -37,24 +37,34 @@ class Candidates:
         """None where every item can be scored."""
         if len(recommender.items) <= EXACT:
             return None
-        nobody = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
-        readings = {name: part.read(nobody) for name, part in recommender.counting.items()}
-        popular = np.argsort(-recommender.items.buyers, kind="stable")[:NEAREST]
-        vectors = [dense.vectors.items for reading in readings.values() for _, dense in _dense(reading)]
-        return cls(inverted(np.concatenate(vectors, axis=1)) if vectors else None, popular)
+        popular, vectors = np.argsort(-recommender.items.buyers, kind="stable")[:NEAREST], item_vectors(recommender)
+        return cls(inverted(vectors) if vectors.shape[1] else None, popular)
 
     def find(self, readings: Mapping[str, Reading], weights: Mapping[str, float]) -> NDArray[np.int64]:
         """Items worth scoring for the one history that was read, in ascending order."""
         found = [self.popular, *(sparse.rows.indices for reading in readings.values() for sparse in _sparse(reading))]
-        queries = [
-            weights[name] * share * dense.query / max(float(dense.spread()[0]), TINY)
-            for name, reading in readings.items()
-            for share, dense in _dense(reading)
-        ]
-        if queries and self.index is not None:
-            _, nearest = self.index.search(np.concatenate(queries, axis=1).astype(np.float32), NEAREST)
+        if self.index is not None:
+            _, nearest = self.index.search(queries(readings, weights), NEAREST)
             found.append(nearest[0][nearest[0] >= 0])
         return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+def item_vectors(recommender: Recommender) -> Floats:
+    """The items' vectors of the dense parts that count, side by side [I, d]."""
+    nobody = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+    nothing = np.zeros((len(recommender.items), 0), dtype=np.float32)
+    tables = [dense.vectors.items for reading in recommender.read(nobody).values() for _, dense in _dense(reading)]
+    return np.ascontiguousarray(np.concatenate([nothing, *tables], axis=1))
+
+
+def queries(readings: Mapping[str, Reading], weights: Mapping[str, float]) -> Floats:
+    """What meets `item_vectors` [B, d]: the inner product is what these parts add to the scores of B histories."""
+    found = [
+        dense.query * (weights[name] * share / np.maximum(dense.spread(), TINY))[:, None]
+        for name, reading in readings.items()
+        for share, dense in _dense(reading)
+    ]
+    return np.ascontiguousarray(np.concatenate(found, axis=1), dtype=np.float32)
 
 
 def inverted(vectors: Floats) -> Any:
@@ -77,7 +87,7 @@ def _sparse(reading: Reading) -> list[SparseReading]:
 
 
 def _dense(reading: Reading) -> list[tuple[float, DenseReading]]:
-    """Dense readings, and how much each counts in its part."""
+    """Dense readings, and how much each counts in its part, which has a spread of 1."""
     if isinstance(reading, PathReading):
-        return [(reading.share, reading.cosine)] if reading.share else []
+        return [(reading.share / float(np.hypot(1.0, reading.share)), reading.cosine)] if reading.share else []
     return [(1.0, reading)] if isinstance(reading, DenseReading) else []

@@ -10,13 +10,14 @@ from scipy.sparse import csr_matrix
 
 from models.recommender import candidates
 from models.recommender.answers import Event, Query
+from models.recommender.attention import PathReading
 from models.recommender.candidates import Candidates, inverted
 from models.recommender.config import HistoryConfig
 from models.recommender.interactions import Histories
 from models.recommender.model import Recommender
 from models.recommender.parts import Neighbours, Part, Popularity, Projection
 from models.recommender.predictor import RecommenderPredictor
-from models.recommender.readings import Floats
+from models.recommender.readings import DenseReading, Floats, SparseReading, Vectors, scaled
 
 ITEMS, GROUPS = 6000, 60
 
@@ -80,6 +81,22 @@ def test_the_best_of_all_items_are_candidates(small: None) -> None:
         found, wanted = found + len(np.intersect1d(best, codes)), wanted + 20
     assert found >= 0.97 * wanted
     assert max(tried) < ITEMS / 5
+
+
+def test_what_is_searched_for_is_what_the_dense_parts_add() -> None:
+    cosine, paths = Vectors.of(clustered(6)), random_cells(3, ITEMS, 0.01, 7)
+    attention = PathReading(SparseReading(paths), DenseReading(cosine.items[[5, 7, 9]], cosine), 0.7)
+    model, weights = recommender(), {"spectral": 0.5, "co_purchase": 1.0, "popularity": 0.1, "content": 2.0, "attention": 3.0}
+    readings = {**model.read(visits(3)), "attention": attention}
+    apart = [readings["spectral"].all(), readings["content"].all(), cosine.items[[5, 7, 9]] @ cosine.items.T]
+    scales = [weights["spectral"], weights["content"], weights["attention"] * 0.7 / np.hypot(1.0, 0.7)]
+    spreads = [readings["spectral"].spread(), readings["content"].spread(), attention.cosine.spread()]
+    expected = sum(scale * scaled(part, spread) for scale, part, spread in zip(scales, apart, spreads, strict=True))
+    vectors = np.concatenate([candidates.item_vectors(model), cosine.items], axis=1)
+    assert np.allclose(candidates.queries(readings, weights) @ vectors.T, expected, atol=1e-3)
+    whole = weights["attention"] * scaled(attention.all(), attention.spread())
+    sparse = weights["attention"] / np.hypot(1.0, 0.7) * scaled(attention.paths.all(), attention.paths.spread())
+    assert np.allclose(whole - sparse, scales[2] * scaled(apart[2], spreads[2]), atol=1e-4)
 
 
 def test_an_answer_from_candidates_is_the_answer_from_all(small: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from configs.settings import Settings
 from monitoring.verdict import ReferenceSpec
 
 SPEC = ReferenceSpec(
@@ -45,13 +46,22 @@ def reference() -> pd.DataFrame:
     return sample(1500, seed=0)
 
 
-@pytest.fixture
-def bundle(tmp_path: Path, reference: pd.DataFrame) -> Path:
-    folder = tmp_path / "bundle"
+def bundle_of(folder: Path, reference: pd.DataFrame, spec: ReferenceSpec) -> Path:
+    """What monitoring reads of a bundle, in the new `folder`."""
     folder.mkdir()
     reference.to_parquet(folder / "reference.parquet")
-    (folder / "reference.json").write_text(SPEC.model_dump_json())
+    (folder / "reference.json").write_text(spec.model_dump_json())
     return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, reference: pd.DataFrame) -> Path:
+    return bundle_of(tmp_path / "bundle", reference, SPEC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 @pytest.fixture(scope="session")

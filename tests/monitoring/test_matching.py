@@ -17,6 +17,7 @@ from monitoring.matching import Matched, match
 from monitoring.run import MonitorOutcome, monitor
 from monitoring.verdict import DriftVerdict, ReferenceSpec
 from monitoring.window import ReferenceError, read_reference, read_window
+from tests.monitoring.conftest import bundle_of
 
 SPEC = ReferenceSpec(
     numerical=("price", "quality", "predicted_price"),
@@ -211,17 +212,8 @@ def test_false_alarms_stay_below_alpha() -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
-
-
-@pytest.fixture
 def bundle(tmp_path: Path, both: pd.DataFrame) -> Path:
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    both.to_parquet(folder / "reference.parquet")
-    (folder / "reference.json").write_text(SPEC.model_dump_json())
-    return folder
+    return bundle_of(tmp_path / "bundle", both, SPEC)
 
 
 def serve(settings: Settings, frame: pd.DataFrame) -> None:

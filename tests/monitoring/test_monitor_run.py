@@ -17,11 +17,6 @@ from monitoring.window import ReferenceError, read_window
 from tests.monitoring.conftest import SPEC
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
-
-
 def serve(settings: Settings, frame: pd.DataFrame, version: int = 3) -> list[str]:
     """Put rows into the prediction table as the service does; returns their ids."""
     start = datetime(2026, 1, 1, tzinfo=UTC)

@@ -19,6 +19,7 @@ from monitoring.report import EVIDENTLY, write_report
 from monitoring.run import monitor
 from monitoring.verdict import DriftVerdict, ReferenceSpec
 from monitoring.window import Window, read_reference, read_window
+from tests.monitoring.conftest import bundle_of
 
 SPEC = ReferenceSpec.model_validate(REFERENCE_SPEC)
 ITEMS = 500
@@ -58,16 +59,7 @@ def before() -> pd.DataFrame:
 
 @pytest.fixture
 def bundle(tmp_path: Path, before: pd.DataFrame) -> Path:
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    before.to_parquet(folder / "reference.parquet")
-    (folder / "reference.json").write_text(SPEC.model_dump_json())
-    return folder
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return bundle_of(tmp_path / "bundle", before, SPEC)
 
 
 def drifted(verdict: DriftVerdict) -> set[str]:

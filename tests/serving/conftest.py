@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,13 +137,19 @@ def config():
     return CONFIG
 
 
+@contextmanager
+def serving(home, config):
+    """A client of an application with its databases in `home`."""
+    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    with TestClient(create_app(settings, config, Source()), raise_server_exceptions=False) as made:
+        wait_until(lambda: made.get("/readyz").status_code == 200)
+        yield made
+
+
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory):
     """One application for all tests of a module that only look at answers."""
-    home = tmp_path_factory.mktemp("steady")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-    with TestClient(create_app(settings, CONFIG, Source()), raise_server_exceptions=False) as made:
-        wait_until(lambda: made.get("/readyz").status_code == 200)
+    with serving(tmp_path_factory.mktemp("steady"), CONFIG) as made:
         yield made
 
 

@@ -21,7 +21,7 @@ from database.events import EventRow, all_events, insert_events, newest_events
 from database.predictions import feedback_for, newest_predictions
 from models.recommender.answers import Event
 from serving.app import create_app
-from tests.serving.conftest import CONFIG, LIMIT, Source, refused, wait_until
+from tests.serving.conftest import CONFIG, LIMIT, Source, refused, serving, wait_until
 
 URL = "/v1/recommendations"
 EVENTS = "/v1/recommendations/events"
@@ -39,10 +39,7 @@ def config():
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory):
     """One application for all tests that only look at answers."""
-    home = tmp_path_factory.mktemp("steady")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-    with TestClient(create_app(settings, BOTH, Source()), raise_server_exceptions=False) as made:
-        wait_until(lambda: made.get("/readyz").status_code == 200)
+    with serving(tmp_path_factory.mktemp("steady"), BOTH) as made:
         yield made
 
 
