@@ -146,7 +146,9 @@ class TrainerConfig(StrictModel):
     """How the shared Lightning module trains."""
 
     epochs: PositiveInt = Field(4, description="passes over the training split")
-    max_minutes: PositiveFloat | None = Field(None, description="stops training after this much wall time")
+    max_minutes: PositiveFloat | None = Field(
+        None, description="stops training after this much wall time; encoders that are fitted before count"
+    )
     batch_size: PositiveInt = Field(128, description="listings a step, divided between the devices")
     accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
     learning_rate: PositiveFloat = Field(1e-3, description="peak of the schedule")

@@ -87,7 +87,7 @@ class PhotoLessons(StrictModel):
     epochs: float = Field(0.0, ge=0.0, description="passes over the photos, for each of `trainer.epochs`; 0: no such lessons")
     small: Share = Field(0.5, description="the first share of these passes sees photos at three quarters of the size")
     time: float = Field(
-        0.45, gt=0.0, lt=1.0, description="share of `trainer.max_minutes`, where that is set, that these passes may take"
+        0.45, gt=0.0, lt=1.0, description="share of what is left of `trainer.max_minutes` that these passes may take"
     )
     rate_afterwards: Share = Field(
         0.0, description="factor on the tower's learning rate while the whole model trains; 0 freezes its convolutions"

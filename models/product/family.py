@@ -1,6 +1,7 @@
 """`product`, from data to predictions: what pipelines, registry, serving and monitoring call."""
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ class ProductFamily:
         from models.training import fit, training_loader, validation_loader
 
         assert isinstance(config, ProductRunConfig)
+        started = time.monotonic()
         workdir.mkdir(parents=True, exist_ok=True)
         rows = split.sort_values("product_id", key=lambda s: s.astype(str)).to_csv(index=False)
         claim(workdir, config, catalogue.fingerprint(), rows.encode())
@@ -96,10 +98,9 @@ class ProductFamily:
         torch.manual_seed(config.trainer.seed)
         model = bundle.build(encoders, config.model, text_plan, image_plan)
         model.load_start()
-        taught = teach(model, training, validation, config, workdir / "photos")
+        taught = teach(model, training, validation, config, workdir / "photos", started)
         task = ProductTask(model, config.photo_lessons.rate_afterwards if taught else 1.0)
-        left = minutes(config.trainer, 1 - config.photo_lessons.time if taught else 1.0)
-        trainer = config.trainer.model_copy(update=left)
+        trainer = config.trainer.model_copy(update=minutes(config.trainer, started))
         loaders = training_loader(training, trainer), validation_loader(validation, trainer)
         fit(task, *loaders, trainer, workdir, loggers)
         calibration = calibrate(task.model, validation.batches(config.evaluation.batch_size))

@@ -9,6 +9,7 @@ Shapes: B listings, T title tokens, C width, h × w pixels.
 """
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +138,16 @@ class PhotoTask(Task):
 
 
 def teach(
-    model: ProductModel, training: ListingDataset, validation: ListingDataset, config: ProductRunConfig, workdir: Path
+    model: ProductModel,
+    training: ListingDataset,
+    validation: ListingDataset,
+    config: ProductRunConfig,
+    workdir: Path,
+    started: float,
 ) -> bool:
     """Train the photo tower of `model` in place, with what `models.training.fit` writes in `workdir`.
+
+    `started` (`time.monotonic`) is when the training of the whole began.
 
     Returns:
         Whether it was: nothing is done where none is wanted, for a pretrained encoder, or where no listing has a photo.
@@ -152,7 +160,7 @@ def teach(
     if not epochs or not seen or not isinstance(model.photo, PhotoTower):
         return False
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off"}
-    trainer = config.trainer.model_copy(update=update | minutes(config.trainer, lessons.time))
+    trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
     small = round(lessons.small * epochs)
     task = PhotoTask(model.photo, model.sizes.tokens, model.sizes.levels[-1], config.model.label_smoothing)
     loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
@@ -165,9 +173,11 @@ def lesson_epochs(lessons: PhotoLessons, trainer: TrainerConfig) -> int:
     return math.ceil(lessons.epochs * trainer.epochs)
 
 
-def minutes(trainer: TrainerConfig, share: float) -> dict[str, float | None]:
-    """`max_minutes`, a share of what the whole training may take."""
-    return {"max_minutes": trainer.max_minutes and share * trainer.max_minutes}
+def minutes(trainer: TrainerConfig, started: float, share: float = 1.0) -> dict[str, float | None]:
+    """`max_minutes`: a share of what is left of it since `started` (`time.monotonic`), and a second at least."""
+    if trainer.max_minutes is None:
+        return {"max_minutes": None}
+    return {"max_minutes": max(share * (trainer.max_minutes - (time.monotonic() - started) / 60), 1 / 60)}
 
 
 def three_quarters(pixels: int) -> int:

@@ -1,5 +1,6 @@
 import copy
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,11 +55,12 @@ def test_three_quarters_of_a_side_is_a_whole_number_of_patches() -> None:
     assert [three_quarters(side) for side in (16, 32, 48, 64, 80, 256)] == [16, 32, 32, 48, 64, 192]
 
 
-def test_lessons_and_the_whole_model_share_the_minutes() -> None:
-    hour = point_config(max_minutes=60)
-    lessons, rest = (hour.model_copy(update=minutes(hour, share)).max_minutes for share in (0.45, 0.55))
-    assert (lessons, rest) == (pytest.approx(27), pytest.approx(33))
-    assert minutes(point_config(), 0.45) == {"max_minutes": None}
+def test_what_went_before_counts_in_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    hour, now = point_config(max_minutes=60), 1000.0
+    monkeypatch.setattr("models.product.photos.time.monotonic", lambda: now)
+    found = [minutes(hour, now - 60 * gone, share)["max_minutes"] for gone, share in ((0, 0.45), (4, 0.45), (27, 1.0), (61, 1.0))]
+    assert found == pytest.approx([27, 25.2, 33, 1 / 60])
+    assert minutes(point_config(), now, 0.45) == {"max_minutes": None}
 
 
 def test_first_epochs_see_smaller_photos_and_validation_whole_ones(listings: ListingDataset) -> None:
@@ -99,7 +101,7 @@ def test_a_row_without_photo_teaches_nothing(listings: ListingDataset) -> None:
 def test_lessons_change_the_tower_alone(listings: ListingDataset, tmp_path: Path) -> None:
     whole = model(listings)
     before = copy.deepcopy(whole.state_dict())
-    assert teach(whole, listings, listings, settings(epochs=3.0), tmp_path / "photos")
+    assert teach(whole, listings, listings, settings(epochs=3.0), tmp_path / "photos", time.monotonic())
     changed = {name for name, value in whole.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith("photo.") for name in changed), "all but the tower is thrown away"
@@ -109,7 +111,7 @@ def test_lessons_teach_the_tower_to_tell_types_and_titles(
     listings: ListingDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert teach(model(listings), listings, listings, settings(epochs=3.0, small=0.25), tmp_path / "photos")
+    assert teach(model(listings), listings, listings, settings(epochs=3.0, small=0.25), tmp_path / "photos", time.monotonic())
     reports = [r.getMessage() for r in caplog.records if r.getMessage().startswith("epoch")]
     accuracy = [float(line.rsplit("image_only_accuracy ", 1)[1].split(",")[0]) for line in reports]
     assert len(reports) == 12, "three for each of four epochs"
@@ -119,15 +121,15 @@ def test_lessons_teach_the_tower_to_tell_types_and_titles(
 def test_lessons_that_were_had_are_not_repeated(listings: ListingDataset, tmp_path: Path) -> None:
     once, again = model(listings), model(listings)
     for taught in (once, again):
-        assert teach(taught, listings, listings, settings(epochs=0.5), tmp_path / "photos")
+        assert teach(taught, listings, listings, settings(epochs=0.5), tmp_path / "photos", time.monotonic())
     for name, value in once.photo.state_dict().items():
         assert torch.equal(value, again.photo.state_dict()[name]), name
 
 
 def test_no_lessons_where_none_are_wanted_or_no_photo_is_there(listings: ListingDataset, tmp_path: Path) -> None:
-    assert not teach(model(listings), listings, listings, settings(epochs=0.0), tmp_path / "photos")
+    assert not teach(model(listings), listings, listings, settings(epochs=0.0), tmp_path / "photos", time.monotonic())
     blind = dataset(tmp_path / "catalogue", images=False)
-    assert not teach(model(blind), blind, blind, settings(epochs=1.0), tmp_path / "photos")
+    assert not teach(model(blind), blind, blind, settings(epochs=1.0), tmp_path / "photos", time.monotonic())
     assert not (tmp_path / "photos").exists()
 
 
