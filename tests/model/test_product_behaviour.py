@@ -190,7 +190,7 @@ def test_the_likeliest_fault_is_the_one_that_was_made(predictor: ProductPredicto
     [
         ("Love it! Lovely soft material.", "Sending it back. The fit is odd."),
         ("I would buy it again", "I am sending it back"),
-        ("Great quality", "Poor quality"),
+        ("Great quality", "Cheap quality"),  # "poor" is in no review of the sample
         ("LOVELY MATERIAL!!!", "FELL APART!!!"),  # as bodies say it: "disappointed" is a word of the sample's headings alone
     ],
 )
