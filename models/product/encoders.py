@@ -102,12 +102,6 @@ class Expected:
     neighbours: NDArray[np.float32]
     types: NDArray[np.float32]
 
-    @classmethod
-    def nothing(cls, rows: int, types: int) -> "Expected":
-        """All 0: as without prices and titles in training."""
-        shapes = (rows, len(PRIOR_SEGMENTS)), (rows, len(NEIGHBOUR_FEATURES)), (rows, types)
-        return cls(*(np.zeros(shape, dtype=np.float32) for shape in shapes))
-
     def at(self, rows: Sequence[int]) -> "Expected":
         """Of some rows, a copy."""
         return Expected(self.prior[rows], self.neighbours[rows], self.types[rows])
@@ -246,8 +240,7 @@ class Encoders:
 
         `keys` of training rows: they are answered by the model that did not see them, and are not their own neighbours.
         """
-        rows, found = len(listings), self.nothing_expected(len(listings))
-        found.types[:] = self.title_priors(listings, keys)
+        rows, found = len(listings), self.expect_types(listings, keys)
         if self.price_prior is None or self.neighbours is None:
             return found
         for start in range(0, rows, _ROWS_AT_ONCE):
@@ -259,13 +252,16 @@ class Encoders:
             found.neighbours[part] = self.neighbours.features(vectors, None if own is None else _numbers(own))
         return found
 
-    def nothing_expected(self, rows: int) -> Expected:
-        """All 0, of these encoders' sizes."""
-        return Expected.nothing(rows, len(self.levels[-1]))
+    def expect_types(self, listings: Sequence[CleanListing], keys: Sequence[Any] | None = None) -> Expected:
+        """What titles say about types, and 0 for all that is about prices, which costs more. `keys` as in `expect`."""
+        prior, neighbours = (
+            np.zeros((len(listings), len(names)), dtype=np.float32) for names in (PRIOR_SEGMENTS, NEIGHBOUR_FEATURES)
+        )
+        return Expected(prior, neighbours, self.title_priors(listings, keys))
 
     def title_priors(self, listings: Sequence[CleanListing], keys: Sequence[Any] | None = None) -> NDArray[np.float32]:
         """Log probability (B, N) of each article type by the title; 0 without a title or a prior. `keys` as in `expect`."""
-        found = self.nothing_expected(len(listings)).types
+        found = np.zeros((len(listings), len(self.levels[-1])), dtype=np.float32)
         if self.title_prior is None:
             return found
         told = [i for i, row in enumerate(listings) if row.title]

@@ -8,7 +8,7 @@ any subset of them. The network learns what is left; for that, training rows get
 Shapes: n rows, S segments.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -136,21 +136,17 @@ class LinearPrior:
         """
         if fold is None:
             return _contributions(self.blocks, features, self.weights)
-        found = np.zeros((len(fold), len(self.segments)), dtype=np.float32)
-        for number in np.unique(fold):
-            rows = fold == number
-            found[rows] = _contributions(self.blocks, [f[rows] for f in features], self.folds[number])
-        return found
+
+        def ask(number: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return _contributions(self.blocks, [f[rows] for f in features], self.folds[number])
+
+        return out_of_fold(fold, ask, len(self.segments))
 
     def answers(self, features: Sequence[csr_matrix], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """What was fitted says (n,): a missing segment counts as nothing, not as an average one. `fold` as above."""
         if fold is None:
             return _answers(features, self.weights)
-        found = np.zeros(len(fold), dtype=np.float32)
-        for number in np.unique(fold):
-            rows = fold == number
-            found[rows] = _answers([f[rows] for f in features], self.folds[number])
-        return found
+        return out_of_fold(fold, lambda number, rows: _answers([f[rows] for f in features], self.folds[number]))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What `from_arrays` reads; the folds stay behind."""
@@ -184,6 +180,17 @@ class LinearPrior:
 def fold_of(keys: Iterable[Any]) -> NDArray[np.int64]:
     """Fold of each row by its key, the same for 5 and "5"."""
     return np.array([crc32(str(key).encode()) % FOLDS for key in keys], dtype=np.int64)
+
+
+def out_of_fold(
+    fold: NDArray[np.int64], ask: Callable[[int, NDArray[np.int64]], NDArray[np.float32]], *columns: int
+) -> NDArray[np.float32]:
+    """What `ask(number, rows)` says of the rows of each fold, (n,) or (n, columns) in the order of `fold` (n,)."""
+    found = np.zeros((len(fold), *columns), dtype=np.float32)
+    for number in np.unique(fold):
+        rows = np.flatnonzero(fold == number)
+        found[rows] = ask(int(number), rows)
+    return found
 
 
 @lru_cache(maxsize=32)

@@ -1,7 +1,7 @@
 """From listings to answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -160,8 +160,7 @@ class ProductPredictor:
     @torch.inference_mode()
     def embed(self, listings: Sequence[CleanListing], photos: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.float32]:
         """Embedding alone [n, 1024] of one batch, for the price of that; unit length, no listing may be empty."""
-        expected = replace(self.encoders.nothing_expected(len(listings)), types=self.encoders.title_priors(listings))
-        inputs = self.encoders.encode(listings, photos, self.config.model, expected).to(self.device)
+        inputs = self.encoders.encode(listings, photos, self.config.model, self.encoders.expect_types(listings)).to(self.device)
         whole = self.model.read(self.model.remember(inputs), self.model.views[None, :1], inputs)
         found: NDArray[np.float32] = whole.embedding[:, 0].cpu().numpy()
         return found

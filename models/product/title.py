@@ -20,7 +20,7 @@ from scipy.special import log_softmax
 from sklearn.svm import LinearSVC
 
 from configs.errors import VitrinaError
-from models.product.linear import FOLDS, Block, counts, inverse_document_frequency, weighted
+from models.product.linear import FOLDS, Block, counts, inverse_document_frequency, out_of_fold, weighted
 
 BLOCKS = (Block("title", "word", 1, 3), Block("title", "char_wb", 3, 5))
 BITS = 14
@@ -148,11 +148,7 @@ class TitlePrior:
 
 def _of_folds(folds: Sequence[Machines], features: csr_matrix, fold: NDArray[np.int64]) -> NDArray[np.float32]:
     """Margins (n, T) of machines that did not see a row's fold (n,)."""
-    found = np.zeros((features.shape[0], len(folds[0].intercepts)), dtype=np.float32)
-    for number in np.unique(fold):
-        rows = fold == number
-        found[rows] = folds[number].margins(features[rows])
-    return found
+    return out_of_fold(fold, lambda number, rows: folds[number].margins(features[rows]), len(folds[0].intercepts))
 
 
 def _sharpness(margins: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
