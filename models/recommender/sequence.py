@@ -2,7 +2,8 @@
 
 Notable features:
 - SASRec (Kang & McAuley 2018): causal transformer over the newest items, trained to name the next at every place
-- a softmax over all items instead of one sampled negative (Klenitskiy & Vasilev 2023); over a drawn part where there are many
+- a softmax over all items instead of one sampled negative (Klenitskiy & Vasilev 2023); where there are many, over the batch's items
+  and a drawn part of the others, which stands for all of them (Jean et al. 2015)
 - an item's vector is its own plus the mean of its attributes', so that cold items have one
 - rows are padded on the right: causal attention needs no mask then, and SDPA takes its fast path
 
@@ -122,11 +123,15 @@ class SequenceModel(nn.Module):
 
 @dataclass(frozen=True)
 class Walks:
-    """Histories (B, T), padded on the right, which cells are there, and the items of the softmax (N,), all or drawn."""
+    """Histories (B, T), padded on the right, which cells are there, and the items of the softmax (N,), in order, all or drawn.
+
+    `shift` (N,) is the log of how many items each stands for.
+    """
 
     codes: Tensor
     there: Tensor
     items: Tensor
+    shift: Tensor
     last_alone: bool
 
     def __len__(self) -> int:
@@ -134,8 +139,9 @@ class Walks:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Walks":
         """The batch on another device."""
-        codes, there, items = (part.to(device, non_blocking=non_blocking) for part in (self.codes, self.there, self.items))
-        return Walks(codes, there, items, self.last_alone)
+        parts = (self.codes, self.there, self.items, self.shift)
+        codes, there, items, shift = (part.to(device, non_blocking=non_blocking) for part in parts)
+        return Walks(codes, there, items, shift, self.last_alone)
 
 
 class Sequences(Dataset[Walks]):
@@ -156,11 +162,20 @@ class Sequences(Dataset[Walks]):
         """The batch of (epoch, index) keys."""
         epoch, chosen = keys[0][0], np.array([index for _, index in keys])
         codes, there = self.histories.select(self.users[chosen]).padded(self.config.length + 1)
-        items = np.arange(self.count)
+        items, shift = np.arange(self.count), np.zeros(self.count, dtype=np.float32)
         if self.count > 2 * self.config.negatives and not self.last_alone:
-            rng = np.random.default_rng(mix(self.seed, epoch + 1, int(chosen[0])))
-            items = np.unique(np.concatenate([codes[there], rng.integers(0, self.count, self.config.negatives)]))
-        return Walks(torch.from_numpy(codes), torch.from_numpy(there), torch.from_numpy(items), self.last_alone)
+            items, shift = self._drawn(np.unique(codes[there]), np.random.default_rng(mix(self.seed, epoch + 1, int(chosen[0]))))
+        arrays = (torch.from_numpy(array) for array in (codes, there, items, shift))
+        return Walks(*arrays, self.last_alone)
+
+    def _drawn(self, named: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The named items and a drawn part of the others, in order, with the log of how many each stands for."""
+        others = np.setdiff1d(rng.integers(0, self.count, self.config.negatives), named)
+        items = np.concatenate([named, others])
+        each = np.log((self.count - len(named)) / max(1, len(others)))
+        shift = np.repeat(np.array([0.0, each], dtype=np.float32), [len(named), len(others)])
+        order = np.argsort(items)
+        return items[order], shift[order]
 
 
 class NextItem(Task):
@@ -193,7 +208,7 @@ class NextItem(Task):
             asked = asked & (batch.there[:, 1:].flip(1).cumsum(1).flip(1) == 1)
         target = torch.searchsorted(batch.items, batch.codes[:, 1:][asked])
         logits = states[asked] @ vectors[batch.items].T + self.model.bias(batch.items)[:, 0]
-        return logits.float(), target
+        return logits.float() + batch.shift, target
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,19 @@ def test_a_drawn_softmax_holds_every_target() -> None:
     assert alone.items.tolist() == list(range(count))
 
 
+def test_a_drawn_softmax_is_the_whole_one_on_average() -> None:
+    count = 500
+    users = histories_of(*(np.random.default_rng(0).permutation(count)[:6].tolist() for _ in range(20)))
+    rows = Sequences(users, count, CONFIG.model_copy(update={"negatives": 200}), seed=0)
+    weights = np.random.default_rng(1).exponential(size=count)
+    sums = []
+    for epoch in range(200):
+        batch = rows.__getitems__([(epoch, index) for index in range(20)])
+        assert np.exp(batch.shift.numpy()).sum() == pytest.approx(count, rel=1e-4)
+        sums.append((weights[batch.items.numpy()] * np.exp(batch.shift.numpy())).sum())
+    assert np.mean(sums) == pytest.approx(weights.sum(), rel=0.01)
+
+
 def test_users_with_one_item_say_nothing_of_the_next() -> None:
     rows = Sequences(histories_of([1, 2], [3], [], [4, 5, 6]), ITEMS, CONFIG, seed=0)
     assert len(rows) == 2
