@@ -32,6 +32,7 @@ from models.training import fit, precision
 
 PREPARED = 8
 WARM = 4
+FEWEST = 14
 GOAL = 0.95
 
 
@@ -64,6 +65,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dry", action="store_true", help="print the result, write no file")
     options = parser.parse_args()
+    if options.steps < FEWEST:
+        parser.error(f"--steps must be at least {FEWEST}: {WARM} are left out, and the schedule rises over the first tenth")
     config = ProductModelConfig(preset=options.preset)
     prepared = batches(config, options.rows, PREPARED)
     ways: dict[str, Callable[[Prepared], None]] = {

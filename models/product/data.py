@@ -30,6 +30,14 @@ Photo = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Part:
+    """Tables of one split: products, and reviews, of which there may be none."""
+
+    products: pd.DataFrame
+    reviews: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Rows:
     """Listings with their texts normalised, and the product whose photo each shows."""
 

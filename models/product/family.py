@@ -4,11 +4,10 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from catalog.augmentation import number_copies, oversample
@@ -25,12 +24,15 @@ from models.evaluation.slices import PriceBands, head_brands
 from models.family import EmbeddingSummary, EvaluationRun
 from models.product import bundle
 from models.product.bundle import Baselines, BundleConfig
+from models.product.card import card
 from models.product.config import ProductRunConfig
-from models.product.data import Changes, ListingDataset, ReviewRows, Rows, records_of
-from models.product.encoders import Encoders
+from models.product.data import Part, records_of
 from models.product.predictor import ProductPredictor
 from models.product.rewording import translated
 from models.product.summary import REFERENCE_SPEC, summarise, ways
+
+if TYPE_CHECKING:
+    from models.product.fitting import Trained
 
 REFERENCE_ROWS = 2000
 SPLITS = ("unseen", "validation", "train", "all")
@@ -74,90 +76,30 @@ class ProductFamily:
         Raises:
             VitrinaError: no rows in a split, fewer than two article types, or `workdir` belongs to another run.
         """
-        from models.product.calibrate import calibrate
-        from models.product.photos import minutes, teach
-        from models.product.task import ProductTask
-        from models.training import fit, training_loader, validation_loader
+        from models.product.fitting import train
 
         assert isinstance(config, ProductRunConfig)
         started = time.monotonic()
         workdir.mkdir(parents=True, exist_ok=True)
         rows = split.sort_values("product_id", key=lambda s: s.astype(str)).to_csv(index=False)
         claim(workdir, config, catalogue.fingerprint(), rows.encode())
-        products, held_out = (_part(catalogue, split, name) for name in ("train", "validation"))
-        reviews, held_out_reviews = (_reviews(catalogue, config, name) for name in ("train", "validation"))
-        text_plan, image_plan = bundle.plans(config.model)
-        encoders = _encoders(products, reviews, config, workdir)
         training, validation = (
-            self._dataset(catalogue, part, said, encoders, config, changes, extra)
-            for part, said, changes, extra in (
-                (products, reviews, Changes(config.augmentation, config.corruption, config.trainer.seed), augmented),
-                (held_out, held_out_reviews, Changes(None, config.corruption, config.trainer.seed), augmented[:0]),
-            )
+            Part(_part(catalogue, split, name), _reviews(catalogue, config, name)) for name in ("train", "validation")
         )
-        torch.manual_seed(config.trainer.seed)
-        model = bundle.build(encoders, config.model, text_plan, image_plan)
-        model.load_start()
-        taught = teach(model, training, validation, config, workdir / "photos", started)
-        task = ProductTask(model, config.photo_lessons.rate_afterwards if taught else 1.0)
-        trainer = config.trainer.model_copy(update=minutes(config.trainer, started))
-        loaders = training_loader(training, trainer), validation_loader(validation, trainer)
-        fit(task, *loaders, trainer, workdir, loggers)
-        calibration = calibrate(task.model, validation.batches(config.evaluation.batch_size))
-        prices = products["price"].astype(float)
-        positive = prices[prices > 0]
-        settings = BundleConfig(
-            config=config,
-            calibration=calibration,
-            baselines=Baselines(
-                article_type=encoders.levels[-1].decode(1),
-                price=float(positive.median()) if len(positive) else None,
-            ),
-            price_edges=PriceBands.fit(positive).edges,
-            head_brands=tuple(sorted(head_brands(products["brand"]))),
-            data=catalogue.fingerprint(),
-            training_rows=len(products),
-            augmented_rows=len(augmented),
-            validation_rows=len(held_out),
-            training_reviews=len(reviews),
-            text_plan=text_plan,
-            image_plan=image_plan,
-        )
-        predictor = ProductPredictor(task.model, encoders, calibration, config, "cpu")
+        trained = train(training, validation, augmented, catalogue.images, config, workdir, started, loggers)
+        settings = _settings(trained, training, validation, len(augmented), catalogue.fingerprint(), config)
         partial, out = workdir / "bundle.partial", workdir / "bundle"
         for folder in (partial, out):
             shutil.rmtree(folder, ignore_errors=True)
-        seen = np.concatenate([keys(products), keys(held_out), review_keys(reviews), review_keys(held_out_reviews)])
-        bundle.save(partial, task.model, encoders, settings, seen)
+        seen = [found for part in (training, validation) for found in (keys(part.products), review_keys(part.reviews))]
+        bundle.save(partial, trained.model, trained.encoders, settings, np.concatenate(seen))
+        held_out = validation.products
         reference = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
+        predictor = ProductPredictor(trained.model, trained.encoders, trained.calibration, config, "cpu")
         write_reference(partial, predictor, reference, catalogue)
-        (partial / "card.md").write_text(card(settings, encoders), encoding="utf-8")
+        (partial / "card.md").write_text(card(settings, trained.encoders), encoding="utf-8")
         partial.replace(out)
         return out
-
-    @staticmethod
-    def _dataset(
-        catalogue: Catalogue,
-        products: pd.DataFrame,
-        reviews: pd.DataFrame,
-        encoders: Encoders,
-        config: ProductRunConfig,
-        changes: Changes,
-        extra: pd.DataFrame,
-    ) -> ListingDataset:
-        """Rows as the model learns from them; what is augmented in every epoch is training, and was fitted on."""
-        rows = Rows.of(products) + Rows.of(extra) if len(extra) else Rows.of(products)
-        training = changes.augmentation is not None
-        return ListingDataset(
-            rows,
-            catalogue.images,
-            encoders,
-            config.model,
-            changes,
-            ReviewRows.of(reviews),
-            config.reviews_per_listing if training else float("inf"),
-            fitted=training,
-        )
 
     def evaluate(
         self,
@@ -244,6 +186,30 @@ def review_keys(reviews: pd.DataFrame) -> NDArray[np.uint64]:
     return digests(("review " + reviews["review_id"].astype(str)).tolist(), reviews["review"].fillna("").tolist())
 
 
+def _settings(
+    trained: "Trained", training: Part, validation: Part, copies: int, data: str, config: ProductRunConfig
+) -> BundleConfig:
+    prices = training.products["price"].astype(float)
+    positive = prices[prices > 0]
+    return BundleConfig(
+        config=config,
+        calibration=trained.calibration,
+        baselines=Baselines(
+            article_type=trained.encoders.levels[-1].decode(1),
+            price=float(positive.median()) if len(positive) else None,
+        ),
+        price_edges=PriceBands.fit(positive).edges,
+        head_brands=tuple(sorted(head_brands(training.products["brand"]))),
+        data=data,
+        training_rows=len(training.products),
+        augmented_rows=copies,
+        validation_rows=len(validation.products),
+        training_reviews=len(training.reviews),
+        text_plan=trained.text_plan,
+        image_plan=trained.image_plan,
+    )
+
+
 def write_reference(folder: Path, predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> None:
     """`reference.parquet` and `reference.json`: what predictions on validation rows look like, and what was true.
 
@@ -260,49 +226,6 @@ def write_reference(folder: Path, predictor: ProductPredictor, products: pd.Data
     rows = [summarise(a, b) | c for a, b, c in zip(listings, predictions, truth, strict=True)]
     pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
     write_json(folder / "reference.json", REFERENCE_SPEC)
-
-
-def card(settings: BundleConfig, encoders: Encoders) -> str:
-    """Model card (Mitchell et al. 2019); its metrics are added by whoever measures the bundle."""
-    model = settings.config.model
-    levels = ", ".join(f"{len(values)} {name}" for name, values in encoders.labels().items())
-    price = f"{settings.baselines.price:g}" if settings.baselines.price is not None else "unknown"
-    text = f"""# Product model
-
-**What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
-It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price,
-embedding, and whether something is wrong with the listing; of a review, whether its writer recommends the
-product.{_starts(settings)}
-
-**Intended use.** Suggesting categories and a price range for listings of the shop it was trained on, search by
-embedding, and checks by a person. **Not for** decisions without a person, prices in another currency or year, or goods
-of other kinds.
-
-**Training data.** Catalogue `{settings.data}`: {settings.training_rows} training rows ({settings.augmented_rows} augmented
-copies besides), {settings.validation_rows} validation rows, {settings.training_reviews} training
-reviews. Values it knows: {levels}.
-
-**Calibration.** On validation rows: temperature {settings.calibration.temperature:.3f}, price quantile
-{settings.calibration.price_quantile:.3f} scales for 90 % intervals. Both hold for complete listings like those; with parts
-missing, intervals are approximate.
-
-**Faults.** Quality was learnt from faults put into good listings: {", ".join(settings.config.corruption.trained)}; never shown:
-{", ".join(settings.config.corruption.held_out) or "none"}. What a person calls a bad listing may be something else.
-
-**Baselines.** Most frequent type: {settings.baselines.article_type}. Median price: {price}.
-
-**Limits.** It answers only values it has seen. A price is what the catalogue would ask, not what a product is worth.
-Photos are read at {model.image_width} × {model.image_height} pixels; the first {model.title_tokens} tokens of a title and
-{model.description_tokens} of a description count.
-"""
-    # MLflow shows each line break: a paragraph is one line.
-    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
-
-
-def _starts(settings: BundleConfig) -> str:
-    plans = {"Texts": settings.text_plan, "Photos": settings.image_plan}
-    told = [f" {what} are read by `{plan.start.init_from}` ({plan.start.mode})." for what, plan in plans.items() if plan]
-    return "".join(told)
 
 
 def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -339,12 +262,6 @@ def _reviews(catalogue: Catalogue, config: ProductRunConfig, split: str) -> pd.D
     """Reviews of one split; there may be none."""
     reviews = _all_reviews(catalogue)
     return reviews[split_reviews(reviews, config.split) == split]
-
-
-def _encoders(products: pd.DataFrame, reviews: pd.DataFrame, config: ProductRunConfig, workdir: Path) -> Encoders:
-    """Fitted on training rows."""
-    rows, said = Rows.of(products), ReviewRows.of(reviews)
-    return Encoders.fit(rows.listings, rows.photos, config.model, said.reviews, said.keys)
 
 
 def _select(

@@ -2,8 +2,8 @@
 
 Notable features:
 - SASRec (Kang & McAuley 2018): causal transformer over the newest items, trained to name the next at every place
-- a softmax over all items instead of one sampled negative (Klenitskiy & Vasilev 2023); where there are many, over the batch's items
-  and a drawn part of the others, which stands for all of them (Jean et al. 2015)
+- a softmax over all items instead of one sampled negative (Klenitskiy & Vasilev 2023); where there are many, over the batch's
+  items and a drawn part of the others, which stands for all of them (Jean et al. 2015)
 - an item's vector is its own plus the mean of its attributes', so that cold items have one
 - rows are padded on the right: causal attention needs no mask then, and SDPA takes its fast path
 
@@ -165,8 +165,8 @@ class Sequences(Dataset[Walks]):
         items, shift = np.arange(self.count), np.zeros(self.count, dtype=np.float32)
         if self.count > 2 * self.config.negatives and not self.last_alone:
             items, shift = self._drawn(np.unique(codes[there]), np.random.default_rng(mix(self.seed, epoch + 1, int(chosen[0]))))
-        arrays = (torch.from_numpy(array) for array in (codes, there, items, shift))
-        return Walks(*arrays, self.last_alone)
+        as_tensor = torch.from_numpy
+        return Walks(as_tensor(codes), as_tensor(there), as_tensor(items), as_tensor(shift), self.last_alone)
 
     def _drawn(self, named: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The named items and a drawn part of the others, in order, with the log of how many each stands for."""

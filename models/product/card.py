@@ -1,0 +1,46 @@
+"""The model card of a product model (Mitchell et al. 2019); its metrics are added by whoever measures the bundle."""
+
+from models.product.bundle import BundleConfig
+from models.product.encoders import Encoders
+
+
+def card(settings: BundleConfig, encoders: Encoders) -> str:
+    """Markdown, a paragraph a line: MLflow shows each line break."""
+    model = settings.config.model
+    levels = ", ".join(f"{len(values)} {name}" for name, values in encoders.labels().items())
+    price = f"{settings.baselines.price:g}" if settings.baselines.price is not None else "unknown"
+    text = f"""# Product model
+
+**What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
+It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price,
+embedding, and whether something is wrong with the listing; of a review, whether its writer recommends the
+product.{_starts(settings)}
+
+**Intended use.** Suggesting categories and a price range for listings of the shop it was trained on, search by
+embedding, and checks by a person. **Not for** decisions without a person, prices in another currency or year, or goods
+of other kinds.
+
+**Training data.** Catalogue `{settings.data}`: {settings.training_rows} training rows ({settings.augmented_rows} augmented
+copies besides), {settings.validation_rows} validation rows, {settings.training_reviews} training
+reviews. Values it knows: {levels}.
+
+**Calibration.** On validation rows: temperature {settings.calibration.temperature:.3f}, price quantile
+{settings.calibration.price_quantile:.3f} scales for 90 % intervals. Both hold for complete listings like those; with parts
+missing, intervals are approximate.
+
+**Faults.** Quality was learnt from faults put into good listings: {", ".join(settings.config.corruption.trained)}; never shown:
+{", ".join(settings.config.corruption.held_out) or "none"}. What a person calls a bad listing may be something else.
+
+**Baselines.** Most frequent type: {settings.baselines.article_type}. Median price: {price}.
+
+**Limits.** It answers only values it has seen. A price is what the catalogue would ask, not what a product is worth.
+Photos are read at {model.image_width} × {model.image_height} pixels; the first {model.title_tokens} tokens of a title and
+{model.description_tokens} of a description count.
+"""
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
+
+
+def _starts(settings: BundleConfig) -> str:
+    plans = {"Texts": settings.text_plan, "Photos": settings.image_plan}
+    told = [f" {what} are read by `{plan.start.init_from}` ({plan.start.mode})." for what, plan in plans.items() if plan]
+    return "".join(told)
