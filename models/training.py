@@ -178,14 +178,14 @@ class Learner(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """One update further; where time is short, as far as it has gone: rates are low when `max_minutes` end the run.
+        """To the updates made, or where time is short as far as it has gone: rates are low when `max_minutes` end the run.
 
         The schedule of budgeted training (Li et al. 2020), the budget being wall time.
         """
         if self.config.max_minutes:
             updates = max(2, int(self.trainer.estimated_stepping_batches))
-            reached = min(int(self._time_gone() * updates), updates - 1)
-            scheduler.last_epoch = max(scheduler.last_epoch, reached - 1)
+            reached = max(self.trainer.global_step, int(self._time_gone() * updates))
+            scheduler.last_epoch = min(reached, updates - 1) - 1
         scheduler.step()
 
     def _time_gone(self) -> float:
