@@ -184,8 +184,8 @@ class Learner(L.LightningModule):
         """
         if self.config.max_minutes:
             updates = max(2, int(self.trainer.estimated_stepping_batches))
-            reached = max(self.trainer.global_step, int(self._time_gone() * updates))
-            scheduler.last_epoch = min(reached, updates - 1) - 1
+            reached = min(int(self._time_gone() * updates), updates - 1)
+            scheduler.last_epoch = max(self.trainer.global_step, reached) - 1
         scheduler.step()
 
     def _time_gone(self) -> float:

@@ -60,9 +60,17 @@ def test_rates_are_low_when_time_ends_a_run(tmp_path: Path, monkeypatch: pytest.
     _, result = fit_points(tmp_path, Counted(), **values)
     assert result.updates == 12
     assert learning_rate(tmp_path) < 0.001
-    monkeypatch.setattr(Timer, "time_elapsed", lambda *_: 0.0)
-    _, result = fit_points(tmp_path / "enough", PointTask(), **{**values, "epochs": 4})
-    fit_points(tmp_path / "unbounded", PointTask(), **{**values, "epochs": 4, "max_minutes": None})
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+@pytest.mark.parametrize("gone", [0.0, 0.5], ids=["all the time", "a first update that takes half of it"])
+def test_rates_are_the_updates_where_time_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str, gone: float
+) -> None:
+    values = {"epochs": 4, "schedule": schedule, "learning_rate": 0.1, "early_stopping": []}
+    fit_points(tmp_path / "unbounded", PointTask(), **values)
+    monkeypatch.setattr(Timer, "time_elapsed", lambda *_: 60 * gone)
+    _, result = fit_points(tmp_path / "enough", PointTask(), **values, max_minutes=1)
     assert result.updates == 12
     assert learning_rate(tmp_path / "enough") == learning_rate(tmp_path / "unbounded")
 
