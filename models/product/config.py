@@ -23,6 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "description_tokens": 24,
         "review_tokens": 48,
         "photo_widths": (16, 32, 64, 128),
+        "photo_blocks": (1, 1, 1, 1),
         "prior_bits": 14,
     },
     "base": {},
@@ -113,10 +114,10 @@ class ProductModelConfig(StrictModel):
     review_tokens: PositiveInt = Field(80, description="tokens of a review that are read")
     ending_tokens: PositiveInt = Field(8, description="how many of a description's or review's tokens are its last")
     photo_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
-        (48, 96, 192, 384), description="channels of the photo tower's four stages, at 1/2, 1/4, 1/8 and 1/16 of the size"
+        (32, 96, 192, 384), description="channels of the photo tower's four stages, at 1/2, 1/4, 1/8 and 1/16 of the size"
     )
     photo_blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
-        (1, 1, 1, 1), description="residual blocks of each stage"
+        (1, 1, 2, 1), description="residual blocks of each stage"
     )
     dropout: Share = Field(0.1, description="dropped channels of every residual branch of the readouts")
     prior_bits: int = Field(17, ge=8, le=22, description="log2 of the hashed features of each block of the linear priors")
