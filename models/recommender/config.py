@@ -81,7 +81,9 @@ class SequenceConfig(StrictModel):
     batch_size: PositiveInt = Field(128, description="users a step")
     learning_rate: PositiveFloat = Field(2e-3, description="peak of the schedule")
     weight_decay: float = Field(0.01, ge=0.0, description="AdamW decay of matrices")
-    max_minutes: PositiveFloat | None = Field(None, description="stops its training after this much wall time")
+    max_minutes: PositiveFloat | None = Field(
+        12.0, description="wall time of a training; the schedule is fitted to it, and large catalogues see fewer passes"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
