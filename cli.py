@@ -592,7 +592,7 @@ def _show_monitoring(values: Mapping[str, Any]) -> str:
     lines = [
         f"{key}: {values[key]}" for key in ("model", "version", "verdict", "rows", "report", "retraining") if values.get(key)
     ]
-    return "\n".join([*lines, *(f"  - {reason}" for reason in values["reasons"])])
+    return "\n".join([*lines, *(f"  - {line}" for line in (*values["reasons"], *values["notes"]))])
 
 
 def _show_processes(values: Mapping[str, Any]) -> str:

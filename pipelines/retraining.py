@@ -14,6 +14,7 @@ class WatchOutcome(StrictModel):
 
     Attributes:
         verdict: drift, no drift, or not enough data.
+        notes: What of the window was left out, where rows enough remained.
         refused: Why the command answers no (exit code 1); empty where it answers yes.
     """
 
@@ -22,6 +23,7 @@ class WatchOutcome(StrictModel):
     verdict: str
     rows: int
     reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     report: str
     retraining: str = ""
     training: TrainingOutcome | None = None
@@ -58,6 +60,7 @@ def watch(settings: Settings, model: str, config: RunConfig, data: Sequence[Path
         verdict=seen.verdict.summary,
         rows=seen.verdict.n_current,
         reasons=seen.verdict.reasons,
+        notes=seen.verdict.notes,
         report=seen.report,
     )
     if not seen.verdict.drifted:

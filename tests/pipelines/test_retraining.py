@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from catalog.catalogue import Catalogue
+from cli import _show_monitoring
 from configs.errors import VitrinaError
 from configs.schema import RunConfig
 from configs.settings import Settings
@@ -30,6 +31,7 @@ class Loop:
     def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
         self.settings, self.trained_on = settings, list[list[Path]]()
         self.drifted, self.window, self.passes, self.crash = True, "window-1", True, False
+        self.notes: tuple[str, ...] = ()
         patch.setattr(retraining, "run_monitoring", self._monitor)
         patch.setattr(retraining, "run_training", self._train)
         self.tags = {"vitrina.data_path": "first", "vitrina.data_fingerprint": FINGERPRINTS["first"]}
@@ -44,9 +46,8 @@ class Loop:
 
     def _monitor(self, *_: Any) -> MonitorOutcome:
         reasons = ("price: it rose",) if self.drifted else ()
-        verdict = DriftVerdict(
-            drifted=self.drifted, enough_rows=True, n_reference=300, n_current=400, alpha=0.01, min_effect=0.1, reasons=reasons
-        )
+        counts = {"enough_rows": True, "n_reference": 300, "n_current": 400}
+        verdict = DriftVerdict(drifted=self.drifted, alpha=0.01, min_effect=0.1, reasons=reasons, notes=self.notes, **counts)
         return MonitorOutcome(
             model="product",
             version=1,
@@ -109,6 +110,12 @@ def test_without_drift_nothing_is_trained(loop: Loop) -> None:
     loop.drifted = False
     outcome = loop.watch()
     assert (outcome.verdict, outcome.refused, loop.trained_on) == ("no drift", "", [])
+
+
+def test_what_was_left_out_is_told(loop: Loop) -> None:
+    loop.notes = ("5 of 405 rows of the window are left out",)
+    told = _show_monitoring(loop.watch(retrain=False).model_dump(mode="json"))
+    assert told.splitlines()[-2:] == ["  - price: it rose", "  - 5 of 405 rows of the window are left out"]
 
 
 def test_drift_without_retrain_is_a_no(loop: Loop) -> None:
