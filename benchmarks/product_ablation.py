@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def measured(catalogue: Catalogue, settings: list[str], rows: int) -> dict[str, Any]:
-    """Validation metrics of one model; title and photo are measured alone too."""
+    """Validation metrics of one model; of the first 1,000 products also with the title or the photo alone."""
     config, product, started = load(ProductRunConfig, BASE, settings), family.get("product"), time.perf_counter()
     split = product.split(catalogue, config)
     training = split[split["split"] == "train"].sample(rows, random_state=0)
@@ -80,13 +80,13 @@ def measured(catalogue: Catalogue, settings: list[str], rows: int) -> dict[str, 
         bundle = product.train(catalogue, split, augmented, config, Path(folder))
         seconds = time.perf_counter() - started
         evaluate = EvaluationConfig(bootstrap_samples=50)
-        found = product.evaluate(bundle, catalogue, evaluate, "validation").evaluation.flat()
-        alone = {
-            f"article_type_accuracy_{part}_only": product.evaluate(bundle, catalogue, evaluate, "validation", [part])
-            .evaluation.metrics["article_type_accuracy"]
-            .value
-            for part in ("title", "image")
-        }
+        evaluation = product.evaluate(bundle, catalogue, evaluate, "validation").evaluation
+    found = evaluation.flat()
+    alone = {
+        f"article_type_accuracy_{part.value.replace(' ', '_')}": part.result.value
+        for part in evaluation.slices
+        if part.slice == "modalities" and part.metric == "article_type_accuracy" and part.value in ("title only", "image only")
+    }
     values = {**{name: found[name] for name in METRICS}, **alone}
     return {**{name: value if value is None else round(value, 4) for name, value in values.items()}, "seconds": round(seconds)}
 
