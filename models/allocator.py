@@ -1,8 +1,8 @@
 """Keeps freed memory in the process while a model trains on a CPU.
 
 Each step frees tensors of many megabytes and asks for them again. glibc returns such blocks to the system at once, and the
-kernel clears every page anew, 43,000 of them a step. That is 2 % of a step's time (`benchmarks/results/allocator.json`), and was half
-of the processor time on a virtual machine whose page faults are dear.
+kernel clears every page anew, 43,000 of them a step. That is 2 % of a step's time (`benchmarks/results/allocator.json`), and was
+half of the processor time on a virtual machine whose page faults are dear.
 """
 
 import ctypes
