@@ -228,6 +228,7 @@ def _session(path: Path, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would take PyTorch's cores
     if not path.is_file():
         raise VitrinaError(f"{path} is missing; `models.product.export.export` writes it")
     try:
