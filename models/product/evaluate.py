@@ -17,7 +17,7 @@ from catalog.vocabulary import UNKNOWN
 from configs.errors import VitrinaError
 from configs.schema import CorruptionConfig, EvaluationConfig
 from models.evaluation.bootstrap import auc_interval, calibration_error_interval, macro_f1_interval, mean_interval
-from models.evaluation.latency import latency_metrics
+from models.evaluation.latency import latency_metrics, one_thread
 from models.evaluation.metrics import graded_ndcg, knn_predict, match_ranks, nearest, recall_at_k
 from models.evaluation.results import Measured, Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
@@ -297,10 +297,11 @@ def _loud(text: Any) -> str | None:
     return "  " + "\n ".join(clean_html(text).upper().split()) + "\t" if isinstance(text, str) else None
 
 
+@one_thread()
 def _latency(
     predictor: ProductPredictor, dataset: ListingDataset, products: pd.DataFrame, config: EvaluationConfig
 ) -> dict[str, Metric]:
-    """Median and 95th percentile of `predict` on one listing, in milliseconds of wall time, photo decoding included."""
+    """Median and 95th percentile of `predict` on one listing, in milliseconds on one thread, photo decoding included."""
     milliseconds: list[float] = []
     for row in records_of(products.head(4 * config.latency_calls)):
         listing = listing_of(row, dataset.images.get(row["product_id"]))

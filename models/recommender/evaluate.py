@@ -21,7 +21,7 @@ from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, SplitConfig
 from models.evaluation import ranking
 from models.evaluation.bootstrap import mean_interval, totals_interval
-from models.evaluation.latency import latency_metrics
+from models.evaluation.latency import latency_metrics, one_thread
 from models.evaluation.ranking import NOTHING
 from models.evaluation.results import Measured, Metric
 from models.evaluation.slices import slice_metrics
@@ -277,8 +277,9 @@ def _answered(predictor: Answering, queries: Sequence[Query]) -> NDArray[np.int6
     return ranked
 
 
+@one_thread()
 def _latency(predictor: Answering, items: Items, users: "pd.Series[Any]", config: EvaluationConfig) -> dict[str, Metric]:
-    """Milliseconds of wall time of an answer to one user who has just bought one more item."""
+    """Milliseconds of wall time, on one thread, of an answer to one user who has just bought one more item."""
     generator = np.random.default_rng(0)
     asking = generator.choice(len(users), config.latency_calls)
     milliseconds = []
