@@ -27,6 +27,7 @@ SMALL: dict[str, Any] = {
     "image_height": 32,
     "image_width": 32,
     "photo_widths": (4, 8, 8, 16),
+    "photo_blocks": (1, 1, 1, 1),
     "embedding_dim": 64,
 }
 PLAIN: dict[str, Any] = {

@@ -38,7 +38,7 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     )
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
     losses = []
-    for _ in range(100):
+    for _ in range(150):
         terms = step(task, told)
         optimizer.zero_grad()
         terms["loss"].backward()

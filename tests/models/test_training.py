@@ -296,18 +296,18 @@ def test_training_resumes_after_kill_9(tmp_path: Path) -> None:
     from bundles import tiny_config
 
     from catalog.catalogue import Catalogue
-    from models import training
+    from models.product import fitting
     from models.product.family import FAMILY
 
     results = []
-    original = training.fit
+    original = fitting.fit
 
     def spy(*args: object) -> object:
         results.append(original(*args))  # type: ignore[arg-type]
         return results[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "fit", spy)
+        patch.setattr(fitting, "fit", spy)
         config = tiny_config(epochs=4, checkpoint_minutes=1e-6, batch_size=8)
         catalogue = Catalogue.open(tmp_path / "catalogue")
         split = FAMILY.split(catalogue, config)
