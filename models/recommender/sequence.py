@@ -170,12 +170,12 @@ class Sequences(Dataset[Walks]):
 
     def _drawn(self, named: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The named items and a drawn part of the others, in order, with the log of how many each stands for."""
-        others = np.setdiff1d(rng.integers(0, self.count, self.config.negatives), named)
-        items = np.concatenate([named, others])
-        each = np.log((self.count - len(named)) / max(1, len(others)))
-        shift = np.repeat(np.array([0.0, each], dtype=np.float32), [len(named), len(others)])
-        order = np.argsort(items)
-        return items[order], shift[order]
+        items = np.union1d(named, rng.integers(0, self.count, self.config.negatives))
+        others = ~np.isin(items, named, assume_unique=True)
+        shift = np.zeros(len(items), dtype=np.float32)
+        if others.any():
+            shift[others] = np.log((self.count - len(named)) / others.sum())
+        return items, shift
 
 
 class NextItem(Task):
