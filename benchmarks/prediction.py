@@ -24,7 +24,8 @@ from models.product import bundle
 from models.product.config import ProductModelConfig
 from models.product.data import ListingDataset, Rows
 from models.product.encoders import Encoders
-from models.product.export import OnnxModel, differences, export_model
+from models.product.export import differences, export_model
+from models.product.graphs import OnnxModel
 from models.product.inputs import Inputs
 from models.product.model import Outputs, ProductModel
 
@@ -67,8 +68,7 @@ def prepared(model: ProductModel, folder: Path, compiled: bool) -> tuple[dict[st
     """The ways to answer, and how far each exported one is from eager PyTorch on listings with parts missing."""
     for name, quantise in (("onnx", False), ("int8", True)):
         export_model(model, folder / name, quantise)
-    threads = torch.get_num_threads()
-    exported = {name: OnnxModel(folder / name, threads) for name in ("onnx", "int8")}
+    exported = {name: OnnxModel(folder / name) for name in ("onnx", "int8")}
     whole = listings(model.config, 8, sizes=model.sizes)
     samples = [whole, whole.only(["title"]), whole.only(["image"]), whole.only(["description", "price"])]
     gaps = {name: differences(model, way, samples) for name, way in exported.items()}

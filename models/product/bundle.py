@@ -1,6 +1,7 @@
 """The folder in which a trained product model travels; see `models.family` for its files."""
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from configs.errors import VitrinaError
 from configs.schema import PositiveFloat, Share, StrictModel
@@ -15,8 +17,29 @@ from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.pretrained import plan_image, plan_text
 from models.product.config import ProductModelConfig, ProductRunConfig
 from models.product.encoders import Encoders
-from models.product.model import ProductModel, Sizes
+from models.product.graphs import OnnxModel
+from models.product.inputs import Inputs, Reviews
+from models.product.model import Outputs, ProductModel, Sizes
 from models.starts import ImagePlan, TextPlan
+
+GRAPHS = "graphs"
+"""Folder of the bundle with the graphs of `models.product.export`, where `without_gpu` asks for them."""
+
+
+class Network(Protocol):
+    """A trained network: `ProductModel`, or its exported graphs."""
+
+    def __call__(self, inputs: Inputs) -> Outputs:
+        """Every head's answer for a batch."""
+        ...
+
+    def embed(self, inputs: Inputs) -> Tensor:
+        """The embedding (B, E) of each listing."""
+        ...
+
+    def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
+        """Logit of "recommended" and expected rating, both (R,)."""
+        ...
 
 
 class Calibration(StrictModel):
@@ -97,6 +120,17 @@ def load_config(folder: Path) -> BundleConfig:
         VitrinaError: missing, or not the configuration of a product bundle.
     """
     return read_config(folder, BundleConfig, "product")
+
+
+def load_network(folder: Path, encoders: Encoders, settings: BundleConfig, device: str) -> Network:
+    """What computes the answers of the bundle on a device.
+
+    Raises:
+        VitrinaError: weights or graphs are missing or damaged.
+    """
+    if device == "cpu" and settings.config.without_gpu != "pytorch":
+        return OnnxModel(folder / GRAPHS)
+    return load_model(folder, encoders, settings).to(device)
 
 
 def load_model(folder: Path, encoders: Encoders, settings: BundleConfig) -> ProductModel:

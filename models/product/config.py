@@ -170,4 +170,8 @@ class ProductRunConfig(RunConfig):
     model: ProductModelConfig = ProductModelConfig()
     corruption: CorruptionConfig = CorruptionConfig()
     photo_lessons: PhotoLessons = PhotoLessons()
+    without_gpu: Literal["pytorch", "onnx", "int8"] = Field(
+        "pytorch",
+        description="what computes answers where there is no GPU: PyTorch, ONNX graphs in the bundle, or such with int8 weights",
+    )
     reviews_per_listing: float = Field(0.2, ge=0.0, description="most reviews a batch holds for each of its listings")

@@ -1,4 +1,4 @@
-"""A bundle's model as ONNX graphs for servers without PyTorch, and those graphs run by ONNX Runtime.
+"""A model as ONNX graphs, for servers without PyTorch and for bundles that `models.product.graphs` answers from.
 
 `listings.onnx` reads what `models.product.inputs.Inputs` holds and answers the fields of `Outputs`; `reviews.onnx` reads titles,
 texts and priors of reviews and answers the logit of "recommended" and the rating. Batch, text lengths and attributes are dynamic
@@ -9,13 +9,10 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -23,14 +20,11 @@ from configs.errors import VitrinaError
 from models.product import bundle
 from models.product.config import ProductModelConfig
 from models.product.encoders import Encoders
+from models.product.graphs import ANSWERS, INPUTS, LISTINGS, REVIEW_ANSWERS, REVIEW_INPUTS, REVIEWS, OnnxModel
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.model import Outputs, ProductModel
+from models.product.model import ProductModel
 from models.product.neighbours import NAMES
 
-LISTINGS, REVIEWS = "listings.onnx", "reviews.onnx"
-INPUTS = tuple(field.name for field in fields(Inputs))
-ANSWERS = tuple(field.name for field in fields(Outputs))
-REVIEW_INPUTS, REVIEW_ANSWERS = ("title", "text", "prior"), ("recommended", "rating")
 TOLERANCE = 1e-3
 """Largest difference from PyTorch that an export may have, in units of each answer; measured ones are near 1e-5."""
 MAX_BATCH = 65536
@@ -166,7 +160,7 @@ def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict
     return found
 
 
-def differences(model: ProductModel, exported: "OnnxModel", batches: Sequence[Inputs]) -> dict[str, float]:
+def differences(model: ProductModel, exported: OnnxModel, batches: Sequence[Inputs]) -> dict[str, float]:
     """Largest absolute difference of each answer over the batches."""
     found = dict.fromkeys(ANSWERS, 0.0)
     for inputs in batches:
@@ -179,7 +173,7 @@ def differences(model: ProductModel, exported: "OnnxModel", batches: Sequence[In
     return found
 
 
-def review_differences(model: ProductModel, exported: "OnnxModel", batches: Sequence[Reviews]) -> dict[str, float]:
+def review_differences(model: ProductModel, exported: OnnxModel, batches: Sequence[Reviews]) -> dict[str, float]:
     """The same for what is said about reviews."""
     found = dict.fromkeys(REVIEW_ANSWERS, 0.0)
     for reviews in batches:
@@ -188,53 +182,6 @@ def review_differences(model: ProductModel, exported: "OnnxModel", batches: Sequ
         for name, answered, wanted in zip(REVIEW_ANSWERS, exported.opinion(reviews), expected, strict=True):
             found[name] = max(found[name], (answered - wanted).abs().max().item())
     return found
-
-
-class OnnxModel:
-    """Exported graphs, run on the CPU. Safe to call from several threads."""
-
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        """`threads` of 0 uses every core.
-
-        Raises:
-            VitrinaError: a graph is missing or damaged.
-        """
-        self._listings, self._reviews = (_session(folder / name, threads) for name in (LISTINGS, REVIEWS))
-
-    def __call__(self, inputs: Inputs) -> Outputs:
-        """What `ProductModel` answers."""
-        return Outputs(*_run(self._listings, {name: getattr(inputs, name) for name in INPUTS}))
-
-    def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
-        """What `ProductModel.opinion` answers."""
-        recommended, rating = _run(self._reviews, {name: getattr(reviews, name) for name in REVIEW_INPUTS})
-        return recommended, rating
-
-
-def _run(session: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
-    feed = {x.name: _filled(inputs[x.name].numpy(), x.shape) for x in session.get_inputs()}
-    return [torch.from_numpy(answer) for answer in session.run(None, feed)]
-
-
-def _filled(array: NDArray[Any], shape: Sequence[int | str]) -> NDArray[Any]:
-    """A part that the whole batch lacks has no size; the graph reads zeros. Dynamic axes have names in `shape`."""
-    if array.size or not len(array):
-        return np.ascontiguousarray(array)
-    return np.zeros([len(array), *(x if isinstance(x, int) else 1 for x in shape[1:])], dtype=array.dtype)
-
-
-def _session(path: Path, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would take PyTorch's cores
-    if not path.is_file():
-        raise VitrinaError(f"{path} is missing; `models.product.export.export` writes it")
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf as error:
-        raise VitrinaError(f"{path} is not an ONNX graph: {error}") from error
 
 
 def _write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str], quantise: bool) -> None:

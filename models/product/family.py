@@ -93,10 +93,11 @@ class ProductFamily:
             shutil.rmtree(folder, ignore_errors=True)
         seen = [found for part in (training, validation) for found in (keys(part.products), review_keys(part.reviews))]
         bundle.save(partial, trained.model, trained.encoders, settings, np.concatenate(seen))
+        if config.without_gpu != "pytorch":
+            self.export(partial, partial / bundle.GRAPHS, quantise=config.without_gpu == "int8")
         held_out = validation.products
         reference = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
-        predictor = ProductPredictor(trained.model, trained.encoders, trained.calibration, config, "cpu")
-        write_reference(partial, predictor, reference, catalogue)
+        write_reference(partial, ProductPredictor.load(partial, "cpu"), reference, catalogue)
         (partial / "card.md").write_text(card(settings, trained.encoders), encoding="utf-8")
         partial.replace(out)
         return out

@@ -20,6 +20,7 @@ prior, K kinds of fault, N article types, E embedding, R reviews.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -133,6 +134,15 @@ def frame(values: int, dimensions: int) -> Tensor:
         return drawn / math.sqrt(dimensions)
     rows: Tensor = torch.linalg.qr(drawn.T)[0].T
     return rows.contiguous()
+
+
+def level_probabilities(path_logits: Tensor, paths: Tensor, levels: Sequence[int]) -> list[Tensor]:
+    """Probability (B, n) of each value of each level; index 0 is the missing value, which no head answers.
+
+    `paths` (P, 3) are the category indices of each leaf of the hierarchical softmax, `levels` how many values each level has.
+    """
+    probabilities = path_logits.softmax(-1)
+    return [probabilities @ F.one_hot(paths[:, i], n).to(probabilities.dtype) for i, n in enumerate(levels)]
 
 
 def last(states: Tensor, present: Tensor) -> Tensor:
@@ -263,6 +273,10 @@ class ProductModel(nn.Module):
             fault_logits=self.judge(memory, heads, inputs),
         )
 
+    def embed(self, inputs: Inputs) -> Tensor:
+        """The embedding (B, E) that `forward` answers, for the price of that alone."""
+        return self.read(self.remember(inputs), self.views[None, :1], inputs).embedding[:, 0]
+
     def remember(self, inputs: Inputs) -> Memory:
         """Tokens of every part that the batch has; price and categories are parts like any other."""
         rows = len(inputs)
@@ -357,13 +371,8 @@ class ProductModel(nn.Module):
         return reviews.prior + offset, rating + 4.0
 
     def level_probabilities(self, path_logits: Tensor) -> list[Tensor]:
-        """Probability (B, n) of each value of each level; index 0 is the missing value, which no head answers."""
-        probabilities = path_logits.softmax(-1)
-        found = []
-        for i, values in enumerate(self.sizes.levels):
-            table = F.one_hot(self.path[:, i], values).to(probabilities.dtype)
-            found.append(probabilities @ table)
-        return found
+        """See the function of this name."""
+        return level_probabilities(path_logits, self.path, self.sizes.levels)
 
     def _embedding(self, types: Tensor, identity: Tensor, share: float) -> Tensor:
         """Unit vectors (B, V, E): what the listing is, then which it is."""

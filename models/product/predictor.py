@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +15,11 @@ from catalog.images import decode
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
 from models.product import bundle
-from models.product.bundle import Calibration
+from models.product.bundle import Calibration, Network
 from models.product.config import ProductRunConfig
 from models.product.encoders import CleanListing, CleanReview, Encoders, clean
 from models.product.inputs import Inputs
-from models.product.model import ProductModel
+from models.product.model import level_probabilities
 
 TOP = 5
 
@@ -97,12 +98,11 @@ class ProductPredictor:
     name = "product"
 
     def __init__(
-        self, model: ProductModel, encoders: Encoders, calibration: Calibration, config: ProductRunConfig, device: str
+        self, network: Network, encoders: Encoders, calibration: Calibration, config: ProductRunConfig, device: str
     ) -> None:
-        self.model = model.eval().to(device)
-        self.model.type_share = calibration.type_share
-        self.encoders, self.calibration, self.config, self.device = encoders, calibration, config, device
+        self.network, self.encoders, self.calibration, self.config, self.device = network, encoders, calibration, config, device
         self.labels = encoders.labels()
+        self._paths = torch.from_numpy(encoders.paths).to(device)
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> "ProductPredictor":
@@ -111,10 +111,9 @@ class ProductPredictor:
         Raises:
             VitrinaError: a file is missing or damaged, or the device does not exist.
         """
-        settings = bundle.load_config(folder)
-        encoders = Encoders.load(folder)
-        model = bundle.load_model(folder, encoders, settings)
-        predictor = cls(model, encoders, settings.calibration, settings.config, _device(device))
+        settings, encoders, device = bundle.load_config(folder), Encoders.load(folder), _device(device)
+        network = bundle.load_network(folder, encoders, settings, device)
+        predictor = cls(network, encoders, settings.calibration, settings.config, device)
         predictor.predict([Listing(title="warm up")])
         predictor.opinions([CleanReview("warm", "up")])
         return predictor
@@ -142,8 +141,9 @@ class ProductPredictor:
     @torch.inference_mode()
     def answer(self, inputs: Inputs) -> Answers:
         """Calibrated outputs of a batch that is already encoded; it may hold empty listings."""
-        outputs = self.model(inputs.to(self.device))
-        levels = self.model.level_probabilities(outputs.path_logits / self.calibration.temperature)
+        outputs = self.network(inputs.to(self.device))
+        sizes = [len(level) for level in self.encoders.levels]
+        levels = level_probabilities(outputs.path_logits / self.calibration.temperature, self._paths, sizes)
         known = [p[:, 1:] / p[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-9) for p in levels]
         location, scale = outputs.price_location.cpu().numpy(), outputs.price_scale.cpu().numpy()
         half = self.calibration.price_quantile * scale
@@ -160,9 +160,8 @@ class ProductPredictor:
     @torch.inference_mode()
     def embed(self, listings: Sequence[CleanListing], photos: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.float32]:
         """Embedding alone [n, 1024] of one batch, for the price of that; unit length, no listing may be empty."""
-        inputs = self.encoders.encode(listings, photos, self.config.model, self.encoders.expect_types(listings)).to(self.device)
-        whole = self.model.read(self.model.remember(inputs), self.model.views[None, :1], inputs)
-        found: NDArray[np.float32] = whole.embedding[:, 0].cpu().numpy()
+        inputs = self.encoders.encode(listings, photos, self.config.model, self.encoders.expect_types(listings))
+        found: NDArray[np.float32] = self.network.embed(inputs.to(self.device)).cpu().numpy()
         return found
 
     def opine(self, reviews: Sequence[CleanReview]) -> list[Sentiment]:
@@ -186,13 +185,13 @@ class ProductPredictor:
         found = []
         for start in range(0, len(reviews), size):
             batch = self.encoders.encode_reviews(reviews[start : start + size], self.config.model).to(self.device)
-            found.append(self.model.opinion(batch))
+            found.append(self.network.opinion(batch))
         if not found:
             return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
         logits, ratings = (torch.cat(part).cpu() for part in zip(*found, strict=True))
         return logits.sigmoid().numpy(), ratings.clamp(1.0, 5.0).numpy()
 
-    def _currency(self, scaled: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _currency(self, scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         scaler = self.encoders.price
         return scaler.inverse(scaled) if scaler else np.full(len(scaled), np.nan)
 

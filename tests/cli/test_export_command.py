@@ -8,7 +8,7 @@ from commands import home_with_product, vitrina
 
 from catalog.listing import Listing
 from models.product.encoders import clean
-from models.product.export import OnnxModel
+from models.product.graphs import OnnxModel
 from models.product.predictor import ProductPredictor
 
 pytestmark = pytest.mark.slow

@@ -1,27 +1,26 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from bundles import tiny_bundle, tiny_catalogue, tiny_config
 
+from catalog.catalogue import Catalogue
+from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.load import validate
+from models.product import bundle
 from models.product.config import ProductModelConfig
-from models.product.export import (
-    ANSWERS,
-    INPUTS,
-    OnnxModel,
-    _filled,
-    differences,
-    export,
-    export_model,
-    listing_program,
-    review_program,
-)
+from models.product.encoders import Encoders, clean, clean_review
+from models.product.export import differences, export, export_model, listing_program, review_program
+from models.product.family import FAMILY
+from models.product.graphs import ANSWERS, INPUTS, OnnxModel, _filled
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.model import ProductModel, Sizes
 from models.product.neighbours import NAMES
+from models.product.predictor import ProductPredictor
 
 SIZES = Sizes(tokens=300, names=10, values=20, levels=(3, 4, 6))
 PATHS = torch.tensor([[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [2, 3, 5]])
@@ -120,7 +119,7 @@ def test_zeros_stand_for_a_part_that_no_listing_has(model: ProductModel, shown: 
 
 @pytest.mark.slow
 def test_onnx_runtime_answers_as_pytorch_does(model: ProductModel, exported: Path) -> None:
-    onnx = OnnxModel(exported, threads=1)
+    onnx = OnnxModel(exported)
     samples = [batch(model.config, *lengths) for lengths in LENGTHS]
     samples += [samples[-1].only(shown) for shown in SHOWN]
     found = differences(model, onnx, samples)
@@ -140,25 +139,64 @@ def test_int8_is_smaller_and_close(model: ProductModel, exported: Path, tmp_path
     inputs = batch(model.config, 7, 8, 9, 3)
     with torch.no_grad():
         expected = model(inputs).embedding
-    cosine = (OnnxModel(tmp_path / "int8", threads=1)(inputs).embedding * expected).sum(-1)
+    cosine = (OnnxModel(tmp_path / "int8")(inputs).embedding * expected).sum(-1)
     assert cosine.min() > 0.9
     assert cosine.min() < 1.0
 
 
 @pytest.mark.slow
 def test_a_bundle_is_exported(tmp_path: Path) -> None:
-    from bundles import tiny_bundle
-
-    from models.product.predictor import ProductPredictor
-
     folder = tiny_bundle(tmp_path / "training")
     gaps = export(folder, tmp_path / "graphs")
     assert max(gaps.values()) < 1e-3
-    model = ProductPredictor.load(folder, "cpu").model
+    model = bundle.load_model(folder, Encoders.load(folder), bundle.load_config(folder))
     inputs = batch(model.config, 3, 5, 6, 2)
     inputs = replace(inputs, **{name: getattr(inputs, name).clamp(max=2) for name in ("title", "names", "values", "categories")})
     inputs = replace(inputs, title_prior=torch.randn(3, model.sizes.levels[-1]))
-    assert max(differences(model, OnnxModel(tmp_path / "graphs", threads=1), [inputs]).values()) < 1e-3
+    assert max(differences(model, OnnxModel(tmp_path / "graphs"), [inputs]).values()) < 1e-3
+
+
+@pytest.fixture(scope="module")
+def with_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that answers from its graphs where there is no GPU."""
+    root = tmp_path_factory.mktemp("with_graphs")
+    catalogue = Catalogue.open(tiny_catalogue(root / "catalogue", products=100))
+    config = tiny_config(epochs=1).model_copy(update={"without_gpu": "onnx"})
+    split = FAMILY.split(catalogue, config)
+    return FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, config), config, root / "work")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_bundle_answers_from_its_graphs_as_from_pytorch(with_graphs: Path, threads: int) -> None:
+    onnx, settings = ProductPredictor.load(with_graphs, "cpu"), bundle.load_config(with_graphs)
+    assert isinstance(onnx.network, OnnxModel)
+    model = bundle.load_model(with_graphs, onnx.encoders, settings)
+    pytorch = ProductPredictor(model, onnx.encoders, settings.calibration, settings.config, "cpu")
+    listings = [clean(Listing(title="red cotton shirt", price=900.0)), clean(Listing(description="a watch"))]
+    photos = [np.full((48, 32, 3), 90, dtype=np.uint8), None]
+    reviews = [clean_review("lovely", "fits well"), clean_review(None, "sent it back")]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        one, other = (p.answer(p.encoders.encode(listings, photos, p.config.model)) for p in (onnx, pytorch))
+        for name in ("price", "price_low", "embedding", "faults"):
+            assert np.allclose(getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-5), name
+        assert np.allclose(one.probabilities[-1], other.probabilities[-1], atol=1e-5)
+        assert np.allclose(onnx.embed(listings, photos), pytorch.embed(listings, photos), atol=1e-5)
+        assert np.allclose(onnx.opinions(reviews), pytorch.opinions(reviews), atol=1e-5)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_graphs_answer_without_the_weights_and_say_when_they_are_missing(with_graphs: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(with_graphs, tmp_path / "bundle"))
+    (folder / "model.safetensors").unlink()
+    assert ProductPredictor.load(folder, "cpu").predict([Listing(title="red shirt")])[0].price is not None
+    (folder / "graphs" / "reviews.onnx").unlink()
+    with pytest.raises(VitrinaError, match=r"graphs/reviews.onnx is missing"):
+        ProductPredictor.load(folder, "cpu")
 
 
 def test_errors_say_what_is_wrong(model: ProductModel, tmp_path: Path) -> None:

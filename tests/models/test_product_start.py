@@ -77,7 +77,7 @@ def answers(folder: Path) -> list[Any]:
     pixels = np.full((48, 32, 3), 90, dtype=np.uint8)
     listings = [clean(Listing(title="red cotton shirt", description="a red shirt for men")), clean(Listing(title="blue watch"))]
     with torch.inference_mode():
-        outputs = predictor.model(predictor.encoders.encode(listings, [pixels, None], predictor.config.model))
+        outputs = predictor.network(predictor.encoders.encode(listings, [pixels, None], predictor.config.model))
     opinion = predictor.opine([clean_review("red", "it is a green dress")])
     return [outputs.path_logits, outputs.price_location, outputs.embedding, outputs.fault_logits, opinion]
 
