@@ -211,7 +211,7 @@ def _quantise(path: Path) -> None:
 
     folded = path.with_suffix(".folded")
     quant_pre_process(path, folded, skip_symbolic_shape=True)
-    quantize_dynamic(folded, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"])
+    quantize_dynamic(folded, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True, op_types_to_quantize=["MatMul", "Gemm"])
     folded.unlink()
 
 
