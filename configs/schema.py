@@ -152,6 +152,9 @@ class TrainerConfig(StrictModel):
     batch_size: PositiveInt = Field(128, description="listings a step, divided between the devices")
     accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
     learning_rate: PositiveFloat = Field(1e-3, description="peak of the schedule")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: Muon for weights of linear layers and convolutions, AdamW for the rest; not with fsdp"
+    )
     schedule: Literal["onecycle", "cosine", "plateau"] = Field(
         "onecycle",
         description="onecycle; cosine: linear warm-up, then cosine to 0; plateau: lower when validation/loss no longer falls",
@@ -208,6 +211,8 @@ class TrainerConfig(StrictModel):
             raise ValueError("strategy fsdp divides the model between devices: it needs devices of 2 or more")
         if self.strategy == "fsdp" and self.ema_decay:
             raise ValueError(f"strategy fsdp keeps no weight average: set ema_decay to 0, not {self.ema_decay:g}")
+        if self.strategy == "fsdp" and self.optimizer == "muon":
+            raise ValueError("strategy fsdp divides each matrix, and optimizer muon needs it whole: set optimizer to adamw")
         return self
 
 

@@ -45,6 +45,7 @@ from models.batches import EpochBatches, OrderedBatches, mix, training_loader, v
 from models.callbacks import BestWeights, training_callbacks
 from models.errors import TrainingError
 from models.loggers import check_wandb, configured_loggers
+from models.muon import Muon
 from models.ranks import rank, run_ranks, world_size
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "validation_loader",
 ]
 
+BETAS = (0.9, 0.98)
 LAST = "last.ckpt"
 BEST = "best.safetensors"
 SPAWN = "torch.multiprocessing.spawn"
@@ -165,8 +167,8 @@ class Learner(L.LightningModule):
         nn.utils.clip_grad_norm_(self.parameters(), self.config.clip_norm)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, decaying matrices of layers only (not embeddings, biases or vectors), under the schedule wanted."""
-        optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98), fused=self.fused)
+        """AdamW or Muon, decaying matrices of layers only (not embeddings, biases or vectors), under the schedule wanted."""
+        optimizer = self._optimizer()
         if self.config.schedule == "plateau":  # stepped by callbacks.Plateau
             return optimizer
         updates = max(2, int(self.trainer.estimated_stepping_batches))
@@ -194,17 +196,26 @@ class Learner(L.LightningModule):
         share: float = self.trainer.strategy.broadcast(timer.time_elapsed() / (60 * cast(float, self.config.max_minutes)))
         return share
 
+    def _optimizer(self) -> torch.optim.AdamW:
+        if self.config.optimizer == "adamw":
+            return torch.optim.AdamW(self._groups(), betas=BETAS, fused=self.fused)
+        dtype = torch.float32 if precision(self.config) == "32-true" else torch.bfloat16
+        return Muon(self._groups(), dtype, betas=BETAS, fused=self.fused)
+
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameters by learning rate, and whether they decay."""
-        tables = (nn.Embedding, nn.EmbeddingBag)
-        embeddings = {id(p) for m in self.modules() if isinstance(m, tables) for p in m.parameters()}
+        """Parameters by learning rate, whether they decay, and whether Muon turns them."""
+        embeddings, layers = _weights(self, nn.Embedding, nn.EmbeddingBag), _weights(self, nn.Linear, nn.Conv2d)
         slow = {id(p): factor for part, factor in self.task.slow_parts().items() for p in part.parameters()}
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
         for p in self.parameters():
             decay = self.config.weight_decay if p.ndim >= 2 and id(p) not in embeddings else 0.0
+            turned = self.config.optimizer == "muon" and id(p) in layers
             if p.requires_grad:
-                groups.setdefault((slow.get(id(p), 1.0) * self.config.learning_rate, decay), []).append(p)
-        return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
+                groups.setdefault((slow.get(id(p), 1.0) * self.config.learning_rate, decay, turned), []).append(p)
+        return [
+            {"params": found, "lr": rate, "weight_decay": decay} | ({"orthogonal": True} if turned else {})
+            for (rate, decay, turned), found in groups.items()
+        ]
 
 
 class ShardedLearner(Learner):
@@ -247,6 +258,11 @@ class ShardedLearner(Learner):
         for parameter, use in zip(parameters, used.tolist(), strict=True):
             if not use:
                 parameter.grad = None
+
+
+def _weights(module: nn.Module, *kinds: type[nn.Module]) -> set[int]:
+    """Ids of the weights of layers of some kinds."""
+    return {id(part.weight) for part in module.modules() if isinstance(part, kinds)}
 
 
 def _onecycle(optimizer: torch.optim.Optimizer, config: TrainerConfig, updates: int) -> OneCycleLR:
