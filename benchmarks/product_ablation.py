@@ -47,6 +47,11 @@ TABLES: dict[str, dict[str, list[str]]] = {
         "none": [f"augmentation.{name}=0" for name in WITHOUT],
     },
     "losses": {name: [f"model.loss.strategy={name}"] for name in ("fixed", "uncertainty", "dwa")},
+    "optimizer": {
+        "AdamW": [],
+        "Muon": ["trainer.optimizer=muon"],
+        "Muon, twice the rate": ["trainer.optimizer=muon", "trainer.learning_rate=0.006"],
+    },
     "lessons": {"one for each epoch": [], "none": ["photo_lessons.epochs=0"]},
 }
 

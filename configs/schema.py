@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+Optimizer = Literal["adamw", "muon"]
 
 
 FaultKind = Literal[
@@ -152,7 +153,7 @@ class TrainerConfig(StrictModel):
     batch_size: PositiveInt = Field(128, description="listings a step, divided between the devices")
     accumulate: PositiveInt = Field(1, description="steps whose gradients are added before an update")
     learning_rate: PositiveFloat = Field(1e-3, description="peak of the schedule")
-    optimizer: Literal["adamw", "muon"] = Field(
+    optimizer: Optimizer = Field(
         "adamw", description="muon: Muon for weights of linear layers and convolutions, AdamW for the rest; not with fsdp"
     )
     schedule: Literal["onecycle", "cosine", "plateau"] = Field(

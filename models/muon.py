@@ -45,9 +45,7 @@ class Muon(torch.optim.AdamW):
     def _turn(self, parameter: Tensor, gradient: Tensor, rate: float, decay: float) -> None:
         state = self.state[parameter]
         if not state:
-            state.update(
-                {"step": torch.zeros(()), "momentum": torch.zeros_like(gradient)}
-            )  # AdamW reads steps of all that it loads
+            state.update({"step": torch.zeros(()), "momentum": torch.zeros_like(gradient)})  # AdamW asks for steps
         state["step"] += 1
         momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         ahead = gradient.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.schema import CorruptionConfig, PositiveInt, RunConfig, Share, StrictModel
+from configs.schema import CorruptionConfig, Optimizer, PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
 from models.starts import EncoderStart
 
 Preset = Literal["tiny", "base", "ultra"]
@@ -90,6 +90,8 @@ class PhotoLessons(StrictModel):
     time: float = Field(
         0.45, gt=0.0, lt=1.0, description="share of what is left of `trainer.max_minutes` that these passes may take"
     )
+    optimizer: Optimizer = Field("adamw", description="as `trainer.optimizer`, in these passes")
+    learning_rate: PositiveFloat | None = Field(None, description="peak of the schedule in these passes; none: the trainer's")
     rate_afterwards: Share = Field(
         0.0, description="factor on the tower's learning rate while the whole model trains; 0 freezes its convolutions"
     )

@@ -1,8 +1,10 @@
 """A model as ONNX graphs, for servers without PyTorch and for bundles that `models.product.graphs` answers from.
 
-`listings.onnx` reads what `models.product.inputs.Inputs` holds and answers the fields of `Outputs`; `reviews.onnx` reads titles,
-texts and priors of reviews and answers the logit of "recommended" and the rating. Batch, text lengths and attributes are dynamic
-axes. The graphs have no branches: a part that is missing is there as zeros that no query may see.
+`photos.onnx` reads photos and answers what the photo tower says of them. `listings.onnx` reads that and what
+`models.product.inputs.Inputs` holds, and answers the fields of `Outputs`. `reviews.onnx` reads titles, texts and priors of
+reviews and answers the logit of "recommended" and the rating. Batch, text lengths and attributes are dynamic axes. The graphs
+have no branches: a part that is missing is there as zeros that no query may see. Photos have a graph of their own, so that
+nothing is computed where there is none.
 """
 
 import shutil
@@ -20,7 +22,18 @@ from configs.errors import VitrinaError
 from models.product import bundle
 from models.product.config import ProductModelConfig
 from models.product.encoders import Encoders
-from models.product.graphs import ANSWERS, INPUTS, LISTINGS, REVIEW_ANSWERS, REVIEW_INPUTS, REVIEWS, OnnxModel
+from models.product.graphs import (
+    ANSWERS,
+    INPUTS,
+    LISTINGS,
+    PHOTO_ANSWERS,
+    PHOTO_INPUTS,
+    PHOTOS,
+    REVIEW_ANSWERS,
+    REVIEW_INPUTS,
+    REVIEWS,
+    OnnxModel,
+)
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.model import ProductModel
 from models.product.neighbours import NAMES
@@ -39,9 +52,23 @@ class ListingGraph(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """`INPUTS` to `ANSWERS`."""
-        outputs = self.model(Inputs(*inputs))
+        """`INPUTS` and `PHOTO_ANSWERS` to `ANSWERS`."""
+        *told, patches = inputs
+        outputs = self.model(Inputs(*told), patches)
         return tuple(getattr(outputs, name) for name in ANSWERS)
+
+
+class PhotoGraph(nn.Module):
+    """The photo tower."""
+
+    def __init__(self, model: ProductModel) -> None:
+        super().__init__()
+        self.tower = model.photo
+
+    def forward(self, image: Tensor) -> Tensor:
+        """`PHOTO_INPUTS` to `PHOTO_ANSWERS`."""
+        patches: Tensor = self.tower(image)
+        return patches
 
 
 class ReviewGraph(nn.Module):
@@ -56,6 +83,12 @@ class ReviewGraph(nn.Module):
         return self.model.opinion(Reviews(title, text, prior, prior, prior))
 
 
+def photo_program(model: ProductModel) -> ExportedProgram:
+    """The photo graph with its dynamic axis."""
+    image = _example(model.config, model.sizes.levels, rows=3).image
+    return _program(PhotoGraph(model), (image,), ({0: Dim("batch", max=MAX_BATCH)},))
+
+
 def listing_program(model: ProductModel) -> ExportedProgram:
     """The listing graph with its dynamic axes."""
     config = model.config
@@ -66,9 +99,11 @@ def listing_program(model: ProductModel) -> ExportedProgram:
         Dim("attributes", max=config.max_attributes),
     )
     second = {"title": title, "description": description, "names": attributes, "values": attributes}
-    shapes = [{0: batch} | ({1: second[name]} if name in second else {}) for name in INPUTS]
+    shapes = [{0: batch} | ({1: second[name]} if name in second else {}) for name in (*INPUTS, *PHOTO_ANSWERS)]
     example = _example(config, model.sizes.levels, rows=3)
-    return _program(ListingGraph(model), tuple(getattr(example, name) for name in INPUTS), (tuple(shapes),))
+    with torch.no_grad():
+        told = [*(getattr(example, name) for name in INPUTS), model.photo(example.image)]
+    return _program(ListingGraph(model), tuple(told), (tuple(shapes),))
 
 
 def review_program(model: ProductModel) -> ExportedProgram:
@@ -146,7 +181,8 @@ def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        _write(listing_program(model), partial / LISTINGS, INPUTS, ANSWERS, quantise)
+        _write(photo_program(model), partial / PHOTOS, PHOTO_INPUTS, PHOTO_ANSWERS, quantise)
+        _write(listing_program(model), partial / LISTINGS, (*INPUTS, *PHOTO_ANSWERS), ANSWERS, quantise)
         _write(review_program(model), partial / REVIEWS, REVIEW_INPUTS, REVIEW_ANSWERS, quantise)
         exported = OnnxModel(partial)
         found = differences(model, exported, [_example(model.config, model.sizes.levels, rows, rows) for rows in (1, 2, 5)])

@@ -165,7 +165,7 @@ class ProductFamily:
         return ProductPredictor.load(folder, device)
 
     def export(self, folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
-        """`listings.onnx` and `reviews.onnx`; see `models.product.export`."""
+        """`photos.onnx`, `listings.onnx` and `reviews.onnx`; see `models.product.export`."""
         from models.product.export import export
 
         return export(folder, out, quantise)

@@ -18,7 +18,8 @@ from configs.errors import VitrinaError
 from models.product.inputs import Inputs, Reviews
 from models.product.model import Outputs
 
-LISTINGS, REVIEWS = "listings.onnx", "reviews.onnx"
+PHOTOS, LISTINGS, REVIEWS = "photos.onnx", "listings.onnx", "reviews.onnx"
+PHOTO_INPUTS, PHOTO_ANSWERS = ("image",), ("patches",)
 INPUTS = tuple(field.name for field in fields(Inputs))
 ANSWERS = tuple(field.name for field in fields(Outputs))
 REVIEW_INPUTS, REVIEW_ANSWERS = ("title", "text", "prior"), ("recommended", "rating")
@@ -35,12 +36,13 @@ class OnnxModel:
         """
         self._folder = folder
         self._session = cache(self._open)
-        for name in (LISTINGS, REVIEWS):
+        for name in (PHOTOS, LISTINGS, REVIEWS):
             self._session(name, torch.get_num_threads())
 
     def __call__(self, inputs: Inputs) -> Outputs:
         """What `ProductModel` answers."""
-        return Outputs(*self._run(LISTINGS, {name: getattr(inputs, name) for name in INPUTS}))
+        told = {name: getattr(inputs, name) for name in INPUTS}
+        return Outputs(*self._run(LISTINGS, told | {"patches": self._patches(inputs)}))
 
     def embed(self, inputs: Inputs) -> Tensor:
         """What `ProductModel.embed` answers."""
@@ -50,6 +52,14 @@ class OnnxModel:
         """What `ProductModel.opinion` answers."""
         recommended, rating = self._run(REVIEWS, {name: getattr(reviews, name) for name in REVIEW_INPUTS})
         return recommended, rating
+
+    def _patches(self, inputs: Inputs) -> Tensor:
+        """Of each photo (B, N, C), 0 where there is none; the tower reads only those that are there."""
+        there = inputs.has_image
+        if not there.any():
+            return torch.zeros(len(inputs), 0)
+        (read,) = self._run(PHOTOS, {"image": inputs.image[there]})
+        return read.new_zeros(len(inputs), *read.shape[1:]).index_put((there,), read)
 
     def _run(self, graph: str, inputs: dict[str, Tensor]) -> list[Tensor]:
         session = self._session(graph, torch.get_num_threads())

@@ -261,9 +261,9 @@ class ProductModel(nn.Module):
             if isinstance(tower, Started):
                 tower.encoder.load_start()
 
-    def forward(self, inputs: Inputs) -> Outputs:
-        """Every head's answer for a batch."""
-        memory = self.remember(inputs)
+    def forward(self, inputs: Inputs, patches: Tensor | None = None) -> Outputs:
+        """Every head's answer for a batch; `patches` as in `remember`."""
+        memory = self.remember(inputs, patches)
         heads = self.read(memory, self.views[None], inputs)
         return Outputs(
             path_logits=heads.path_logits[:, 0],
@@ -277,8 +277,11 @@ class ProductModel(nn.Module):
         """The embedding (B, E) that `forward` answers, for the price of that alone."""
         return self.read(self.remember(inputs), self.views[None, :1], inputs).embedding[:, 0]
 
-    def remember(self, inputs: Inputs) -> Memory:
-        """Tokens of every part that the batch has; price and categories are parts like any other."""
+    def remember(self, inputs: Inputs, patches: Tensor | None = None) -> Memory:
+        """Tokens of every part that the batch has; price and categories are parts like any other.
+
+        `patches` (B, N, C) is what the photo tower says of the photos, where that is known.
+        """
         rows = len(inputs)
         states = [self.register_token.expand(rows, 1, -1)]
         present = [torch.ones(rows, 1, dtype=torch.bool, device=inputs.has_image.device)]
@@ -299,8 +302,8 @@ class ProductModel(nn.Module):
             add("description", read, inputs.description != 0)
             ending = last(read, inputs.description != 0)
         if inputs.image.shape[-1]:
-            patches = self.photo(inputs.image) + self.kinds["image"]
-            add("image", patches, inputs.has_image[:, None].expand(-1, patches.shape[1]))
+            read = (self.photo(inputs.image) if patches is None else patches) + self.kinds["image"]
+            add("image", read, inputs.has_image[:, None].expand(-1, read.shape[1]))
         if inputs.names.shape[1]:
             pairs = norm(self.names(inputs.names) + self.values(inputs.values) + self.kinds["attributes"])
             add("attributes", norm(pairs + self.pair(pairs)), inputs.names != 0)

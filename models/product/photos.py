@@ -159,7 +159,8 @@ def teach(
     seen = any(training.images.get(key) is not None for key in training.rows.photos)
     if not epochs or not seen or not isinstance(model.photo, PhotoTower):
         return False
-    update = {"epochs": epochs, "early_stopping": (), "wandb": "off"}
+    rate = lessons.learning_rate or config.trainer.learning_rate
+    update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
     small = round(lessons.small * epochs)
     task = PhotoTask(model.photo, model.sizes.tokens, model.sizes.levels[-1], config.model.label_smoothing)

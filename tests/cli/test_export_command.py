@@ -26,7 +26,7 @@ def test_a_version_becomes_graphs_that_answer_as_it_does(home: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["model"], told["version"], told["quantised"]) == ("product", "1", False)
-    assert told["files"] == [str(out / name) for name in ("listings.onnx", "reviews.onnx")]
+    assert told["files"] == [str(out / name) for name in ("listings.onnx", "photos.onnx", "reviews.onnx")]
     assert told["largest_difference"] == max(told["differences"].values()) < 1e-3
     assert {"embedding", "fault_logits", "recommended"} <= set(told["differences"])
     predictor = ProductPredictor.load(home / "training" / "work" / "bundle", "cpu")

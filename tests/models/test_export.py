@@ -14,7 +14,7 @@ from configs.load import validate
 from models.product import bundle
 from models.product.config import ProductModelConfig
 from models.product.encoders import Encoders, clean, clean_review
-from models.product.export import differences, export, export_model, listing_program, review_program
+from models.product.export import differences, export, export_model, listing_program, photo_program, review_program
 from models.product.family import FAMILY
 from models.product.graphs import ANSWERS, INPUTS, OnnxModel, _filled
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
@@ -87,9 +87,18 @@ def test_one_program_serves_every_size(model: ProductModel) -> None:
     for lengths in LENGTHS:
         inputs = batch(model.config, *lengths)
         with torch.no_grad():
-            answers, expected = program(*(getattr(inputs, name) for name in INPUTS)), model(inputs)
+            answers = program(*(getattr(inputs, name) for name in INPUTS), model.photo(inputs.image))
+            expected = model(inputs)
         for name, answer in zip(ANSWERS, answers, strict=True):
             assert torch.allclose(answer, getattr(expected, name), atol=1e-6), (name, lengths)
+
+
+def test_the_photo_program_serves_every_size(model: ProductModel) -> None:
+    program = photo_program(model).module()
+    for rows in (1, 2, 7):
+        image = batch(model.config, rows, 1, 1, 1).image
+        with torch.no_grad():
+            assert torch.allclose(program(image), model.photo(image), atol=1e-6)
 
 
 def test_the_review_program_serves_every_size(model: ProductModel) -> None:
@@ -202,9 +211,9 @@ def test_graphs_answer_without_the_weights_and_say_when_they_are_missing(with_gr
 def test_errors_say_what_is_wrong(model: ProductModel, tmp_path: Path) -> None:
     with pytest.raises(VitrinaError, match=r"exists; give a folder"):
         export_model(model, tmp_path)
-    with pytest.raises(VitrinaError, match=r"listings.onnx is missing"):
+    with pytest.raises(VitrinaError, match=r"photos.onnx is missing"):
         OnnxModel(tmp_path)
-    (tmp_path / "listings.onnx").write_bytes(np.random.default_rng(0).bytes(100))
-    with pytest.raises(VitrinaError, match=r"listings.onnx is not an ONNX graph"):
+    (tmp_path / "photos.onnx").write_bytes(np.random.default_rng(0).bytes(100))
+    with pytest.raises(VitrinaError, match=r"photos.onnx is not an ONNX graph"):
         OnnxModel(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["listings.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos.onnx"]
