@@ -408,13 +408,25 @@ def _fit_price(listings: Sequence[CleanListing], keys: Sequence[Any], scaler: Pr
 
 
 def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], bits: int) -> LinearPrior | None:
-    """Logistic regression on "recommended"; None unless both answers occur outside every fold."""
+    """Logistic regression on "recommended", joined with ridge regression on the rating, which tells a fault from a disaster.
+
+    None unless both answers occur outside every fold; logistic regression alone where no two ratings do.
+    """
     rows = [i for i, row in enumerate(reviews) if row.recommended is not None and (row.title or row.text)]
+    segments = _review_segments([reviews[i] for i in rows])
     target = np.array([reviews[i].recommended for i in rows], dtype=np.int64)
+    ratings = np.array([np.nan if reviews[i].rating is None else reviews[i].rating for i in rows], dtype=np.float64)
     fold = fold_of(keys[i] for i in rows)
-    if any(len(np.unique(target[fold != number])) < 2 for number in range(FOLDS)):
+
+    def least(values: NDArray[Any]) -> int:
+        return min(len(np.unique(values[(fold != number) & ~np.isnan(values)])) for number in range(FOLDS))
+
+    if least(target) < 2:
         return None
-    return LinearPrior.fit(REVIEW_BLOCKS, _review_segments([reviews[i] for i in rows]), target, fold, "logistic", bits)
+    prior = LinearPrior.fit(REVIEW_BLOCKS, segments, target, fold, "logistic", bits)
+    if least(ratings) < 2:
+        return prior
+    return prior.joined(LinearPrior.fit(REVIEW_BLOCKS, segments, ratings, fold, "ridge", bits), segments, target, fold)
 
 
 def _fit_titles(listings: Sequence[CleanListing], keys: Sequence[Any], types: Vocabulary, bits: int) -> TitlePrior | None:

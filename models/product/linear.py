@@ -102,7 +102,7 @@ class LinearPrior:
         """Fit on all rows, and once without each fold.
 
         Args:
-            target: (n,) float for ridge, {0, 1} for logistic.
+            target: (n,) float for ridge, {0, 1} for logistic; NaN where it is not known, of which only the words are counted.
             fold: (n,) which of the `FOLDS` a row belongs to (`fold_of`); rows that are copies of each other share one.
         """
         raw = [counts(block, segments[block.segment], bits) for block in blocks]
@@ -111,9 +111,10 @@ class LinearPrior:
         joined = hstack(features, format="csr")
         used = np.flatnonzero(np.bincount(joined.indices, minlength=joined.shape[1]))  # most hashed columns are empty
         narrow = joined[:, used]
-        present = _present(blocks, features)
+        present, known = _present(blocks, features), ~np.isnan(target)
 
         def fitted(rows: NDArray[np.bool_]) -> Weights:
+            rows = rows & known
             slope, intercept = _solve(narrow[rows], target[rows], kind)
             coefficients = np.zeros(joined.shape[1], dtype=np.float32)
             coefficients[used] = slope
@@ -147,6 +148,31 @@ class LinearPrior:
         if fold is None:
             return _answers(features, self.weights)
         return out_of_fold(fold, lambda number, rows: _answers([f[rows] for f in features], self.folds[number]))
+
+    def joined(
+        self, other: "LinearPrior", segments: Segments, target: NDArray[np.int64], fold: NDArray[np.int64]
+    ) -> "LinearPrior":
+        """The sum of this prior and another of the same rows by which logistic regression tells target (n,) in {0, 1} best.
+
+        Weighed by what each says of rows that it did not see (stacked generalisation, Wolpert 1992).
+        """
+        features = self.features(segments)
+        told = np.stack([self.answers(features, fold), other.answers(features, fold)], axis=1)
+        scale = np.maximum(told.std(axis=0), 1e-6)
+        model = LogisticRegression().fit(told / scale, target)
+        own, others = (float(x) for x in model.coef_[0] / scale)
+        intercept = float(model.intercept_[0])
+
+        def summed(one: Weights, two: Weights) -> Weights:
+            pairs = zip(one.coefficients, two.coefficients, strict=True)
+            return Weights(
+                tuple(np.float32(own) * a + np.float32(others) * b for a, b in pairs),
+                np.float32(own) * one.means + np.float32(others) * two.means,
+                own * one.intercept + others * two.intercept + intercept,
+            )
+
+        folds = tuple(summed(one, two) for one, two in zip(self.folds, other.folds, strict=True))
+        return LinearPrior(self.blocks, self.idf, summed(self.weights, other.weights), folds)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What `from_arrays` reads; the folds stay behind."""

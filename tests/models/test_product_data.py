@@ -323,6 +323,22 @@ def test_reviews_that_all_say_the_same_give_no_prior(rows: Rows, answers: list[b
     assert not encoders.review_priors(said).any()
 
 
+def test_ratings_tell_a_fault_from_a_disaster(rows: Rows) -> None:
+    """Neither "snug" nor "ruined" recommends, but the second is rated worse: next to a good word it weighs more."""
+    rng = np.random.default_rng(0)
+    kinds = [("lovely", True, 5.0), ("snug", False, 3.0), ("ruined", False, 1.0)]
+    chosen = [kinds[i] for i in rng.integers(3, size=200)]
+    rated = [clean_review(None, f"{word} {rng.integers(30)}", good, stars) for word, good, stars in chosen]
+    unrated = [replace(review, rating=None) for review in rated]
+    snug, ruined = clean_review(None, "lovely but snug"), clean_review(None, "lovely but ruined")
+    gaps = []
+    for said in (rated, unrated):
+        fitted = Encoders.fit(rows.listings, rows.photos, CONFIG, said, list(range(200)))
+        one, other = fitted.review_priors([snug, ruined])
+        gaps.append(float(one - other))
+    assert gaps[0] > gaps[1] + 0.2
+
+
 def test_review_priors_tell_what_words_say(encoders: Encoders) -> None:
     assert encoders.review_prior is not None
     assert len(encoders.review_prior.folds) == FOLDS

@@ -6,6 +6,7 @@ import pytest
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
 
 from configs.errors import VitrinaError
 from models.product.linear import FOLDS, LOGISTIC_C, RIDGE_ALPHA, Block, LinearPrior, fold_of
@@ -88,6 +89,36 @@ def test_logistic_regression_is_scikit_learns_on_the_same_tf_idf() -> None:
     reference = LogisticRegression(C=LOGISTIC_C, solver="liblinear", tol=1e-6, max_iter=1000).fit(x, y)
     assert np.abs(found - reference.decision_function(x)).max() < 0.05
     assert np.mean((found > 0) == y) > 0.9
+
+
+def test_rows_without_a_target_lend_their_words_alone() -> None:
+    segments = corpus()
+    y, known = target(segments), np.arange(120) % 3 != 0
+    found = answers(fit(segments, np.where(known, y, np.nan)), segments)
+    x = features(segments)
+    reference = Ridge(alpha=RIDGE_ALPHA).fit(x[known], y[known])
+    assert np.abs(found - reference.predict(x)).max() < 0.05
+
+
+def test_priors_are_joined_by_what_they_say_of_rows_they_did_not_see() -> None:
+    segments = corpus(400)
+    y, fold = target(segments), fold_of(range(400))
+    noisy = (y + np.random.default_rng(2).normal(0, 2.0, 400) > 0.5).astype(int)  # the other target tells more of the truth
+    one, other = fit(segments, noisy, "logistic"), fit(segments, y)
+    both = one.joined(other, segments, noisy, fold)
+    table = one.features(segments)
+    told = np.stack([one.answers(table, fold), other.answers(table, fold), np.ones(400)], axis=1)
+    said = both.answers(table, fold)
+    weights, residual, *_ = np.linalg.lstsq(told, said, rcond=None)
+    assert residual[0] < 1e-6
+    assert weights[1] > 0
+    whole = np.stack([one.answers(table), other.answers(table), np.ones(400)], axis=1)
+    assert np.allclose(both.answers(table), whole @ weights, atol=1e-3)  # the same sum of what all rows taught
+    unseen = corpus(400, seed=5)
+    truth = target(unseen, seed=6) > 0.5
+    assert roc_auc_score(truth, answers(both, unseen)) > roc_auc_score(truth, answers(one, unseen)) + 0.02
+    by_hand = LogisticRegression(C=1e6).fit(told[:, :2], noisy).decision_function(told[:, :2])
+    assert np.corrcoef(by_hand, said)[0, 1] > 0.999
 
 
 def test_a_prior_is_a_sum_over_segments() -> None:
