@@ -8,7 +8,8 @@ Notable features:
 - a target is never in its head's input, by construction: the category query sees the price token, the price query sees the
   category tokens, the embedding query sees neither; queries never see each other
 - one hierarchical softmax over the category paths that exist: a parent's probability is the sum of its children's
-- the article type begins at what a linear model says about the title's n-grams (`models.product.title`)
+- the article type begins at what a linear model says about the title's n-grams (`models.product.title`), and a linear head about
+  the photo alone, which learns with the photo tower (`models.product.photos`)
 - price as a Laplace distribution of the standardised log price, located between what words (`models.product.linear`) and
   similar listings (`models.product.neighbours`) say
 - an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021); a quarter of it is
@@ -82,13 +83,15 @@ class Memory:
     """Tokens that queries read: states (B, M, C), which of them are there (B, M), and the index in `PARTS` of each (M,).
 
     The register token comes first; it has the index of no part, and is always there. `ending` (B, C) is the state of the
-    description's last token, 0 without a description.
+    description's last token, 0 without a description; `photo_types` (B, N) are logits of the article types by the photo alone, 0
+    without one.
     """
 
     states: Tensor
     present: Tensor
     part: Tensor
     ending: Tensor
+    photo_types: Tensor
 
     def has(self, part: int) -> Tensor:
         """Listings (B,) that have a part."""
@@ -224,7 +227,9 @@ class ProductModel(nn.Module):
         types = config.embedding_dim // 4
         self.embedding_head = nn.Linear(width, config.embedding_dim - types, bias=False)
         self.type_head = nn.Linear(width, sizes.levels[-1])
+        self.photo_type_head = nn.Linear(width, sizes.levels[-1])
         self.title_weights = nn.Parameter(torch.ones(2))  # of the title's prior, in the category and the embedding's types
+        self.photo_weights = nn.Parameter(torch.ones(2))  # of what the photo alone tells, likewise
         self.sentiment_head = nn.Linear(width, 2)
         self.quality_head = QualityHead(2 * width, len(KINDS), config.dropout)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # inverse temperature of the contrastive losses
@@ -243,7 +248,7 @@ class ProductModel(nn.Module):
             elif isinstance(module, (SelfAttention, Readout)):
                 nn.init.zeros_(module.out.weight)
         nn.init.normal_(self.pair.down.weight, std=0.5 * width**-0.5)  # no residual branch: zero would stay zero for long
-        for head in (self.price_head, self.sentiment_head):
+        for head in (self.price_head, self.sentiment_head, self.photo_type_head):
             nn.init.zeros_(head.weight)  # the prior is the first answer
         if self.endings is not None:
             nn.init.normal_(self.endings, std=0.5)
@@ -286,6 +291,7 @@ class ProductModel(nn.Module):
         states = [self.register_token.expand(rows, 1, -1)]
         present = [torch.ones(rows, 1, dtype=torch.bool, device=inputs.has_image.device)]
         ending = torch.zeros_like(states[0][:, 0])
+        photo_types = torch.zeros(rows, self.sizes.levels[-1], device=inputs.has_image.device)
         part = [torch.full((1,), len(PARTS), device=inputs.has_image.device)]
 
         def add(name: str, tokens: Tensor, there: Tensor) -> None:
@@ -302,15 +308,16 @@ class ProductModel(nn.Module):
             add("description", read, inputs.description != 0)
             ending = last(read, inputs.description != 0)
         if inputs.image.shape[-1]:
-            read = (self.photo(inputs.image) if patches is None else patches) + self.kinds["image"]
-            add("image", read, inputs.has_image[:, None].expand(-1, read.shape[1]))
+            patches = self.photo(inputs.image) if patches is None else patches
+            photo_types = self.photo_type_head(self.photo.summary(patches)).float() * inputs.has_image[:, None]
+            add("image", patches + self.kinds["image"], inputs.has_image[:, None].expand(-1, patches.shape[1]))
         if inputs.names.shape[1]:
             pairs = norm(self.names(inputs.names) + self.values(inputs.values) + self.kinds["attributes"])
             add("attributes", norm(pairs + self.pair(pairs)), inputs.names != 0)
         add("price", norm(self.price_token(inputs.price)), ~inputs.price.isnan()[:, None])
         for i, (name, embed) in enumerate(zip(CATEGORY_LEVELS, self.category_tokens, strict=True)):
             add(name, norm(embed(inputs.categories[:, i, None])), inputs.categories[:, i, None] != 0)
-        return Memory(torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part), ending)
+        return Memory(torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part), ending, photo_types)
 
     def read(self, memory: Memory, shown: Tensor, inputs: Inputs) -> Heads:
         """Answers in each view: shown (B or 1, V, parts) says which of `PARTS` a view shows."""
@@ -327,11 +334,12 @@ class ProductModel(nn.Module):
         category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
         told = inputs.title_prior[:, None] * shown[:, :, PARTS.index("title"), None]  # (B, V, N)
         logits = [head(category).float() for head in self.category_heads]
-        logits[-1] = logits[-1] + self.title_weights[0] * told
+        seen = memory.photo_types[:, None] * shown[:, :, PARTS.index("image"), None]  # (B, V, N)
+        logits[-1] = logits[-1] + self.title_weights[0] * told + self.photo_weights[0] * seen
         offset, log_scale, gate = self.price_head(price).float().unbind(-1)
         location = prior.sum(-1)
         location = location + near[..., 0] * gate.sigmoid() * (near[..., MEAN] - location) + offset
-        types = self.type_head(embedding).float() + self.title_weights[1] * told
+        types = self.type_head(embedding).float() + self.title_weights[1] * told + self.photo_weights[1] * seen
         identity = F.normalize(self.embedding_head(embedding).float(), dim=-1)
         return Heads(
             path_logits=torch.stack([level[..., self.path[:, i]] for i, level in enumerate(logits)]).sum(0),

@@ -3,7 +3,7 @@
 In the whole model a photo has to explain what the texts say more easily, and learns slowly beside them. Here it learns alone, at
 the price of the tower only: to name the article type, and to find its own title among the batch's (InfoNCE, Radford et al. 2021),
 where a title is the mean of its tokens' embeddings. The first passes see smaller photos (progressive resizing, Howard 2018;
-Tan & Le 2021). All but the tower is thrown away.
+Tan & Le 2021). All but the tower, and the linear head that names types, is thrown away.
 
 Shapes: B listings, T title tokens, C width, h × w pixels.
 """
@@ -91,12 +91,10 @@ class PhotoDataset(Dataset[PhotoBatch]):
 class PhotoTask(Task):
     """The tower with a head that names the article type, and a bag of words that it is to match."""
 
-    def __init__(self, tower: PhotoTower, tokens: int, types: int, smoothing: float) -> None:
+    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float) -> None:
         super().__init__()
-        width = tower.project.out_features
-        self.tower, self.smoothing = tower, smoothing
-        self.type_head = nn.Linear(width, types)
-        self.photo_head = nn.Linear(width, EMBEDDING, bias=False)
+        self.tower, self.type_head, self.smoothing = tower, type_head, smoothing
+        self.photo_head = nn.Linear(type_head.in_features, EMBEDDING, bias=False)
         self.words = nn.EmbeddingBag(tokens, EMBEDDING, mode="mean", padding_idx=0)
         self.title_head = SwiGLU(EMBEDDING, EMBEDDING)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -145,9 +143,9 @@ def teach(
     workdir: Path,
     started: float,
 ) -> bool:
-    """Train the photo tower of `model` in place, with what `models.training.fit` writes in `workdir`.
+    """Train the photo tower of `model`, and its head that names types, in place.
 
-    `started` (`time.monotonic`) is when the training of the whole began.
+    `models.training.fit` writes in `workdir`; `started` (`time.monotonic`) is when the training of the whole began.
 
     Returns:
         Whether it was: nothing is done where none is wanted, for a pretrained encoder, or where no listing has a photo.
@@ -163,7 +161,7 @@ def teach(
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
     small = round(lessons.small * epochs)
-    task = PhotoTask(model.photo, model.sizes.tokens, model.sizes.levels[-1], config.model.label_smoothing)
+    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing)
     loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
     fit(task, *loaders, trainer, workdir)
     return True

@@ -198,6 +198,11 @@ class PhotoTower(nn.Module):
         patches = torch.cat([patches, patches.mean(dim=1, keepdim=True)], dim=1)
         return norm(self.project(patches) + self.places)
 
+    @staticmethod
+    def summary(states: Tensor) -> Tensor:
+        """The mean's state (B, C), of all (B, N + 1, C)."""
+        return states[:, -1]
+
     def gist(self, image: Tensor) -> Tensor:
         """The mean's state (B, C) of uint8 (B, 3, h, w), which may be of another size than the model's."""
         mean: Tensor = self.project(self._patches(image).mean(dim=1))
@@ -261,6 +266,11 @@ class StartedPhoto(Started):
     def __init__(self, config: ProductModelConfig, plan: ImagePlan) -> None:
         super().__init__()
         self.encoder = PretrainedImage(plan, config.width)
+
+    @staticmethod
+    def summary(states: Tensor) -> Tensor:
+        """The mean (B, C) of all states (B, N, C)."""
+        return states.mean(dim=1)
 
     def forward(self, image: Tensor) -> Tensor:
         """uint8 (B, 3, h, w) to states (B, N, C)."""

@@ -11,7 +11,7 @@ from configs.errors import ConfigError
 from configs.load import validate
 from models.product.config import PRESETS, ProductModelConfig
 from models.product.inputs import MODALITIES, PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.model import PARTS, SEGMENTS, TITLE, WHOLE, ProductModel, Sizes, frame, last
+from models.product.model import PARTS, PHOTO, SEGMENTS, TITLE, WHOLE, ProductModel, Sizes, frame, last
 from models.product.neighbours import MEAN, NAMES
 from models.product.towers import SelfAttention, angles, attend_padded, light, norm, rotate
 
@@ -237,6 +237,27 @@ def test_the_title_prior_adds_to_types_wherever_the_title_is_shown() -> None:
     )
     for view in range(len(net.views)):
         seen = float(view in (WHOLE, TITLE))
+        paths, types = (getattr(after, name)[:, view] - getattr(before, name)[:, view] for name in ("path_logits", "type_logits"))
+        assert torch.allclose(paths, seen * 0.5 * extra[:, net.path[:, -1]], atol=1e-5), view
+        assert torch.allclose(types, seen * 2.0 * extra, atol=1e-5), view
+    assert same(before.price_location, after.price_location)
+    assert same(before.identity, after.identity)
+
+
+def test_what_the_photo_alone_tells_adds_to_types_wherever_it_is_shown() -> None:
+    net, inputs = model(), listings()
+    inputs = replace(inputs, has_image=torch.arange(len(inputs)) != 1)
+    with torch.no_grad():
+        net.photo_weights.zero_()
+    before = net.read(net.remember(inputs), net.views[None], inputs)
+    with torch.no_grad():
+        net.photo_weights.copy_(torch.tensor([0.5, 2.0]))
+        torch.nn.init.normal_(net.photo_type_head.weight)
+        extra = net.photo_type_head(net.photo(inputs.image)[:, -1]) * inputs.has_image[:, None]
+    after = net.read(net.remember(inputs), net.views[None], inputs)
+    assert extra[inputs.has_image].abs().max() > 0.1
+    for view in range(len(net.views)):
+        seen = float(view in (WHOLE, PHOTO))
         paths, types = (getattr(after, name)[:, view] - getattr(before, name)[:, view] for name in ("path_logits", "type_logits"))
         assert torch.allclose(paths, seen * 0.5 * extra[:, net.path[:, -1]], atol=1e-5), view
         assert torch.allclose(types, seen * 2.0 * extra, atol=1e-5), view
