@@ -1,6 +1,6 @@
 """How fast does the product model answer on a CPU: eager, compiled, as ONNX, and as ONNX with int8 weights?
 
-Latency and throughput by batch size on made-up listings; the four take turns. With `--bundle` and `--data` also whether the
+Latency and throughput by batch size on made-up listings, with photos and without; the four take turns. With `--bundle` and `--data` also whether the
 answers are as good: accuracy of the article type on the products that the bundle was chosen by (its validation split).
 
     OMP_NUM_THREADS=2 python -m benchmarks.prediction [--preset base | --bundle DIR --data DIR] [--sizes 1 4 16 64]
@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from models.product.config import ProductModelConfig
 from models.product.data import ListingDataset, Rows
 from models.product.encoders import Encoders
 from models.product.export import differences, export_model
-from models.product.graphs import OnnxModel
-from models.product.inputs import Inputs
+from models.product.graphs import ANSWERS, OnnxModel
+from models.product.inputs import MODALITIES, Inputs
 from models.product.model import Outputs, ProductModel
 
 Answer = Callable[[Inputs], Outputs]
@@ -50,7 +51,14 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "model": str(options.bundle.name if options.bundle else options.preset),
             "largest_difference_from_eager": gaps,
-            "batches": [timed(ways, listings(model.config, size, sizes=model.sizes), options.repeats) for size in options.sizes],
+            "largest_change_by_company": {
+                name: company(way, listings(model.config, 16, sizes=model.sizes)) for name, way in ways.items()
+            },
+            "batches": [
+                {"listings": name} | timed(ways, inputs, options.repeats)
+                for size in options.sizes
+                for name, inputs in kinds(listings(model.config, size, sizes=model.sizes)).items()
+            ],
         }
         if options.bundle and options.data:
             result["article_type_accuracy"] = accuracies(ways, model, options.bundle, options.data)
@@ -76,6 +84,22 @@ def prepared(model: ProductModel, folder: Path, compiled: bool) -> tuple[dict[st
     if compiled:
         ways["compiled"] = torch.compile(model)
     return {name: torch.inference_mode()(way) for name, way in (ways | exported).items()}, gaps
+
+
+def kinds(inputs: Inputs) -> dict[str, Inputs]:
+    """The same listings as they are, and without photos."""
+    return {"whole": inputs, "without photos": inputs.only([name for name in MODALITIES if name != "image"])}
+
+
+def company(way: Answer, inputs: Inputs) -> dict[str, float]:
+    """How far an answer changes at most when a listing comes alone instead of with the others."""
+    together, rows = way(inputs), range(len(inputs))
+    alone = [way(Inputs(**{f.name: getattr(inputs, f.name)[i : i + 1] for f in fields(Inputs)})) for i in rows]
+    found = {}
+    for name in ANSWERS:
+        gaps = [(getattr(alone[i], name)[0] - getattr(together, name)[i]).abs().max().item() for i in rows]
+        found[name] = max(gaps)
+    return found
 
 
 def timed(ways: dict[str, Answer], inputs: Inputs, repeats: int) -> dict[str, Any]:
