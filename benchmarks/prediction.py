@@ -1,7 +1,8 @@
 """How fast does the product model answer on a CPU: eager, compiled, as ONNX, and as ONNX with int8 weights?
 
-Latency and throughput by batch size on made-up listings, with photos and without; the four take turns. With `--bundle` and `--data` also whether the
-answers are as good: accuracy of the article type on the products that the bundle was chosen by (its validation split).
+Latency and throughput by batch size on made-up listings, with photos and without; the four take turns. How far answers depend
+on the other listings of a batch. With `--bundle` and `--data` also whether the answers are as good: accuracy of the article type
+on the products that the bundle was chosen by (its validation split).
 
     OMP_NUM_THREADS=2 python -m benchmarks.prediction [--preset base | --bundle DIR --data DIR] [--sizes 1 4 16 64]
 """
@@ -46,6 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     model = trained(options.bundle) if options.bundle else product_model(ProductModelConfig(preset=options.preset)).cpu().eval()
     with tempfile.TemporaryDirectory() as folder:
+        sample = listings(model.config, 16, sizes=model.sizes)
         ways, gaps = prepared(model, Path(folder), compiled=not options.no_compile)
         result: dict[str, Any] = {
             "threads": torch.get_num_threads(),
