@@ -53,9 +53,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "model": str(options.bundle.name if options.bundle else options.preset),
             "largest_difference_from_eager": gaps,
-            "largest_change_by_company": {
-                name: company(way, listings(model.config, 16, sizes=model.sizes)) for name, way in ways.items()
-            },
+            "largest_change_by_company": {name: company(way, sample) for name, way in ways.items()},
             "batches": [
                 {"listings": name} | timed(ways, inputs, options.repeats)
                 for size in options.sizes
