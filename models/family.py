@@ -5,7 +5,8 @@ adding a model adds files and changes none.
 
 A *bundle* is the folder in which a trained model travels: `model.safetensors`, `config.json`, its
 vocabularies and tokenizer as JSON, `seen.npy` (64-bit keys of the rows it was fitted on),
-`reference.parquet` and `reference.json` (what monitoring compares with), `card.md`. No pickle.
+`reference.parquet` and `reference.json` (what monitoring compares with), `card.md`, and what else the model answers from (such
+as `graphs/` of ONNX). No pickle.
 """
 
 import importlib

@@ -14,7 +14,7 @@ def card(settings: BundleConfig, encoders: Encoders) -> str:
 **What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
 It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price,
 embedding, and whether something is wrong with the listing; of a review, whether its writer recommends the
-product.{_starts(settings)}
+product.{_starts(settings)}{_without_gpu(settings)}
 
 **Intended use.** Suggesting categories and a price range for listings of the shop it was trained on, search by
 embedding, and checks by a person. **Not for** decisions without a person, prices in another currency or year, or goods
@@ -38,6 +38,12 @@ Photos are read at {model.image_width} × {model.image_height} pixels; the first
 {model.description_tokens} of a description count.
 """
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
+
+
+def _without_gpu(settings: BundleConfig) -> str:
+    ways = {"onnx": "ONNX graphs", "int8": "ONNX graphs whose linear layers have int8 weights"}
+    way = ways.get(settings.config.without_gpu)
+    return f" Where there is no GPU it answers from {way}." if way else ""
 
 
 def _starts(settings: BundleConfig) -> str:

@@ -201,6 +201,7 @@ def test_a_bundle_answers_from_its_graphs_as_from_pytorch(with_graphs: Path, thr
 @pytest.mark.slow
 def test_graphs_answer_without_the_weights_and_say_when_they_are_missing(with_graphs: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(with_graphs, tmp_path / "bundle"))
+    assert "it answers from ONNX graphs." in (folder / "card.md").read_text()
     (folder / "model.safetensors").unlink()
     assert ProductPredictor.load(folder, "cpu").predict([Listing(title="red shirt")])[0].price is not None
     (folder / "graphs" / "reviews.onnx").unlink()
