@@ -93,7 +93,8 @@ class PhotoLessons(StrictModel):
     optimizer: Optimizer = Field("adamw", description="as `trainer.optimizer`, in these passes")
     learning_rate: PositiveFloat | None = Field(None, description="peak of the schedule in these passes; none: the trainer's")
     rate_afterwards: Share = Field(
-        0.0, description="factor on the tower's learning rate while the whole model trains; 0 freezes its convolutions"
+        0.0,
+        description="factor on the tower's learning rate while the whole model trains; 0 freezes it and its head",
     )
 
 

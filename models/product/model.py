@@ -8,8 +8,8 @@ Notable features:
 - a target is never in its head's input, by construction: the category query sees the price token, the price query sees the
   category tokens, the embedding query sees neither; queries never see each other
 - one hierarchical softmax over the category paths that exist: a parent's probability is the sum of its children's
-- the article type begins at what a linear model says about the title's n-grams (`models.product.title`), and a linear head about
-  the photo alone, which learns with the photo tower (`models.product.photos`)
+- the article type begins at what a linear model says about the title's n-grams (`models.product.title`); without a title, at what
+  a linear head says about the photo, which learns with the photo tower (`models.product.photos`)
 - price as a Laplace distribution of the standardised log price, located between what words (`models.product.linear`) and
   similar listings (`models.product.neighbours`) say
 - an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021); a quarter of it is
@@ -229,7 +229,7 @@ class ProductModel(nn.Module):
         self.type_head = nn.Linear(width, sizes.levels[-1])
         self.photo_type_head = nn.Linear(width, sizes.levels[-1])
         self.title_weights = nn.Parameter(torch.ones(2))  # of the title's prior, in the category and the embedding's types
-        self.photo_weights = nn.Parameter(torch.ones(2))  # of what the photo alone tells, likewise
+        self.photo_weights = nn.Parameter(torch.ones(2))  # of what a photo without a title tells, likewise
         self.sentiment_head = nn.Linear(width, 2)
         self.quality_head = QualityHead(2 * width, len(KINDS), config.dropout)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # inverse temperature of the contrastive losses
@@ -334,7 +334,8 @@ class ProductModel(nn.Module):
         category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
         told = inputs.title_prior[:, None] * shown[:, :, PARTS.index("title"), None]  # (B, V, N)
         logits = [head(category).float() for head in self.category_heads]
-        seen = memory.photo_types[:, None] * shown[:, :, PARTS.index("image"), None]  # (B, V, N)
+        titled = shown[:, :, PARTS.index("title")] & memory.has(PARTS.index("title"))[:, None]
+        seen = memory.photo_types[:, None] * (shown[:, :, PARTS.index("image")] & ~titled)[:, :, None]  # (B, V, N)
         logits[-1] = logits[-1] + self.title_weights[0] * told + self.photo_weights[0] * seen
         offset, log_scale, gate = self.price_head(price).float().unbind(-1)
         location = prior.sum(-1)

@@ -26,7 +26,7 @@ class ProductTask(Task):
     """`ProductModel` with its multi-task loss.
 
     Args:
-        photo_rate: Factor on the photo tower's learning rate; 0 freezes its convolutions.
+        photo_rate: Factor on the photo tower's learning rate; 0 freezes it, and the head that learnt with it.
     """
 
     def __init__(self, model: ProductModel, photo_rate: float = 1.0) -> None:
@@ -34,6 +34,7 @@ class ProductTask(Task):
         self.model, self.photo_rate = model, photo_rate
         if not photo_rate and isinstance(model.photo, PhotoTower):
             model.photo.freeze()
+            model.photo_type_head.requires_grad_(False)
         self.balancer = balancer(model.config.loss.strategy, model.config.loss.weights)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -179,10 +179,9 @@ class PhotoTower(nn.Module):
         self.checkpointing = self.frozen = False
 
     def freeze(self) -> None:
-        """From now on the convolutions and their statistics stay as they are."""
+        """From now on weights and statistics stay as they are."""
         self.frozen = True
-        for part in (self.stem, self.stages):
-            part.requires_grad_(False)
+        self.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "PhotoTower":
