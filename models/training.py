@@ -213,7 +213,7 @@ class Learner(L.LightningModule):
             if p.requires_grad:
                 groups.setdefault((slow.get(id(p), 1.0) * self.config.learning_rate, decay, turned), []).append(p)
         return [
-            {"params": found, "lr": rate, "weight_decay": decay} | ({"orthogonal": True} if turned else {})
+            {"params": found, "lr": rate, "weight_decay": decay, "orthogonal": turned}
             for (rate, decay, turned), found in groups.items()
         ]
 

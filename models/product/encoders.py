@@ -426,7 +426,8 @@ def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], bits: int)
     prior = LinearPrior.fit(REVIEW_BLOCKS, segments, target, fold, "logistic", bits)
     if least(ratings) < 2:
         return prior
-    return prior.joined(LinearPrior.fit(REVIEW_BLOCKS, segments, ratings, fold, "ridge", bits), segments, target, fold)
+    features = prior.features(segments)
+    return prior.joined(prior.refitted(features, ratings, fold, "ridge"), features, target, fold)
 
 
 def _fit_titles(listings: Sequence[CleanListing], keys: Sequence[Any], types: Vocabulary, bits: int) -> TitlePrior | None:

@@ -76,6 +76,7 @@ class ProductFamily:
         Raises:
             VitrinaError: no rows in a split, fewer than two article types, or `workdir` belongs to another run.
         """
+        from models.product.export import export_model
         from models.product.fitting import train
 
         assert isinstance(config, ProductRunConfig)
@@ -94,7 +95,7 @@ class ProductFamily:
         seen = [found for part in (training, validation) for found in (keys(part.products), review_keys(part.reviews))]
         bundle.save(partial, trained.model, trained.encoders, settings, np.concatenate(seen))
         if config.without_gpu != "pytorch":
-            self.export(partial, partial / bundle.GRAPHS, quantise=config.without_gpu == "int8")
+            export_model(trained.model, partial / bundle.GRAPHS, quantise=config.without_gpu == "int8")
         held_out = validation.products
         reference = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
         write_reference(partial, ProductPredictor.load(partial, "cpu"), reference, catalogue)

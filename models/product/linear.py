@@ -108,7 +108,26 @@ class LinearPrior:
         """
         raw = [counts(block, segments[block.segment], bits) for block in blocks]
         idf = tuple(inverse_document_frequency(matrix) for matrix in raw)
-        features = [weighted(matrix, weights) for matrix, weights in zip(raw, idf, strict=True)]
+        return cls._solved(
+            blocks, idf, [weighted(matrix, weights) for matrix, weights in zip(raw, idf, strict=True)], target, fold, kind
+        )
+
+    def refitted(
+        self, features: Sequence[csr_matrix], target: NDArray[Any], fold: NDArray[np.int64], kind: Kind
+    ) -> "LinearPrior":
+        """A prior of another target of the same rows, whose `features` are known; arguments as in `fit`."""
+        return self._solved(self.blocks, self.idf, features, target, fold, kind)
+
+    @classmethod
+    def _solved(
+        cls,
+        blocks: Sequence[Block],
+        idf: tuple[NDArray[np.float32], ...],
+        features: Sequence[csr_matrix],
+        target: NDArray[Any],
+        fold: NDArray[np.int64],
+        kind: Kind,
+    ) -> "LinearPrior":
         joined = hstack(features, format="csr")
         used = np.flatnonzero(np.bincount(joined.indices, minlength=joined.shape[1]))  # most hashed columns are empty
         narrow = joined[:, used]
@@ -151,14 +170,13 @@ class LinearPrior:
         return out_of_fold(fold, lambda number, rows: _answers([f[rows] for f in features], self.folds[number]))
 
     def joined(
-        self, other: "LinearPrior", segments: Segments, target: NDArray[np.int64], fold: NDArray[np.int64]
+        self, other: "LinearPrior", features: Sequence[csr_matrix], target: NDArray[np.int64], fold: NDArray[np.int64]
     ) -> "LinearPrior":
         """This prior and `OTHER_SHARE` of another of the same rows, each in its standard deviations, as a logit of target (n,).
 
         Deviations, and the slope and intercept of the logit, are those of what both say of rows that they did not see (stacked
         generalisation, Wolpert 1992; Platt 1999).
         """
-        features = self.features(segments)
         told = np.stack([self.answers(features, fold), other.answers(features, fold)], axis=1)
         shares = np.array([1.0, OTHER_SHARE]) / np.maximum(told.std(axis=0), 1e-6)
         model = LogisticRegression().fit(told @ shares[:, None], target)

@@ -105,8 +105,10 @@ def test_priors_are_joined_by_what_they_say_of_rows_they_did_not_see() -> None:
     y, fold = target(segments), fold_of(range(400))
     noisy = (y + np.random.default_rng(2).normal(0, 2.0, 400) > 0.5).astype(int)  # the other target tells more of the truth
     one, other = fit(segments, noisy, "logistic"), fit(segments, y)
-    both = one.joined(other, segments, noisy, fold)
     table = one.features(segments)
+    again = one.refitted(table, y, fold, "ridge")
+    assert np.array_equal(again.answers(table, fold), other.answers(table, fold))
+    both = one.joined(again, table, noisy, fold)
     told = np.stack([one.answers(table, fold), other.answers(table, fold), np.ones(400)], axis=1)
     said = both.answers(table, fold)
     weights, residual, *_ = np.linalg.lstsq(told, said, rcond=None)
