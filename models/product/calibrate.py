@@ -16,7 +16,9 @@ from models.product.model import PHOTO, TITLE, WHOLE, ProductModel
 
 COVERAGE = 0.9
 POOL = 4000  # photos among which a title is to find its own
-SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SHARES = tuple(i / 20 for i in range(20))
+RECALL_KEPT = 0.9
+"""Of recall@10 of the very photo, what types may not take: they pull towards other photos of the same type."""
 
 Floats = NDArray[np.float32]
 
@@ -25,8 +27,8 @@ Floats = NDArray[np.float32]
 def calibrate(model: ProductModel, batches: Iterable[Inputs]) -> Calibration:
     """Fit on rows that have the target; what no row has keeps its default. The model's `type_share` is set.
 
-    The share of the embedding that tells article types is the one with which titles find their photos best: the mean of
-    recall@10 of the very photo and nDCG@10 of its type.
+    The share of the embedding that tells article types is the one with which titles find photos of their type best (nDCG@10),
+    among those that keep `RECALL_KEPT` of the best recall@10 of the very photo.
     """
     logits, labels, scores, pairs = [], [], [], []
     for inputs in batches:
@@ -47,21 +49,23 @@ def calibrate(model: ProductModel, batches: Iterable[Inputs]) -> Calibration:
 
 
 def type_share(title_types: Floats, photo_types: Floats, titles: Floats, photos: Floats, labels: NDArray[np.int64]) -> float:
-    """The share, of `SHARES`, with which titles (n) find photos (n) best; 0.5 for fewer than 20 rows."""
+    """The share, of `SHARES`, with which titles (n) find photos (n) best, as `calibrate` says; 0.5 for fewer than 20 rows."""
     if len(labels) < 20:
         return 0.5
     relevant = np.bincount(labels)[labels]
     ideal = (np.arange(10) < relevant[:, None]).astype(float)
 
-    def value(share: float) -> float:
+    def found(share: float) -> tuple[float, float]:
         query, gallery = (
             np.concatenate([share**0.5 * kind, (1 - share) ** 0.5 * own], axis=1)
             for kind, own in ((title_types, titles), (photo_types, photos))
         )
         gains = (labels[nearest(query, gallery, 10)] == labels[:, None]).astype(float)
-        return float(np.mean(recall_at_k(match_ranks(query, gallery), 10)) + np.mean(graded_ndcg(gains, ideal)))
+        return float(np.mean(recall_at_k(match_ranks(query, gallery), 10))), float(np.mean(graded_ndcg(gains, ideal)))
 
-    return max(SHARES, key=value)
+    line = {share: found(share) for share in SHARES}
+    least = RECALL_KEPT * max(recall for recall, _ in line.values())
+    return max((share for share, (recall, _) in line.items() if recall >= least), key=lambda share: line[share][1])
 
 
 def temperature(logits: Tensor, labels: Tensor, path_labels: Tensor) -> float:

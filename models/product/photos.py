@@ -11,7 +11,7 @@ Shapes: B listings, T title tokens, C width, h × w pixels.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,26 @@ class PhotoBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PhotoBatch":
         """The batch on another device."""
         return moved(self, device, non_blocking)
+
+    def rolled(self) -> "PhotoBatch":
+        """Each row's place taken by the next row, the last's by the first."""
+        return PhotoBatch(**{field.name: getattr(self, field.name).roll(-1, 0) for field in fields(self)})
+
+
+def cut_and_mix(image: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+    """CutMix (Yun et al. 2019): a rectangle of the next row's photo in each of (B, 3, h, w), and what share stays its own.
+
+    The rectangle has the photo's proportions, and an area that is uniform between nothing and all.
+    """
+    height, width = image.shape[-2:]
+    side = float(torch.rand((), generator=generator)) ** 0.5
+    rows, columns = round(height * side), round(width * side)
+    top = int(torch.randint(height - rows + 1, (), generator=generator))
+    left = int(torch.randint(width - columns + 1, (), generator=generator))
+    mixed = image.clone()
+    there = (..., slice(top, top + rows), slice(left, left + columns))
+    mixed[there] = image.roll(-1, 0)[there]
+    return mixed, 1.0 - rows * columns / (height * width)
 
 
 class PhotoDataset(Dataset[PhotoBatch]):
@@ -91,25 +111,37 @@ class PhotoDataset(Dataset[PhotoBatch]):
 class PhotoTask(Task):
     """The tower with a head that names the article type, and a bag of words that it is to match."""
 
-    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float) -> None:
+    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float, cutmix: float = 0.0) -> None:
         super().__init__()
-        self.tower, self.type_head, self.smoothing = tower, type_head, smoothing
+        self.tower, self.type_head, self.smoothing, self.cutmix = tower, type_head, smoothing, cutmix
         self.photo_head = nn.Linear(type_head.in_features, EMBEDDING, bias=False)
         self.words = nn.EmbeddingBag(tokens, EMBEDDING, mode="mean", padding_idx=0)
         self.title_head = SwiGLU(EMBEDDING, EMBEDDING)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def training_loss(self, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Cross-entropy of the article type, and InfoNCE between photos and titles."""
-        return self._terms(batch, self.smoothing)[0]
+        """Cross-entropy of the article type, and InfoNCE between photos and titles.
+
+        Of a share `cutmix` of the batches, each photo has a part of the next row's, and is told from both rows.
+        """
+        image, own = batch.image, 1.0
+        if float(torch.rand((), generator=generator)) < self.cutmix:
+            image, own = cut_and_mix(batch.image, generator)
+        gist = self.tower.gist(image)
+        terms = self._terms(gist, batch, self.smoothing, own)
+        if own < 1.0:
+            guest = self._terms(gist, batch.rolled(), self.smoothing, 1.0 - own)
+            terms = {name: value + guest[name] for name, value in terms.items()}
+        return terms
 
     def validation_loss(self, batch: PhotoBatch) -> dict[str, Tensor]:
         """The same terms and the accuracy of the article type; the best weights are those that tell types best.
 
         InfoNCE on validation rows rises in the last passes, as its temperature falls, while recall does not.
         """
-        terms, logits = self._terms(batch, 0.0)
-        right = (logits.argmax(-1) == batch.article_type).float()
+        gist = self.tower.gist(batch.image)
+        terms = self._terms(gist, batch, 0.0)
+        right = (self.type_head(gist).argmax(-1) == batch.article_type).float()
         known = batch.has_image & (batch.article_type != 0)
         return terms | {"loss": terms["article_type"], "image_only_accuracy": mean(right, known)}
 
@@ -117,17 +149,17 @@ class PhotoTask(Task):
         """Recompute the tower's stages in the backward pass."""
         self.tower.checkpointing = True
 
-    def _terms(self, batch: PhotoBatch, smoothing: float) -> tuple[dict[str, Tensor], Tensor]:
-        gist = self.tower.gist(batch.image)
+    def _terms(self, gist: Tensor, batch: PhotoBatch, smoothing: float, weight: float = 1.0) -> dict[str, Tensor]:
+        """How well photos (B, C) tell the rows' types and titles, times `weight`."""
         logits = self.type_head(gist).float()
         likelihood = F.cross_entropy(logits, batch.article_type, reduction="none", label_smoothing=smoothing)
         told = batch.has_image & (batch.title != 0).any(dim=1)
         photos, titles = (F.normalize(x.float(), dim=-1) for x in (self.photo_head(gist), self._title(batch.title)))
         terms = {
-            "article_type": mean(likelihood, batch.has_image & (batch.article_type != 0)),
-            "contrastive": info_nce(titles[told], photos[told], self.log_scale.clamp(max=MAX_LOG_SCALE).exp()),
+            "article_type": mean(weight * likelihood, batch.has_image & (batch.article_type != 0)),
+            "contrastive": info_nce(titles[told], photos[told], self.log_scale.clamp(max=MAX_LOG_SCALE).exp(), weight),
         }
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
     def _title(self, title: Tensor) -> Tensor:
         x = norm(self.words(title))
@@ -161,7 +193,7 @@ def teach(
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
     small = round(lessons.small * epochs)
-    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing)
+    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing, lessons.cutmix)
     loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
     fit(task, *loaders, trainer, workdir)
     return True

@@ -137,8 +137,8 @@ def head_losses(
     return terms
 
 
-def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric cross-entropy of matching row i of one (n, E) with row i of the other (Radford et al. 2021).
+def info_nce(first: Tensor, second: Tensor, scale: Tensor, weight: float = 1.0) -> Tensor:
+    """Symmetric cross-entropy of matching row i of one (n, E) with row i of the other (Radford et al. 2021), times `weight`.
 
     In training the rows of every rank are matched among each other.
     """
@@ -148,7 +148,7 @@ def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
     target = torch.arange(len(first), device=first.device) + int((own < rank()).sum())
     forth = F.cross_entropy(scale * first @ others.T, target, reduction="none")
     back = F.cross_entropy(scale * second @ keys.T, target, reduction="none")
-    return mean((forth + back) / 2, torch.ones_like(target, dtype=torch.bool))
+    return mean(weight * (forth + back) / 2, torch.ones_like(target, dtype=torch.bool))
 
 
 def mean(values: Tensor, rows: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from models import family
 from models.bundles import load_seen
 from models.errors import TrainingError
 from models.product import bundle
-from models.product.calibrate import conformal_quantile, temperature
+from models.product.calibrate import RECALL_KEPT, Floats, conformal_quantile, temperature, type_share
 from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
 from models.product.encoders import Encoders, clean, clean_review
@@ -32,6 +32,10 @@ from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
 
 SHIRT = Listing(title="Nordal blue shirt 512", fields={"brand": "Nordal"}, attributes={"Pattern": "Solid"})
+
+
+def unit(vectors: Floats) -> Floats:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def photo(shape: str = "rectangle") -> bytes:
@@ -567,6 +571,30 @@ def test_temperature_undoes_a_known_scaling() -> None:
     labels = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0] + 1
     assert temperature(3 * logits, labels, torch.arange(1, 5)) == pytest.approx(3, rel=0.05)
     assert temperature(logits, torch.zeros_like(labels), torch.arange(1, 5)) == 1.0
+
+
+def test_types_take_as_much_of_the_embedding_as_the_very_photo_can_spare() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 12, 300)
+    types = np.eye(12, dtype=np.float32)[labels]
+    titles, photos = (unit(own + unit(rng.normal(size=(300, 64)))) for own in [unit(rng.normal(size=(300, 64)))] * 2)
+
+    def recall(share: float, photo_types: Floats) -> float:
+        scores = share * types @ photo_types.T + (1 - share) * titles @ photos.T
+        return float(np.mean((scores >= scores.diagonal()[:, None]).sum(axis=1) <= 10))
+
+    def same_types(share: float) -> float:
+        best = np.argsort(-(share * types @ types.T + (1 - share) * titles @ photos.T), axis=1)[:, :10]
+        return float(np.mean(labels[best] == labels[:, None]))
+
+    helpful = type_share(types, types, titles, photos, labels)
+    assert same_types(helpful) == 1.0 > same_types(helpful - 0.05), "no more than it takes"
+    wrong = types.copy()
+    wrong[:150] = types[rng.permutation(150)]  # half of the photos look like something else
+    found = type_share(types, wrong, titles, photos, labels)
+    least = RECALL_KEPT * max(recall(s / 20, wrong) for s in range(20))
+    assert recall(found, wrong) >= least > recall(found + 0.05, wrong), "as much as can be spared"
+    assert type_share(types[:19], types[:19], titles[:19], photos[:19], labels[:19]) == 0.5
 
 
 def test_conformal_quantile_by_hand_and_by_coverage() -> None:
