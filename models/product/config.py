@@ -95,7 +95,7 @@ class PhotoLessons(StrictModel):
     )
     optimizer: Optimizer = Field("adamw", description="as `trainer.optimizer`, in these passes")
     learning_rate: PositiveFloat | None = Field(None, description="peak of the schedule in these passes; none: the trainer's")
-    cutmix: Share = Field(0.0, description="share of the batches in which each photo has a part of another's (CutMix)")
+    mixed: Share = Field(0.0, description="share of the batches in which each photo is mixed with another, by CutMix or mixup")
     rate_afterwards: Share = Field(
         0.0,
         description="factor on the tower's learning rate while the whole model trains; 0 freezes it and its head",

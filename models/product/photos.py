@@ -3,7 +3,7 @@
 In the whole model a photo has to explain what the texts say more easily, and learns slowly beside them. Here it learns alone, at
 the price of the tower only: to name the article type, and to find its own title among the batch's (InfoNCE, Radford et al. 2021),
 where a title is the mean of its tokens' embeddings. The first passes see smaller photos (progressive resizing, Howard 2018;
-Tan & Le 2021). All but the tower, and the linear head that names types, is thrown away.
+Tan & Le 2021); some batches mix theirs. All but the tower, and the linear head that names types, is thrown away.
 
 Shapes: B listings, T title tokens, C width, h × w pixels.
 """
@@ -55,8 +55,11 @@ class PhotoBatch:
         return PhotoBatch(**{field.name: getattr(self, field.name).roll(-1, 0) for field in fields(self)})
 
 
-def cut_and_mix(image: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
-    """CutMix (Yun et al. 2019): a rectangle of the next row's photo in each of (B, 3, h, w), and what share stays its own.
+MIXUP_ALPHA = 0.4
+
+
+def cutmix(image: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+    """A rectangle of the next row's photo in each of (B, 3, h, w), and what share stays its own (Yun et al. 2019).
 
     The rectangle has the photo's proportions, and an area that is uniform between nothing and all.
     """
@@ -69,6 +72,14 @@ def cut_and_mix(image: Tensor, generator: torch.Generator) -> tuple[Tensor, floa
     there = (..., slice(top, top + rows), slice(left, left + columns))
     mixed[there] = image.roll(-1, 0)[there]
     return mixed, 1.0 - rows * columns / (height * width)
+
+
+def mixup(image: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
+    """The next row's photo shining through each of (B, 3, h, w), and what share is its own, half or more (Zhang et al. 2018)."""
+    draws = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
+    share = float(draws.beta(MIXUP_ALPHA, MIXUP_ALPHA))
+    own = max(share, 1.0 - share)
+    return (own * image.float() + (1.0 - own) * image.roll(-1, 0).float()).round().to(image.dtype), own
 
 
 class PhotoDataset(Dataset[PhotoBatch]):
@@ -111,9 +122,9 @@ class PhotoDataset(Dataset[PhotoBatch]):
 class PhotoTask(Task):
     """The tower with a head that names the article type, and a bag of words that it is to match."""
 
-    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float, cutmix: float = 0.0) -> None:
+    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float, mixed: float = 0.0) -> None:
         super().__init__()
-        self.tower, self.type_head, self.smoothing, self.cutmix = tower, type_head, smoothing, cutmix
+        self.tower, self.type_head, self.smoothing, self.mixed = tower, type_head, smoothing, mixed
         self.photo_head = nn.Linear(type_head.in_features, EMBEDDING, bias=False)
         self.words = nn.EmbeddingBag(tokens, EMBEDDING, mode="mean", padding_idx=0)
         self.title_head = SwiGLU(EMBEDDING, EMBEDDING)
@@ -122,11 +133,12 @@ class PhotoTask(Task):
     def training_loss(self, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy of the article type, and InfoNCE between photos and titles.
 
-        Of a share `cutmix` of the batches, each photo has a part of the next row's, and is told from both rows.
+        In a share `mixed` of the batches each photo is mixed with the next row's, by CutMix or mixup, and told from both rows.
         """
         image, own = batch.image, 1.0
-        if float(torch.rand((), generator=generator)) < self.cutmix:
-            image, own = cut_and_mix(batch.image, generator)
+        drawn = float(torch.rand((), generator=generator))
+        if drawn < self.mixed:
+            image, own = (cutmix if drawn < self.mixed / 2 else mixup)(batch.image, generator)
         gist = self.tower.gist(image)
         terms = self._terms(gist, batch, self.smoothing, own)
         if own < 1.0:
@@ -193,7 +205,7 @@ def teach(
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
     small = round(lessons.small * epochs)
-    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing, lessons.cutmix)
+    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing, lessons.mixed)
     loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
     fit(task, *loaders, trainer, workdir)
     return True
