@@ -69,9 +69,6 @@ class LossConfig(StrictModel):
     embedding_type: float = Field(0.5, ge=0.0, description="negative log likelihood of the article type that the embedding tells")
     quality: float = Field(0.5, ge=0.0, description="cross-entropy of faulty or not, and of each kind of fault")
     sentiment: float = Field(0.3, ge=0.0, description="cross-entropy of a review that recommends, and of its rating")
-    same_type: PositiveFloat = Field(
-        1.0, description="how many wrong listings of another article type one of the same type counts for in the contrastive loss"
-    )
     single_view: float = Field(
         1.5, ge=0.0, description="factor on the head losses of each part alone, of which the mean is taken"
     )
@@ -95,7 +92,6 @@ class PhotoLessons(StrictModel):
     )
     optimizer: Optimizer = Field("adamw", description="as `trainer.optimizer`, in these passes")
     learning_rate: PositiveFloat | None = Field(None, description="peak of the schedule in these passes; none: the trainer's")
-    mixed: Share = Field(0.0, description="share of the batches in which each photo is mixed with another, by CutMix or mixup")
     rate_afterwards: Share = Field(
         0.0,
         description="factor on the tower's learning rate while the whole model trains; 0 freezes it and its head",

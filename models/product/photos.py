@@ -3,7 +3,7 @@
 In the whole model a photo has to explain what the texts say more easily, and learns slowly beside them. Here it learns alone, at
 the price of the tower only: to name the article type, and to find its own title among the batch's (InfoNCE, Radford et al. 2021),
 where a title is the mean of its tokens' embeddings. The first passes see smaller photos (progressive resizing, Howard 2018;
-Tan & Le 2021); some batches mix theirs. All but the tower, and the linear head that names types, is thrown away.
+Tan & Le 2021). All but the tower, and the linear head that names types, is thrown away.
 
 Shapes: B listings, T title tokens, C width, h × w pixels.
 """
@@ -11,7 +11,7 @@ Shapes: B listings, T title tokens, C width, h × w pixels.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,37 +49,6 @@ class PhotoBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PhotoBatch":
         """The batch on another device."""
         return moved(self, device, non_blocking)
-
-    def rolled(self) -> "PhotoBatch":
-        """Each row's place taken by the next row, the last's by the first."""
-        return PhotoBatch(**{field.name: getattr(self, field.name).roll(-1, 0) for field in fields(self)})
-
-
-MIXUP_ALPHA = 0.4
-
-
-def cutmix(image: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
-    """A rectangle of the next row's photo in each of (B, 3, h, w), and what share stays its own (Yun et al. 2019).
-
-    The rectangle has the photo's proportions, and an area that is uniform between nothing and all.
-    """
-    height, width = image.shape[-2:]
-    side = float(torch.rand((), generator=generator)) ** 0.5
-    rows, columns = round(height * side), round(width * side)
-    top = int(torch.randint(height - rows + 1, (), generator=generator))
-    left = int(torch.randint(width - columns + 1, (), generator=generator))
-    mixed = image.clone()
-    there = (..., slice(top, top + rows), slice(left, left + columns))
-    mixed[there] = image.roll(-1, 0)[there]
-    return mixed, 1.0 - rows * columns / (height * width)
-
-
-def mixup(image: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
-    """The next row's photo shining through each of (B, 3, h, w), and what share is its own, half or more (Zhang et al. 2018)."""
-    draws = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
-    share = float(draws.beta(MIXUP_ALPHA, MIXUP_ALPHA))
-    own = max(share, 1.0 - share)
-    return (own * image.float() + (1.0 - own) * image.roll(-1, 0).float()).round().to(image.dtype), own
 
 
 class PhotoDataset(Dataset[PhotoBatch]):
@@ -122,38 +91,25 @@ class PhotoDataset(Dataset[PhotoBatch]):
 class PhotoTask(Task):
     """The tower with a head that names the article type, and a bag of words that it is to match."""
 
-    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float, mixed: float = 0.0) -> None:
+    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float) -> None:
         super().__init__()
-        self.tower, self.type_head, self.smoothing, self.mixed = tower, type_head, smoothing, mixed
+        self.tower, self.type_head, self.smoothing = tower, type_head, smoothing
         self.photo_head = nn.Linear(type_head.in_features, EMBEDDING, bias=False)
         self.words = nn.EmbeddingBag(tokens, EMBEDDING, mode="mean", padding_idx=0)
         self.title_head = SwiGLU(EMBEDDING, EMBEDDING)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def training_loss(self, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Cross-entropy of the article type, and InfoNCE between photos and titles.
-
-        In a share `mixed` of the batches each photo is mixed with the next row's, by CutMix or mixup, and told from both rows.
-        """
-        image, own = batch.image, 1.0
-        drawn = float(torch.rand((), generator=generator))
-        if drawn < self.mixed:
-            image, own = (cutmix if drawn < self.mixed / 2 else mixup)(batch.image, generator)
-        gist = self.tower.gist(image)
-        terms = self._terms(gist, batch, self.smoothing, own)
-        if own < 1.0:
-            guest = self._terms(gist, batch.rolled(), self.smoothing, 1.0 - own)
-            terms = {name: value + guest[name] for name, value in terms.items()}
-        return terms
+        """Cross-entropy of the article type, and InfoNCE between photos and titles."""
+        return self._terms(batch, self.smoothing)[0]
 
     def validation_loss(self, batch: PhotoBatch) -> dict[str, Tensor]:
         """The same terms and the accuracy of the article type; the best weights are those that tell types best.
 
         InfoNCE on validation rows rises in the last passes, as its temperature falls, while recall does not.
         """
-        gist = self.tower.gist(batch.image)
-        terms = self._terms(gist, batch, 0.0)
-        right = (self.type_head(gist).argmax(-1) == batch.article_type).float()
+        terms, logits = self._terms(batch, 0.0)
+        right = (logits.argmax(-1) == batch.article_type).float()
         known = batch.has_image & (batch.article_type != 0)
         return terms | {"loss": terms["article_type"], "image_only_accuracy": mean(right, known)}
 
@@ -161,17 +117,17 @@ class PhotoTask(Task):
         """Recompute the tower's stages in the backward pass."""
         self.tower.checkpointing = True
 
-    def _terms(self, gist: Tensor, batch: PhotoBatch, smoothing: float, weight: float = 1.0) -> dict[str, Tensor]:
-        """How well photos (B, C) tell the rows' types and titles, times `weight`."""
+    def _terms(self, batch: PhotoBatch, smoothing: float) -> tuple[dict[str, Tensor], Tensor]:
+        gist = self.tower.gist(batch.image)
         logits = self.type_head(gist).float()
         likelihood = F.cross_entropy(logits, batch.article_type, reduction="none", label_smoothing=smoothing)
         told = batch.has_image & (batch.title != 0).any(dim=1)
         photos, titles = (F.normalize(x.float(), dim=-1) for x in (self.photo_head(gist), self._title(batch.title)))
         terms = {
-            "article_type": mean(weight * likelihood, batch.has_image & (batch.article_type != 0)),
-            "contrastive": info_nce(titles[told], photos[told], self.log_scale.clamp(max=MAX_LOG_SCALE).exp(), weight),
+            "article_type": mean(likelihood, batch.has_image & (batch.article_type != 0)),
+            "contrastive": info_nce(titles[told], photos[told], self.log_scale.clamp(max=MAX_LOG_SCALE).exp()),
         }
-        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
 
     def _title(self, title: Tensor) -> Tensor:
         x = norm(self.words(title))
@@ -205,7 +161,7 @@ def teach(
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
     small = round(lessons.small * epochs)
-    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing, lessons.mixed)
+    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing)
     loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
     fit(task, *loaders, trainer, workdir)
     return True

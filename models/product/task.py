@@ -3,9 +3,7 @@
 Listings without a fault teach every head; listings with a fault teach the quality head alone; reviews teach the sentiment head.
 """
 
-import math
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -96,8 +94,8 @@ class ProductTask(Task):
             return {}
         scale = self.model.log_scale.clamp(max=MAX_LOG_SCALE).exp()
         whole, title, photo = (heads.identity[rows, view] for view in (WHOLE, TITLE, PHOTO))
-        match = partial(info_nce, scale=scale, kinds=listings.categories[rows, -1], alike=self.model.config.loss.same_type)
-        return {"contrastive": match(title, photo) + 0.25 * (match(whole, title) + match(whole, photo))}
+        near = info_nce(title, photo, scale) + 0.25 * (info_nce(whole, title, scale) + info_nce(whole, photo, scale))
+        return {"contrastive": near}
 
     def _opinions(self, reviews: Reviews) -> dict[str, Tensor]:
         """Cross-entropy of "recommended", and a tenth of the squared error of the rating; nothing without labels."""
@@ -139,25 +137,18 @@ def head_losses(
     return terms
 
 
-def info_nce(
-    first: Tensor, second: Tensor, scale: Tensor, weight: float = 1.0, kinds: Tensor | None = None, alike: float = 1.0
-) -> Tensor:
-    """Symmetric cross-entropy of matching row i of one (n, E) with row i of the other (Radford et al. 2021), times `weight`.
+def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric cross-entropy of matching row i of one (n, E) with row i of the other (Radford et al. 2021).
 
-    In training the rows of every rank are matched among each other. A wrong row of the same kind, of `kinds` (n,), counts
-    as `alike` wrong rows (hard negatives, Robinson et al. 2021).
+    In training the rows of every rank are matched among each other.
     """
     keys, others, own = first, second, torch.full((len(first),), float(rank()), device=first.device)
-    kinds = own if kinds is None else kinds
-    kinds_of_others = kinds
     if torch.is_grad_enabled():
-        keys, others, own, kinds_of_others = (gather_rows(rows) for rows in (first, second, own, kinds))
+        keys, others, own = (gather_rows(rows) for rows in (first, second, own))
     target = torch.arange(len(first), device=first.device) + int((own < rank()).sum())
-    same = (kinds[:, None] == kinds_of_others) & (target[:, None] != torch.arange(len(others), device=first.device))
-    push = math.log(alike) * same
-    forth = F.cross_entropy(scale * first @ others.T + push, target, reduction="none")
-    back = F.cross_entropy(scale * second @ keys.T + push, target, reduction="none")
-    return mean(weight * (forth + back) / 2, torch.ones_like(target, dtype=torch.bool))
+    forth = F.cross_entropy(scale * first @ others.T, target, reduction="none")
+    back = F.cross_entropy(scale * second @ keys.T, target, reduction="none")
+    return mean((forth + back) / 2, torch.ones_like(target, dtype=torch.bool))
 
 
 def mean(values: Tensor, rows: Tensor) -> Tensor:

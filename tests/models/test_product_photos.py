@@ -17,7 +17,7 @@ from models.product.config import PhotoLessons, ProductRunConfig
 from models.product.data import Changes, ListingDataset, Rows
 from models.product.encoders import Encoders
 from models.product.model import ProductModel
-from models.product.photos import PhotoDataset, PhotoTask, cutmix, minutes, mixup, teach, three_quarters
+from models.product.photos import PhotoDataset, PhotoTask, minutes, teach, three_quarters
 from models.product.task import ProductTask
 from models.product.towers import PhotoTower
 
@@ -45,10 +45,10 @@ def model(listings: ListingDataset) -> ProductModel:
     return bundle.build(listings.encoders, listings.config)
 
 
-def task(listings: ListingDataset, mixed: float = 0.0) -> PhotoTask:
+def task(listings: ListingDataset) -> PhotoTask:
     whole = model(listings)
     assert isinstance(whole.photo, PhotoTower)
-    return PhotoTask(whole.photo, whole.photo_type_head, whole.sizes.tokens, smoothing=0.1, mixed=mixed)
+    return PhotoTask(whole.photo, whole.photo_type_head, whole.sizes.tokens, smoothing=0.1)
 
 
 def test_three_quarters_of_a_side_is_a_whole_number_of_patches() -> None:
@@ -96,66 +96,6 @@ def test_a_row_without_photo_teaches_nothing(listings: ListingDataset) -> None:
     alone = PhotoDataset(listings, 0).__getitems__([(-1, i) for i in range(9)])
     for name, value in learner.validation_loss(hidden).items():
         assert value.item() == pytest.approx(learner.validation_loss(alone)[name].item(), abs=1e-5), name
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_cut_photo_is_its_own_but_for_a_rectangle_of_the_next_rows(seed: int) -> None:
-    image = torch.arange(3, dtype=torch.uint8)[:, None, None, None].expand(3, 3, 20, 16)
-    mixed, own = cutmix(image, torch.Generator().manual_seed(seed))
-    foreign = mixed != image
-    assert torch.equal(mixed[foreign], image.roll(-1, 0)[foreign])
-    assert foreign.float().mean().item() == pytest.approx(1 - own, abs=1e-6)
-    where = foreign[0, 0].nonzero()
-    if len(where):
-        height, width = (where.max(0).values - where.min(0).values + 1).tolist()
-        assert height * width == len(where), "a rectangle"
-        assert height / 20 == pytest.approx(width / 16, abs=0.06), "of the photo's proportions"
-
-
-def test_shares_of_cut_photos_are_uniform() -> None:
-    generator = torch.Generator().manual_seed(0)
-    image = torch.zeros(1, 3, 80, 64, dtype=torch.uint8)
-    own = np.sort([cutmix(image, generator)[1] for _ in range(2000)])
-    assert np.abs(own - np.linspace(0, 1, 2000)).max() < 0.05
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_photo_shines_through_the_other(seed: int) -> None:
-    image = torch.randint(256, (3, 3, 20, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
-    mixed, own = mixup(image, torch.Generator().manual_seed(seed))
-    assert 0.5 <= own <= 1.0
-    assert mixed.dtype == torch.uint8
-    theirs = image[[1, 2, 0]].float()
-    assert (mixed.float() - own * image.float() - (1 - own) * theirs).abs().max() <= 0.5 + 1e-3
-
-
-@pytest.mark.parametrize("way", ["cutmix", "mixup"])
-def test_a_mixed_photo_is_told_from_both_its_rows(listings: ListingDataset, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    batch = PhotoDataset(listings, 0).__getitems__([(0, i) for i in range(12)])
-    next_rows = replace(batch, title=batch.title.roll(-1, 0), article_type=batch.article_type.roll(-1, 0))
-    plain = task(listings).eval()
-    mine, theirs = (plain.training_loss(rows, torch.Generator()) for rows in (batch, next_rows))
-    monkeypatch.setattr(f"models.product.photos.{way}", lambda image, generator: (image, 0.75))
-    learner = task(listings, mixed=1.0).eval()
-    seed = next(s for s in range(99) if (float(torch.rand((), generator=seeded(s))) < 0.5) == (way == "cutmix"))
-    found = learner.training_loss(batch, seeded(seed))
-    for name in ("loss", "article_type", "contrastive"):
-        assert found[name].item() == pytest.approx((0.75 * mine[name] + 0.25 * theirs[name]).item(), abs=1e-5), name
-
-
-def test_only_the_share_that_was_asked_for_is_mixed(listings: ListingDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner, ways = task(listings, mixed=0.5), []
-    for way in ("cutmix", "mixup"):
-        monkeypatch.setattr(f"models.product.photos.{way}", lambda image, _, way=way: (ways.append(way), (image, 0.5))[1])
-    batch = PhotoDataset(listings, 0).__getitems__([(0, i) for i in range(2)])
-    for step in range(200):
-        learner.training_loss(batch, seeded(step))
-    assert 30 < ways.count("cutmix") < 70
-    assert 30 < ways.count("mixup") < 70
 
 
 def test_lessons_change_the_tower_and_its_head_alone(listings: ListingDataset, tmp_path: Path) -> None:
