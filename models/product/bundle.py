@@ -47,6 +47,7 @@ class Calibration(StrictModel):
 
     temperature: PositiveFloat = Field(1.0, description="divides the path logits (Guo et al. 2017)")
     type_share: Share = Field(0.5, description="share of a cosine between embeddings that compares article types")
+    match_share: Share = Field(0.0, description="share of what is left that compares what the photo lessons matched")
     price_quantile: PositiveFloat = Field(
         1.0, description="half width of the 90 % interval in predicted scales (split conformal, Lei et al. 2018)"
     )
@@ -140,7 +141,7 @@ def load_model(folder: Path, encoders: Encoders, settings: BundleConfig) -> Prod
         VitrinaError: weights are missing, damaged or of another shape.
     """
     model = build(encoders, settings.config.model, settings.text_plan, settings.image_plan)
-    model.type_share = settings.calibration.type_share
+    model.type_share, model.match_share = settings.calibration.type_share, settings.calibration.match_share
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,7 +1,7 @@
 """What is fitted on validation rows once the weights are fixed: probabilities that mean what they say, honest intervals."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from models.product.model import PHOTO, TITLE, WHOLE, ProductModel
 
 COVERAGE = 0.9
 POOL = 4000  # photos among which a title is to find its own
-SHARES = tuple(i / 20 for i in range(20))
-RECALL_KEPT = 0.9
+TYPE_SHARES = tuple(i / 20 for i in range(20))
+MATCH_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+RECALL_KEPT = 0.8
 """Of recall@10 of the very photo, what types may not take: they pull towards other photos of the same type."""
 
 Floats = NDArray[np.float32]
@@ -25,11 +26,7 @@ Floats = NDArray[np.float32]
 
 @torch.inference_mode()
 def calibrate(model: ProductModel, batches: Iterable[Inputs]) -> Calibration:
-    """Fit on rows that have the target; what no row has keeps its default. The model's `type_share` is set.
-
-    The share of the embedding that tells article types is the one with which titles find photos of their type best (nDCG@10),
-    among those that keep `RECALL_KEPT` of the best recall@10 of the very photo.
-    """
+    """Fit on rows that have the target; what no row has keeps its default. The model's shares of the embedding are set."""
     logits, labels, scores, pairs = [], [], [], []
     for inputs in batches:
         heads = model.read(model.remember(inputs), model.views[None], inputs)
@@ -38,34 +35,48 @@ def calibrate(model: ProductModel, batches: Iterable[Inputs]) -> Calibration:
         score = (inputs.price - heads.price_location[:, WHOLE]).abs() / heads.price_scale[:, WHOLE]
         scores.append(score[~score.isnan()].numpy())
         both = (inputs.title != 0).any(dim=1) & inputs.has_image
-        told = heads.type_logits[both].log_softmax(-1).div(2).exp()
-        pairs.append([part[:, view] for part in (told, heads.identity[both]) for view in (TITLE, PHOTO)] + [labels[-1][both]])
-    model.type_share = type_share(*(torch.cat(part)[:POOL].numpy() for part in zip(*pairs, strict=True)))
+        parts = [part[both][:, view] for view in (TITLE, PHOTO) for part in (heads.kind, heads.identity, heads.match)]
+        pairs.append([*parts, labels[-1][both]])
+    *vectors, types = (torch.cat(part)[:POOL].numpy() for part in zip(*pairs, strict=True))
+    model.type_share, model.match_share = embedding_shares(vectors[:3], vectors[3:], types)
     return Calibration(
         temperature=temperature(torch.cat(logits), torch.cat(labels), model.path[:, -1]),
         type_share=model.type_share,
+        match_share=model.match_share,
         price_quantile=conformal_quantile(np.concatenate(scores), COVERAGE),
     )
 
 
-def type_share(title_types: Floats, photo_types: Floats, titles: Floats, photos: Floats, labels: NDArray[np.int64]) -> float:
-    """The share, of `SHARES`, with which titles (n) find photos (n) best, as `calibrate` says; 0.5 for fewer than 20 rows."""
+def embedding_shares(titles: Sequence[Floats], photos: Sequence[Floats], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """`type_share` and `match_share` with which titles (n) find photos (n) best; the defaults for fewer than 20 rows.
+
+    The second is the one with the best recall@10 of the very photo; the first the one with the best nDCG@10 of its type, among
+    those that keep `RECALL_KEPT` of the best recall.
+
+    Args:
+        titles: Unit vectors (n, ·) of the kind, the identity and the match of each title; see `models.product.model.Heads`.
+        photos: The same of its photo.
+        labels: Its article type.
+    """
     if len(labels) < 20:
-        return 0.5
-    relevant = np.bincount(labels)[labels]
-    ideal = (np.arange(10) < relevant[:, None]).astype(float)
+        return Calibration().type_share, Calibration().match_share
+    ideal = (np.arange(10) < np.bincount(labels)[labels][:, None]).astype(float)
 
-    def found(share: float) -> tuple[float, float]:
-        query, gallery = (
-            np.concatenate([share**0.5 * kind, (1 - share) ** 0.5 * own], axis=1)
-            for kind, own in ((title_types, titles), (photo_types, photos))
-        )
-        gains = (labels[nearest(query, gallery, 10)] == labels[:, None]).astype(float)
-        return float(np.mean(recall_at_k(match_ranks(query, gallery), 10))), float(np.mean(graded_ndcg(gains, ideal)))
+    def blended(parts: Sequence[Floats], kind: float, match: float) -> Floats:
+        shares = kind, (1 - kind) * (1 - match), (1 - kind) * match
+        return np.concatenate([share**0.5 * part for share, part in zip(shares, parts, strict=True)], axis=1)
 
-    line = {share: found(share) for share in SHARES}
-    least = RECALL_KEPT * max(recall for recall, _ in line.values())
-    return max((share for share, (recall, _) in line.items() if recall >= least), key=lambda share: line[share][1])
+    def recall(kind: float, match: float) -> float:
+        return float(np.mean(recall_at_k(match_ranks(blended(titles, kind, match), blended(photos, kind, match)), 10)))
+
+    def ndcg(kind: float, match: float) -> float:
+        found = nearest(blended(titles, kind, match), blended(photos, kind, match), 10)
+        return float(np.mean(graded_ndcg((labels[found] == labels[:, None]).astype(float), ideal)))
+
+    match = max(MATCH_SHARES, key=lambda share: recall(0.0, share))
+    recalls = {share: recall(share, match) for share in TYPE_SHARES}
+    kept = [share for share, found in recalls.items() if found >= RECALL_KEPT * max(recalls.values())]
+    return max(kept, key=lambda share: ndcg(share, match)), match
 
 
 def temperature(logits: Tensor, labels: Tensor, path_labels: Tensor) -> float:

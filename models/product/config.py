@@ -128,7 +128,11 @@ class ProductModelConfig(StrictModel):
         50_000, description="training rows, at most, among which a listing's neighbours are found"
     )
     fourier_features: PositiveInt = Field(16, description="frequencies that encode the standardised log price")
-    embedding_dim: int = Field(1024, ge=16, description="dimensions of the L2-normalised embedding; a quarter tell the type")
+    embedding_dim: int = Field(
+        1024,
+        ge=16,
+        description="dimensions of the L2-normalised embedding; a quarter tell the type, a quarter match titles",
+    )
     label_smoothing: Share = Field(0.05, description="probability mass spread over all categories")
     modality_dropout: ModalityDropout = ModalityDropout()
     loss: LossConfig = LossConfig()

@@ -12,8 +12,9 @@ Notable features:
   a linear head says about the photo, which learns with the photo tower (`models.product.photos`)
 - price as a Laplace distribution of the standardised log price, located between what words (`models.product.linear`) and
   similar listings (`models.product.neighbours`) say
-- an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021); a quarter of it is
-  the root of the article type's probabilities, whose inner product is the Bhattacharyya coefficient
+- an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021). A quarter of it is
+  the root of the article type's probabilities, whose inner product is the Bhattacharyya coefficient (with a title, which is
+  sure of its type, the probabilities themselves); a quarter is what the photo tower's lessons matched
 - a quality head that knows where the parts contradict each other (`models.product.quality`) and how the description ends
 
 Shapes: B listings, V views, M memory tokens, Q queries, C width, H heads, D = C / H, P category paths, S segments of the price
@@ -43,6 +44,7 @@ from models.product.towers import (
     StartedText,
     SwiGLU,
     TextTower,
+    TitleMatch,
     light,
     norm,
 )
@@ -84,7 +86,7 @@ class Memory:
 
     The register token comes first; it has the index of no part, and is always there. `ending` (B, C) is the state of the
     description's last token, 0 without a description; `photo_types` (B, N) are logits of the article types by the photo alone, 0
-    without one.
+    without one; `title_match` and `photo_match` (B, E/4) are unit vectors, 0 without title or photo.
     """
 
     states: Tensor
@@ -92,6 +94,8 @@ class Memory:
     part: Tensor
     ending: Tensor
     photo_types: Tensor
+    title_match: Tensor
+    photo_match: Tensor
 
     def has(self, part: int) -> Tensor:
         """Listings (B,) that have a part."""
@@ -102,15 +106,18 @@ class Memory:
 class Heads:
     """Answers in each view.
 
-    path_logits (B, V, P); price_location and price_scale (B, V); embedding (B, V, E), made of identity (B, V, 3/4 E, unit length)
-    and type_logits (B, V, article types); quality (B, V, C): the query's state.
+    path_logits (B, V, P); price_location and price_scale (B, V); embedding (B, V, E), made of kind (B, V, N), identity
+    (B, V, E/2) and match (B, V, E/4), all of unit length (match: or 0); type_logits (B, V, N), of which kind is made; quality
+    (B, V, C): the query's state.
     """
 
     path_logits: Tensor
     price_location: Tensor
     price_scale: Tensor
     embedding: Tensor
+    kind: Tensor
     identity: Tensor
+    match: Tensor
     type_logits: Tensor
     quality: Tensor
 
@@ -206,6 +213,7 @@ class ProductModel(nn.Module):
         super().__init__()
         self.config, self.sizes = config, sizes
         self.type_share = 0.5  # share of a cosine between embeddings that compares article types; fitted by `calibrate`
+        self.match_share = 0.0  # share of what is left that compares `match`; fitted by `calibrate`
         width = config.width
         self.text: TextTower | StartedText = StartedText(config, text_plan) if text_plan else TextTower(config, sizes.tokens)
         self.photo: PhotoTower | StartedPhoto = StartedPhoto(config, image_plan) if image_plan else PhotoTower(config)
@@ -225,7 +233,8 @@ class ProductModel(nn.Module):
         self.category_heads = nn.ModuleList(nn.Linear(width, n) for n in sizes.levels)
         self.price_head = nn.Linear(width, 3)
         types = config.embedding_dim // 4
-        self.embedding_head = nn.Linear(width, config.embedding_dim - types, bias=False)
+        self.embedding_head = nn.Linear(width, config.embedding_dim - 2 * types, bias=False)
+        self.match = TitleMatch(width, sizes.tokens, types)
         self.type_head = nn.Linear(width, sizes.levels[-1])
         self.photo_type_head = nn.Linear(width, sizes.levels[-1])
         self.title_weights = nn.Parameter(torch.ones(2))  # of the title's prior, in the category and the embedding's types
@@ -252,6 +261,7 @@ class ProductModel(nn.Module):
             nn.init.zeros_(head.weight)  # the prior is the first answer
         if self.endings is not None:
             nn.init.normal_(self.endings, std=0.5)
+        nn.init.normal_(self.match.words.weight)  # only their direction counts, and it should not turn at once
         places = [self.photo.places] if isinstance(self.photo, PhotoTower) else []
         for parameter in (self.register_token, self.queries, self.sentiment_query, *places, *self.kinds.values()):
             nn.init.normal_(parameter, std=0.02)
@@ -292,6 +302,7 @@ class ProductModel(nn.Module):
         present = [torch.ones(rows, 1, dtype=torch.bool, device=inputs.has_image.device)]
         ending = torch.zeros_like(states[0][:, 0])
         photo_types = torch.zeros(rows, self.sizes.levels[-1], device=inputs.has_image.device)
+        title_match = photo_match = torch.zeros(rows, self.config.embedding_dim // 4, device=inputs.has_image.device)
         part = [torch.full((1,), len(PARTS), device=inputs.has_image.device)]
 
         def add(name: str, tokens: Tensor, there: Tensor) -> None:
@@ -301,6 +312,7 @@ class ProductModel(nn.Module):
 
         if inputs.title.shape[1]:
             add("title", self.text(inputs.title, self.kinds["title"]), inputs.title != 0)
+            title_match = self.match.title(inputs.title)
         if inputs.description.shape[1]:
             read = self.text(inputs.description, self.kinds["description"])
             if self.endings is not None:  # a query finds where the text ends
@@ -309,7 +321,9 @@ class ProductModel(nn.Module):
             ending = last(read, inputs.description != 0)
         if inputs.image.shape[-1]:
             patches = self.photo(inputs.image) if patches is None else patches
-            photo_types = self.photo_type_head(self.photo.summary(patches)).float() * inputs.has_image[:, None]
+            summary = self.photo.summary(patches)
+            photo_types = self.photo_type_head(summary).float() * inputs.has_image[:, None]
+            photo_match = self.match.photo(summary) * inputs.has_image[:, None]
             add("image", patches + self.kinds["image"], inputs.has_image[:, None].expand(-1, patches.shape[1]))
         if inputs.names.shape[1]:
             pairs = norm(self.names(inputs.names) + self.values(inputs.values) + self.kinds["attributes"])
@@ -317,7 +331,9 @@ class ProductModel(nn.Module):
         add("price", norm(self.price_token(inputs.price)), ~inputs.price.isnan()[:, None])
         for i, (name, embed) in enumerate(zip(CATEGORY_LEVELS, self.category_tokens, strict=True)):
             add(name, norm(embed(inputs.categories[:, i, None])), inputs.categories[:, i, None] != 0)
-        return Memory(torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part), ending, photo_types)
+        return Memory(
+            torch.cat(states, dim=1), torch.cat(present, dim=1), torch.cat(part), ending, photo_types, title_match, photo_match
+        )
 
     def read(self, memory: Memory, shown: Tensor, inputs: Inputs) -> Heads:
         """Answers in each view: shown (B or 1, V, parts) says which of `PARTS` a view shows."""
@@ -334,20 +350,26 @@ class ProductModel(nn.Module):
         category, price, embedding, quality = x.unbind(dim=2)  # (B, V, C) each
         told = inputs.title_prior[:, None] * shown[:, :, PARTS.index("title"), None]  # (B, V, N)
         logits = [head(category).float() for head in self.category_heads]
-        titled = shown[:, :, PARTS.index("title")] & memory.has(PARTS.index("title"))[:, None]
-        seen = memory.photo_types[:, None] * (shown[:, :, PARTS.index("image")] & ~titled)[:, :, None]  # (B, V, N)
+        title, photo = (shown[:, :, PARTS.index(name)] for name in ("title", "image"))  # (B or 1, V)
+        titled = title & memory.has(PARTS.index("title"))[:, None]
+        seen = memory.photo_types[:, None] * (photo & ~titled)[:, :, None]  # (B, V, N)
         logits[-1] = logits[-1] + self.title_weights[0] * told + self.photo_weights[0] * seen
         offset, log_scale, gate = self.price_head(price).float().unbind(-1)
         location = prior.sum(-1)
         location = location + near[..., 0] * gate.sigmoid() * (near[..., MEAN] - location) + offset
         types = self.type_head(embedding).float() + self.title_weights[1] * told + self.photo_weights[1] * seen
+        kind = (types * (1 + titled)[:, :, None]).log_softmax(-1).div(2).exp()
         identity = F.normalize(self.embedding_head(embedding).float(), dim=-1)
+        matches = memory.title_match[:, None] * title[..., None] + memory.photo_match[:, None] * photo[..., None]
+        match = F.normalize(matches, dim=-1)
         return Heads(
             path_logits=torch.stack([level[..., self.path[:, i]] for i, level in enumerate(logits)]).sum(0),
             price_location=location,
             price_scale=log_scale.clamp(-5.0, 3.0).exp(),
-            embedding=self._embedding(types, identity, self.type_share),
+            embedding=self._embedding(kind, identity, match),
+            kind=kind,
             identity=identity,
+            match=match,
             type_logits=types,
             quality=quality,
         )
@@ -355,7 +377,8 @@ class ProductModel(nn.Module):
     def judge(self, memory: Memory, heads: Heads, inputs: Inputs) -> Tensor:
         """Fault logits (B, 1 + K) from `heads` in the standard views; nothing flows back through the contradictions."""
         paths = heads.path_logits[:, :5].detach()
-        embedding = self._embedding(heads.type_logits[:, :5], heads.identity[:, :5], JUDGED_SHARE).detach()
+        kind = heads.type_logits[:, :5].log_softmax(-1).div(2).exp()
+        parts = torch.cat([JUDGED_SHARE**0.5 * kind, (1 - JUDGED_SHARE) ** 0.5 * heads.identity[:, :5]], dim=-1).detach()
         present = torch.stack([memory.has(i) for i in range(len(SEGMENTS))], dim=1)
         image = inputs.image if inputs.image.shape[-1] else inputs.image.new_zeros(len(inputs), 3, 3, 3)
         others = torch.cat(
@@ -368,7 +391,7 @@ class ProductModel(nn.Module):
             dim=1,
         )
         state = torch.cat([heads.quality[:, 0], memory.ending.to(heads.quality.dtype)], dim=1)
-        logits: Tensor = self.quality_head(state, part_features(paths, embedding, present), present, others)
+        logits: Tensor = self.quality_head(state, part_features(paths, parts, present), present, others)
         return logits.float()
 
     def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
@@ -386,10 +409,12 @@ class ProductModel(nn.Module):
         """See the function of this name."""
         return level_probabilities(path_logits, self.path, self.sizes.levels)
 
-    def _embedding(self, types: Tensor, identity: Tensor, share: float) -> Tensor:
-        """Unit vectors (B, V, E): what the listing is, then which it is."""
-        kind = (types.log_softmax(-1) / 2).exp() @ self.frame  # the root of probabilities has length 1
-        return F.normalize(torch.cat([share**0.5 * kind, (1 - share) ** 0.5 * identity], dim=-1), dim=-1)
+    def _embedding(self, kind: Tensor, identity: Tensor, match: Tensor) -> Tensor:
+        """Unit vectors (B, V, E): what the listing is, which it is, and which photo and title go together."""
+        others = 1 - self.type_share
+        shares = self.type_share, others * (1 - self.match_share), others * self.match_share
+        parts = [share**0.5 * part for share, part in zip(shares, (kind @ self.frame, identity, match), strict=True)]
+        return F.normalize(torch.cat(parts, dim=-1), dim=-1)
 
     def _gather(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Queries x (B, n, C) after every readout."""

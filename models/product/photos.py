@@ -3,7 +3,7 @@
 In the whole model a photo has to explain what the texts say more easily, and learns slowly beside them. Here it learns alone, at
 the price of the tower only: to name the article type, and to find its own title among the batch's (InfoNCE, Radford et al. 2021),
 where a title is the mean of its tokens' embeddings. The first passes see smaller photos (progressive resizing, Howard 2018;
-Tan & Le 2021). All but the tower, and the linear head that names types, is thrown away.
+Tan & Le 2021). The tower is kept with the linear head that names types and with what matches photos and titles.
 
 Shapes: B listings, T title tokens, C width, h × w pixels.
 """
@@ -28,10 +28,8 @@ from models.product.data import ListingDataset
 from models.product.inputs import moved
 from models.product.model import ProductModel
 from models.product.task import MAX_LOG_SCALE, info_nce, mean
-from models.product.towers import PhotoTower, SwiGLU, norm
+from models.product.towers import PhotoTower, TitleMatch
 from models.training import Task, fit, training_loader, validation_loader
-
-EMBEDDING = 256
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,9 @@ class PhotoDataset(Dataset[PhotoBatch]):
 class PhotoTask(Task):
     """The tower with a head that names the article type, and a bag of words that it is to match."""
 
-    def __init__(self, tower: PhotoTower, type_head: nn.Linear, tokens: int, smoothing: float) -> None:
+    def __init__(self, tower: PhotoTower, type_head: nn.Linear, match: TitleMatch, smoothing: float) -> None:
         super().__init__()
-        self.tower, self.type_head, self.smoothing = tower, type_head, smoothing
-        self.photo_head = nn.Linear(type_head.in_features, EMBEDDING, bias=False)
-        self.words = nn.EmbeddingBag(tokens, EMBEDDING, mode="mean", padding_idx=0)
-        self.title_head = SwiGLU(EMBEDDING, EMBEDDING)
+        self.tower, self.type_head, self.match, self.smoothing = tower, type_head, match, smoothing
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def training_loss(self, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -122,17 +117,12 @@ class PhotoTask(Task):
         logits = self.type_head(gist).float()
         likelihood = F.cross_entropy(logits, batch.article_type, reduction="none", label_smoothing=smoothing)
         told = batch.has_image & (batch.title != 0).any(dim=1)
-        photos, titles = (F.normalize(x.float(), dim=-1) for x in (self.photo_head(gist), self._title(batch.title)))
+        photos, titles = self.match.photo(gist), self.match.title(batch.title)
         terms = {
             "article_type": mean(likelihood, batch.has_image & (batch.article_type != 0)),
             "contrastive": info_nce(titles[told], photos[told], self.log_scale.clamp(max=MAX_LOG_SCALE).exp()),
         }
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
-
-    def _title(self, title: Tensor) -> Tensor:
-        x = norm(self.words(title))
-        out: Tensor = x + self.title_head(x)
-        return out
 
 
 def teach(
@@ -143,7 +133,7 @@ def teach(
     workdir: Path,
     started: float,
 ) -> bool:
-    """Train the photo tower of `model`, and its head that names types, in place.
+    """Train the photo tower of `model`, its head that names types and its match of photos and titles, in place.
 
     `models.training.fit` writes in `workdir`; `started` (`time.monotonic`) is when the training of the whole began.
 
@@ -161,7 +151,7 @@ def teach(
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
     small = round(lessons.small * epochs)
-    task = PhotoTask(model.photo, model.photo_type_head, model.sizes.tokens, config.model.label_smoothing)
+    task = PhotoTask(model.photo, model.photo_type_head, model.match, config.model.label_smoothing)
     loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
     fit(task, *loaders, trainer, workdir)
     return True

@@ -26,12 +26,14 @@ class ProductTask(Task):
     """`ProductModel` with its multi-task loss.
 
     Args:
-        photo_rate: Factor on the photo tower's learning rate; 0 freezes it, and the head that learnt with it.
+        photo_rate: Factor on the photo tower's learning rate; 0 freezes it, and the head that learnt with it. What matches
+            photos and titles never learns here.
     """
 
     def __init__(self, model: ProductModel, photo_rate: float = 1.0) -> None:
         super().__init__()
         self.model, self.photo_rate = model, photo_rate
+        model.match.requires_grad_(False)
         if not photo_rate and isinstance(model.photo, PhotoTower):
             model.photo.freeze()
             model.photo_type_head.requires_grad_(False)

@@ -276,6 +276,29 @@ class StartedPhoto(Started):
         return norm(self.encoder(image))
 
 
+class TitleMatch(nn.Module):
+    """Photos and titles as unit vectors (B, E) that meet; a title is the mean of its tokens' embeddings.
+
+    It learns with the photo tower (`models.product.photos`), and finds more photos than what the whole model learns later.
+    """
+
+    def __init__(self, width: int, tokens: int, dimensions: int) -> None:
+        super().__init__()
+        self.photo_head = nn.Linear(width, dimensions, bias=False)
+        self.words = nn.Embedding(tokens, dimensions)
+        self.title_head = SwiGLU(dimensions, dimensions)
+
+    def photo(self, summary: Tensor) -> Tensor:
+        """Of what the tower says of photos (B, C) in all."""
+        return F.normalize(self.photo_head(summary).float(), dim=-1)
+
+    def title(self, tokens: Tensor) -> Tensor:
+        """Of titles (B, T), 0 where no token is; 0 without any."""
+        there = (tokens != 0)[:, :, None]
+        x = norm((self.words(tokens) * there).sum(1) / there.sum(1).clamp(min=1))
+        return F.normalize((x + self.title_head(x)).float(), dim=-1)
+
+
 class PriceFeatures(nn.Module):
     """Fourier features of the standardised log price (Tancik et al. 2020), wavelengths from 16 to 1/8 deviations."""
 

@@ -21,7 +21,7 @@ from models import family
 from models.bundles import load_seen
 from models.errors import TrainingError
 from models.product import bundle
-from models.product.calibrate import RECALL_KEPT, Floats, conformal_quantile, temperature, type_share
+from models.product.calibrate import RECALL_KEPT, Floats, conformal_quantile, embedding_shares, temperature
 from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
 from models.product.encoders import Encoders, clean, clean_review
@@ -35,7 +35,7 @@ SHIRT = Listing(title="Nordal blue shirt 512", fields={"brand": "Nordal"}, attri
 
 
 def unit(vectors: Floats) -> Floats:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def photo(shape: str = "rectangle") -> bytes:
@@ -577,7 +577,9 @@ def test_types_take_as_much_of_the_embedding_as_the_very_photo_can_spare() -> No
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 12, 300)
     types = np.eye(12, dtype=np.float32)[labels]
-    titles, photos = (unit(own + unit(rng.normal(size=(300, 64)))) for own in [unit(rng.normal(size=(300, 64)))] * 2)
+    blind = np.zeros((300, 8), dtype=np.float32)
+    own = unit(rng.normal(size=(300, 64)))
+    titles, photos = (unit(own + unit(rng.normal(size=(300, 64)))) for _ in range(2))
 
     def recall(share: float, photo_types: Floats) -> float:
         scores = share * types @ photo_types.T + (1 - share) * titles @ photos.T
@@ -587,14 +589,28 @@ def test_types_take_as_much_of_the_embedding_as_the_very_photo_can_spare() -> No
         best = np.argsort(-(share * types @ types.T + (1 - share) * titles @ photos.T), axis=1)[:, :10]
         return float(np.mean(labels[best] == labels[:, None]))
 
-    helpful = type_share(types, types, titles, photos, labels)
+    helpful, match = embedding_shares((types, titles, blind), (types, photos, blind), labels)
+    assert match == 0.0, "it tells nothing"
     assert same_types(helpful) == 1.0 > same_types(helpful - 0.05), "no more than it takes"
     wrong = types.copy()
     wrong[:150] = types[rng.permutation(150)]  # half of the photos look like something else
-    found = type_share(types, wrong, titles, photos, labels)
+    found, _ = embedding_shares((types, titles, blind), (wrong, photos, blind), labels)
     least = RECALL_KEPT * max(recall(s / 20, wrong) for s in range(20))
     assert recall(found, wrong) >= least > recall(found + 0.05, wrong), "as much as can be spared"
-    assert type_share(types[:19], types[:19], titles[:19], photos[:19], labels[:19]) == 0.5
+
+
+def test_what_matches_photos_counts_as_much_as_it_helps() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    types = np.ones((300, 1), dtype=np.float32)  # all the same
+    (titles, photos), (title_match, photo_match) = (
+        [unit(own + 2 * unit(rng.normal(size=(300, 64)))) for _ in range(2)] for own in unit(rng.normal(size=(2, 300, 64)))
+    )
+    noise = unit(rng.normal(size=(300, 64)))
+    assert embedding_shares((types, titles, title_match), (types, photos, photo_match), labels)[1] == 0.5
+    assert embedding_shares((types, titles, noise), (types, photos, noise[::-1]), labels)[1] == 0.0
+    assert embedding_shares((types, noise, title_match), (types, noise[::-1], photo_match), labels)[1] == 1.0
+    assert embedding_shares(*[(types[:19], titles[:19], photos[:19])] * 2, labels[:19]) == (0.5, 0.0)
 
 
 def test_conformal_quantile_by_hand_and_by_coverage() -> None:

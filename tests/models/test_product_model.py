@@ -370,23 +370,41 @@ def test_parents_probability_is_the_sum_of_its_children() -> None:
     assert torch.allclose(sub[:, 3], master[:, 2])
 
 
-def test_a_part_of_the_embedding_compares_types() -> None:
+def test_the_embedding_compares_types_the_listing_and_what_matches() -> None:
     net, inputs = model(), listings()
-    net.type_share = 0.3
+    net.type_share, net.match_share = 0.3, 0.2
     heads = net.read(net.remember(inputs), net.views[None], inputs)
-    kind = heads.embedding[:, 0, :16]  # a quarter
-    p = heads.type_logits[:, 0].softmax(-1)
-    bhattacharyya = (p[:, None] * p[None]).sqrt().sum(-1)
-    assert torch.allclose(kind @ kind.T, 0.3 * bhattacharyya, atol=1e-5)
-    assert torch.allclose(heads.embedding[:, 0, 16:], 0.7**0.5 * heads.identity[:, 0], atol=1e-5)
-    assert torch.allclose(heads.identity.norm(dim=-1), torch.ones(5, 5), atol=1e-5)
+    for view in (WHOLE, TITLE, PHOTO):
+        kind, identity, match = heads.embedding[:, view].split([16, 32, 16], dim=-1)  # a quarter, a half, a quarter
+        p = heads.type_logits[:, view].softmax(-1)
+        told = p.sqrt() if view == PHOTO else F.normalize(p, dim=-1)
+        assert torch.allclose(kind @ kind.T, 0.3 * told @ told.T, atol=1e-5)
+        assert torch.allclose(identity, (0.7 * 0.8) ** 0.5 * heads.identity[:, view], atol=1e-5)
+        assert torch.allclose(match, (0.7 * 0.2) ** 0.5 * heads.match[:, view], atol=1e-5)
+    for unit in (heads.kind, heads.identity, heads.embedding):
+        assert torch.allclose(unit.norm(dim=-1), torch.ones(5, 5), atol=1e-5)
+
+
+def test_photos_and_titles_match_where_they_are_shown() -> None:
+    net, inputs = model(), listings()
+    rows = torch.arange(len(inputs))
+    inputs = replace(inputs, has_image=rows != 1, title=inputs.title * (rows != 2)[:, None])
+    heads = net.read(net.remember(inputs), net.views[None], inputs)
+    photo = F.normalize(net.match.photo_head(net.photo(inputs.image)[:, -1]), dim=-1) * inputs.has_image[:, None]
+    words = torch.stack([net.match.words(row[row != 0]).sum(0) / max(1, int((row != 0).sum())) for row in inputs.title])
+    bag = norm(words)
+    title = F.normalize(bag + net.match.title_head(bag), dim=-1)
+    assert not title[2].any()
+    for view in range(len(net.views)):
+        expected = {WHOLE: F.normalize(title + photo, dim=-1), TITLE: title, PHOTO: photo}.get(view, torch.zeros_like(title))
+        assert torch.allclose(heads.match[:, view], expected, atol=1e-5), view
 
 
 def test_faults_do_not_depend_on_what_calibration_makes_of_the_embedding() -> None:
     """The quality head is trained before the share of types is fitted."""
     net, inputs = model(), listings()
     before = net(inputs)
-    net.type_share = 0.1
+    net.type_share, net.match_share = 0.1, 0.5
     after = net(inputs)
     assert same(before.fault_logits, after.fault_logits)
     assert not same(before.embedding, after.embedding)

@@ -48,7 +48,7 @@ def model(listings: ListingDataset) -> ProductModel:
 def task(listings: ListingDataset) -> PhotoTask:
     whole = model(listings)
     assert isinstance(whole.photo, PhotoTower)
-    return PhotoTask(whole.photo, whole.photo_type_head, whole.sizes.tokens, smoothing=0.1)
+    return PhotoTask(whole.photo, whole.photo_type_head, whole.match, smoothing=0.1)
 
 
 def test_three_quarters_of_a_side_is_a_whole_number_of_patches() -> None:
@@ -98,12 +98,12 @@ def test_a_row_without_photo_teaches_nothing(listings: ListingDataset) -> None:
         assert value.item() == pytest.approx(learner.validation_loss(alone)[name].item(), abs=1e-5), name
 
 
-def test_lessons_change_the_tower_and_its_head_alone(listings: ListingDataset, tmp_path: Path) -> None:
+def test_lessons_change_the_tower_and_what_reads_it_alone(listings: ListingDataset, tmp_path: Path) -> None:
     whole = model(listings)
     before = copy.deepcopy(whole.state_dict())
     assert teach(whole, listings, listings, settings(epochs=3.0), tmp_path / "photos", time.monotonic())
     changed = {name for name, value in whole.state_dict().items() if not torch.equal(value, before[name])}
-    assert {name.split(".")[0] for name in changed} == {"photo", "photo_type_head"}, "all else is thrown away"
+    assert {name.split(".")[0] for name in changed} == {"photo", "photo_type_head", "match"}
 
 
 def test_lessons_teach_the_tower_to_tell_types_and_titles(
@@ -155,3 +155,10 @@ def test_a_frozen_tower_keeps_its_weights_and_statistics_and_its_head(listings: 
     assert not whole.photo_type_head(tower(image)[:, -1]).requires_grad
     for name, value in tower.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_what_matches_photos_and_titles_learns_in_the_lessons_alone(listings: ListingDataset, rate: float) -> None:
+    whole = model(listings)
+    assert all(parameter.requires_grad for parameter in whole.match.parameters())
+    assert not any(parameter.requires_grad for parameter in ProductTask(whole, photo_rate=rate).model.match.parameters())
