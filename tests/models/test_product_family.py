@@ -579,7 +579,7 @@ def test_types_take_as_much_of_the_embedding_as_the_very_photo_can_spare() -> No
     types = np.eye(12, dtype=np.float32)[labels]
     blind = np.zeros((300, 8), dtype=np.float32)
     own = unit(rng.normal(size=(300, 64)))
-    titles, photos = (unit(own + unit(rng.normal(size=(300, 64)))) for _ in range(2))
+    titles, photos = (unit(own + 1.3 * unit(rng.normal(size=(300, 64)))) for _ in range(2))
 
     def recall(share: float, photo_types: Floats) -> float:
         scores = share * types @ photo_types.T + (1 - share) * titles @ photos.T

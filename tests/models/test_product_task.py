@@ -62,7 +62,7 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     assert torch.equal(judged[:, 0] > 0.5, told.faults.any(dim=1))
     assert torch.equal(judged[:, 1:] > 0.5, told.faults)
     assert torch.equal(recommended > 0, told.reviews.recommended > 0.5)
-    assert (rating - told.reviews.rating).abs().max() < 0.7
+    assert (rating - told.reviews.rating).abs().mean() < 0.3
 
 
 def test_a_fresh_models_first_answers_are_the_priors() -> None:
@@ -79,7 +79,7 @@ def test_a_fresh_models_first_answers_are_the_priors() -> None:
 def test_gradient_reaches_every_parameter() -> None:
     task = ProductTask(model(**PLAIN)).train()
     step(task, batch())["loss"].backward()
-    lost = [name for name, p in task.named_parameters() if p.grad is None or not p.grad.any()]
+    lost = [name for name, p in task.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert not lost
     assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
 
@@ -328,7 +328,7 @@ def test_recomputed_activations_give_the_same_gradient() -> None:
         if checkpointed:
             task.checkpoint_activations()
         step(task, told)["loss"].backward()
-        found.append([p.grad for p in task.parameters()])
+        found.append([p.grad for p in task.parameters() if p.requires_grad])
     assert all(torch.allclose(a, b, atol=1e-5, rtol=1e-3) for a, b in zip(*found, strict=True))
 
 
