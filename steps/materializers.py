@@ -5,7 +5,6 @@ Each gives a content hash, so that a step is cached by what its inputs hold, not
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,16 +59,16 @@ class BundleMaterializer(BaseMaterializer):
             fileio.copy(str(path), target, overwrite=True)
 
     def load(self, data_type: type[Bundle]) -> Bundle:
-        """Copy the folder to a temporary one."""
-        folder = Path(tempfile.mkdtemp(prefix="vitrina-bundle-"))
+        """Copy the folder to a temporary one, which is deleted when the step that asked has ended."""
         root = f"{self.uri}/files"
-        for directory, _, names in fileio.walk(root):
-            for name in names:
-                source = f"{os.fsdecode(directory)}/{os.fsdecode(name)}"
-                target = folder / source.removeprefix(f"{root}/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                fileio.copy(source, str(target), overwrite=True)
-        return Bundle(folder)
+        with self.get_temporary_directory(delete_at_exit=False) as folder:
+            for directory, _, names in fileio.walk(root):
+                for name in names:
+                    source = f"{os.fsdecode(directory)}/{os.fsdecode(name)}"
+                    target = Path(folder) / source.removeprefix(f"{root}/")
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    fileio.copy(source, str(target), overwrite=True)
+        return Bundle(Path(folder))
 
     def compute_content_hash(self, data: Bundle) -> str:
         """Digest of names and contents."""

@@ -16,6 +16,8 @@ from models.product.config import ProductRunConfig
 from pipelines.run import TrainingOutcome, run_promotion, run_training
 from registry.promotion import history
 from registry.versions import resolve
+from steps.materializers import BundleMaterializer
+from steps.results import Bundle
 
 pytestmark = pytest.mark.slow
 
@@ -81,12 +83,23 @@ def test_changed_data_is_validated_again(settings: Settings, trained: TrainingOu
     assert not {"validate_data", "train_model"} & cached(outcome)
 
 
-def test_a_failed_gate_registers_without_an_alias(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
+def test_a_failed_gate_registers_without_an_alias(
+    settings: Settings, trained: TrainingOutcome, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, load_bundle = [], BundleMaterializer.load
+
+    def load_and_note(materializer: BundleMaterializer, data_type: type[Bundle]) -> Bundle:
+        loaded.append(load_bundle(materializer, data_type))
+        return loaded[-1]
+
+    monkeypatch.setattr(BundleMaterializer, "load", load_and_note)
     strict = config("gates.thresholds=[{metric: article_type_accuracy, at_least: 1.0}, {metric: missing_metric, at_most: 1.0}]")
     outcome = run_training(settings, "product", [sample], strict)
     assert not outcome.challenger
     assert "train_model" in cached(outcome)
     assert len(outcome.gates.failures()) == 2
+    assert loaded
+    assert not any(bundle.path.exists() for bundle in loaded), "copies of a bundle go with the step that read it"
     assert resolve(settings, f"product@{outcome.version}").tags["vitrina.gates"] == "failed"
     with pytest.raises(VitrinaError, match="gates"):
         run_promotion(settings, "product", outcome.version, "ana", "")
