@@ -12,7 +12,7 @@ from torch import Tensor
 from models.evaluation.metrics import graded_ndcg, match_ranks, nearest, recall_at_k
 from models.product.bundle import Calibration
 from models.product.inputs import Inputs
-from models.product.model import PHOTO, TITLE, WHOLE, ProductModel
+from models.product.model import PHOTO, TITLE, WHOLE, ProductModel, cosine_shares
 
 COVERAGE = 0.9
 POOL = 4000  # photos among which a title is to find its own
@@ -63,7 +63,7 @@ def embedding_shares(titles: Sequence[Floats], photos: Sequence[Floats], labels:
     ideal = (np.arange(10) < np.bincount(labels)[labels][:, None]).astype(float)
 
     def blended(parts: Sequence[Floats], kind: float, match: float) -> Floats:
-        shares = kind, (1 - kind) * (1 - match), (1 - kind) * match
+        shares = cosine_shares(kind, match)
         return np.concatenate([share**0.5 * part for share, part in zip(shares, parts, strict=True)], axis=1)
 
     def recall(kind: float, match: float) -> float:

@@ -146,6 +146,16 @@ def frame(values: int, dimensions: int) -> Tensor:
     return rows.contiguous()
 
 
+def root(logits: Tensor) -> Tensor:
+    """Unit vectors (…, N) of types' logits: inner products are Bhattacharyya coefficients of their probabilities."""
+    return logits.log_softmax(-1).div(2).exp()
+
+
+def cosine_shares(kind: float, match: float) -> tuple[float, float, float]:
+    """What `Heads.kind`, `identity` and `match` count in a cosine, by `type_share` and `match_share`."""
+    return kind, (1 - kind) * (1 - match), (1 - kind) * match
+
+
 def level_probabilities(path_logits: Tensor, paths: Tensor, levels: Sequence[int]) -> list[Tensor]:
     """Probability (B, n) of each value of each level; index 0 is the missing value, which no head answers.
 
@@ -358,7 +368,7 @@ class ProductModel(nn.Module):
         location = prior.sum(-1)
         location = location + near[..., 0] * gate.sigmoid() * (near[..., MEAN] - location) + offset
         types = self.type_head(embedding).float() + self.title_weights[1] * told + self.photo_weights[1] * seen
-        kind = (types * (1 + titled)[:, :, None]).log_softmax(-1).div(2).exp()
+        kind = root(types * (1 + titled)[:, :, None])
         identity = F.normalize(self.embedding_head(embedding).float(), dim=-1)
         matches = memory.title_match[:, None] * title[..., None] + memory.photo_match[:, None] * photo[..., None]
         match = F.normalize(matches, dim=-1)
@@ -377,7 +387,7 @@ class ProductModel(nn.Module):
     def judge(self, memory: Memory, heads: Heads, inputs: Inputs) -> Tensor:
         """Fault logits (B, 1 + K) from `heads` in the standard views; nothing flows back through the contradictions."""
         paths = heads.path_logits[:, :5].detach()
-        kind = heads.type_logits[:, :5].log_softmax(-1).div(2).exp()
+        kind = root(heads.type_logits[:, :5])
         parts = torch.cat([JUDGED_SHARE**0.5 * kind, (1 - JUDGED_SHARE) ** 0.5 * heads.identity[:, :5]], dim=-1).detach()
         present = torch.stack([memory.has(i) for i in range(len(SEGMENTS))], dim=1)
         image = inputs.image if inputs.image.shape[-1] else inputs.image.new_zeros(len(inputs), 3, 3, 3)
@@ -411,8 +421,7 @@ class ProductModel(nn.Module):
 
     def _embedding(self, kind: Tensor, identity: Tensor, match: Tensor) -> Tensor:
         """Unit vectors (B, V, E): what the listing is, which it is, and which photo and title go together."""
-        others = 1 - self.type_share
-        shares = self.type_share, others * (1 - self.match_share), others * self.match_share
+        shares = cosine_shares(self.type_share, self.match_share)
         parts = [share**0.5 * part for share, part in zip(shares, (kind @ self.frame, identity, match), strict=True)]
         return F.normalize(torch.cat(parts, dim=-1), dim=-1)
 

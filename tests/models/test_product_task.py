@@ -38,7 +38,7 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     )
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
     losses = []
-    for _ in range(150):
+    for _ in range(200):
         terms = step(task, told)
         optimizer.zero_grad()
         terms["loss"].backward()
@@ -62,7 +62,7 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     assert torch.equal(judged[:, 0] > 0.5, told.faults.any(dim=1))
     assert torch.equal(judged[:, 1:] > 0.5, told.faults)
     assert torch.equal(recommended > 0, told.reviews.recommended > 0.5)
-    assert (rating - told.reviews.rating).abs().mean() < 0.3
+    assert (rating - told.reviews.rating).abs().max() < 0.7
 
 
 def test_a_fresh_models_first_answers_are_the_priors() -> None:
