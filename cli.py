@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from configs.schema import RunConfig
     from configs.settings import Settings
     from models.family import Family
-    from serving.processes import Process
+    from operations.processes import Process
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,7 +120,7 @@ def train(
     """Validate, split, augment, train, evaluate, gate and register."""
     with _results() as write:
         from configs.settings import Settings
-        from pipelines.run import run_training
+        from operations.run import run_training
 
         outcome = run_training(Settings.from_environment(), model, _directories(data), _run_config(model, env, config, overrides))
         write(
@@ -147,7 +147,7 @@ def tune(
     with _results() as write:
         from configs.load import environment_file, merged
         from configs.settings import Settings
-        from pipelines.study import run_tuning
+        from operations.tuning import run_tuning
 
         chosen = [*(overrides or []), *([] if trials is None else [f"tuning.trials={trials}"])]
         values = merged(config or environment_file(env, model), chosen)
@@ -241,7 +241,7 @@ def promote(
 ) -> None:
     """Verify a version and make it champion."""
     with _results() as write:
-        from pipelines.run import run_promotion
+        from operations.run import run_promotion
         from registry.versions import resolve
 
         settings = _settings()
@@ -346,7 +346,7 @@ def _monitor(
     errors: list[VitrinaError] = []
     with _results() as write:
         from configs.settings import Settings
-        from pipelines.retraining import watch, watched
+        from operations.retraining import watch, watched
 
         settings = Settings.from_environment()
         try:
@@ -381,7 +381,7 @@ def up(
 ) -> None:
     """Start MLflow UI, ZenML dashboard, API and watcher in the background."""
     with _results() as write:
-        from serving.processes import start
+        from operations.processes import start
 
         settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port)
         states = start(settings, processes, wait_seconds=180)
@@ -392,7 +392,7 @@ def up(
 def down(as_json: Json = False) -> None:
     """Stop what `vitrina up` started."""
     with _results() as write:
-        from serving.processes import stop
+        from operations.processes import stop
 
         settings, processes = _stack("base")
         write({"stopped": stop(settings, processes)}, as_json)
@@ -402,7 +402,7 @@ def down(as_json: Json = False) -> None:
 def status(env: Env = "base", as_json: Json = False) -> None:
     """Say what of the local stack runs; exit code 1 unless all of it does."""
     with _results() as write:
-        from serving.processes import status as state_of
+        from operations.processes import status as state_of
 
         settings, processes = _stack(env)
         states = [state_of(settings, process) for process in processes]
@@ -417,7 +417,7 @@ def doctor(as_json: Json = False) -> None:
     """Check this machine, the installation and the stores."""
     with _results() as write:
         from configs.settings import Settings
-        from pipelines.doctor import examine
+        from operations.doctor import examine
 
         findings = examine(Settings.from_environment())
         write({"checks": [f.model_dump() for f in findings]}, as_json, _show_findings)
@@ -482,7 +482,7 @@ def _stack(
 ) -> "tuple[Settings, list[Process]]":
     from configs.load import environment_file, load
     from configs.schema import ServingConfig
-    from serving.processes import stack
+    from operations.processes import stack
 
     settings = _settings()
     serving = load(ServingConfig, environment_file(env, "serving"), [] if port is None else [f"port={port}"])
@@ -492,7 +492,7 @@ def _stack(
 def _settings() -> "Settings":
     """Where state lives, with ZenML and MLflow told so before their first import."""
     from configs.settings import Settings
-    from pipelines.environment import prepare
+    from operations.environment import prepare
 
     settings = Settings.from_environment()
     prepare(settings)

@@ -1,4 +1,4 @@
-"""What does keeping freed memory in the process save in a training step on a CPU (`models.allocator`)?
+"""What does keeping freed memory in the process save in a training step on a CPU (`models.training.allocator`)?
 
 Forward and backward pass and the update, with and without it, each in fresh processes that take turns: the setting cannot be
 taken back. Page faults say why: each is a page that the kernel had to clear and give to the process.
@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.machine import in_a_process, write
 from benchmarks.product import Step, batches
-from models.allocator import keep_freed_memory
 from models.product.config import ProductModelConfig
+from models.training.allocator import keep_freed_memory
 
 WAYS = ("default", "kept")
 WARM = 3

@@ -23,8 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import write
 from benchmarks.product import Step, accelerator, alternate, batches, device, milliseconds
-from models.packing import Packing
 from models.product.config import Preset, ProductModelConfig
+from models.training.packing import Packing
 
 TOKENS = 16384
 """Of a batch, whatever the length: longer sequences come in smaller batches."""

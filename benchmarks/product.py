@@ -12,7 +12,7 @@ from catalog.corruption import KINDS
 from models.product.config import ProductModelConfig
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Batch, Inputs, Reviews
 from models.product.model import ProductModel, Sizes
-from models.product.neighbours import NAMES as NEIGHBOUR_FEATURES
+from models.product.priors.neighbours import NAMES as NEIGHBOUR_FEATURES
 from models.product.task import ProductTask
 
 NAMES, VALUES, LEVELS, PATHS = 180, 1800, (8, 46, 143), 150

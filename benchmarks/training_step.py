@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.machine import write
 from benchmarks.product import accelerator, batches, device, product_model, synchronise
 from configs.schema import TrainerConfig
-from models.batches import training_loader, validation_loader
 from models.product.config import ProductModelConfig
 from models.product.inputs import Batch
 from models.product.task import ProductTask
-from models.training import fit, precision
+from models.training.batches import training_loader, validation_loader
+from models.training.trainer import fit, precision
 
 PREPARED = 8
 WARM = 4

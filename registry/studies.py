@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.settings import Settings
-from models.study_result import StudyResult, TrialResult
+from models.tuning.result import StudyResult, TrialResult
 from registry.connection import connected
 from registry.register import REPORTS
 from registry.runs import experiment_run, goes_on

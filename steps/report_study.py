@@ -8,8 +8,8 @@ from zenml.types import HTMLString
 from configs.errors import CheckFailed
 from configs.schema import TuningConfig
 from configs.settings import Settings
-from models.study_report import write_best, write_report
-from models.study_result import StudyResult
+from models.tuning.report import write_best, write_report
+from models.tuning.result import StudyResult
 from registry.studies import finish_study
 from steps.studies import reporting
 

@@ -10,8 +10,9 @@ from zenml import step
 from configs.schema import TuningConfig
 from configs.settings import Settings
 from database.studies import study_storage
-from models import family, study
-from models.search import study_about
+from models import family
+from models.tuning import study
+from models.tuning.space import study_about
 from registry.studies import log_trial
 from steps.results import Delivery
 from steps.studies import join_study

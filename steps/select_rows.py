@@ -6,7 +6,7 @@ import pandas as pd
 from zenml import step
 
 from configs.schema import TuningConfig
-from models.search import rows_of_trials
+from models.tuning.space import rows_of_trials
 from steps.caching import MODEL_CACHE
 from steps.materializers import FrameMaterializer
 

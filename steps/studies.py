@@ -10,9 +10,9 @@ from optuna.storages import RDBStorage
 from configs.schema import TuningConfig
 from configs.settings import Settings
 from database.studies import study_lock, study_storage
-from models.search import study_name
-from models.study import open_study, result_of
-from models.study_result import StudyResult
+from models.tuning.result import StudyResult
+from models.tuning.space import study_name
+from models.tuning.study import open_study, result_of
 from registry.studies import start_study
 
 RUN = "mlflow_run"

@@ -9,7 +9,7 @@ from configs.load import validate
 from models.product.config import ProductModelConfig
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Batch, Inputs, Reviews
 from models.product.model import ProductModel, Sizes
-from models.product.neighbours import NAMES
+from models.product.priors.neighbours import NAMES
 
 SIZES = Sizes(tokens=300, names=10, values=20, levels=(3, 4, 6))
 PATHS = torch.tensor([[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [2, 3, 5]])

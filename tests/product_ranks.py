@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.product.inputs import Batch, Inputs, Reviews
 from models.product.task import ProductTask
-from models.ranks import sum_over_ranks
+from models.training.distributed import sum_over_ranks
 
 T = TypeVar("T", Inputs, Reviews)
 

@@ -15,6 +15,7 @@ GROUPS = [
     {"serving"},
     {"steps"},
     {"pipelines"},
+    {"operations"},
     {"cli"},
 ]
 RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}

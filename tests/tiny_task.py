@@ -10,10 +10,10 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
 
 from configs.schema import TrainerConfig
-from models.balancing import balancer
 from models.errors import TrainingError
-from models.ranks import gather_rows, sum_over_ranks
-from models.training import FitResult, Task, fit, training_loader, validation_loader
+from models.training.balancing import balancer
+from models.training.distributed import gather_rows, sum_over_ranks
+from models.training.trainer import FitResult, Task, fit, training_loader, validation_loader
 
 
 @dataclass

@@ -14,13 +14,13 @@ from torch import Tensor
 from configs.errors import VitrinaError
 from configs.schema import PositiveFloat, Share, StrictModel
 from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
-from models.pretrained import plan_image, plan_text
+from models.pretrained.encoders import plan_image, plan_text
+from models.pretrained.plans import ImagePlan, TextPlan
 from models.product.config import ProductModelConfig, ProductRunConfig
 from models.product.encoders import Encoders
 from models.product.graphs import OnnxModel
 from models.product.inputs import Inputs, Reviews
 from models.product.model import Outputs, ProductModel, Sizes
-from models.starts import ImagePlan, TextPlan
 
 GRAPHS = "graphs"
 """Folder of the bundle with the graphs of `models.product.export`, where `without_gpu` asks for them."""
@@ -82,7 +82,7 @@ def plans(config: ProductModelConfig) -> tuple[TextPlan | None, ImagePlan | None
     """How the pretrained encoders that the configuration names are built.
 
     Raises:
-        VitrinaError: see `models.pretrained`.
+        VitrinaError: see `models.pretrained.encoders`.
     """
     longest = max(config.title_tokens, config.description_tokens, config.review_tokens)
     return (

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.schema import CorruptionConfig, Optimizer, PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
-from models.starts import EncoderStart
+from models.pretrained.plans import EncoderStart
 
 Preset = Literal["tiny", "base", "ultra"]
 
@@ -60,7 +60,9 @@ class ModalityDropout(StrictModel):
 class LossConfig(StrictModel):
     """Terms of the training loss, and how they are balanced."""
 
-    strategy: Literal["fixed", "uncertainty", "dwa"] = Field("fixed", description="how terms are balanced: `models.balancing`")
+    strategy: Literal["fixed", "uncertainty", "dwa"] = Field(
+        "fixed", description="how terms are balanced: see `training.balancing`"
+    )
     article_type: float = Field(1.0, ge=0.0, description="negative log likelihood of the article type")
     sub_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the sub-category")
     master_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the master category")

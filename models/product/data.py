@@ -22,7 +22,7 @@ from configs.schema import AugmentationConfig, CorruptionConfig
 from models.product.config import ProductModelConfig
 from models.product.encoders import CleanListing, CleanReview, Encoders, Expected, clean, clean_review
 from models.product.inputs import Batch, Inputs
-from models.product.linear import fold_of
+from models.product.priors.linear import fold_of
 
 log = logging.getLogger(__name__)
 

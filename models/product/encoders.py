@@ -23,13 +23,13 @@ from catalog.price import PriceScaler
 from catalog.text import normalise
 from catalog.vocabulary import Vocabulary
 from configs.errors import VitrinaError
+from models.pretrained.tokenizer import ProductTokenizer
 from models.product.config import ProductModelConfig
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.linear import FOLDS, PRICE_BLOCKS, REVIEW_BLOCKS, Block, LinearPrior, fold_of
-from models.product.neighbours import NAMES as NEIGHBOUR_FEATURES
-from models.product.neighbours import Neighbours, sketch
-from models.product.title import TitlePrior
-from models.product.tokenizer import ProductTokenizer
+from models.product.priors.linear import FOLDS, PRICE_BLOCKS, REVIEW_BLOCKS, Block, LinearPrior, fold_of
+from models.product.priors.neighbours import NAMES as NEIGHBOUR_FEATURES
+from models.product.priors.neighbours import Neighbours, sketch
+from models.product.priors.title import TitlePrior
 
 FILE, PRIORS = "encoders.json", "priors.safetensors"
 

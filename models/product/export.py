@@ -36,7 +36,7 @@ from models.product.graphs import (
 )
 from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
 from models.product.model import ProductModel
-from models.product.neighbours import NAMES
+from models.product.priors.neighbours import NAMES
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch that an export may have, in units of each answer; measured ones are near 1e-5."""

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from catalog.images import ImageStore
+from models.pretrained.plans import ImagePlan, TextPlan
 from models.product import bundle
 from models.product.bundle import Calibration
 from models.product.calibrate import calibrate
@@ -18,8 +19,7 @@ from models.product.encoders import Encoders
 from models.product.model import ProductModel
 from models.product.photos import minutes, teach
 from models.product.task import ProductTask
-from models.starts import ImagePlan, TextPlan
-from models.training import fit, training_loader, validation_loader
+from models.training.trainer import fit, training_loader, validation_loader
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def train(
     """Train on `training` and `augmented`, calibrate on `validation`; `started` is when the training's time began to count.
 
     Raises:
-        VitrinaError: fewer than two article types; see `models.training.fit` and `models.pretrained`.
+        VitrinaError: fewer than two article types; see `models.training.trainer.fit` and `models.pretrained.encoders`.
     """
     text_plan, image_plan = bundle.plans(config.model)
     encoders = fit_encoders(training, config)

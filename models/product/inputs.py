@@ -48,7 +48,7 @@ class Inputs:
     price: Tensor  # (B,) float32, standardised log
     categories: Tensor  # (B, 3) int64
     price_prior: Tensor  # (B, S) float32, in standardised logs
-    neighbours: Tensor  # (B, 14) float32, `models.product.neighbours.NAMES`; 0 where there are none
+    neighbours: Tensor  # (B, 14) float32, `models.product.priors.neighbours.NAMES`; 0 where there are none
     title_prior: Tensor  # (B, N) float32, log probability of each article type, of which 0 is the missing one; 0 without a title
     facts: Tensor  # (B, 3) float32, log1p of the sizes named by FACTS
 

@@ -8,10 +8,10 @@ Notable features:
 - a target is never in its head's input, by construction: the category query sees the price token, the price query sees the
   category tokens, the embedding query sees neither; queries never see each other
 - one hierarchical softmax over the category paths that exist: a parent's probability is the sum of its children's
-- the article type begins at what a linear model says about the title's n-grams (`models.product.title`); without a title, at what
+- the article type begins at what a linear model says about the title's n-grams (`priors.title`); without a title, at what
   a linear head says about the photo, which learns with the photo tower (`models.product.photos`)
-- price as a Laplace distribution of the standardised log price, located between what words (`models.product.linear`) and
-  similar listings (`models.product.neighbours`) say
+- price as a Laplace distribution of the standardised log price, located between what words (`priors.linear`) and
+  similar listings (`priors.neighbours`) say
 - an L2-normalised embedding in which titles, photos and whole listings meet (InfoNCE, Radford et al. 2021). A quarter of it is
   the root of the article type's probabilities, whose inner product is the Bhattacharyya coefficient (with a title, which is
   sure of its type, the probabilities themselves); a quarter is what the photo tower's lessons matched
@@ -31,24 +31,13 @@ from torch.nn import functional as F
 
 from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
+from models.layers import SelfAttention, SwiGLU, norm
+from models.pretrained.plans import ImagePlan, TextPlan
 from models.product.config import ProductModelConfig
 from models.product.inputs import PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.neighbours import MEAN, NAMES
+from models.product.priors.neighbours import MEAN, NAMES
 from models.product.quality import QualityHead, category_features, part_features, price_features
-from models.product.towers import (
-    PhotoTower,
-    PriceFeatures,
-    SelfAttention,
-    Started,
-    StartedPhoto,
-    StartedText,
-    SwiGLU,
-    TextTower,
-    TitleMatch,
-    light,
-    norm,
-)
-from models.starts import ImagePlan, TextPlan
+from models.product.towers import PhotoTower, PriceFeatures, Started, StartedPhoto, StartedText, TextTower, TitleMatch, light
 
 SEGMENTS = ("title", "description", "image", "attributes")
 PARTS = (*SEGMENTS, "price", *CATEGORY_LEVELS)

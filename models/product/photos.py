@@ -29,7 +29,7 @@ from models.product.inputs import moved
 from models.product.model import ProductModel
 from models.product.task import MAX_LOG_SCALE, info_nce, mean
 from models.product.towers import PhotoTower, TitleMatch
-from models.training import Task, fit, training_loader, validation_loader
+from models.training.trainer import Task, fit, training_loader, validation_loader
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,13 @@ def teach(
 ) -> bool:
     """Train the photo tower of `model`, its head that names types and its match of photos and titles, in place.
 
-    `models.training.fit` writes in `workdir`; `started` (`time.monotonic`) is when the training of the whole began.
+    `models.training.trainer.fit` writes in `workdir`; `started` (`time.monotonic`) is when the training of the whole began.
 
     Returns:
         Whether it was: nothing is done where none is wanted, for a pretrained encoder, or where no listing has a photo.
 
     Raises:
-        TrainingError: see `models.training.fit`.
+        TrainingError: see `models.training.trainer.fit`.
     """
     lessons, epochs = config.photo_lessons, lesson_epochs(config.photo_lessons, config.trainer)
     seen = any(training.images.get(key) is not None for key in training.rows.photos)

@@ -9,7 +9,7 @@ from catalog.augmentation import copy_rows
 from catalog.text import clean_html
 from configs.schema import BackTranslationConfig
 from configs.settings import Settings
-from models.back_translation import back_translate
+from models.pretrained.back_translation import back_translate
 
 FOLDER = "translations"
 """Where translations are kept, below `Settings.home`."""
@@ -21,7 +21,7 @@ def translated(products: pd.DataFrame, config: BackTranslationConfig, seed: int)
     Columns and ids are those of `catalog.augmentation.oversample`. A delivery that only adds rows keeps most of those drawn.
 
     Raises:
-        VitrinaError: see `models.back_translation.back_translate`.
+        VitrinaError: see `models.pretrained.back_translation.back_translate`.
     """
     drawn = np.random.default_rng(seed).random(len(products))
     copies = copy_rows(products, sorted(np.argsort(drawn)[: round(config.share * len(products))].tolist()))

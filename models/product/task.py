@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from catalog.listing import CATEGORY_LEVELS
-from models.balancing import balancer
 from models.product.inputs import Batch, Inputs, Reviews
 from models.product.model import PARTS, PHOTO, SEGMENTS, TITLE, WHOLE, Heads, ProductModel
 from models.product.quality import fault_losses
 from models.product.towers import PhotoTower
-from models.ranks import gather_rows, rank, sum_over_ranks, world_size
-from models.training import Task
+from models.training.balancing import balancer
+from models.training.distributed import gather_rows, rank, sum_over_ranks, world_size
+from models.training.trainer import Task
 
 MAX_LOG_SCALE = 4.6052  # ln 100, as in CLIP
 HIDDEN = 1 + len(SEGMENTS)  # the view after the standard ones: the listing with parts hidden

@@ -30,7 +30,6 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from configs.schema import TrainerConfig
-from models.batches import mix, training_loader, validation_loader
 from models.recommender.blend import HeldOut, quality
 from models.recommender.config import AttentionConfig
 from models.recommender.graph import Edges, Graph, Layer, drawn
@@ -38,7 +37,8 @@ from models.recommender.interactions import Histories
 from models.recommender.neighbours import chunks, product
 from models.recommender.parts import Scored, State
 from models.recommender.readings import DenseReading, Floats, Reading, SparseReading, Vectors, scaled
-from models.training import Task, fit
+from models.training.batches import mix, training_loader, validation_loader
+from models.training.trainer import Task, fit
 
 EDGES_A_CHUNK = 250_000
 READ_AT_ONCE = 256

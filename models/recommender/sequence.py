@@ -25,12 +25,12 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from configs.schema import TrainerConfig
-from models.batches import mix, training_loader, validation_loader
 from models.recommender.config import SequenceConfig
 from models.recommender.interactions import Histories
 from models.recommender.parts import Scored, State
 from models.recommender.readings import DenseReading, Floats, Reading, Vectors
-from models.training import Task, fit
+from models.training.batches import mix, training_loader, validation_loader
+from models.training.trainer import Task, fit
 
 USERS_AT_ONCE = 512
 PLACES = 20

@@ -13,7 +13,7 @@ from configs.errors import VitrinaError
 from configs.load import environment_file, load
 from configs.settings import Settings
 from models.product.config import ProductRunConfig
-from pipelines.run import TrainingOutcome, run_promotion, run_training
+from operations.run import TrainingOutcome, run_promotion, run_training
 from registry.promotion import history
 from registry.versions import resolve
 from steps.materializers import BundleMaterializer

@@ -12,7 +12,7 @@ from configs.errors import CheckFailed, ConfigError
 from configs.load import load
 from configs.settings import Settings
 from models.product.config import ProductRunConfig
-from pipelines.study import TuningOutcome, run_tuning
+from operations.tuning import TuningOutcome, run_tuning
 from registry.connection import connected
 
 pytestmark = pytest.mark.slow

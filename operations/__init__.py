@@ -1,0 +1,1 @@
+"""Running pipelines and reading what they found, local processes, and the machine's examination."""

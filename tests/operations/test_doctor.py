@@ -1,0 +1,38 @@
+"""The doctor names what is sick, and what to do."""
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from configs.errors import VitrinaError
+from configs.settings import Settings
+from operations import doctor
+
+
+def settings(home: Path) -> Settings:
+    return Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+
+
+def test_pins_for_other_pythons_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy = importlib.metadata.version("numpy")
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"numpy==0.1 ; python_full_version < '3.0'\nnumpy=={numpy} ; python_full_version >= '3.0'\n    # via x\n")
+    monkeypatch.setattr(doctor, "LOCK", lock)
+    assert doctor._packages(settings(tmp_path)).startswith("1 pinned")
+
+
+@pytest.mark.parametrize(("pin", "found"), [("numpy==0.1", "numpy .* \\(lock: ==0.1\\)"), ("no-such==1", "no-such is absent")])
+def test_another_version_or_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pin: str, found: str) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(pin + "\n")
+    monkeypatch.setattr(doctor, "LOCK", lock)
+    with pytest.raises(VitrinaError, match=found):
+        doctor._packages(settings(tmp_path))
+
+
+def test_a_home_that_is_a_file_is_a_finding_not_a_crash(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    finding = doctor._run("home", doctor._home, settings(tmp_path / "home"))
+    assert not finding.ok
+    assert "home" in finding.detail

@@ -1,0 +1,60 @@
+"""The local stack's processes: started once, known by more than a pid, and ended."""
+
+import json
+import os
+import socket
+import sys
+
+import pytest
+
+from operations.processes import Process, StackError, start, status, stop
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def web(port, settings):
+    command = (sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1")
+    process = Process("web", command, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/")
+    yield process
+    stop(settings, [process])
+
+
+def test_a_process_is_started_once_and_ended(settings, web):
+    [first] = start(settings, [web], wait_seconds=20)
+    assert (first.state, first.url) == ("running", web.url)
+    [second] = start(settings, [web], wait_seconds=20)
+    assert second.pid == first.pid
+    assert stop(settings, [web]) == ["web"]
+    assert status(settings, web).state == "stopped"
+    assert stop(settings, [web]) == []
+
+
+def test_a_taken_port_is_named_and_nothing_is_started(settings, web, port):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with pytest.raises(StackError, match=f"port {port} for web is taken"):
+            start(settings, [web], wait_seconds=5)
+    assert status(settings, web).state == "stopped"
+
+
+def test_a_process_that_ends_while_starting_names_its_log(settings):
+    broken = Process("broken", (sys.executable, "-c", "raise SystemExit('no licence')"), probe="http://127.0.0.1:9/")
+    with pytest.raises(StackError, match=r"broken ended while starting; see .*broken\.log"):
+        start(settings, [broken], wait_seconds=10)
+    assert "no licence" in (settings.home / "logs" / "broken.log").read_text()
+
+
+def test_another_process_with_the_same_pid_is_not_ours(settings, web):
+    noted = {"pid": os.getpid(), "born": 1.0, "url": web.url, "probe": web.probe}
+    file = settings.home / "run" / "web.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(noted))
+    assert status(settings, web).state == "stopped"
+    assert stop(settings, [web]) == []  # and this test process lives on
