@@ -25,7 +25,8 @@ from catalog.vocabulary import Vocabulary
 from configs.errors import VitrinaError
 from models.pretrained.tokenizer import ProductTokenizer
 from models.product.config import ProductModelConfig
-from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
+from models.product.inputs import Inputs, Reviews
+from models.product.parts import FACTS, PRIOR_SEGMENTS
 from models.product.priors.linear import FOLDS, PRICE_BLOCKS, REVIEW_BLOCKS, Block, LinearPrior, fold_of
 from models.product.priors.neighbours import NAMES as NEIGHBOUR_FEATURES
 from models.product.priors.neighbours import Neighbours, sketch

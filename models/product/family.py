@@ -94,12 +94,12 @@ class ProductFamily:
             shutil.rmtree(folder, ignore_errors=True)
         seen = [found for part in (training, validation) for found in (keys(part.products), review_keys(part.reviews))]
         bundle.save(partial, trained.model, trained.encoders, settings, np.concatenate(seen))
-        if config.without_gpu != "pytorch":
-            export_model(trained.model, partial / bundle.GRAPHS, quantise=config.without_gpu == "int8")
+        if config.cpu_runtime != "pytorch":
+            export_model(trained.model, partial / bundle.GRAPHS, quantise=config.cpu_runtime == "int8")
         held_out = validation.products
         reference = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
         write_reference(partial, ProductPredictor.load(partial, "cpu"), reference, catalogue)
-        (partial / "card.md").write_text(card(settings, trained.encoders), encoding="utf-8")
+        (partial / "card.md").write_text(card(settings, trained.encoders, trained.model.calibrated()), encoding="utf-8")
         partial.replace(out)
         return out
 
@@ -195,7 +195,6 @@ def _settings(
     positive = prices[prices > 0]
     return BundleConfig(
         config=config,
-        calibration=trained.calibration,
         baselines=Baselines(
             article_type=trained.encoders.levels[-1].decode(1),
             price=float(positive.median()) if len(positive) else None,

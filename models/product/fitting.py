@@ -11,7 +11,6 @@ import torch
 from catalog.images import ImageStore
 from models.pretrained.plans import ImagePlan, TextPlan
 from models.product import bundle
-from models.product.bundle import Calibration
 from models.product.calibrate import calibrate
 from models.product.config import ProductRunConfig
 from models.product.data import Changes, ListingDataset, Part, ReviewRows, Rows
@@ -28,7 +27,6 @@ class Trained:
 
     model: ProductModel
     encoders: Encoders
-    calibration: Calibration
     text_plan: TextPlan | None
     image_plan: ImagePlan | None
 
@@ -59,8 +57,8 @@ def train(
     task = ProductTask(model, config.photo_lessons.rate_afterwards if taught else 1.0)
     trainer = config.trainer.model_copy(update=minutes(config.trainer, started))
     fit(task, training_loader(learnt, trainer), validation_loader(held_out, trainer), trainer, workdir, loggers)
-    calibration = calibrate(task.model, held_out.batches(config.evaluation.batch_size))
-    return Trained(task.model, encoders, calibration, text_plan, image_plan)
+    calibrate(task.model, held_out.batches(config.evaluation.batch_size), config.evaluation)
+    return Trained(task.model, encoders, text_plan, image_plan)
 
 
 def fit_encoders(training: Part, config: ProductRunConfig) -> Encoders:

@@ -24,7 +24,7 @@ from serving.routes._product import MODEL, BatchIn, CategoriesIn, ReviewIn, Revi
 from serving.schemas import ListingIn, ResponseModel, Word
 from serving.slots import Answer
 
-METHODS = ("predict", "opine")
+METHODS = ("predict", "predict_reviews")
 LABELS: Mapping[str, Any] = {
     "master_category": Word,
     "sub_category": Word,
@@ -162,7 +162,7 @@ def _reviews(context: Context, routes: APIRouter) -> None:
         _check_count(body.reviews, context.config.max_items, "reviews", "reviews")
         reviews = await to_thread.run_sync(_cleaned, body.reviews)  # markup is stripped: no other request waits for it
         try:
-            found = await context.predict(MODEL, reviews, "opine")
+            found = await context.predict(MODEL, reviews, "predict_reviews")
         except InvalidInput as error:  # no review is empty: what is left to refuse is all of them
             raise NotSupported(error.message) from error
         opinions = [answers.opinion(answer) for answer in found]
