@@ -64,6 +64,7 @@ class BundleConfig(StrictModel):
     training_reviews: int
     text_plan: TextPlan | None = Field(None, description="how its pretrained text encoder is built, where it has one")
     image_plan: ImagePlan | None = Field(None, description="how its pretrained vision encoder is built, where it has one")
+    photo_lessons: bool = Field(description="whether its photo tower learnt by itself first")
 
 
 def plans(config: ProductModelConfig) -> tuple[TextPlan | None, ImagePlan | None]:
@@ -80,16 +81,20 @@ def plans(config: ProductModelConfig) -> tuple[TextPlan | None, ImagePlan | None
 
 
 def build(
-    encoders: Encoders, config: ProductModelConfig, text_plan: TextPlan | None = None, image_plan: ImagePlan | None = None
+    encoders: Encoders,
+    config: ProductModelConfig,
+    text_plan: TextPlan | None = None,
+    image_plan: ImagePlan | None = None,
+    photo_lessons: bool = False,
 ) -> ProductModel:
-    """A model of the right sizes with fresh weights."""
+    """A model of the right sizes with fresh weights; arguments as `ProductModel`'s."""
     sizes = Sizes(
         tokens=len(encoders.tokenizer),
         names=len(encoders.names),
         values=len(encoders.values),
         levels=tuple(len(level) for level in encoders.levels),
     )
-    return ProductModel(config, sizes, torch.from_numpy(encoders.paths), text_plan, image_plan)
+    return ProductModel(config, sizes, torch.from_numpy(encoders.paths), text_plan, image_plan, photo_lessons)
 
 
 def save(folder: Path, model: ProductModel, encoders: Encoders, config: BundleConfig, seen: NDArray[np.uint64]) -> None:
@@ -128,7 +133,7 @@ def load_model(folder: Path, encoders: Encoders, settings: BundleConfig) -> Prod
     Raises:
         VitrinaError: weights are missing, damaged or of another shape.
     """
-    model = build(encoders, settings.config.model, settings.text_plan, settings.image_plan)
+    model = build(encoders, settings.config.model, settings.text_plan, settings.image_plan, settings.photo_lessons)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

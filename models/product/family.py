@@ -208,6 +208,7 @@ def _settings(
         training_reviews=len(training.reviews),
         text_plan=trained.text_plan,
         image_plan=trained.image_plan,
+        photo_lessons=trained.photo_lessons,
     )
 
 

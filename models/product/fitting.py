@@ -16,7 +16,7 @@ from models.product.config import ProductRunConfig
 from models.product.data import Changes, ListingDataset, Part, ReviewRows, Rows
 from models.product.encoders import Encoders
 from models.product.model import ProductModel
-from models.product.photos import minutes, teach
+from models.product.photos import minutes, teach, wanted
 from models.product.task import ProductTask
 from models.training.trainer import fit, training_loader, validation_loader
 
@@ -29,6 +29,7 @@ class Trained:
     encoders: Encoders
     text_plan: TextPlan | None
     image_plan: ImagePlan | None
+    photo_lessons: bool
 
 
 def train(
@@ -51,14 +52,16 @@ def train(
     learnt = learning_rows(training, augmented, images, encoders, config)
     held_out = held_out_rows(validation, images, encoders, config)
     torch.manual_seed(config.trainer.seed)
-    model = bundle.build(encoders, config.model, text_plan, image_plan)
+    lessons = wanted(learnt, config)
+    model = bundle.build(encoders, config.model, text_plan, image_plan, lessons)
     model.load_start()
-    taught = teach(model, learnt, held_out, config, workdir / "photos", started)
-    task = ProductTask(model, config.photo_lessons.rate_afterwards if taught else 1.0)
+    if lessons:
+        teach(model, learnt, held_out, config, workdir / "photos", started)
+    task = ProductTask(model, config.photo_lessons.rate_afterwards if lessons else 1.0)
     trainer = config.trainer.model_copy(update=minutes(config.trainer, started))
     fit(task, training_loader(learnt, trainer), validation_loader(held_out, trainer), trainer, workdir, loggers)
     calibrate(task.model, held_out.batches(config.evaluation.batch_size), config.evaluation)
-    return Trained(task.model, encoders, text_plan, image_plan)
+    return Trained(task.model, encoders, text_plan, image_plan, lessons)
 
 
 def fit_encoders(training: Part, config: ProductRunConfig) -> Encoders:

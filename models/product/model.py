@@ -58,6 +58,7 @@ class ProductModel(nn.Module):
         paths: Tensor,
         text_plan: TextPlan | None = None,
         image_plan: ImagePlan | None = None,
+        photo_lessons: bool = False,
     ) -> None:
         """Fresh weights, also of pretrained encoders: `load_start` fetches theirs.
 
@@ -67,6 +68,7 @@ class ProductModel(nn.Module):
             paths: (P, 3), category indices of each leaf of the hierarchical softmax.
             text_plan: The pretrained text encoder to use.
             image_plan: The pretrained vision encoder to use.
+            photo_lessons: Whether the photo tower learns by itself first: what matches photos and titles learns only then.
         """
         super().__init__()
         self.config, self.sizes = config, sizes
@@ -79,7 +81,7 @@ class ProductModel(nn.Module):
         self.endings = nn.Parameter(torch.zeros(config.endings, config.width)) if config.endings else None
         self.register_token = nn.Parameter(torch.zeros(config.width))  # always there: attention has somewhere to look
         self.readout = Readout(config, LISTING_HEADS, tuple(REVIEW_HEADS))
-        context = HeadContext(config, sizes, paths)
+        context = HeadContext(config, sizes, paths, photo_lessons)
         self.heads = nn.ModuleDict({name: type(value).head()(value, context) for name, value in config.head})
         self.register_buffer("views", standard_views(), persistent=False)
         initialise(self)

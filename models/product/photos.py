@@ -127,6 +127,12 @@ class PhotoTask(Task):
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
 
 
+def wanted(training: ListingDataset, config: ProductRunConfig) -> bool:
+    """Whether there are such lessons: not unless configured, for a pretrained encoder, or where no listing has a photo."""
+    configured = lesson_epochs(config.photo_lessons, config.trainer) > 0 and config.model.image_encoder is None
+    return configured and any(training.images.get(key) is not None for key in training.rows.photos)
+
+
 def teach(
     model: ProductModel,
     training: ListingDataset,
@@ -134,30 +140,25 @@ def teach(
     config: ProductRunConfig,
     workdir: Path,
     started: float,
-) -> bool:
+) -> None:
     """Train the photo tower of `model`, its head that names types and its retrieval embedding, in place.
 
     `models.training.trainer.fit` writes in `workdir`; `started` (`time.monotonic`) is when the training of the whole began.
-
-    Returns:
-        Whether it was: nothing is done where none is wanted, for a pretrained encoder, or where no listing has a photo.
 
     Raises:
         TrainingError: see `models.training.trainer.fit`.
     """
     lessons, epochs = config.photo_lessons, lesson_epochs(config.photo_lessons, config.trainer)
-    seen = any(training.images.get(key) is not None for key in training.rows.photos)
-    if not epochs or not seen or not isinstance(model.photo, PhotoTower):
-        return False
     rate = lessons.learning_rate or config.trainer.learning_rate
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
-    small = round(lessons.low_res_share * epochs)
-    type_head, retrieval = model.head(TypeEvidenceHead).photo_types, model.head(EmbeddingHead).retrieval
-    task = PhotoTask(model.photo, type_head, retrieval, config.model.label_smoothing)
-    loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
+    low_res = round(lessons.low_res_share * epochs)
+    tower, retrieval = model.photo, model.head(EmbeddingHead).retrieval
+    assert isinstance(tower, PhotoTower), "a pretrained encoder has no lessons"
+    assert retrieval is not None, "the model was built without lessons"
+    task = PhotoTask(tower, model.head(TypeEvidenceHead).photo_types, retrieval, config.model.label_smoothing)
+    loaders = training_loader(PhotoDataset(training, low_res), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
     fit(task, *loaders, trainer, workdir)
-    return True
 
 
 def lesson_epochs(lessons: PhotoLessons, trainer: TrainerConfig) -> int:

@@ -32,13 +32,14 @@ class ProductTask(Task):
 
     Args:
         photo_rate: Factor on the photo tower's learning rate; 0 freezes it, and the head that learnt with it. The retrieval
-            embedding, which learnt with it too, never learns here.
+            embedding, which learnt with it too, never learns here; a model without such lessons has none.
     """
 
     def __init__(self, model: ProductModel, photo_rate: float = 1.0) -> None:
         super().__init__()
         self.model, self.photo_rate = model, photo_rate
-        model.head(EmbeddingHead).retrieval.requires_grad_(False)
+        if (retrieval := model.head(EmbeddingHead).retrieval) is not None:
+            retrieval.requires_grad_(False)
         if not photo_rate and isinstance(model.photo, PhotoTower):
             model.photo.freeze()
             model.head(TypeEvidenceHead).photo_types.requires_grad_(False)
@@ -52,7 +53,7 @@ class ProductTask(Task):
         decoded = model.decode(model.encode(listings), shown, listings)
         weights, rows = self._views(decoded, batch)
         smoothing = model.config.label_smoothing
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for head in model.listing_heads.values():
             output = decoded.of(type(head))
             by_view = {view: head.view_losses(output, view, listings, there, smoothing) for view, there in rows.items()}
@@ -65,7 +66,7 @@ class ProductTask(Task):
         """The same terms on whole listings, weighted by their base weights, and the accuracy of the article type."""
         model, listings = self.model, batch.listings
         decoded = model.decode(model.encode(listings), model.views[None], listings)
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for head in model.listing_heads.values():
             terms |= head.view_losses(decoded.of(type(head)), WHOLE, listings, batch.good, smoothing=0.0)
         terms |= self._batch_losses(decoded, batch)
@@ -96,7 +97,7 @@ class ProductTask(Task):
 
     def _batch_losses(self, decoded: Decoded, batch: Batch) -> dict[str, Tensor]:
         """Losses of the batch as a whole, and of its reviews."""
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for head in self.model.listing_heads.values():
             terms |= head.batch_losses(decoded, batch)
         outputs = self.model.decode_reviews(batch.reviews)

@@ -5,7 +5,8 @@ It has three parts, whose shares of a cosine are calibrated:
 - type: the root of the article type's probabilities, whose inner product is the Bhattacharyya coefficient (with a title, which is
   sure of its type, the probabilities themselves), a quarter of the dimensions
 - instance: which listing it is, learnt by InfoNCE between title, photo and whole listing (Radford et al. 2021), a half
-- retrieval: which photo and title go together, learnt with the photo tower (`models.product.photos`), a quarter
+- retrieval: which photo and title go together, learnt with the photo tower (`models.product.photos`), a quarter; where the tower
+  has no lessons there is no such part, and instance has its room
 
 Shapes: B listings, V views, C width, N article types, E embedding, T title tokens.
 """
@@ -133,8 +134,9 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
         super().__init__()
         width, types = context.config.width, context.sizes.levels[-1]
         self.values, self.quarter = values, context.config.embedding_dim // 4
-        self.instance = nn.Linear(width, context.config.embedding_dim - 2 * self.quarter, bias=False)
-        self.retrieval = RetrievalEmbedding(width, context.sizes.tokens, self.quarter)
+        of_instance = context.config.embedding_dim - (2 if context.photo_lessons else 1) * self.quarter
+        self.instance = nn.Linear(width, of_instance, bias=False)
+        self.retrieval = RetrievalEmbedding(width, context.sizes.tokens, self.quarter) if context.photo_lessons else None
         self.type_layer = nn.Linear(width, types)
         self.evidence_weights = EvidenceWeights()
         self.log_scale = nn.Parameter(torch.tensor(LOG_TEMPERATURE))
@@ -148,7 +150,8 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
 
     def reset_parameters(self) -> None:
         """Of what learns with the photo tower."""
-        self.retrieval.reset_parameters()
+        if self.retrieval is not None:
+            self.retrieval.reset_parameters()
 
     def forward(self, decoded: Decoded) -> EmbeddingOutput:
         """Its three parts, joined by their shares."""
@@ -163,14 +166,18 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
         return EmbeddingOutput(embedding, types, instance, retrieval, logits)
 
     def _retrieved(self, decoded: Decoded) -> Tensor:
-        """Retrieval embedding (B, V, E/4) of the title and the photo that a view shows; 0 without either."""
+        """Retrieval embedding (B, V, E/4) of the title and the photo that a view shows, 0 without either; (B, V, 0) untaught."""
         inputs, photo = decoded.inputs, decoded.memory.photo
-        none = torch.zeros(len(inputs), self.quarter, device=inputs.has_image.device)
-        of_title = self.retrieval.title(inputs.title) if inputs.title.shape[1] else none
-        of_photo = none if photo is None else self.retrieval.photo(photo) * inputs.has_image[:, None]
-        shown = (decoded.shows(part)[..., None] for part in ("title", "image"))
-        summed = sum(vector[:, None] * there for vector, there in zip((of_title, of_photo), shown, strict=True))
-        return F.normalize(torch.as_tensor(summed), dim=-1)
+        rows, views = decoded.states[self.name].shape[:2]
+        if self.retrieval is None:
+            return torch.zeros(rows, views, 0, device=inputs.has_image.device)
+        found = torch.zeros(rows, views, self.quarter, device=inputs.has_image.device)
+        if inputs.title.shape[1]:
+            found = found + self.retrieval.title(inputs.title)[:, None] * decoded.shows("title")[..., None]
+        if photo is not None:
+            of_photo = self.retrieval.photo(photo) * inputs.has_image[:, None]
+            found = found + of_photo[:, None] * decoded.shows("image")[..., None]
+        return F.normalize(found, dim=-1)
 
     def view_losses(
         self, output: EmbeddingOutput, view: int, targets: Inputs, rows: Tensor, smoothing: float

@@ -52,6 +52,7 @@ class HeadContext:
     config: "ProductModelConfig"
     sizes: Sizes
     paths: Tensor  # (P, 3), category indices of each leaf of the hierarchical softmax
+    photo_lessons: bool  # whether the photo tower learns by itself first (`models.product.photos`)
 
 
 class Head(nn.Module, Generic[Output, Answers]):

@@ -110,10 +110,12 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
 
     name = "quality"
     visible = PARTS
+    path: Tensor
 
     def __init__(self, values: QualityConfig, context: HeadContext) -> None:
         super().__init__()
         self.values, self.type_share = values, context.config.head.embedding.type_share
+        self.register_buffer("path", context.paths, persistent=False)
         self.check = PartCheck()
         self.layers = nn.Sequential(
             nn.Linear(2 * context.config.width + FEATURES + JUDGED, HIDDEN),
@@ -129,7 +131,7 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
     def forward(self, decoded: Decoded) -> QualityOutput:
         """Nothing flows back through the contradictions: other heads learn their own tasks."""
         inputs, memory = decoded.inputs, decoded.memory
-        category, price, embedding = (decoded.of(head) for head in (CategoryHead, PriceHead, EmbeddingHead))
+        category, price, embedding = decoded.of(CategoryHead), decoded.of(PriceHead), decoded.of(EmbeddingHead)
         paths = category.path_logits[:, :VIEWS].detach()
         shares = (self.type_share**0.5, (1 - self.type_share) ** 0.5)
         parts = (root(embedding.type_logits[:, :VIEWS]), embedding.instance[:, :VIEWS])
@@ -137,7 +139,7 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
         present = torch.stack([memory.has(segment) for segment in SEGMENTS], dim=1)
         image = inputs.image if inputs.image.shape[-1] else inputs.image.new_zeros(len(inputs), 3, 3, 3)
         others = [
-            category_features(paths, decoded.heads[CategoryHead.name].path, inputs.categories),
+            category_features(paths, self.path, inputs.categories),
             price_features(inputs.price, price.location[:, WHOLE].detach(), price.scale[:, WHOLE].detach()),
             light(image) * inputs.has_image[:, None],
             inputs.facts / 5,
