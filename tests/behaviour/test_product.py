@@ -195,11 +195,13 @@ def test_the_likeliest_fault_is_the_one_that_was_made(predictor: ProductPredicto
     ],
 )
 def test_a_glad_review_is_told_from_a_cross_one(predictor: ProductPredictor, glad: str, cross: str) -> None:
-    better, worse = predictor.opine([clean_review(None, glad), clean_review(None, cross)])
+    better, worse = predictor.predict_reviews([clean_review(None, glad), clean_review(None, cross)])
     assert better.recommended > worse.recommended
     assert better.rating > worse.rating or better.rating == worse.rating == 5.0  # where ratings end
 
 
 def test_case_and_markup_change_no_opinion(predictor: ProductPredictor) -> None:
-    plain, loud = predictor.opine([clean_review("Good buy", "true to size"), clean_review(" <b>GOOD</b> buy", "TRUE  to size")])
+    plain, loud = predictor.predict_reviews(
+        [clean_review("Good buy", "true to size"), clean_review(" <b>GOOD</b> buy", "TRUE  to size")]
+    )
     assert plain == loud

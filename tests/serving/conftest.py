@@ -16,7 +16,10 @@ from catalog.corruption import KINDS
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
-from models.product.predictor import PriceEstimate, ProductPrediction, QualityEstimate, Sentiment
+from models.product.heads.price import PriceEstimate
+from models.product.heads.quality import QualityEstimate
+from models.product.heads.sentiment import Sentiment
+from models.product.predictor import ProductPrediction
 from models.recommender.answers import Reason, Recommendation, Recommendations
 from serving.app import create_app
 
@@ -54,9 +57,11 @@ class Predictor:
         price = PriceEstimate(100.123, 50.0, 200.0) if self.prices else None
         seen = tuple(name for name in ("title", "description", "image") if getattr(listing, name))
         faults = {kind: i / 10 for i, kind in enumerate(KINDS)}
-        return ProductPrediction(categories, price, embedding, seen, QualityEstimate(0.25, faults))
+        quality = QualityEstimate(0.25, faults)
+        answers = {"category": categories, "price": price, "embedding": embedding, "quality": quality}
+        return ProductPrediction(answers, seen)
 
-    def opine(self, reviews):
+    def predict_reviews(self, reviews):
         if not self.opinionated:
             raise VitrinaError("this version was trained without reviews")
         self.reviews.extend(reviews)

@@ -127,13 +127,13 @@ def test_reviews_that_come_together_run_together(settings, config, source):
     with TestClient(create_app(settings, config, source)) as made:
         wait_until(lambda: made.get("/readyz").status_code == 200)
         predictor = source.predictors[1]
-        predictor.seconds, sizes, opine = 0.2, [], predictor.opine
+        predictor.seconds, sizes, opine = 0.2, [], predictor.predict_reviews
 
         def counted(reviews):
             sizes.append(len(reviews))
             return opine(reviews)
 
-        predictor.opine = counted
+        predictor.predict_reviews = counted
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: made.post(URL, json={"reviews": [REVIEW, {"text": "bad"}]}), range(4)))
     assert [answer.status_code for answer in answers] == [200] * 4

@@ -16,7 +16,8 @@ from catalog.listing import Listing
 from configs.schema import AugmentationConfig, CorruptionConfig, TrainerConfig
 from models.product.data import Changes, ListingDataset, ReviewRows, Rows
 from models.product.encoders import Encoders, clean, clean_review
-from models.product.inputs import PRIOR_SEGMENTS, Batch
+from models.product.inputs import Batch
+from models.product.parts import PRIOR_SEGMENTS
 from models.product.priors.linear import FOLDS, LinearPrior, fold_of
 from models.product.priors.neighbours import NAMES
 from models.training.batches import training_loader, validation_loader
