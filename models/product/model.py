@@ -21,7 +21,6 @@ from catalog.listing import CATEGORY_LEVELS
 from models.layers import SelfAttention, SwiGLU
 from models.pretrained.plans import ImagePlan, TextPlan
 from models.product.config import ProductModelConfig
-from models.product.heads import LISTING_HEADS, REVIEW_HEADS
 from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.head import Decoded, Head, HeadContext, ListingHead, ReviewHead
 from models.product.inputs import Inputs, Reviews, Sizes
@@ -80,9 +79,8 @@ class ProductModel(nn.Module):
         self.kinds = nn.ParameterDict({name: nn.Parameter(torch.zeros(config.width)) for name in KINDS})
         self.endings = nn.Parameter(torch.zeros(config.endings, config.width)) if config.endings else None
         self.register_token = nn.Parameter(torch.zeros(config.width))  # always there: attention has somewhere to look
-        self.readout = Readout(config, LISTING_HEADS, tuple(REVIEW_HEADS))
-        context = HeadContext(config, sizes, paths, photo_lessons)
-        self.heads = nn.ModuleDict({name: type(value).head()(value, context) for name, value in config.head})
+        self.readout = Readout(config)
+        self.heads = nn.ModuleDict(config.head.build(HeadContext(config, sizes, paths, photo_lessons)))
         self.register_buffer("views", standard_views(), persistent=False)
         initialise(self)
 

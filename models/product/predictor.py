@@ -18,7 +18,6 @@ from models.product import bundle
 from models.product.bundle import Network
 from models.product.config import ProductRunConfig
 from models.product.encoders import CleanListing, CleanReview, Encoders, clean
-from models.product.heads import LISTING_HEADS
 from models.product.heads.category import CategoryHead
 from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.head import HeadAnswers, ListingHead, arrays, joined
@@ -132,7 +131,7 @@ class ProductPredictor:
     def answer_all(self, batches: Iterable[Inputs]) -> Answers:
         """Answers of several batches, one after the other; there is at least one."""
         tensors = arrays(joined([self._answers(inputs) for inputs in batches]))
-        asked = {name: head for name, head in LISTING_HEADS.items() if head.asked}
+        asked = {name: head for name, head in self.config.model.head.listing_heads().items() if head.asked}
         return Answers({name: head.interpret(tensors, self.encoders) for name, head in asked.items()})
 
     @torch.inference_mode()

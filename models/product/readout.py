@@ -5,7 +5,7 @@ A view is a mask: the whole listing, a random subset of its parts or one part al
 Shapes: B listings, V views, Q queries, M memory tokens, C width, H attention heads, D = C / H, n queries of all views.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -47,17 +47,13 @@ class Readout(nn.Module):
 
     visible: Tensor
 
-    def __init__(
-        self,
-        config: ProductModelConfig,
-        listing_heads: Mapping[str, type[ListingHead[Any, Any]]],
-        review_heads: Sequence[str],
-    ) -> None:
+    def __init__(self, config: ProductModelConfig) -> None:
         super().__init__()
-        asking = {name: head for name, head in listing_heads.items() if head.visible}
+        asking = {name: head for name, head in config.head.listing_heads().items() if head.visible}
         self.names = tuple(asking)
         self.queries = nn.Parameter(torch.zeros(len(asking), config.width))
-        self.review_queries = nn.ParameterDict({name: nn.Parameter(torch.zeros(config.width)) for name in review_heads})
+        of_reviews = {name: nn.Parameter(torch.zeros(config.width)) for name in config.head.review_heads()}
+        self.review_queries = nn.ParameterDict(of_reviews)
         self.evidence = nn.ModuleDict(
             {n: nn.Linear(h.evidence_size, config.width, bias=False) for n, h in asking.items() if h.evidence_size}
         )

@@ -5,13 +5,12 @@ To add one: write `heads/<name>.py` with the class of its values (a `HeadConfig`
 predictions go over the heads named there. A route in `serving/routes` then offers `prediction.answers["<name>"]`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from configs.schema import StrictModel
 from models.product.heads.category import CategoryConfig
 from models.product.heads.embedding import EmbeddingConfig
-from models.product.heads.head import Head, ListingHead, ReviewHead
+from models.product.heads.head import Head, HeadContext, ListingHead, ReviewHead
 from models.product.heads.price import PriceConfig
 from models.product.heads.quality import QualityConfig
 from models.product.heads.sentiment import SentimentConfig
@@ -19,7 +18,7 @@ from models.product.heads.type_evidence import TypeEvidenceConfig
 
 
 class HeadsConfig(StrictModel):
-    """Values of each head. The order is that in which heads are built, and weights drawn."""
+    """Values of each head, and thereby which heads there are. The order is that in which heads are built, and weights drawn."""
 
     category: CategoryConfig = CategoryConfig()
     price: PriceConfig = PriceConfig()
@@ -28,9 +27,17 @@ class HeadsConfig(StrictModel):
     sentiment: SentimentConfig = SentimentConfig()
     quality: QualityConfig = QualityConfig()
 
+    def listing_heads(self) -> dict[str, type[ListingHead[Any, Any]]]:
+        """Heads that read listings, by name."""
+        return {name: head for name, head in self._heads().items() if issubclass(head, ListingHead)}
 
-HEADS: Mapping[str, type[Head[Any, Any]]] = {name: type(value).head() for name, value in HeadsConfig()}
-"""Every head by name."""
+    def review_heads(self) -> dict[str, type[ReviewHead[Any, Any]]]:
+        """Heads that read reviews, by name."""
+        return {name: head for name, head in self._heads().items() if issubclass(head, ReviewHead)}
 
-LISTING_HEADS: Mapping[str, type[ListingHead[Any, Any]]] = {n: h for n, h in HEADS.items() if issubclass(h, ListingHead)}
-REVIEW_HEADS: Mapping[str, type[ReviewHead[Any, Any]]] = {n: h for n, h in HEADS.items() if issubclass(h, ReviewHead)}
+    def build(self, context: HeadContext) -> dict[str, Head[Any, Any]]:
+        """Every head, with fresh weights."""
+        return {name: head(getattr(self, name), context) for name, head in self._heads().items()}
+
+    def _heads(self) -> dict[str, type[Head[Any, Any]]]:
+        return {name: value.head() for name, value in self}

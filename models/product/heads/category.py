@@ -79,7 +79,7 @@ class CategoryHead(ListingHead[CategoryOutput, CategoryAnswers]):
     temperature: Tensor
 
     def __init__(self, values: CategoryConfig, context: HeadContext) -> None:
-        super().__init__()
+        super().__init__(values, context)
         self.values, self.level_sizes = values, context.sizes.levels
         self.levels = nn.ModuleList(nn.Linear(context.config.width, n) for n in context.sizes.levels)
         self.evidence_weights = EvidenceWeights()

@@ -131,7 +131,7 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
     retrieval_share: Tensor
 
     def __init__(self, values: EmbeddingConfig, context: HeadContext) -> None:
-        super().__init__()
+        super().__init__(values, context)
         width, types = context.config.width, context.sizes.levels[-1]
         self.values, self.quarter = values, context.config.embedding_dim // 4
         of_instance = context.config.embedding_dim - (2 if context.photo_lessons else 1) * self.quarter

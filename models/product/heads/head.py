@@ -32,6 +32,11 @@ Array = NDArray[Any]
 class HeadConfig(StrictModel):
     """Values of one head; a class of its own for each, beside the head."""
 
+    @classmethod
+    def head(cls) -> "type[Head[Any, Any]]":
+        """What these values are for."""
+        raise NotImplementedError
+
 
 class HeadAnswers(Protocol):
     """What a head answers of several listings or reviews, in a form that people read."""
@@ -59,9 +64,15 @@ class Head(nn.Module, Generic[Output, Answers]):
     """One answer of the model.
 
     A head's buffers hold what calibration fits, and are saved with the weights.
+
+    Attributes:
+        name: That of its file, of its values in `HeadsConfig`, and of its answers.
     """
 
     name: ClassVar[str]
+
+    def __init__(self, values: Any, context: HeadContext) -> None:
+        super().__init__()
 
     def weights(self) -> Mapping[str, float]:
         """Base weight of each term of the training loss that the head adds."""

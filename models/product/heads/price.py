@@ -86,7 +86,7 @@ class PriceHead(ListingHead[PriceOutput, PriceAnswers]):
     quantile: Tensor
 
     def __init__(self, values: PriceConfig, context: HeadContext) -> None:
-        super().__init__()
+        super().__init__(values, context)
         self.values = values
         self.layer = nn.Linear(context.config.width, 3)
         self.register_buffer("words", torch.tensor([PARTS.index(name) for name in PRIOR_SEGMENTS]), persistent=False)

@@ -113,7 +113,7 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
     path: Tensor
 
     def __init__(self, values: QualityConfig, context: HeadContext) -> None:
-        super().__init__()
+        super().__init__(values, context)
         self.values, self.type_share = values, context.config.head.embedding.type_share
         self.register_buffer("path", context.paths, persistent=False)
         self.check = PartCheck()

@@ -76,7 +76,7 @@ class SentimentHead(ReviewHead[SentimentOutput, SentimentAnswers]):
     name = "sentiment"
 
     def __init__(self, values: SentimentConfig, context: HeadContext) -> None:
-        super().__init__()
+        super().__init__(values, context)
         self.values = values
         self.layer = nn.Linear(context.config.width, 2)
 

@@ -41,7 +41,7 @@ class TypeEvidenceHead(ListingHead[TypeEvidence, Any]):
     asked = False
 
     def __init__(self, values: TypeEvidenceConfig, context: HeadContext) -> None:
-        super().__init__()
+        super().__init__(values, context)
         self.photo_types = nn.Linear(context.config.width, context.sizes.levels[-1])
 
     def reset_parameters(self) -> None:
