@@ -80,7 +80,16 @@ class ProductModel(nn.Module):
         self.endings = nn.Parameter(torch.zeros(config.endings, config.width)) if config.endings else None
         self.register_token = nn.Parameter(torch.zeros(config.width))  # always there: attention has somewhere to look
         self.readout = Readout(config)
-        self.heads = nn.ModuleDict(config.head.build(HeadContext(config, sizes, paths, photo_lessons)))
+        context = HeadContext(
+            width=config.width,
+            dropout=config.dropout,
+            embedding_dim=config.embedding_dim,
+            type_share=config.head.embedding.type_share,
+            sizes=sizes,
+            paths=paths,
+            photo_lessons=photo_lessons,
+        )
+        self.heads = nn.ModuleDict(config.head.build(context))
         self.register_buffer("views", standard_views(), persistent=False)
         initialise(self)
 

@@ -9,7 +9,7 @@ Shapes: B listings, V views, C width, P category paths, N article types.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +21,11 @@ from torch.nn import functional as F
 
 from catalog.listing import CATEGORY_LEVELS
 from configs.schema import EvaluationConfig
-from models.product.heads.head import Decoded, HeadConfig, HeadContext, ListingHead
+from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
 from models.product.heads.type_evidence import EvidenceWeights, TypeEvidenceHead
 from models.product.inputs import Inputs
 from models.product.losses import mean
 from models.product.parts import SEGMENTS, WHOLE
-
-if TYPE_CHECKING:
-    from models.product.encoders import Encoders
 
 TOP = 5
 """Labels of each level that an answer names."""
@@ -81,7 +78,7 @@ class CategoryHead(ListingHead[CategoryOutput, CategoryAnswers]):
     def __init__(self, values: CategoryConfig, context: HeadContext) -> None:
         super().__init__(values, context)
         self.values, self.level_sizes = values, context.sizes.levels
-        self.levels = nn.ModuleList(nn.Linear(context.config.width, n) for n in context.sizes.levels)
+        self.levels = nn.ModuleList(nn.Linear(context.width, n) for n in context.sizes.levels)
         self.evidence_weights = EvidenceWeights()
         self.register_buffer("path", context.paths, persistent=False)
         self.register_buffer("temperature", torch.tensor(1.0))  # divides the path logits (Guo et al. 2017)
@@ -123,12 +120,12 @@ class CategoryHead(ListingHead[CategoryOutput, CategoryAnswers]):
         return {"path_logits": output.path_logits[:, WHOLE] / self.temperature}
 
     @classmethod
-    def interpret(cls, answers: Mapping[str, NDArray[Any]], encoders: "Encoders") -> CategoryAnswers:
+    def interpret(cls, answers: Mapping[str, NDArray[Any]], codec: Codec) -> CategoryAnswers:
         """Probabilities of known values."""
-        logits, paths = torch.from_numpy(answers["path_logits"]), torch.from_numpy(encoders.paths)
-        levels = level_probabilities(logits, paths, [len(level) for level in encoders.levels])
+        logits, paths = torch.from_numpy(answers["path_logits"]), torch.from_numpy(codec.paths)
+        levels = level_probabilities(logits, paths, [len(level) for level in codec.levels])
         known = [p[:, 1:] / p[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-9) for p in levels]
-        return CategoryAnswers(tuple(p.numpy() for p in known), tuple(encoders.labels().values()))
+        return CategoryAnswers(tuple(p.numpy() for p in known), tuple(codec.labels().values()))
 
     def calibration_rows(self, decoded: Decoded) -> dict[str, Tensor]:
         """Logits of the whole listing, and article types."""

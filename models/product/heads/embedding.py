@@ -14,7 +14,7 @@ Shapes: B listings, V views, C width, N article types, E embedding, T title toke
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,15 +26,12 @@ from torch.nn import functional as F
 from configs.schema import EvaluationConfig, Share
 from models.evaluation.metrics import graded_ndcg, match_ranks, nearest, recall_at_k
 from models.layers import SwiGLU, norm
-from models.product.heads.head import Decoded, HeadConfig, HeadContext, ListingHead
+from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
 from models.product.heads.type_evidence import EvidenceWeights, TypeEvidenceHead
 from models.product.inputs import Batch, Inputs
 from models.product.losses import LOG_TEMPERATURE, MAX_LOG_SCALE, info_nce, mean
 from models.product.parts import PHOTO, SEGMENTS, TITLE, WHOLE
 from models.training.distributed import world_size
-
-if TYPE_CHECKING:
-    from models.product.encoders import Encoders
 
 Floats = NDArray[np.float32]
 
@@ -132,9 +129,9 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
 
     def __init__(self, values: EmbeddingConfig, context: HeadContext) -> None:
         super().__init__(values, context)
-        width, types = context.config.width, context.sizes.levels[-1]
-        self.values, self.quarter = values, context.config.embedding_dim // 4
-        of_instance = context.config.embedding_dim - (2 if context.photo_lessons else 1) * self.quarter
+        width, types = context.width, context.sizes.levels[-1]
+        self.values, self.quarter = values, context.embedding_dim // 4
+        of_instance = context.embedding_dim - (2 if context.photo_lessons else 1) * self.quarter
         self.instance = nn.Linear(width, of_instance, bias=False)
         self.retrieval = RetrievalEmbedding(width, context.sizes.tokens, self.quarter) if context.photo_lessons else None
         self.type_layer = nn.Linear(width, types)
@@ -204,7 +201,7 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
         return {"embedding": output.embedding[:, WHOLE]}
 
     @classmethod
-    def interpret(cls, answers: Mapping[str, NDArray[Any]], encoders: "Encoders") -> EmbeddingAnswers:
+    def interpret(cls, answers: Mapping[str, NDArray[Any]], codec: Codec) -> EmbeddingAnswers:
         """As it is."""
         return EmbeddingAnswers(answers["embedding"])
 

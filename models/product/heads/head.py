@@ -10,21 +10,19 @@ Shapes: B listings, V views, C width, F evidence features; R reviews.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from catalog.price import PriceScaler
+from catalog.vocabulary import Vocabulary
 from configs.schema import EvaluationConfig, StrictModel
 from models.product.inputs import Batch, Inputs, Reviews, Sizes
 from models.product.memory import Memory
 from models.product.parts import PARTS
-
-if TYPE_CHECKING:
-    from models.product.config import ProductModelConfig
-    from models.product.encoders import Encoders
 
 Array = NDArray[Any]
 
@@ -36,6 +34,29 @@ class HeadConfig(StrictModel):
     def head(cls) -> "type[Head[Any, Any]]":
         """What these values are for."""
         raise NotImplementedError
+
+
+class Codec(Protocol):
+    """What turns numbers back into what people read: `models.product.encoders.Encoders`."""
+
+    @property
+    def levels(self) -> Sequence[Vocabulary]:
+        """Values of each category level."""
+        ...
+
+    @property
+    def paths(self) -> NDArray[np.int64]:
+        """Category indices [P, 3] of each leaf of the hierarchical softmax."""
+        ...
+
+    @property
+    def price(self) -> PriceScaler | None:
+        """None where no training row has a price."""
+        ...
+
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Category values that the model can answer, by level."""
+        ...
 
 
 class HeadAnswers(Protocol):
@@ -52,12 +73,25 @@ Answers = TypeVar("Answers", bound=HeadAnswers)
 
 @dataclass(frozen=True)
 class HeadContext:
-    """What heads are built for."""
+    """What heads are built for.
 
-    config: "ProductModelConfig"
+    Attributes:
+        width: C.
+        dropout: Share of channels that layers of a head drop.
+        embedding_dim: Dimensions of the embedding.
+        type_share: `EmbeddingConfig.type_share`, for those who compare embeddings too.
+        sizes: What the encoders fix.
+        paths: (P, 3), category indices of each leaf of the hierarchical softmax.
+        photo_lessons: Whether the photo tower learns by itself first (`models.product.photos`).
+    """
+
+    width: int
+    dropout: float
+    embedding_dim: int
+    type_share: float
     sizes: Sizes
-    paths: Tensor  # (P, 3), category indices of each leaf of the hierarchical softmax
-    photo_lessons: bool  # whether the photo tower learns by itself first (`models.product.photos`)
+    paths: Tensor
+    photo_lessons: bool
 
 
 class Head(nn.Module, Generic[Output, Answers]):
@@ -86,7 +120,7 @@ class Head(nn.Module, Generic[Output, Answers]):
         raise NotImplementedError
 
     @classmethod
-    def interpret(cls, answers: Mapping[str, Array], encoders: "Encoders") -> Answers:
+    def interpret(cls, answers: Mapping[str, Array], codec: Codec) -> Answers:
         """The head's own of all `answers` as people read them; the tensors may come from an exported graph."""
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ Shapes: B listings, V views, S segments of the prior, F features of neighbours.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +19,11 @@ from torch import Tensor, nn
 
 from catalog.listing import CATEGORY_LEVELS
 from configs.schema import EvaluationConfig, Share
-from models.product.heads.head import Decoded, HeadConfig, HeadContext, ListingHead
+from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
 from models.product.inputs import Inputs
 from models.product.losses import mean
 from models.product.parts import PARTS, PRIOR_SEGMENTS, SEGMENTS, WHOLE
 from models.product.priors.neighbours import MEAN, NAMES
-
-if TYPE_CHECKING:
-    from models.product.encoders import Encoders
 
 LOG_SCALES = (-5.0, 3.0)
 """Bounds of the logarithm of the scale: a training price that is met exactly must not have an infinite density."""
@@ -88,7 +85,7 @@ class PriceHead(ListingHead[PriceOutput, PriceAnswers]):
     def __init__(self, values: PriceConfig, context: HeadContext) -> None:
         super().__init__(values, context)
         self.values = values
-        self.layer = nn.Linear(context.config.width, 3)
+        self.layer = nn.Linear(context.width, 3)
         self.register_buffer("words", torch.tensor([PARTS.index(name) for name in PRIOR_SEGMENTS]), persistent=False)
         self.register_buffer("quantile", torch.tensor(1.0))  # half width of the interval in scales (Lei et al. 2018)
 
@@ -124,10 +121,10 @@ class PriceHead(ListingHead[PriceOutput, PriceAnswers]):
         return {"price_location": location, "price_half_width": self.quantile * scale}
 
     @classmethod
-    def interpret(cls, answers: Mapping[str, NDArray[Any]], encoders: "Encoders") -> PriceAnswers:
+    def interpret(cls, answers: Mapping[str, NDArray[Any]], codec: Codec) -> PriceAnswers:
         """In the catalogue's currency."""
         location, half = answers["price_location"], answers["price_half_width"]
-        scaler = encoders.price
+        scaler = codec.price
         if scaler is None:
             return PriceAnswers(*(np.full(len(location), np.nan) for _ in range(3)))
         return PriceAnswers(*(scaler.inverse(x) for x in (location, location - half, location + half)))

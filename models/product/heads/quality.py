@@ -11,7 +11,7 @@ fault.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +24,10 @@ from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
 from models.product.heads.category import CategoryHead
 from models.product.heads.embedding import EmbeddingHead, root
-from models.product.heads.head import Decoded, HeadConfig, HeadContext, ListingHead
+from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
 from models.product.heads.price import PriceHead
 from models.product.inputs import Batch
 from models.product.parts import FACTS, PARTS, SEGMENTS, WHOLE
-
-if TYPE_CHECKING:
-    from models.product.encoders import Encoders
 
 VIEWS = 1 + len(SEGMENTS)
 PART_FEATURES = 5
@@ -114,13 +111,13 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
 
     def __init__(self, values: QualityConfig, context: HeadContext) -> None:
         super().__init__(values, context)
-        self.values, self.type_share = values, context.config.head.embedding.type_share
+        self.values, self.type_share = values, context.type_share
         self.register_buffer("path", context.paths, persistent=False)
         self.check = PartCheck()
         self.layers = nn.Sequential(
-            nn.Linear(2 * context.config.width + FEATURES + JUDGED, HIDDEN),
+            nn.Linear(2 * context.width + FEATURES + JUDGED, HIDDEN),
             nn.SiLU(),
-            nn.Dropout(context.config.dropout),
+            nn.Dropout(context.dropout),
             nn.Linear(HIDDEN, 1 + len(KINDS)),
         )
 
@@ -158,7 +155,7 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
         return {"fault_logits": output.fault_logits}
 
     @classmethod
-    def interpret(cls, answers: Mapping[str, NDArray[Any]], encoders: "Encoders") -> QualityAnswers:
+    def interpret(cls, answers: Mapping[str, NDArray[Any]], codec: Codec) -> QualityAnswers:
         """As probabilities."""
         return QualityAnswers(torch.from_numpy(answers["fault_logits"]).sigmoid().numpy())
 

@@ -7,7 +7,7 @@ Shapes: R reviews, C width.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.product.heads.head import HeadConfig, HeadContext, ReviewHead
+from models.product.heads.head import Codec, HeadConfig, HeadContext, ReviewHead
 from models.product.inputs import Reviews
 from models.product.losses import mean
 from models.training.distributed import world_size
-
-if TYPE_CHECKING:
-    from models.product.encoders import Encoders
 
 RATING = 4.0
 """The rating that is expected of a review before it is read, about the mean of shops' reviews."""
@@ -78,7 +75,7 @@ class SentimentHead(ReviewHead[SentimentOutput, SentimentAnswers]):
     def __init__(self, values: SentimentConfig, context: HeadContext) -> None:
         super().__init__(values, context)
         self.values = values
-        self.layer = nn.Linear(context.config.width, 2)
+        self.layer = nn.Linear(context.width, 2)
 
     def weights(self) -> Mapping[str, float]:
         """Of both terms together."""
@@ -107,7 +104,7 @@ class SentimentHead(ReviewHead[SentimentOutput, SentimentAnswers]):
         return {"recommended": output.logit, "rating": output.rating}
 
     @classmethod
-    def interpret(cls, answers: Mapping[str, NDArray[Any]], encoders: "Encoders") -> SentimentAnswers:
+    def interpret(cls, answers: Mapping[str, NDArray[Any]], codec: Codec) -> SentimentAnswers:
         """A probability, and a rating within its bounds."""
         logits, ratings = (torch.from_numpy(answers[name]) for name in ("recommended", "rating"))
         return SentimentAnswers(logits.sigmoid().numpy(), ratings.clamp(LOWEST, HIGHEST).numpy())

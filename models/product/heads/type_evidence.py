@@ -42,7 +42,7 @@ class TypeEvidenceHead(ListingHead[TypeEvidence, Any]):
 
     def __init__(self, values: TypeEvidenceConfig, context: HeadContext) -> None:
         super().__init__(values, context)
-        self.photo_types = nn.Linear(context.config.width, context.sizes.levels[-1])
+        self.photo_types = nn.Linear(context.width, context.sizes.levels[-1])
 
     def reset_parameters(self) -> None:
         """A photo says nothing at first."""

@@ -20,7 +20,7 @@ from models.product.encoders import Encoders
 from models.product.export import export_model
 from models.product.graphs import OnnxModel
 from models.product.heads import HeadsConfig
-from models.product.heads.head import Decoded, HeadConfig, HeadContext, ListingHead
+from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
 from models.product.inputs import Inputs
 from models.product.losses import mean
 from models.product.model import ProductModel
@@ -55,7 +55,7 @@ class LengthHead(ListingHead[Tensor, Lengths]):
     def __init__(self, values: LengthConfig, context: HeadContext) -> None:
         super().__init__(values, context)
         self.values = values
-        self.layer = nn.Linear(context.config.width, 1)
+        self.layer = nn.Linear(context.width, 1)
         self.register_buffer("bias", torch.tensor(0.0))
 
     def weights(self) -> Mapping[str, float]:
@@ -72,7 +72,7 @@ class LengthHead(ListingHead[Tensor, Lengths]):
         return {"title_tokens": output[:, WHOLE] + self.bias}
 
     @classmethod
-    def interpret(cls, answers: Mapping[str, NDArray[Any]], encoders: Encoders) -> Lengths:
+    def interpret(cls, answers: Mapping[str, NDArray[Any]], codec: Codec) -> Lengths:
         return Lengths(answers["title_tokens"])
 
     def calibration_rows(self, decoded: Decoded) -> dict[str, Tensor]:
