@@ -11,7 +11,7 @@ GROUPS = [
     {"configs"},
     {"catalog", "database"},
     {"models"},
-    {"data_validation", "registry", "monitoring"},
+    {"data_validation", "registry", "monitoring", "provenance"},
     {"serving"},
     {"steps"},
     {"pipelines"},

@@ -11,7 +11,7 @@ from catalog.errors import CatalogueError
 from configs.settings import Settings
 from database.events import EventRow, insert_events
 from models import family
-from steps.events import with_events, without_events
+from provenance.events import with_events, without_events
 from steps.load_catalogue import load_catalogue
 from steps.results import Delivery
 
