@@ -13,8 +13,9 @@ from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from database.predictions import PredictionRow
+from models.errors import NotSupported as CannotAnswer
 from serving.batching import Batcher
-from serving.errors import InvalidInput, TimedOut
+from serving.errors import InvalidInput, NotSupported, TimedOut
 from serving.images import checked
 from serving.schemas import ListingIn
 from serving.slots import Answer, Slot
@@ -32,6 +33,7 @@ class ServedModel:
 
         Raises:
             InvalidInput: the model refuses an item.
+            NotSupported: the version cannot do what is asked.
             Unavailable: nothing is loaded, or too many wait.
         """
         try:
@@ -39,6 +41,8 @@ class ServedModel:
             answers = await batcher.submit(items)
             while len({answer.version for answer in answers}) > 1:
                 answers = await batcher.submit(items)
+        except CannotAnswer as error:
+            raise NotSupported(str(error)) from error
         except VitrinaError as error:
             raise InvalidInput(str(error)) from error
         return answers

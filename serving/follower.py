@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol
 
+from models.family import Predictor
 from serving.slots import Loaded, Slot
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Source(Protocol):
         """The version that should answer; cheap. Raises VitrinaError where there is none or nobody to ask."""
         ...
 
-    def load(self, model: str, version: int) -> Any:
+    def load(self, model: str, version: int) -> Predictor:
         """The warmed-up predictor of a version whose files were verified."""
         ...
 

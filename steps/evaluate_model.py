@@ -17,8 +17,7 @@ def evaluate_model(
     bundle: Bundle, delivery: Delivery, split: pd.DataFrame, run: ModelRun, config: EvaluationConfig
 ) -> tuple[Annotated[Evaluation, "evaluation"], Annotated[pd.DataFrame, "predictions"]]:
     """Metrics with intervals, slices, and the predictions behind them, on the test rows."""
-    catalogue = delivery.open()
-    measured = family.get(run.model).evaluate(bundle.path, catalogue, config, split="test", rows=test_rows(split))
+    measured = family.get(run.model).evaluate_rows(bundle.path, delivery.open(), config, test_rows(split))
     return measured.evaluation, measured.predictions
 
 

@@ -36,10 +36,11 @@ def models(tree: Path) -> dict[str, str]:
     return {name: model_source(name, tree) for name in family.names()}
 
 
-def changed(tree: Path, path: str) -> set[str]:
-    """Models whose digest follows a change of `path`."""
+def changed(tree: Path, *paths: str) -> set[str]:
+    """Models whose digest follows a change of `paths`."""
     before = models(tree)
-    change(tree / path)
+    for path in paths:
+        change(tree / path)
     after = models(tree)
     return {name for name in before if before[name] != after[name]}
 
@@ -61,25 +62,27 @@ def test_a_model_that_is_added_changes_no_other(tree: Path) -> None:
     assert model_source("seventh", tree) not in before.values()
 
 
-@pytest.mark.parametrize(
-    ("path", "followed_by"),
-    [
-        ("models/product/config.py", {"product"}),
-        ("models/recommender/diversity.py", {"recommender"}),
-        ("models/layers.py", {"product"}),
-        ("models/evaluation/ranking.py", {"recommender"}),
-        ("models/training/trainer.py", {"product", "recommender"}),
-        ("models/__init__.py", {"product", "recommender"}),
-        ("catalog/text.py", {"product"}),
-        ("steps/results.py", {"product", "recommender"}),
-        ("models/tuning/study.py", set()),
-        ("registry/register.py", set()),
-        ("steps/check_gates.py", set()),
-        ("data_validation/rules.py", set()),
-    ],
-)
-def test_a_digest_follows_what_its_model_imports(tree: Path, path: str, followed_by: set[str]) -> None:
-    assert changed(tree, path) == followed_by
+@pytest.mark.parametrize("name", family.names())
+def test_a_model_follows_its_own_folder_and_no_other_does(tree: Path, name: str) -> None:
+    assert changed(tree, f"models/{name}/config.py") == {name}
+
+
+def test_a_shared_module_is_followed_by_those_who_import_it(tree: Path) -> None:
+    (tree / "models" / "shared.py").write_text("WORDS = 1\n")
+    with (tree / "models" / "recommender" / "config.py").open("a") as config:
+        config.write("\ndef late() -> int:\n    from models.shared import WORDS\n\n    return WORDS\n")
+    assert changed(tree, "models/shared.py") == {"recommender"}
+    assert "product" in changed(tree, "models/layers.py")
+
+
+@pytest.mark.parametrize("path", ["models/training/trainer.py", "steps/results.py"])
+def test_every_model_follows_what_all_are_made_with(tree: Path, path: str) -> None:
+    assert changed(tree, path) == set(family.names())
+
+
+def test_no_model_follows_what_it_does_not_import(tree: Path) -> None:
+    paths = ("models/tuning/study.py", "registry/register.py", "steps/check_gates.py", "data_validation/rules.py")
+    assert changed(tree, *paths) == set()
 
 
 def test_files_of_the_folder_that_are_not_python_count(tree: Path) -> None:

@@ -16,6 +16,7 @@ from catalog.corruption import KINDS
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from models.errors import NotSupported
 from models.product.predictor import PriceEstimate, ProductPrediction, QualityEstimate, Sentiment
 from models.recommender.answers import Reason, Recommendation, Recommendations
 from serving.app import create_app
@@ -58,7 +59,9 @@ class Predictor:
 
     def opine(self, reviews):
         if not self.opinionated:
-            raise VitrinaError("this version was trained without reviews")
+            raise NotSupported("this version was trained without reviews")
+        if any(review.title == "refused" for review in reviews):
+            raise VitrinaError("review 0 is refused")
         self.reviews.extend(reviews)
         time.sleep(self.seconds)
         good = [(review.title + review.text).count("good") for review in reviews]

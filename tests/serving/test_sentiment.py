@@ -82,6 +82,11 @@ def test_a_version_trained_without_reviews_says_so_and_the_other_heads_answer(cl
     wait_until(lambda: client.post(URL, json={"reviews": [REVIEW]}).status_code == 200)
 
 
+def test_a_review_that_the_model_refuses_is_the_clients_fault(steady):
+    message = refused(steady.post(URL, json={"reviews": [REVIEW, {"title": "refused"}]}), 400, "invalid_input")
+    assert message == "review 0 is refused"
+
+
 def test_without_a_version_it_is_not_ready(settings, config, source):
     from starlette.testclient import TestClient
 
