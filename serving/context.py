@@ -16,7 +16,7 @@ from database.predictions import PredictionRow
 from models.errors import NotSupported as CannotAnswer
 from serving.batching import Batcher
 from serving.errors import InvalidInput, NotSupported, TimedOut
-from serving.images import checked
+from serving.images import decoded
 from serving.schemas import ListingIn
 from serving.slots import Answer, Slot
 
@@ -74,7 +74,7 @@ class Context:
             raise TimedOut(f"no answer within {self.config.request_seconds:g} s; try again") from error
 
     async def listings(self, bodies: Sequence[ListingIn], path: str = "") -> list[Listing]:
-        """Listings with checked photos. `path` is where they stand in the body, such as "items".
+        """Listings with decoded photos. `path` is where they stand in the body, such as "items".
 
         Raises:
             InvalidInput: a listing that says nothing, or a photo that cannot be read.
@@ -85,7 +85,7 @@ class Context:
         image = None
         if body.image is not None:
             try:
-                image = await to_thread.run_sync(checked, body.image, self.config.max_image_pixels)
+                image = await to_thread.run_sync(decoded, body.image, self.config.max_image_pixels)
             except ImageError as error:
                 raise InvalidInput(f"{path}image: {error}", f"{path}image") from error
         listing = body.listing(image)
