@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -35,7 +35,7 @@ def new_bundle(workdir: Path) -> Iterator[Path]:
     partial.replace(out)
 
 
-def save_reference(folder: Path, rows: Iterable[Mapping[str, Any]], spec: Mapping[str, Any]) -> None:
+def save_reference(folder: Path, rows: Sequence[Mapping[str, Any]], spec: Mapping[str, Any]) -> None:
     """Write what monitoring compares with: `rows` of summaries with what was true, and what each column is."""
     pd.DataFrame(rows).to_parquet(folder / REFERENCE, index=False)
     write_json(folder / REFERENCE_SPEC, spec)

@@ -27,6 +27,11 @@ CONFIG = ServingConfig(
 )
 
 
+def quick(config):
+    """Mark of a test whose application gives an answer a tenth of a second."""
+    return pytest.mark.parametrize("config", [config.model_copy(update={"request_seconds": 0.1})], ids=["quick"])
+
+
 class Predictor:
     """Says what it was asked, in the form of the product model."""
 

@@ -8,7 +8,7 @@ from catalog.corruption import KINDS
 from catalog.images import decode
 from configs.errors import VitrinaError
 from database.predictions import feedback_for, newest_predictions
-from tests.serving.conftest import photo, refused, wait_until
+from tests.serving.conftest import CONFIG, photo, quick, refused, wait_until
 
 LISTING = {"title": "Nordal Men Blue Shirt", "brand": "Nordal", "price": 999, "attributes": {"Fabric": "Cotton", "Fit": ""}}
 ENDPOINTS = ("multimodal/analyze", "multimodal/classify", "price/predict", "quality/assess", "embeddings")
@@ -151,8 +151,9 @@ def test_what_the_model_refuses_is_the_clients_fault_and_what_breaks_is_ours(ste
     assert post(steady, "embeddings", LISTING).status_code == 200
 
 
+@quick(CONFIG)
 def test_an_answer_that_takes_too_long_is_given_up(client, source):
-    source.predictors[1].seconds = 2.5
+    source.predictors[1].seconds = 0.3
     refused(post(client, "embeddings", LISTING), 504, "timeout")
 
 
