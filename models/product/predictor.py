@@ -14,6 +14,7 @@ from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.listing import Listing
 from configs.errors import VitrinaError
+from models.errors import NotSupported
 from models.product import bundle
 from models.product.bundle import Network
 from models.product.config import ProductRunConfig
@@ -149,10 +150,11 @@ class ProductPredictor:
         """What each review says.
 
         Raises:
-            VitrinaError: the model was trained without reviews, or a review is empty; says which.
+            NotSupported: the model was trained without reviews.
+            VitrinaError: a review is empty; says which.
         """
         if self.encoders.review_prior is None:
-            raise VitrinaError("this version was trained without reviews; train on a catalogue with reviews.parquet")
+            raise NotSupported("this version was trained without reviews; train on a catalogue with reviews.parquet")
         empty = [i for i, review in enumerate(reviews) if not (review.title or review.text)]
         if empty:
             raise VitrinaError(f"review {empty[0]} is empty; give a title or a text")

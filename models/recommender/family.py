@@ -1,6 +1,5 @@
 """`recommender`, from purchases to recommendations: what pipelines, registry, serving and monitoring call."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from scipy.sparse import csr_matrix
 from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import claim, digests, load_seen, write_json
+from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
+from models.errors import NotSupported
 from models.evaluation.metrics import normalised
 from models.evaluation.results import Evaluation
 from models.family import EvaluationRun
@@ -30,8 +30,6 @@ from models.recommender.predictor import RecommenderPredictor
 from models.recommender.summary import REFERENCE_SPEC, summarise
 
 REFERENCE_ROWS = 2000
-SPLITS = ("unseen", "test")
-"""Parts are fitted again with the validation purchases: nothing can be measured on them afterwards."""
 
 
 class RecommenderFamily:
@@ -101,16 +99,13 @@ class RecommenderFamily:
             training_purchases=int((split["split"] == "train").sum()),
             validation_purchases=int((split["split"] == "validation").sum()),
         )
-        partial, out = workdir / "bundle.partial", workdir / "bundle"
-        for folder in (partial, out):
-            shutil.rmtree(folder, ignore_errors=True)
         known = table.histories(*("train", "validation") if "purchases_test" in catalogue.tables() else table.parts)
         seen = pair_keys(split[split["split"] != "test"])
-        bundle.save(partial, recommender, table.users, known, settings, seen)
-        write_reference(partial, recommender, table, held, config)
-        (partial / "card.md").write_text(card(settings), encoding="utf-8")
-        partial.replace(out)
-        return out
+        with new_bundle(workdir) as folder:
+            bundle.save(folder, recommender, table.users, known, settings, seen)
+            save_reference(folder, reference(recommender, table, held, config), REFERENCE_SPEC)
+            save_card(folder, card(settings))
+        return workdir / BUNDLE
 
     def evaluate(
         self,
@@ -119,21 +114,42 @@ class RecommenderFamily:
         config: EvaluationConfig,
         split: str = "unseen",
         modalities: Sequence[str] | None = None,
-        rows: "pd.Series[Any] | None" = None,
+    ) -> EvaluationRun:
+        """See `models.family`.
+
+        Raises:
+            NotSupported: modalities.
+            VitrinaError: unknown split, a damaged bundle, or no purchase to measure.
+        """
+        if modalities is not None:
+            raise NotSupported("a recommender has no modalities to restrict; leave --modalities out")
+        if split != "unseen":
+            raise VitrinaError(  # parts are fitted again with the validation purchases: nothing can be measured on them
+                f"split {split!r} is not known to the recommender, which is fitted on all but the test purchases; allowed: unseen"
+            )
+        return self._measured(folder, catalogue, config, split)
+
+    def evaluate_rows(
+        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
     ) -> EvaluationRun:
         """See `models.family`; `rows` are user ids.
 
         Raises:
-            VitrinaError: modalities, unknown split, a damaged bundle, or no purchase to measure.
+            VitrinaError: a damaged bundle, or no purchase to measure.
         """
+        return self._measured(folder, catalogue, config, "test", rows)
+
+    def _measured(
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        split: str,
+        rows: "pd.Series[Any] | None" = None,
+    ) -> EvaluationRun:
+        """Of the test purchases that the model has not seen, of all users or of these; `split` says what they are."""
         from models.recommender.evaluate import measure
 
-        if modalities is not None:
-            raise VitrinaError("a recommender has no modalities to restrict; leave --modalities out")
-        if split not in SPLITS:
-            raise VitrinaError(
-                f"split {split!r} is not known to the recommender, which is fitted on all but the test purchases; allowed: unseen"
-            )
         settings = bundle.load_config(folder)
         recommender, _, _ = bundle.load(folder, settings)
         found = split_interactions(catalogue, settings.config.split, settings.config.model.history)
@@ -190,9 +206,9 @@ class RecommenderFamily:
         """There is nothing to export.
 
         Raises:
-            VitrinaError: always.
+            NotSupported: always.
         """
-        raise VitrinaError("a recommender has no ONNX graphs: most of it are sparse matrices; serve it with `vitrina serve`")
+        raise NotSupported("a recommender has no ONNX graphs: most of it are sparse matrices; serve it with `vitrina serve`")
 
 
 class Coded:
@@ -236,8 +252,8 @@ def pair_keys(rows: pd.DataFrame) -> NDArray[np.uint64]:
     return digests(rows["user_id"].tolist(), rows["item_id"].tolist())
 
 
-def write_reference(folder: Path, recommender: Recommender, table: Coded, held: HeldOut, config: RecommenderRunConfig) -> None:
-    """`reference.parquet` and `reference.json`: what answers to validation users look like, and what they bought next."""
+def reference(recommender: Recommender, table: Coded, held: HeldOut, config: RecommenderRunConfig) -> list[dict[str, Any]]:
+    """What answers to validation users look like, and what they bought next."""
     held = held.draw(REFERENCE_ROWS, config.trainer.seed)
     keys = [table.users[user] for user in held.users]
     predictor = RecommenderPredictor(recommender, keys, held.histories, config.model.history)
@@ -246,8 +262,7 @@ def write_reference(folder: Path, recommender: Recommender, table: Coded, held: 
     for row, (query, answer) in enumerate(zip(queries, predictor.recommend(queries), strict=True)):
         bought = recommender.items.keys[int(held.relevant[row].indices[0])]
         rows.append(summarise(query, answer) | {"true_item_id": str(bought)})
-    pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
-    write_json(folder / "reference.json", REFERENCE_SPEC)
+    return rows
 
 
 def _content(catalogue: Catalogue, items: list[Any]) -> NDArray[np.float32] | None:

@@ -15,7 +15,7 @@ from database.predictions import PredictionRow
 from models.product.encoders import CleanReview, clean_review
 from models.product.summary import summarise
 from serving.context import Context
-from serving.errors import InvalidInput, NotSupported
+from serving.errors import InvalidInput
 from serving.openapi import request_body, responses
 from serving.replies import json_reply
 from serving.requests import read
@@ -161,10 +161,7 @@ def _reviews(context: Context, routes: APIRouter) -> None:
         body = await read(request, ReviewsIn)
         _check_count(body.reviews, context.config.max_items, "reviews", "reviews")
         reviews = await to_thread.run_sync(_cleaned, body.reviews)  # markup is stripped: no other request waits for it
-        try:
-            found = await context.predict(MODEL, reviews, "predict_reviews")
-        except InvalidInput as error:  # no review is empty: what is left to refuse is all of them
-            raise NotSupported(error.message) from error
+        found = await context.predict(MODEL, reviews, "predict_reviews")
         opinions = [answers.opinion(answer) for answer in found]
         return json_reply(answers.Opinions(model=answers.served(found[0]), reviews=opinions))
 

@@ -16,6 +16,7 @@ from catalog.corruption import KINDS
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from models.errors import NotSupported
 from models.product.heads.price import PriceEstimate
 from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
@@ -27,6 +28,11 @@ LIMIT = 200_000
 CONFIG = ServingConfig(
     poll_seconds=0.05, max_body_bytes=LIMIT, max_items=4, max_queue=8, max_image_pixels=1_000_000, request_seconds=2
 )
+
+
+def quick(config):
+    """Mark of a test whose application gives an answer a tenth of a second."""
+    return pytest.mark.parametrize("config", [config.model_copy(update={"request_seconds": 0.1})], ids=["quick"])
 
 
 class Predictor:
@@ -63,7 +69,9 @@ class Predictor:
 
     def predict_reviews(self, reviews):
         if not self.opinionated:
-            raise VitrinaError("this version was trained without reviews")
+            raise NotSupported("this version was trained without reviews")
+        if any(review.title == "refused" for review in reviews):
+            raise VitrinaError("review 0 is refused")
         self.reviews.extend(reviews)
         time.sleep(self.seconds)
         good = [(review.title + review.text).count("good") for review in reviews]

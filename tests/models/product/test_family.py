@@ -19,7 +19,7 @@ from configs.load import environment_file, load
 from configs.schema import AugmentationConfig
 from models import family
 from models.bundles import load_seen
-from models.errors import TrainingError
+from models.errors import NotSupported, TrainingError
 from models.product import bundle
 from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
@@ -277,6 +277,18 @@ def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path) -> None:
     assert sum(map(len, parts)) == len(set.union(*parts)) == 240
 
 
+def test_rows_of_a_run_are_measured_alone(bundle_folder: Path) -> None:
+    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
+    split = FAMILY.split(catalogue, tiny_config())
+    rows = split.loc[split["split"] == "test", "product_id"]
+    run = FAMILY.evaluate_rows(bundle_folder, catalogue, config, rows)
+    assert (run.evaluation.split, run.evaluation.n) == ("test", len(rows))
+    unseen = FAMILY.evaluate(bundle_folder, catalogue, config)  # with the same configuration the same rows
+    pd.testing.assert_frame_equal(run.predictions, unseen.predictions)
+    few = FAMILY.evaluate_rows(bundle_folder, catalogue, config, rows.head(7))
+    assert set(few.predictions["product_id"]) == set(rows.head(7))
+
+
 def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path: Path) -> None:
     root = tiny_catalogue(tmp_path / "new", products=40, seed=5)
     products = pd.read_parquet(root / "products.parquet")
@@ -365,7 +377,7 @@ def test_without_reviews_a_model_trains_and_says_nothing_about_them(tmp_path: Pa
     folder = train(tmp_path, reviews=0)
     assert bundle.load_config(folder).training_reviews == 0
     predictor = ProductPredictor.load(folder)
-    with pytest.raises(VitrinaError, match=r"trained without reviews; train on a catalogue with reviews\.parquet"):
+    with pytest.raises(NotSupported, match=r"trained without reviews; train on a catalogue with reviews\.parquet"):
         predictor.predict_reviews([clean_review("lovely", None)])
     tiny_reviews(30).to_parquet(tmp_path / "catalogue" / "reviews.parquet", index=False)
     run = FAMILY.evaluate(folder, Catalogue.open(tmp_path / "catalogue"), tiny_config().evaluation)

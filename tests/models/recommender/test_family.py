@@ -129,7 +129,7 @@ def test_beats_popularity(workdir: Path, catalogue: Catalogue) -> None:
 
 
 def test_some_users_alone_are_measured_where_asked_for(workdir: Path, catalogue: Catalogue) -> None:
-    run = FAMILY.evaluate(workdir / "bundle", catalogue, config().evaluation, rows=pd.Series([3, 5, 5, 10_000_000]))
+    run = FAMILY.evaluate_rows(workdir / "bundle", catalogue, config().evaluation, pd.Series([3, 5, 5, 10_000_000]))
     assert run.evaluation.n == 2
     assert set(run.predictions["user_id"]) == {3, 5}
 
