@@ -153,7 +153,7 @@ def _reviews(context: Context, routes: APIRouter) -> None:
         responses=responses(400, 413, 415, 501, 503, 504),
         openapi_extra=request_body(ReviewsIn),
     )
-    async def opine(request: Request) -> Response:
+    async def analyze_sentiment(request: Request) -> Response:
         """Whether the writers recommend the product, and the rating they would give.
 
         One empty review refuses the request and is named. 501 where the version that answers was trained without reviews.
