@@ -236,7 +236,7 @@ def _sentiment(predictor: ProductPredictor, reviews: pd.DataFrame, config: Evalu
     """ROC-AUC of the probability that a review recommends; not measured by a model that was trained without reviews."""
     rows = ReviewRows.of(reviews)
     known = [row for row in rows.reviews if row.recommended is not None]
-    if predictor.encoders.review_prior is None or not known:
+    if predictor.encoders.priors.review is None or not known:
         return Metric(value=None)
     probability = predictor.answer_reviews(known).recommended
     return auc_interval(probability, np.array([row.recommended for row in known]), config.bootstrap_samples)

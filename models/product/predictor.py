@@ -17,8 +17,9 @@ from configs.errors import VitrinaError
 from models.errors import NotSupported
 from models.product import bundle
 from models.product.bundle import Network
+from models.product.cleaning import CleanListing, CleanReview, clean
 from models.product.config import ProductRunConfig
-from models.product.encoders import CleanListing, CleanReview, Encoders, clean
+from models.product.encoders import Encoders
 from models.product.heads.category import CategoryHead
 from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.head import HeadAnswers, ListingHead, arrays, joined
@@ -142,7 +143,7 @@ class ProductPredictor:
     @torch.inference_mode()
     def embed(self, listings: Sequence[CleanListing], photos: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.float32]:
         """Embedding alone [n, 1024] of one batch, for the price of that; unit length, no listing may be empty."""
-        inputs = self.encoders.encode(listings, photos, self.config.model, self.encoders.expect_types(listings))
+        inputs = self.encoders.encode(listings, photos, self.config.model, self.encoders.priors.expect_types(listings))
         found: NDArray[np.float32] = self.network.embed(inputs.to(self.device)).cpu().numpy()
         return found
 
@@ -153,7 +154,7 @@ class ProductPredictor:
             NotSupported: the model was trained without reviews.
             VitrinaError: a review is empty; says which.
         """
-        if self.encoders.review_prior is None:
+        if self.encoders.priors.review is None:
             raise NotSupported("this version was trained without reviews; train on a catalogue with reviews.parquet")
         empty = [i for i, review in enumerate(reviews) if not (review.title or review.text)]
         if empty:

@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 
 from catalog.listing import Listing
 from database.predictions import PredictionRow
-from models.product.encoders import CleanReview, clean_review
+from models.product.cleaning import CleanReview, clean_review
 from models.product.summary import summarise
 from serving.context import Context
 from serving.errors import InvalidInput

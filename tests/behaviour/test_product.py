@@ -10,9 +10,9 @@ from catalog.catalogue import Catalogue, listing_of
 from catalog.listing import Listing
 from catalog.sample import write_sample
 from configs.load import environment_file, load
+from models.product.cleaning import clean_review
 from models.product.config import ProductRunConfig
 from models.product.data import records_of
-from models.product.encoders import clean_review
 from models.product.family import FAMILY, _part
 from models.product.predictor import ProductPredictor
 

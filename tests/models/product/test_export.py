@@ -12,8 +12,9 @@ from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.load import validate
 from models.product import bundle
+from models.product.cleaning import clean, clean_review
 from models.product.config import ProductModelConfig
-from models.product.encoders import Encoders, clean, clean_review
+from models.product.encoders import Encoders
 from models.product.export import differences, export, export_model, listing_program, photo_program, review_program
 from models.product.family import FAMILY
 from models.product.graphs import INPUTS, OnnxModel, _filled

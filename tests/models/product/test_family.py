@@ -21,9 +21,10 @@ from models import family
 from models.bundles import load_seen
 from models.errors import NotSupported, TrainingError
 from models.product import bundle
+from models.product.cleaning import clean, clean_review
 from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
-from models.product.encoders import Encoders, clean, clean_review
+from models.product.encoders import Encoders
 from models.product.family import FAMILY, keys, review_keys
 from models.product.parts import MODALITIES
 from models.product.predictor import ProductPredictor

@@ -19,8 +19,8 @@ from catalog.listing import Listing
 from configs.errors import VitrinaError
 from models.pretrained.plans import EncoderStart
 from models.product import bundle
+from models.product.cleaning import clean, clean_review
 from models.product.config import ProductModelConfig, ProductRunConfig
-from models.product.encoders import clean, clean_review
 from models.product.family import FAMILY
 from models.product.model import ProductModel
 from models.product.predictor import ProductPredictor
