@@ -42,6 +42,13 @@ class Network(Protocol):
         ...
 
 
+class Updates(StrictModel):
+    """How far a training came; where a limit of wall time or a stopping rule ended it, `made` is below `planned`."""
+
+    made: int
+    planned: int
+
+
 class Baselines(StrictModel):
     """What a model without inputs would answer, from training rows."""
 
@@ -64,7 +71,14 @@ class BundleConfig(StrictModel):
     training_reviews: int
     text_plan: TextPlan | None = Field(None, description="how its pretrained text encoder is built, where it has one")
     image_plan: ImagePlan | None = Field(None, description="how its pretrained vision encoder is built, where it has one")
-    photo_lessons: bool = Field(description="whether its photo tower learnt by itself first")
+    updates: Updates = Field(description="of the whole model")
+    photo_updates: Updates | None = Field(description="of the photo tower by itself, where it had lessons")
+    threads: int = Field(description="of the CPU that trained it: sums in another order give other weights")
+
+    @property
+    def photo_lessons(self) -> bool:
+        """Whether its photo tower learnt by itself first."""
+        return self.photo_updates is not None
 
 
 def plans(config: ProductModelConfig) -> tuple[TextPlan | None, ImagePlan | None]:

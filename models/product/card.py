@@ -26,6 +26,8 @@ of other kinds.
 copies besides), {settings.validation_rows} validation rows, {settings.training_reviews} training
 reviews. Values it knows: {levels}.
 
+**Training.** {_training(settings)}
+
 **Calibration.** On validation rows: temperature {calibrated["temperature"]:.3f}, price quantile
 {calibrated["price_quantile"]:.3f} scales for 90 % intervals. Both hold for complete listings like those; with parts
 missing, intervals are approximate.
@@ -40,6 +42,15 @@ Photos are read at {model.image_width} × {model.image_height} pixels; the first
 {model.description_tokens} of a description count.
 """
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
+
+
+def _training(settings: BundleConfig) -> str:
+    """How far it came, in words."""
+    phases = {"the photo tower by itself": settings.photo_updates, "the whole model": settings.updates}
+    told = [f"{x.made:,} of {x.planned:,} planned updates of {what}" for what, x in phases.items() if x]
+    limit = settings.config.trainer.max_minutes
+    net = f"at most {limit:g} minutes" if limit else "no limit of wall time"
+    return f"{'; '.join(told)}, on {settings.threads} threads ({net})."
 
 
 def _cpu_runtime(settings: BundleConfig) -> str:

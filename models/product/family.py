@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from catalog.augmentation import number_copies, oversample
@@ -226,7 +227,9 @@ def _settings(
         training_reviews=len(training.reviews),
         text_plan=trained.text_plan,
         image_plan=trained.image_plan,
-        photo_lessons=trained.photo_lessons,
+        updates=trained.updates,
+        photo_updates=trained.photo_updates,
+        threads=torch.get_num_threads(),
     )
 
 

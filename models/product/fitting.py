@@ -11,6 +11,7 @@ import torch
 from catalog.images import ImageStore
 from models.pretrained.plans import ImagePlan, TextPlan
 from models.product import bundle
+from models.product.bundle import Updates
 from models.product.calibrate import calibrate
 from models.product.config import ProductRunConfig
 from models.product.data import Changes, ListingDataset, Part, ReviewRows, Rows
@@ -18,7 +19,7 @@ from models.product.encoders import Encoders
 from models.product.model import ProductModel
 from models.product.photos import minutes, teach, wanted
 from models.product.task import ProductTask
-from models.training.trainer import fit, training_loader, validation_loader
+from models.training.trainer import FitResult, fit, training_loader, validation_loader
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Trained:
     encoders: Encoders
     text_plan: TextPlan | None
     image_plan: ImagePlan | None
-    photo_lessons: bool
+    updates: Updates
+    photo_updates: Updates | None
 
 
 def train(
@@ -55,13 +57,16 @@ def train(
     lessons = wanted(learnt, config)
     model = bundle.build(encoders, config.model, text_plan, image_plan, lessons)
     model.load_start()
-    if lessons:
-        teach(model, learnt, held_out, config, workdir / "photos", started)
+    taught = teach(model, learnt, held_out, config, workdir / "photos", started) if lessons else None
     task = ProductTask(model, config.photo_lessons.rate_afterwards if lessons else 1.0)
     trainer = config.trainer.model_copy(update=minutes(config.trainer, started))
-    fit(task, training_loader(learnt, trainer), validation_loader(held_out, trainer), trainer, workdir, loggers)
+    fitted = fit(task, training_loader(learnt, trainer), validation_loader(held_out, trainer), trainer, workdir, loggers)
     calibrate(task.model, held_out.batches(config.evaluation.batch_size), config.evaluation)
-    return Trained(task.model, encoders, text_plan, image_plan, lessons)
+    return Trained(task.model, encoders, text_plan, image_plan, _updates(fitted), _updates(taught) if taught else None)
+
+
+def _updates(result: FitResult) -> Updates:
+    return Updates(made=result.updates, planned=result.planned)
 
 
 def fit_encoders(training: Part, config: ProductRunConfig) -> Encoders:

@@ -31,7 +31,7 @@ from models.product.inputs import moved
 from models.product.losses import LOG_TEMPERATURE, MAX_LOG_SCALE, info_nce, mean
 from models.product.model import ProductModel
 from models.product.towers import PhotoTower
-from models.training.trainer import Task, fit, training_loader, validation_loader
+from models.training.trainer import FitResult, Task, fit, training_loader, validation_loader
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def teach(
     config: ProductRunConfig,
     workdir: Path,
     started: float,
-) -> None:
+) -> FitResult:
     """Train the photo tower of `model`, its head that names types and its retrieval embedding, in place.
 
     `models.training.trainer.fit` writes in `workdir`; `started` (`time.monotonic`) is when the training of the whole began.
@@ -158,7 +158,7 @@ def teach(
     assert retrieval is not None, "the model was built without lessons"
     task = PhotoTask(tower, model.head(TypeEvidenceHead).photo_types, retrieval, config.model.label_smoothing)
     loaders = training_loader(PhotoDataset(training, low_res), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
-    fit(task, *loaders, trainer, workdir)
+    return fit(task, *loaders, trainer, workdir)
 
 
 def lesson_epochs(lessons: PhotoLessons, trainer: TrainerConfig) -> int:

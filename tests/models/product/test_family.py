@@ -74,7 +74,11 @@ def test_bundle_has_the_files_of_the_contract(bundle_folder: Path) -> None:
         "reference.json",
         "card.md",
     }
-    assert "Intended use" in (bundle_folder / "card.md").read_text(encoding="utf-8")
+    text, settings = (bundle_folder / "card.md").read_text(encoding="utf-8"), bundle.load_config(bundle_folder)
+    assert "Intended use" in text
+    assert settings.updates.made == settings.updates.planned > 0
+    assert f"{settings.updates.made} of {settings.updates.planned} planned updates of the whole model" in text
+    assert settings.photo_updates is None
     assert not list(bundle_folder.parent.glob("*.partial"))
 
 

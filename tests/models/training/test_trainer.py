@@ -201,7 +201,7 @@ def test_patience_and_time_end_a_run(tmp_path: Path) -> None:
 
 def test_gradients_are_accumulated_and_clipped(tmp_path: Path) -> None:
     _, _, result = run(tmp_path, epochs=2, accumulate=4)
-    assert result.updates == 4
+    assert result.updates == result.planned == 4
     learner = Learner(Regression(), config(clip_norm=0.5))
     (1000 * learner.task.linear(torch.ones(1, 1))).sum().backward()
     learner.configure_gradient_clipping(None)
