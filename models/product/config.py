@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from configs.schema import CorruptionConfig, Optimizer, PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
 from models.pretrained.plans import EncoderStart
 from models.product.heads import HeadsConfig
+from models.product.priors.config import PriorsConfig
 
 Preset = Literal["tiny", "base", "large"]
 
@@ -115,6 +116,7 @@ class ProductModelConfig(StrictModel):
     neighbour_rows: PositiveInt = Field(
         50_000, description="training rows, at most, among which a listing's neighbours are found"
     )
+    priors: PriorsConfig = PriorsConfig()
     fourier_features: PositiveInt = Field(16, description="frequencies that encode the standardised log price")
     embedding_dim: int = Field(
         1024,

@@ -46,6 +46,9 @@ class EmbeddingConfig(HeadConfig):
     """Values of the embedding head."""
 
     contrastive: float = Field(0.7, ge=0.0, description="weight of InfoNCE between title, photo and whole listing")
+    whole_share: float = Field(
+        0.25, ge=0.0, description="what the whole listing with its title and its photo count beside the title with its photo"
+    )
     embedding_type: float = Field(
         0.5, ge=0.0, description="weight of the negative log likelihood of the article type that the embedding tells"
     )
@@ -193,8 +196,9 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
         scale = self.log_scale.clamp(max=MAX_LOG_SCALE).exp()
         instance = decoded.of(EmbeddingHead).instance
         whole, title, photo = (instance[rows, view] for view in (WHOLE, TITLE, PHOTO))
-        near = info_nce(title, photo, scale) + 0.25 * (info_nce(whole, title, scale) + info_nce(whole, photo, scale))
-        return {"contrastive": near}
+        near = info_nce(title, photo, scale)
+        of_whole = info_nce(whole, title, scale) + info_nce(whole, photo, scale)
+        return {"contrastive": near + self.values.whole_share * of_whole}
 
     def answers(self, output: EmbeddingOutput) -> dict[str, Tensor]:
         """Embedding (B, E)."""

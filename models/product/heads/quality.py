@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
+from configs.schema import PositiveInt
 from models.product.heads.category import CategoryHead
 from models.product.heads.embedding import EmbeddingHead, root
 from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
@@ -31,10 +32,6 @@ from models.product.parts import FACTS, PARTS, SEGMENTS, WHOLE
 
 VIEWS = 1 + len(SEGMENTS)
 PART_FEATURES = 5
-JUDGED = 16
-"""Judgements of a part, of which the worst count."""
-
-HIDDEN = 256
 FLOOR = -12.0
 """Of log probabilities."""
 
@@ -46,6 +43,9 @@ class QualityConfig(HeadConfig):
     """Values of the quality head."""
 
     weight: float = Field(0.5, ge=0.0, description="weight of the cross-entropy of faulty or not, and of each kind of fault")
+
+    judgements: PositiveInt = Field(16, description="what is judged of each part; of all parts the worst counts")
+    hidden: PositiveInt = Field(256, description="channels of the network that reads state, features and judgements")
 
     @classmethod
     def head(cls) -> type["QualityHead"]:
@@ -88,12 +88,13 @@ class QualityAnswers:
 class PartCheck(nn.Module):
     """Judges each part alike and keeps the worst of each judgement."""
 
-    def __init__(self) -> None:
+    def __init__(self, judgements: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(PART_FEATURES, 32), nn.SiLU(), nn.Linear(32, JUDGED), nn.SiLU())
+        self.layers = nn.Sequential(nn.Linear(PART_FEATURES, 2 * judgements), nn.SiLU())
+        self.layers.extend([nn.Linear(2 * judgements, judgements), nn.SiLU()])
 
     def forward(self, features: Tensor, present: Tensor) -> Tensor:
-        """Features (B, 4, 5) of parts of which some are present (B, 4), to (B, 16)."""
+        """Features (B, 4, 5) of parts of which some are present (B, 4), to (B, judgements)."""
         judged = self.layers(features)
         worst: Tensor = torch.where(present[:, :, None], judged, 0.0).amax(dim=1)
         return worst
@@ -113,12 +114,12 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
         super().__init__(values, context)
         self.values, self.type_share = values, context.type_share
         self.register_buffer("path", context.paths, persistent=False)
-        self.check = PartCheck()
+        self.check = PartCheck(values.judgements)
         self.layers = nn.Sequential(
-            nn.Linear(2 * context.width + FEATURES + JUDGED, HIDDEN),
+            nn.Linear(2 * context.width + FEATURES + values.judgements, values.hidden),
             nn.SiLU(),
             nn.Dropout(context.dropout),
-            nn.Linear(HIDDEN, 1 + len(KINDS)),
+            nn.Linear(values.hidden, 1 + len(KINDS)),
         )
 
     def weights(self) -> Mapping[str, float]:

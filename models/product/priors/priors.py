@@ -80,13 +80,13 @@ class Priors:
         review_keys: Sequence[Any],
     ) -> "Priors":
         """Fit on training rows and their keys; `types` are the article types, `scaler` standardises prices."""
-        price = _fit_price(listings, keys, scaler, config.prior_bits) if scaler else None
+        price = _fit_price(listings, keys, scaler, config) if scaler else None
         return cls(
             types=len(types),
             price=price,
             neighbours=_fit_neighbours(listings, keys, scaler, price, config.neighbour_rows) if price and scaler else None,
-            title=_fit_titles(listings, keys, types, config.prior_bits),
-            review=_fit_reviews(reviews, review_keys, config.prior_bits),
+            title=_fit_titles(listings, keys, types, config),
+            review=_fit_reviews(reviews, review_keys, config),
         )
 
     def expect(self, listings: Sequence[CleanListing], keys: Sequence[Any] | None = None) -> Expected:
@@ -185,17 +185,21 @@ def _review_segments(reviews: Sequence[CleanReview]) -> dict[str, list[str]]:
     return {"title": [row.title for row in reviews], "text": [row.text for row in reviews]}
 
 
-def _fit_price(listings: Sequence[CleanListing], keys: Sequence[Any], scaler: PriceScaler, bits: int) -> LinearPrior | None:
+def _fit_price(
+    listings: Sequence[CleanListing], keys: Sequence[Any], scaler: PriceScaler, config: ProductModelConfig
+) -> LinearPrior | None:
     """Ridge on the standardised log price; the intercept is part of the network's offset."""
     rows = [i for i, row in enumerate(listings) if row.price is not None]
     fold = fold_of(keys[i] for i in rows)
     if len(np.unique(fold)) < 2:
         return None
     target = scaler.transform(np.array([listings[i].price for i in rows], dtype=np.float64))
-    return LinearPrior.fit(PRICE_BLOCKS, _segments([listings[i] for i in rows]), target, fold, "ridge", bits)
+    return LinearPrior.fit(
+        PRICE_BLOCKS, _segments([listings[i] for i in rows]), target, fold, "ridge", config.prior_bits, config.priors.linear
+    )
 
 
-def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], bits: int) -> LinearPrior | None:
+def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], config: ProductModelConfig) -> LinearPrior | None:
     """Logistic regression on "recommended", joined with ridge regression on the rating, which tells a fault from a disaster.
 
     None unless both answers occur outside every fold; logistic regression alone where no two ratings do.
@@ -209,21 +213,25 @@ def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], bits: int)
     def least(values: NDArray[Any]) -> int:
         return min(len(np.unique(values[(fold != number) & ~np.isnan(values)])) for number in range(FOLDS))
 
+    linear = config.priors.linear
     if least(target) < 2:
         return None
-    prior = LinearPrior.fit(REVIEW_BLOCKS, segments, target, fold, "logistic", bits)
+    prior = LinearPrior.fit(REVIEW_BLOCKS, segments, target, fold, "logistic", config.prior_bits, linear)
     if least(ratings) < 2:
         return prior
     features = prior.features(segments)
-    return prior.joined(prior.refitted(features, ratings, fold, "ridge"), features, target, fold)
+    rated = prior.refitted(features, ratings, fold, "ridge", linear)
+    return prior.joined(rated, linear.rating_share, features, target, fold)
 
 
-def _fit_titles(listings: Sequence[CleanListing], keys: Sequence[Any], types: Vocabulary, bits: int) -> TitlePrior | None:
+def _fit_titles(
+    listings: Sequence[CleanListing], keys: Sequence[Any], types: Vocabulary, config: ProductModelConfig
+) -> TitlePrior | None:
     """On the rows that have a title and an article type."""
     labels = np.array([types.encode(row.categories[-1]) for row in listings], dtype=np.int64)
     rows = [i for i, row in enumerate(listings) if row.title and labels[i]]
     fold = fold_of(keys[i] for i in rows)
-    return TitlePrior.fit([listings[i].title for i in rows], labels[rows], fold, len(types), bits)
+    return TitlePrior.fit([listings[i].title for i in rows], labels[rows], fold, len(types), config.prior_bits, config.priors)
 
 
 def _fit_neighbours(

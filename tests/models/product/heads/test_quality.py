@@ -79,7 +79,7 @@ def test_price_features_by_hand() -> None:
 
 def test_parts_are_judged_alike_and_the_worst_counts() -> None:
     torch.manual_seed(0)
-    check, parts = PartCheck(), torch.randn(1, 4, 5)
+    check, parts = PartCheck(16), torch.randn(1, 4, 5)
     everything = torch.ones(1, 4, dtype=torch.bool)
     found = check(parts, everything)
     order = torch.tensor([2, 0, 3, 1])
@@ -91,7 +91,7 @@ def test_parts_are_judged_alike_and_the_worst_counts() -> None:
 
 def test_a_missing_part_is_not_judged() -> None:
     torch.manual_seed(0)
-    check, parts = PartCheck(), torch.randn(2, 4, 5)
+    check, parts = PartCheck(16), torch.randn(2, 4, 5)
     present = torch.tensor([[True, False, True, False], [False] * 4])
     other = torch.where(present[:, :, None], parts, 99.0)
     assert torch.equal(check(parts, present), check(other, present))
