@@ -19,10 +19,10 @@ from models.evaluation.results import Evaluation
 from models.family import EvaluationRun
 from models.recommender import bundle
 from models.recommender.answers import Query
-from models.recommender.blend import HeldOut
 from models.recommender.bundle import BundleConfig
 from models.recommender.card import card
 from models.recommender.config import RecommenderRunConfig
+from models.recommender.held_out import HeldOut
 from models.recommender.interactions import Histories, split_interactions
 from models.recommender.items import Items, item_keys
 from models.recommender.model import Recommender
@@ -63,7 +63,8 @@ class RecommenderFamily:
         Raises:
             VitrinaError: no purchase to train on or to choose by, or `workdir` belongs to another run.
         """
-        from models.recommender.fitting import Purchases, buyers_of, train
+        from models.recommender.fitting import train
+        from models.recommender.part import Purchases
 
         assert isinstance(config, RecommenderRunConfig)
         workdir.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,7 @@ class RecommenderFamily:
 
         def purchases(*parts: str) -> Purchases:
             histories = table.histories(*parts)
-            items = Items.of(catalogue, table.items, buyers_of(histories, len(table.items)))
+            items = Items.of(catalogue, table.items, histories.buyers(len(table.items)))
             return Purchases(histories, items, content, bool(split["ordered"].any()))
 
         recommender = train(
@@ -90,7 +91,6 @@ class RecommenderFamily:
         )
         settings = BundleConfig(
             config=config,
-            parts={name: part.kind for name, part in recommender.parts.items()},
             weights=dict(recommender.weights),
             ordered=bool(split["ordered"].any()),
             data=catalogue.fingerprint(),
@@ -163,7 +163,7 @@ class RecommenderFamily:
             raise VitrinaError(f"{', '.join(map(str, catalogue.folders))} has no {split} purchase to measure")
         histories = table.histories("train", "validation").select(users)
         keys = [table.users[user] for user in users]
-        predictor = RecommenderPredictor(recommender, keys, histories, settings.config.model.history)
+        predictor = RecommenderPredictor(recommender, keys, histories, settings.config.model)
         measured = measure(
             recommender,
             predictor,
@@ -256,7 +256,7 @@ def reference(recommender: Recommender, table: Coded, held: HeldOut, config: Rec
     """What answers to validation users look like, and what they bought next."""
     held = held.draw(REFERENCE_ROWS, config.trainer.seed)
     keys = [table.users[user] for user in held.users]
-    predictor = RecommenderPredictor(recommender, keys, held.histories, config.model.history)
+    predictor = RecommenderPredictor(recommender, keys, held.histories, config.model)
     queries = [Query(user_id=key) for key in keys]
     rows = []
     for row, (query, answer) in enumerate(zip(queries, predictor.recommend(queries), strict=True)):

@@ -173,6 +173,20 @@ def test_a_damaged_bundle_is_one_clear_line(workdir: Path, tmp_path: Path, name:
         RecommenderPredictor.load(tmp_path / "bundle")
 
 
+def test_a_bundle_of_another_version_is_one_clear_line(workdir: Path, tmp_path: Path) -> None:
+    shutil.copytree(workdir / "bundle", tmp_path / "bundle")
+    written = json.loads((workdir / "bundle" / "config.json").read_text())
+    for changed in ({"parts": {"co_purchase": "neighbours"}}, {"config": written["config"] | {"model": {"parts": ["ease"]}}}):
+        (tmp_path / "bundle" / "config.json").write_text(json.dumps(written | changed))
+        with pytest.raises(VitrinaError, match="it is not a recommender bundle of this version") as error:
+            RecommenderPredictor.load(tmp_path / "bundle")
+        assert len(str(error.value).splitlines()) == 1
+    (tmp_path / "bundle" / "config.json").write_text(json.dumps(written | {"weights": {"ease": 1.0}}))
+    with pytest.raises(VitrinaError, match="part 'ease' does not exist") as error:
+        RecommenderPredictor.load(tmp_path / "bundle")
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_the_basis_says_what_is_known(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
     known, stranger, visitor, browsing = predictor.recommend(
         [Query(user_id=3), Query(user_id="nobody"), Query(), Query(user_id="nobody", events=(Event(10_005),))]
