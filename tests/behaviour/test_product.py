@@ -188,7 +188,7 @@ def test_praise_is_told_from_blame(product: ProductPredictor, written: Callable[
     """Each of the twelve sentences of praise against each of the twelve of blame, as written and shouted."""
     glad, cross = ([clean_review(None, written(x)) for aspect in said.values() for x in aspect] for said in (PRAISE, BLAME))
     recommended, rating = ordered(product, glad, cross)
-    assert recommended > 0.9  # 0.993, shouted 0.979
+    assert recommended > 0.9  # 0.965, shouted 0.993
     assert rating > 0.9  # 1.000, shouted 1.000
 
 
