@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bundles import tiny_bundle
+import committed
 
 from configs.settings import Settings
 from registry.register import register
@@ -14,10 +14,11 @@ VITRINA = str(Path(sys.executable).with_name("vitrina"))
 
 
 def home_with_product(root: Path) -> Path:
-    """Version 1 of the product model is registered in `root`; what it was trained on is in `training/catalogue`."""
+    """Version 1 of the product model is registered in `root`: the committed one, of which `bundle` is a copy."""
     settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
     tags = {"vitrina.gates": "passed"}
-    register(settings, "product", tiny_bundle(root / "training", epochs=1), metrics={}, config={}, tags=tags, reports={})
+    bundle = committed.copied("product", root / "bundle")
+    register(settings, "product", bundle, metrics={}, config={}, tags=tags, reports={})
     return root
 
 

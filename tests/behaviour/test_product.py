@@ -1,207 +1,219 @@
-"""What anyone would expect of the product model, whatever is inside it: invariance, direction, minimum function."""
+"""What anyone would expect of the product model, whatever is inside it: invariance, direction, minimum function.
 
+The answers are those of the committed bundle, so that they are the same on every machine but for rounding. What it reaches
+stands beside each bound. Words and phrases are all that the sample has, never a choice: a model that is made again may get
+some of them wrong, and the bound says how many.
+"""
+
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from itertools import product as pairs_of
 
+import committed
 import numpy as np
 import pytest
 
 from catalog.catalogue import Catalogue, listing_of
 from catalog.listing import Listing
-from catalog.sample import write_sample
-from configs.load import environment_file, load
-from models.product.cleaning import clean_review
-from models.product.config import ProductRunConfig
+from catalog.sample.assortment import BRANDS, TYPES
+from catalog.sample.words import BLAME, PRAISE, REVIEW_TITLES
+from models.product.cleaning import CleanReview, clean_review
 from models.product.data import records_of
-from models.product.family import FAMILY, _part
+from models.product.family import FAMILY
 from models.product.predictor import ProductPredictor
 
-SMALLER = (
-    "model.width=64",
-    "model.heads=2",
-    "model.mlp_hidden=160",
-    "model.photo_widths=[8, 16, 32, 48]",
-    "model.image_height=48",
-    "model.image_width=32",
-    "trainer.epochs=10",
-    "trainer.batch_size=32",
-    "trainer.learning_rate=0.005",
-    "trainer.tensorboard=false",
-    "trainer.precision=32-true",
-)
+FACTOR = {brand.name: brand.factor for brand in BRANDS}
+OWN_NAMES = {
+    name: kind for kind in TYPES for name in kind.names if not any(name in other.names for other in TYPES if other is not kind)
+}
+"""What titles call a thing, and the one type of which they do."""
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    return Catalogue.open(write_sample(tmp_path_factory.mktemp("behaviour") / "sample", products=900))
+def rows(shop: Catalogue) -> list[Listing]:
+    """The test split as a shop would send it, with everything that it knows."""
+    split = FAMILY.split(shop, committed.config("product"))
+    tested = shop.products()[(split["split"] == "test").to_numpy()].drop_duplicates("product_id")
+    found = [listing_of(row, shop.images.get(row["product_id"])) for row in records_of(tested)]
+    return [x for x in found if x.title]
 
 
 @pytest.fixture(scope="module")
-def folder(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = load(ProductRunConfig, environment_file("demo", "product"), SMALLER)
-    split = FAMILY.split(catalogue, config)
-    augmented = FAMILY.augment(catalogue, split, config)
-    return FAMILY.train(catalogue, split, augmented, config, tmp_path_factory.mktemp("work"))
+def unseen(rows: list[Listing]) -> list[Listing]:
+    """Without photo, price and categories."""
+    return [replace(x, image=None, price=None, categories={}) for x in rows]
 
 
 @pytest.fixture(scope="module")
-def predictor(folder: Path) -> ProductPredictor:
-    return ProductPredictor.load(folder)
+def complete(rows: list[Listing]) -> list[Listing]:
+    return [x for x in rows if x.price and x.image and len(x.categories) == 3]
 
 
-@pytest.fixture(scope="module")
-def unseen(catalogue: Catalogue) -> list[Listing]:
-    """Test listings with everything a shop would send but the price and categories."""
-    config = load(ProductRunConfig, environment_file("demo", "product"))
-    rows = records_of(_part(catalogue, FAMILY.split(catalogue, config), "test"))[:60]
-    return [replace(listing_of(row, None), price=None, categories={}) for row in rows if row["title"]]
+def article_types(product: ProductPredictor, listings: list[Listing]) -> list[str]:
+    return [p.categories["article_type"][0][0] for p in product.predict(listings)]
 
 
-def article_types(predictor: ProductPredictor, listings: list[Listing]) -> list[str]:
-    return [p.categories["article_type"][0][0] for p in predictor.predict(listings)]
+def medians(product: ProductPredictor, listings: list[Listing]) -> np.ndarray:
+    return np.array([p.price.median for p in product.predict(listings) if p.price])
 
 
-def test_beats_its_baselines_by_a_wide_margin(folder: Path, catalogue: Catalogue) -> None:
-    config = load(ProductRunConfig, environment_file("demo", "product")).evaluation
-    metrics = FAMILY.evaluate(folder, catalogue, config).evaluation.metrics
+def scores(product: ProductPredictor, listings: list[Listing]) -> np.ndarray:
+    return np.array([p.quality.score for p in product.predict(listings)])
+
+
+def test_beats_its_baselines_by_a_wide_margin(shop: Catalogue) -> None:
+    metrics = FAMILY.evaluate(committed.bundle("product"), shop, committed.config("product").evaluation).evaluation.metrics
     value = {name: metric.value for name, metric in metrics.items()}
-    assert value["article_type_accuracy"] > 0.8 > 3 * value["majority_accuracy"]
-    assert value["price_rmsle"] < 0.75 * value["median_price_rmsle"]
-    assert value["expected_calibration_error"] < 0.15
-    assert value["sentiment_auc"] > 0.8
-    assert value["fault_auc_wrong_price"] > 0.8
-    assert value["fault_auc_wrong_category"] > 0.8
+    assert value["article_type_accuracy"] > 0.9  # 1.000
+    assert value["majority_accuracy"] < 0.2  # 0.125
+    assert value["price_rmsle"] < 0.5 * value["median_price_rmsle"]  # 0.238 and 0.855
+    assert value["expected_calibration_error"] < 0.05  # 0.013
+    assert value["sentiment_auc"] > 0.8  # 0.860
+    assert value["fault_auc_wrong_price"] > 0.95  # 1.000
+    assert value["fault_auc_wrong_category"] > 0.95  # 1.000
 
 
 @pytest.mark.parametrize("change", [str.upper, str.title, lambda t: "  " + t.replace(" ", " \t\n "), lambda t: f"<b>{t}</b>"])
-def test_case_white_space_and_markup_change_nothing(predictor: ProductPredictor, unseen: list[Listing], change: object) -> None:
-    assert callable(change)
+def test_case_white_space_and_markup_change_nothing(
+    product: ProductPredictor, unseen: list[Listing], change: Callable[[str], str]
+) -> None:
     changed = [replace(x, title=change(x.title or "")) for x in unseen]
-    for before, after in zip(predictor.predict(unseen), predictor.predict(changed), strict=True):
+    for before, after in zip(product.predict(unseen), product.predict(changed), strict=True):
         assert before.categories == after.categories
         assert before.price == after.price
 
 
-def test_order_of_attributes_changes_nothing(predictor: ProductPredictor, unseen: list[Listing]) -> None:
+def test_order_of_attributes_changes_nothing(product: ProductPredictor, unseen: list[Listing]) -> None:
     turned = [replace(x, attributes=dict(reversed(x.attributes.items()))) for x in unseen]
-    assert [p.categories for p in predictor.predict(unseen)] == [p.categories for p in predictor.predict(turned)]
+    assert [p.categories for p in product.predict(unseen)] == [p.categories for p in product.predict(turned)]
 
 
-def test_a_typing_error_seldom_matters(predictor: ProductPredictor, unseen: list[Listing]) -> None:
+def test_a_typing_error_seldom_matters(product: ProductPredictor, unseen: list[Listing]) -> None:
     mistyped = [replace(x, title=(x.title or "").replace("e", "ee", 1)) for x in unseen]
-    before, after = article_types(predictor, unseen), article_types(predictor, mistyped)
-    assert np.mean([a == b for a, b in zip(before, after, strict=True)]) > 0.85
+    before, after = article_types(product, unseen), article_types(product, mistyped)
+    assert np.mean([a == b for a, b in zip(before, after, strict=True)]) > 0.9  # 0.993
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [("shirt", "watch"), ("jeans", "backpack"), ("sandals", "scarf"), ("sunglasses", "belt"), ("dress", "boots")],
-)
-def test_the_word_for_the_thing_decides_its_type(predictor: ProductPredictor, first: str, second: str) -> None:
-    found = article_types(predictor, [Listing(title=f"Nordlys Women Black {word.title()}") for word in (first, second)])
-    assert found[0] != found[1]
+def test_a_name_of_one_type_is_enough_to_tell_it(product: ProductPredictor) -> None:
+    found = article_types(product, [Listing(title=name) for name in OWN_NAMES])
+    assert np.mean([said == kind.name for said, kind in zip(found, OWN_NAMES.values(), strict=True)]) > 0.9  # 1.000 of 71
 
 
-@pytest.mark.parametrize(
-    ("title", "expected"),
-    [
-        ("Kestrel Men Blue Jeans", "Jeans"),
-        ("Ticker & Co Men Black Analogue Watch", "Watches"),
-        ("Mirabelle Women Red Dress", "Dresses"),
-        ("Mono Men Black Backpack", "Backpacks"),
-        ("Halcyon Women Brown Sunglasses", "Sunglasses"),
-        ("Corvo Men Brown Belt", "Belts"),
-        ("Oakline Men White T-shirt", "Tshirts"),
-    ],
-)
-def test_obvious_titles_are_right(predictor: ProductPredictor, title: str, expected: str) -> None:
-    assert article_types(predictor, [Listing(title=title)]) == [expected]
+def test_the_word_for_the_thing_decides_its_type(product: ProductPredictor) -> None:
+    """The first name of every type, in the same title: no other word can tell them apart."""
+    found = article_types(product, [Listing(title=f"Mono Women Black {kind.names[0]}") for kind in TYPES])
+    assert np.mean([said == kind.name for said, kind in zip(found, TYPES, strict=True)]) > 0.9  # 1.000 of 24
 
 
-def test_a_premium_brand_raises_the_price(predictor: ProductPredictor, unseen: list[Listing]) -> None:
-    def prices(brand: str) -> np.ndarray:
+def test_a_dearer_brand_raises_the_price(product: ProductPredictor, unseen: list[Listing]) -> None:
+    def priced(brand: str) -> np.ndarray:
         swapped = [
             replace(x, title=(x.title or "").replace(x.fields.get("brand", "?"), brand), fields={**x.fields, "brand": brand})
             for x in unseen
         ]
-        return np.array([p.price.median for p in predictor.predict(swapped) if p.price])
+        return np.log(medians(product, swapped))
 
-    assert np.mean(np.log(prices("Meridian") / prices("Pico"))) > 0.2
-
-
-def test_a_watch_costs_more_than_a_cap(predictor: ProductPredictor) -> None:
-    watch, cap = predictor.predict([Listing(title="Rook Men Black Watch"), Listing(title="Rook Men Black Cap")])
-    assert watch.price is not None
-    assert cap.price is not None
-    assert watch.price.median > 1.5 * cap.price.median
+    by_brand = {brand: priced(brand) for brand in FACTOR}
+    rise = by_brand["Meridian"] - by_brand["Pico"]  # the dearest and the cheapest: log(2.6 / 0.55) = 1.55
+    assert rise.mean() > 0.7  # 1.36
+    mean = [float(by_brand[brand].mean()) for brand in FACTOR]
+    assert np.corrcoef(mean, np.log(list(FACTOR.values())))[0, 1] > 0.8  # 0.989
 
 
-def test_an_embedding_is_closer_to_its_own_kind(predictor: ProductPredictor) -> None:
-    titles = ("Rook Men Blue Jeans", "Wren Women Black Denims", "Rook Men Blue Watch")
-    a, b, c = (p.embedding for p in predictor.predict([Listing(title=title) for title in titles]))
-    assert a @ b > a @ c
+def test_a_dearer_thing_costs_more(product: ProductPredictor) -> None:
+    """Every two types of which one costs at least twice the other in the sample."""
+    price = medians(product, [Listing(title=f"Mono Black {kind.names[0]}") for kind in TYPES])
+    priced = list(zip(TYPES, price, strict=True))
+    right = [a > b for (dear, a), (cheap, b) in pairs_of(priced, priced) if dear.price >= 2 * cheap.price]
+    assert np.mean(right) > 0.85  # 0.924 of 118
 
 
-def test_knowing_less_is_being_less_sure(predictor: ProductPredictor, unseen: list[Listing]) -> None:
-    sure = [p.categories["article_type"][0][1] for p in predictor.predict(unseen)]
-    vague = [
-        p.categories["article_type"][0][1] for p in predictor.predict([Listing(fields=x.fields) for x in unseen if x.fields])
-    ]
-    assert np.mean(vague) < np.mean(sure)
+def test_an_embedding_is_closer_to_its_own_kind(product: ProductPredictor) -> None:
+    """Two names of each type that it shares with no other, by two brands: nearer to each other than to the other types'."""
+    titles = [[name for name in OWN_NAMES if OWN_NAMES[name] is kind][:2] for kind in TYPES]
+    both = [two for two in titles if len(two) == 2]
+    first, second = (
+        np.stack([p.embedding for p in product.predict([Listing(title=f"{brand} Black {two[place]}") for two in both])])
+        for place, brand in enumerate(("Mono", "Juniper"))
+    )
+    assert np.mean((first @ second.T).argmax(axis=1) == np.arange(len(both))) > 0.85  # 1.000 of 24
 
 
-@pytest.fixture(scope="module")
-def complete(catalogue: Catalogue) -> list[Listing]:
-    """Test listings with everything that a shop knows."""
-    config = load(ProductRunConfig, environment_file("demo", "product"))
-    rows = records_of(_part(catalogue, FAMILY.split(catalogue, config), "test"))[:60]
-    listings = [listing_of(row, catalogue.images.get(row["product_id"])) for row in rows]
-    return [x for x in listings if x.title and x.price and x.image and len(x.categories) == 3]
+def test_knowing_less_is_being_less_sure(product: ProductPredictor, unseen: list[Listing]) -> None:
+    sure = [p.categories["article_type"][0][1] for p in product.predict(unseen)]
+    vague = [p.categories["article_type"][0][1] for p in product.predict([Listing(fields=x.fields) for x in unseen if x.fields])]
+    assert np.mean(vague) < np.mean(sure) - 0.2  # 0.51 and 0.99
 
 
-def scores(predictor: ProductPredictor, listings: list[Listing]) -> np.ndarray:
-    return np.array([p.quality.score for p in predictor.predict(listings)])
-
-
-def test_a_slipped_decimal_point_lowers_the_score(predictor: ProductPredictor, complete: list[Listing]) -> None:
-    good = scores(predictor, complete)
+def test_a_slipped_decimal_point_lowers_the_score(product: ProductPredictor, complete: list[Listing]) -> None:
+    good = scores(product, complete)
     for factor in (10.0, 0.1):
-        wrong = scores(predictor, [replace(x, price=(x.price or 0) * factor) for x in complete])
-        assert np.mean(wrong < good) > 0.9
-        assert wrong.mean() < good.mean() - 0.2
+        wrong = scores(product, [replace(x, price=(x.price or 0) * factor) for x in complete])
+        assert np.mean(wrong < good - 0.01) > 0.9  # 1.000
+        assert wrong.mean() < good.mean() - 0.5  # by 0.92
 
 
-def test_another_products_categories_lower_the_score(predictor: ProductPredictor, complete: list[Listing]) -> None:
+def test_another_products_categories_lower_the_score(product: ProductPredictor, complete: list[Listing]) -> None:
     turned = [*complete[7:], *complete[:7]]
     pairs = [(a, b) for a, b in zip(complete, turned, strict=True) if a.categories != b.categories]
-    good = scores(predictor, [a for a, _ in pairs])
-    wrong = scores(predictor, [replace(a, categories=b.categories) for a, b in pairs])
-    assert np.mean(wrong < good) > 0.9
+    good = scores(product, [a for a, _ in pairs])
+    wrong = scores(product, [replace(a, categories=b.categories) for a, b in pairs])
+    assert np.mean(wrong < good - 0.01) > 0.9  # 1.000
+    assert wrong.mean() < good.mean() - 0.5  # by 0.87
 
 
-def test_the_likeliest_fault_is_the_one_that_was_made(predictor: ProductPredictor, complete: list[Listing]) -> None:
-    found = predictor.predict([replace(x, price=(x.price or 0) * 10) for x in complete])
+def test_the_likeliest_fault_is_the_one_that_was_made(product: ProductPredictor, complete: list[Listing]) -> None:
+    found = product.predict([replace(x, price=(x.price or 0) * 10) for x in complete])
     likeliest = [max(p.quality.faults, key=lambda kind: p.quality.faults[kind]) for p in found]
-    assert np.mean([kind == "wrong_price" for kind in likeliest]) > 0.8
+    assert np.mean([kind == "wrong_price" for kind in likeliest]) > 0.9  # 1.000
 
 
-@pytest.mark.parametrize(
-    ("glad", "cross"),
-    [
+def ordered(product: ProductPredictor, glad: list[CleanReview], cross: list[CleanReview]) -> tuple[float, float]:
+    """Of the pairs of a glad and a cross review, the share in which the glad one is likelier to recommend, and is rated higher.
+
+    Where ratings end, at 5, the one cannot be higher than the other.
+    """
+
+    def said(reviews: list[CleanReview]) -> tuple[np.ndarray, np.ndarray]:
+        found = product.predict_reviews(reviews)
+        return np.array([s.recommended for s in found]), np.array([s.rating for s in found])
+
+    (better, more), (worse, less) = said(glad), said(cross)
+    higher = (more[:, None] > less) | ((more[:, None] == 5) & (less == 5))
+    return float(np.mean(better[:, None] > worse)), float(np.mean(higher))
+
+
+@pytest.mark.parametrize("written", [str, str.upper, lambda sentence: sentence.upper() + "!!!"])
+def test_praise_is_told_from_blame(product: ProductPredictor, written: Callable[[str], str]) -> None:
+    """Each of the twelve sentences of praise against each of the twelve of blame, as written and shouted."""
+    glad, cross = ([clean_review(None, written(x)) for aspect in said.values() for x in aspect] for said in (PRAISE, BLAME))
+    recommended, rating = ordered(product, glad, cross)
+    assert recommended > 0.9  # 0.965, shouted 0.993
+    assert rating > 0.9  # 1.000, shouted 1.000
+
+
+def test_a_heading_alone_is_told(product: ProductPredictor) -> None:
+    """Each heading of four and five stars against each of one and two."""
+    glad, cross = ([clean_review(x, None) for stars in some for x in REVIEW_TITLES[stars]] for some in ((4, 5), (1, 2)))
+    recommended, rating = ordered(product, glad, cross)
+    assert recommended > 0.9  # 1.000 of 36
+    assert rating > 0.9  # 1.000
+
+
+def test_phrases_in_a_customers_own_words(product: ProductPredictor) -> None:
+    """As they were written before any model was asked; "poor" is in no review of the sample, so that it may be told wrong."""
+    phrases = (
         ("Love it! Lovely soft material.", "Sending it back. The fit is odd."),
         ("I would buy it again", "I am sending it back"),
-        ("Great quality", "Cheap quality"),  # "poor" is in no review of the sample
-        ("LOVELY MATERIAL!!!", "FELL APART!!!"),  # as bodies say it: "disappointed" is a word of the sample's headings alone
-    ],
-)
-def test_a_glad_review_is_told_from_a_cross_one(predictor: ProductPredictor, glad: str, cross: str) -> None:
-    better, worse = predictor.predict_reviews([clean_review(None, glad), clean_review(None, cross)])
-    assert better.recommended > worse.recommended
-    assert better.rating > worse.rating or better.rating == worse.rating == 5.0  # where ratings end
+        ("Great quality", "Poor quality"),
+        ("LOVELY!!!", "DISAPPOINTED!!!"),
+    )
+    right = [ordered(product, [clean_review(None, glad)], [clean_review(None, cross)]) for glad, cross in phrases]
+    assert np.mean(right) >= 0.75  # 1.0: all four, in both
 
 
-def test_case_and_markup_change_no_opinion(predictor: ProductPredictor) -> None:
-    plain, loud = predictor.predict_reviews(
+def test_case_and_markup_change_no_opinion(product: ProductPredictor) -> None:
+    plain, loud = product.predict_reviews(
         [clean_review("Good buy", "true to size"), clean_review(" <b>GOOD</b> buy", "TRUE  to size")]
     )
     assert plain == loud

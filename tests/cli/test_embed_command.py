@@ -3,19 +3,29 @@
 import json
 from pathlib import Path
 
+import committed
 import pandas as pd
 import pytest
+from bundles import tiny_catalogue
 from commands import home_with_product, vitrina
 
 from catalog.catalogue import Catalogue
 
 pytestmark = pytest.mark.slow
 
+DIMENSIONS = committed.config("product").model.embedding_dim
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With version 1 of the product model, and the catalogue it was trained on in `training/catalogue`."""
+    """With version 1 of the product model."""
     return home_with_product(tmp_path_factory.mktemp("embed"))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue that it has never seen."""
+    return tiny_catalogue(tmp_path_factory.mktemp("shop") / "catalogue", products=120)
 
 
 def refused(home: Path, *arguments: str) -> str:
@@ -27,16 +37,16 @@ def refused(home: Path, *arguments: str) -> str:
     return line
 
 
-def test_embeddings_lie_beside_the_catalogue_and_pass_validation(home: Path, tmp_path: Path) -> None:
-    shop, out = home / "training" / "catalogue", tmp_path / "new" / "vectors"
+def test_embeddings_lie_beside_the_catalogue_and_pass_validation(home: Path, shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "vectors"
     done = vitrina(home, "embed", "product@1", "--data", str(shop), "--out", str(out), "--json")
     assert done.returncode == 0, done.stderr
-    counts = {"products": 240, "dimensions": 1024, "says_nothing": 0, "undecodable": 0, "repeated": 0}
+    counts = {"products": 120, "dimensions": DIMENSIONS, "says_nothing": 0, "undecodable": 0, "repeated": 0}
     assert json.loads(done.stdout) == {"model": "product", "version": "1", "out": str(out)} | counts
     assert [path.name for path in out.iterdir()] == ["embeddings.parquet"]
     ids, vectors = Catalogue.open(shop, out).embeddings()
-    assert ids.tolist() == list(range(1000, 1240))
-    assert vectors.shape == (240, 1024)
+    assert ids.tolist() == list(range(1000, 1120))
+    assert vectors.shape == (120, DIMENSIONS)
     checked = vitrina(home, "data", "validate", str(out), "--json")
     assert checked.returncode == 0, checked.stderr
     assert json.loads(checked.stdout)["quarantined"] == {"embeddings": 0}
@@ -51,7 +61,7 @@ def test_people_read_what_was_left_out(home: Path, tmp_path: Path) -> None:
     done = vitrina(home, "embed", "product", "--data", str(shop), "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "product version 1: 1 products, 1024 dimensions each",
+        f"product version 1: 1 products, {DIMENSIONS} dimensions each",
         "1 products left out: no title, description, photo or attribute",
         "1 photos that cannot be decoded: their products are embedded without them",
         "2 rows left out: the id is missing or repeated",
@@ -59,12 +69,12 @@ def test_people_read_what_was_left_out(home: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_bad_input_is_one_line_and_nothing_is_written(home: Path, tmp_path: Path) -> None:
-    shop, out = str(home / "training" / "catalogue"), str(tmp_path / "out")
-    line = refused(home, "embed", "recommender@1", "--data", shop, "--out", out)
+def test_bad_input_is_one_line_and_nothing_is_written(home: Path, shop: Path, tmp_path: Path) -> None:
+    data, out = str(shop), str(tmp_path / "out")
+    line = refused(home, "embed", "recommender@1", "--data", data, "--out", out)
     assert line.startswith("vitrina: model 'recommender' ")
     assert line.endswith("allowed: product")
-    assert "exists and is not an empty folder" in refused(home, "embed", "product@1", "--data", shop, "--out", shop)
+    assert "exists and is not an empty folder" in refused(home, "embed", "product@1", "--data", data, "--out", data)
     pd.DataFrame({"item_id": [1], "attribute_id": [2]}).to_parquet(tmp_path / "item_attributes.parquet", index=False)
     line = refused(home, "embed", "product@1", "--data", str(tmp_path), "--out", out)
     assert "has no products.parquet; it has: item_attributes" in line

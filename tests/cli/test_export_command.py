@@ -29,8 +29,8 @@ def test_a_version_becomes_graphs_that_answer_as_it_does(home: Path, tmp_path: P
     assert told["files"] == [str(out / name) for name in ("listings.onnx", "photos.onnx", "reviews.onnx")]
     assert told["largest_difference"] == max(told["differences"].values()) < 1e-3
     assert {"embedding", "fault_logits", "recommended"} <= set(told["differences"])
-    predictor = ProductPredictor.load(home / "training" / "work" / "bundle", "cpu")
-    inputs = predictor.encoders.encode([clean(Listing(title="Nordal blue shirt"))], [None], predictor.config.model)
+    predictor = ProductPredictor.load(home / "bundle", "cpu")
+    inputs = predictor.encoders.encode([clean(Listing(title="Oakline Men Blue Shirt"))], [None], predictor.config.model)
     assert OnnxModel(out)(inputs).embedding.flatten().tolist() == pytest.approx(
         predictor.answer(inputs).embedding.flatten().tolist(), abs=1e-3
     )

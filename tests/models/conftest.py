@@ -1,17 +1,18 @@
-"""One small trained bundle for all tests of models."""
+"""The committed bundle of the product model for all tests of models that need one, and what it was trained on."""
 
 from pathlib import Path
 
+import committed
+import pandas as pd
 import pytest
-from bundles import tiny_bundle, tiny_catalogue
 
 from catalog.catalogue import Catalogue
 from models.product.predictor import ProductPredictor
 
 
 @pytest.fixture(scope="session")
-def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_bundle(tmp_path_factory.mktemp("product"))
+def bundle_folder() -> Path:
+    return committed.bundle("product")
 
 
 @pytest.fixture(scope="session")
@@ -20,5 +21,19 @@ def predictor(bundle_folder: Path) -> ProductPredictor:
 
 
 @pytest.fixture(scope="session")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    return Catalogue.open(tiny_catalogue(tmp_path_factory.mktemp("catalogue")))
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """What the committed bundle was trained on."""
+    return committed.catalogue("product", tmp_path_factory.mktemp("learnt") / "catalogue")
+
+
+@pytest.fixture(scope="session")
+def some(learnt: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """The last 120 of its products and the last 60 of its reviews, of which every fifth is not labelled."""
+    folder = tmp_path_factory.mktemp("some")
+    products, reviews = learnt.products().tail(120), learnt.reviews().tail(60)
+    images = pd.read_parquet(learnt.root / "images.parquet")
+    labelled = pd.Series(range(len(reviews)), index=reviews.index) % 5 != 2
+    products.to_parquet(folder / "products.parquet", index=False)
+    images[images["product_id"].isin(products["product_id"])].to_parquet(folder / "images.parquet", index=False)
+    reviews.assign(recommended=reviews["recommended"].where(labelled)).to_parquet(folder / "reviews.parquet", index=False)
+    return Catalogue.open(folder)

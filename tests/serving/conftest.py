@@ -1,12 +1,11 @@
 """A whole application in this process, with a predictor that answers without a model."""
 
-import importlib.util
 import io
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
+import committed
 import numpy as np
 import pytest
 from PIL import Image
@@ -197,11 +196,7 @@ def refused(response, status, code, field=None):
     return error["message"]
 
 
-@pytest.fixture(scope="session")
-def trained_bundle(tmp_path_factory):
-    """A product bundle trained in seconds."""
-    path = Path(__file__).parents[1] / "bundles.py"  # by path: other distributions install a package named tests
-    spec = importlib.util.spec_from_file_location("bundles", path)
-    bundles = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bundles)
-    return bundles.tiny_bundle(tmp_path_factory.mktemp("trained"))
+@pytest.fixture
+def trained_bundle(tmp_path):
+    """A copy of the committed product bundle."""
+    return committed.copied("product", tmp_path / "trained")

