@@ -32,6 +32,8 @@ from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
 
+pytestmark = pytest.mark.trains
+
 SHIRT = Listing(title="Oakline Men Blue Shirt", fields={"brand": "Oakline"}, attributes={"Fit": "Slim Fit"})
 
 
