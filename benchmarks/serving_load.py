@@ -46,6 +46,7 @@ from registry.versions import CHAMPION, registered_name
 from serving.run import command
 
 MODEL = "product"
+SMALL = Path(__file__).parents[1] / "tests" / "behaviour" / "bundles" / "product"
 TEMPERATURES = {1: 1.0, 2: 8.0, 3: 32.0}
 """Calibration temperature by version: a higher one answers with less confidence."""
 START_SECONDS = 120.0
@@ -85,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-        prepare(settings, options.bundle or small_bundle(home))
+        prepare(settings, options.bundle)
         busy = os.getloadavg()[1]  # of what else runs here, before the first request
         result = {
             "clients": options.clients,
@@ -102,11 +103,6 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if problems:
         sys.exit("; ".join(problems))
-
-
-def small_bundle(home: Path) -> Path:
-    """A copy of the bundle that the tests answer from."""
-    return Path(shutil.copytree(Path(__file__).parents[1] / "tests" / "behaviour" / "bundles" / "product", home / "bundle"))
 
 
 def prepare(settings: Settings, bundle: Path) -> None:
