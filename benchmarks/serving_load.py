@@ -11,7 +11,6 @@ without moves, the same requests with batching (`max_batch_size` of the configur
 import argparse
 import asyncio
 import base64
-import importlib.util
 import io
 import json
 import multiprocessing
@@ -48,6 +47,7 @@ from registry.versions import CHAMPION, registered_name
 from serving.run import command
 
 MODEL = "product"
+SMALL = Path(__file__).parents[1] / "tests" / "behaviour" / "bundles" / "product"
 TEMPERATURES = {1: 1.0, 2: 8.0, 3: 32.0}
 """Calibration temperature by version: a higher one answers with less confidence."""
 START_SECONDS = 120.0
@@ -79,13 +79,15 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--peer-requests", type=int, default=3_000, help="requests of each peer run; 0 leaves the peers out")
     parser.add_argument("--clients", type=int, default=24)
-    parser.add_argument("--bundle", type=Path, help="a trained product bundle; a tiny one is trained by default")
+    parser.add_argument(
+        "--bundle", type=Path, help="a trained product bundle; by default the small one that the tests answer from"
+    )
     parser.add_argument("--out", type=Path, help="where to write the JSON; benchmarks/results by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-        prepare(settings, options.bundle or tiny_bundle(home))
+        prepare(settings, options.bundle)
         busy = os.getloadavg()[1]  # of what else runs here, before the first request
         result = {
             "clients": options.clients,
@@ -102,16 +104,6 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if problems:
         sys.exit("; ".join(problems))
-
-
-def tiny_bundle(home: Path) -> Path:
-    """The bundle that the tests train in seconds. By path: `tests` is no package, and others install one of that name."""
-    path = Path(__file__).parents[1] / "tests" / "bundles.py"
-    spec = importlib.util.spec_from_file_location("bundles", path)
-    assert spec and spec.loader
-    bundles = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bundles)
-    return Path(bundles.tiny_bundle(home / "training"))
 
 
 def prepare(settings: Settings, bundle: Path) -> None:

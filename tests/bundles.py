@@ -1,4 +1,4 @@
-"""A small catalogue and a small trained product bundle, in seconds, for every test that needs one."""
+"""A small catalogue, and a configuration that trains on it in seconds."""
 
 import io
 import json
@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from catalog.catalogue import Catalogue
 from configs.load import validate
 from models.product.config import ProductRunConfig
-from models.product.family import FAMILY
 
 TYPES = {
     # article type: (master category, sub-category, word in the title, usual price, shape)
@@ -132,11 +130,3 @@ def draw(shape: str, colour: tuple[int, int, int], rng: np.random.Generator) -> 
     out = io.BytesIO()
     image.save(out, "JPEG", quality=90)
     return out.getvalue()
-
-
-def tiny_bundle(folder: Path, **trainer: object) -> Path:
-    """Train on `tiny_catalogue` in `folder/catalogue`; returns the bundle. About five seconds."""
-    config = tiny_config(**trainer)
-    catalogue = Catalogue.open(tiny_catalogue(folder / "catalogue"))
-    split = FAMILY.split(catalogue, config)
-    return FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, config), config, folder / "work")

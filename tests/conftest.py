@@ -4,6 +4,8 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,36 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 os.environ.setdefault("NO_COLOR", "1")
+
+
+MEASURED = pytest.StashKey[dict[str, list[float]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=1, help="seeds of every test that takes `seed`; what they measured is told")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("seeds")))
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, float], float]:
+    """Notes a number that a bound is for; `pytest -m trains --seeds 5` tells the lowest and the highest over the seeds."""
+    noted = request.config.stash.setdefault(MEASURED, defaultdict(list))
+
+    def note(name: str, value: float) -> float:
+        noted[f"{request.node.originalname}: {name}"].append(float(value))
+        return float(value)
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("seeds") > 1:
+        for name, values in config.stash.get(MEASURED, {}).items():
+            terminalreporter.write_line(f"{name}: {min(values):.4g} to {max(values):.4g} ({len(values)})")
 
 
 @pytest.fixture(scope="session")

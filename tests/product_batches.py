@@ -50,9 +50,9 @@ def small(**values: Any) -> ProductModelConfig:
     return validate(ProductModelConfig, SMALL | values, where="test")
 
 
-def fresh(**values: Any) -> ProductModel:
+def fresh(seed: int = 0, **values: Any) -> ProductModel:
     """As training begins."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return ProductModel(small(**values), SIZES, PATHS, photo_lessons=True).eval()
 
 

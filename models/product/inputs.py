@@ -6,22 +6,14 @@ Missing is 0 for tokens, names and categories, False for a photo, NaN for a pric
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from catalog.listing import CATEGORY_LEVELS
 from models.product.parts import FACTS, PRIOR_SEGMENTS, WORDS
-
-T = TypeVar("T")
-
-
-def moved(batch: T, device: torch.device | str, non_blocking: bool) -> T:
-    """A batch on another device."""
-    kind: Any = type(batch)
-    return kind(**{f.name: getattr(batch, f.name).to(device, non_blocking=non_blocking) for f in fields(kind)})  # type: ignore[no-any-return]
+from models.training.batches import moved
 
 
 @dataclass(frozen=True)

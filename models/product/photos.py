@@ -27,10 +27,10 @@ from models.product.config import PATCH, PhotoLessons, ProductRunConfig
 from models.product.data import ListingDataset
 from models.product.heads.embedding import EmbeddingHead, RetrievalEmbedding
 from models.product.heads.type_evidence import TypeEvidenceHead
-from models.product.inputs import moved
 from models.product.losses import LOG_TEMPERATURE, MAX_LOG_SCALE, info_nce, mean
 from models.product.model import ProductModel
 from models.product.towers import PhotoTower
+from models.training.batches import moved
 from models.training.trainer import FitResult, Task, fit, training_loader, validation_loader
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.trains
+
 VITRINA = str(Path(sys.executable).with_name("vitrina"))
 
 

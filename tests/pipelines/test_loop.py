@@ -19,7 +19,7 @@ from registry.versions import resolve
 from steps.materializers import BundleMaterializer
 from steps.results import Bundle
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 FAST = ["trainer.epochs=1", "evaluation.bootstrap_samples=50", "evaluation.latency_calls=5"]
 LENIENT = ["gates.thresholds=[{metric: article_type_accuracy, at_least: 0.0}]", "gates.no_regression=[]"]

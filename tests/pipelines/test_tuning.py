@@ -15,7 +15,7 @@ from models.product.config import ProductRunConfig
 from operations.tuning import TuningOutcome, run_tuning
 from registry.connection import connected
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 METRIC = "validation/loss"
 SPACE = {"trainer.learning_rate": {"low": 0.001, "high": 0.01, "log": True}, "model.heads": {"choices": [2, 4]}}

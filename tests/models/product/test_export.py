@@ -29,6 +29,8 @@ from models.product.parts import FACTS, PRIOR_SEGMENTS
 from models.product.predictor import ProductPredictor
 from models.product.priors.neighbours import NAMES
 
+pytestmark = pytest.mark.trains
+
 SIZES = Sizes(tokens=300, names=10, values=20, levels=(3, 4, 6))
 PATHS = torch.tensor([[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [2, 3, 5]])
 LENGTHS = [(1, 1, 1, 1), (2, 16, 9, 5), (7, 3, 24, 12)]  # listings, tokens of title and description, attributes

@@ -32,6 +32,8 @@ from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
 
+pytestmark = pytest.mark.trains
+
 SHIRT = Listing(title="Oakline Men Blue Shirt", fields={"brand": "Oakline"}, attributes={"Fit": "Slim Fit"})
 
 
@@ -275,15 +277,15 @@ def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path, some: Catal
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
 
 
-def test_rows_of_a_run_are_measured_alone(bundle_folder: Path) -> None:
-    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
-    split = FAMILY.split(catalogue, tiny_config())
+def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) -> None:
+    config = tiny_config().evaluation
+    split = FAMILY.split(some, bundle.load_config(bundle_folder).config)
     rows = split.loc[split["split"] == "test", "product_id"]
-    run = FAMILY.evaluate_rows(bundle_folder, catalogue, config, rows)
+    run = FAMILY.evaluate_rows(bundle_folder, some, config, rows)
     assert (run.evaluation.split, run.evaluation.n) == ("test", len(rows))
-    unseen = FAMILY.evaluate(bundle_folder, catalogue, config)  # with the same configuration the same rows
+    unseen = FAMILY.evaluate(bundle_folder, some, config)  # with the same configuration the same rows
     pd.testing.assert_frame_equal(run.predictions, unseen.predictions)
-    few = FAMILY.evaluate_rows(bundle_folder, catalogue, config, rows.head(7))
+    few = FAMILY.evaluate_rows(bundle_folder, some, config, rows.head(7))
     assert set(few.predictions["product_id"]) == set(rows.head(7))
 
 

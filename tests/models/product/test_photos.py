@@ -1,6 +1,7 @@
 import copy
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from models.product.photos import PhotoDataset, PhotoTask, minutes, teach, three
 from models.product.task import ProductTask
 from models.product.towers import PhotoTower
 
+pytestmark = pytest.mark.trains
+
 CHANGES = Changes(AugmentationConfig(), None, seed=5)
 
 
@@ -42,8 +45,8 @@ def listings(tmp_path_factory: pytest.TempPathFactory) -> ListingDataset:
     return dataset(tmp_path_factory.mktemp("photos") / "catalogue")
 
 
-def model(listings: ListingDataset) -> ProductModel:
-    torch.manual_seed(0)
+def model(listings: ListingDataset, seed: int = 0) -> ProductModel:
+    torch.manual_seed(seed)
     return bundle.build(listings.encoders, listings.config, photo_lessons=True)
 
 
@@ -114,14 +117,19 @@ def test_lessons_change_the_tower_and_what_reads_it_alone(listings: ListingDatas
 
 
 def test_lessons_teach_the_tower_to_tell_types_and_titles(
-    listings: ListingDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    listings: ListingDataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    seed: int,
+    measured: Callable[[str, float], float],
 ) -> None:
     caplog.set_level(logging.INFO)
-    teach(model(listings), listings, listings, settings(epochs=3.0, low_res_share=0.25), tmp_path / "photos", time.monotonic())
+    lessons = settings(epochs=3.0, low_res_share=0.25)
+    teach(model(listings, seed), listings, listings, lessons, tmp_path / "photos", time.monotonic())
     reports = [r.getMessage() for r in caplog.records if r.getMessage().startswith("epoch")]
     accuracy = [float(line.rsplit("image_only_accuracy ", 1)[1].split(",")[0]) for line in reports]
     assert len(reports) == 12, "three for each of four epochs"
-    assert accuracy[-1] > 0.9, "shapes and colours are easy"
+    assert measured("accuracy", accuracy[-1]) > 0.9, "shapes and colours are easy"
 
 
 def test_lessons_that_were_had_are_not_repeated(listings: ListingDataset, tmp_path: Path) -> None:

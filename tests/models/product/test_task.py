@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
@@ -19,6 +20,8 @@ from models.product.parts import PARTS, PHOTO, TITLE, WHOLE
 from models.product.priors.neighbours import MEAN
 from models.product.task import HIDDEN, ProductTask
 from models.training.balancing import STRATEGIES
+
+pytestmark = pytest.mark.trains
 
 
 def decoded(net: ProductModel, inputs: Inputs) -> Decoded:
@@ -48,9 +51,9 @@ def one_part(inputs: Inputs, name: str) -> Inputs:
     return inputs.only([name, "price", "categories"])
 
 
-def test_loss_falls_then_overfits_one_batch() -> None:
-    task = ProductTask(fresh(**PLAIN)).train()
-    told = batch(12, faulty=4, told=8)
+def test_loss_falls_then_overfits_one_batch(seed: int, measured: Callable[[str, float], float]) -> None:
+    task = ProductTask(fresh(seed, **PLAIN)).train()
+    told = batch(12, faulty=4, told=8, seed=seed)
     image = told.listings.image  # symmetric, as goods are: outside of training a photo is read with its mirror image
     symmetric = torch.where(torch.arange(image.shape[-1]) % 2 > 0, image, image.flip(-1))
     told = replace(
@@ -67,22 +70,23 @@ def test_loss_falls_then_overfits_one_batch() -> None:
     with torch.no_grad():
         for _ in range(40):  # the averages of batch norm catch up
             step(task, told)
-    assert losses[10] < losses[0]
     assert set(terms) - {"loss"} == TERMS
     with torch.inference_mode():
-        after = task.eval().validation_loss(told)
+        after = {name: value.item() for name, value in task.eval().validation_loss(told).items()}
         judged = task.model(told.listings)["fault_logits"].sigmoid()
         recommended, rating = task.model.forward_reviews(told.reviews).values()
+    wrong = torch.cat([judged[:, :1] - told.faults.any(dim=1, keepdim=True).float(), judged[:, 1:] - told.faults.float()], dim=1)
+    # Over five seeds, with one thread and with two:
+    assert measured("loss after 10 of 200 steps, times the first", losses[10] / losses[0]) < 1
     assert after["article_type_accuracy"] == after["title_only_accuracy"] == 1.0
-    assert after["article_type"] < 0.05
-    assert after["embedding_type"] < 0.05
-    assert after["price"] < -0.5
-    assert terms["contrastive"] < 0.3  # validation reads mirror images too, and strides are not symmetric
-    assert after["quality"] < 0.2
-    assert torch.equal(judged[:, 0] > 0.5, told.faults.any(dim=1))
-    assert torch.equal(judged[:, 1:] > 0.5, told.faults)
+    assert measured("article_type", after["article_type"]) < 0.05
+    assert measured("embedding_type", after["embedding_type"]) < 0.05
+    assert measured("price", after["price"]) < -0.5
+    assert measured("contrastive", terms["contrastive"].item()) < 0.3  # validation reads mirror images too
+    assert measured("quality", after["quality"]) < 0.2
+    assert measured("largest error of a fault", wrong.abs().max()) < 0.5
     assert torch.equal(recommended > 0, told.reviews.recommended > 0.5)
-    assert (rating - told.reviews.rating).abs().max() < 0.7
+    assert measured("largest error of a rating", (rating - told.reviews.rating).abs().max()) < 0.7
 
 
 def test_a_fresh_models_first_answers_are_the_priors() -> None:

@@ -1,11 +1,15 @@
-"""A recommender trained in seconds on the sample catalogue: what it answers and why, what moves it, and what it refuses."""
+"""The committed recommender: what it answers and why, and what it refuses; and small trainings on planted purchases.
+
+What anyone would expect of a recommender is in `tests/behaviour`.
+"""
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import committed
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,12 +18,13 @@ from recommender_cases import catalogue_of, planted_purchases
 from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.load import environment_file, load
-from models.evaluation.ranking import intra_list_diversity
 from models.recommender.answers import Event, Query, Recommendations
 from models.recommender.bundle import load_config
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.family import FAMILY
 from models.recommender.predictor import RecommenderPredictor
+
+pytestmark = pytest.mark.trains
 
 SMALLER = (
     "model.spectral.dimensions=16",
@@ -32,7 +37,6 @@ SMALLER = (
     "evaluation={bootstrap_samples: 50, latency_calls: 5}",
 )
 COUNTED = "model.parts=[co_purchase, content]"
-COLD = 99_001
 
 
 def config(*overrides: str) -> RecommenderRunConfig:
@@ -46,29 +50,19 @@ def train(catalogue: Catalogue, workdir: Path, *overrides: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def catalogue(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    """The sample, and one more pair of jeans that nobody has bought."""
-    folder = tmp_path_factory.mktemp("recommender") / "catalogue"
-    shutil.copytree(sample, folder)
-    products = pd.read_parquet(folder / "products.parquet")
-    jeans = products[products["article_type"] == products["article_type"].mode()[0]].iloc[:1]
-    pd.concat([products, jeans.assign(product_id=COLD, title="Cold")]).to_parquet(folder / "products.parquet", index=False)
-    listed = pd.read_parquet(folder / "item_attributes.parquet")
-    same = listed[listed["item_id"] == jeans["product_id"].iloc[0]].assign(item_id=COLD)
-    pd.concat([listed, same]).to_parquet(folder / "item_attributes.parquet", index=False)
-    return Catalogue.open(folder)
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """What the committed bundle was trained on."""
+    return committed.catalogue("recommender", tmp_path_factory.mktemp("recommender") / "catalogue")
 
 
 @pytest.fixture(scope="module")
-def workdir(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("work")
-    train(catalogue, folder)
-    return folder
+def bundle() -> Path:
+    return committed.bundle("recommender")
 
 
 @pytest.fixture(scope="module")
-def predictor(workdir: Path) -> RecommenderPredictor:
-    return FAMILY.load(workdir / "bundle")
+def predictor(bundle: Path) -> RecommenderPredictor:
+    return FAMILY.load(bundle)
 
 
 @pytest.fixture(scope="module")
@@ -96,60 +90,52 @@ def session(items: Sequence[int], **values: object) -> Query:
 
 
 def test_a_bundle_answers_the_same_wherever_it_travels(
-    workdir: Path, predictor: RecommenderPredictor, bought: dict[int, list[int]], tmp_path: Path
+    bundle: Path, predictor: RecommenderPredictor, bought: dict[int, list[int]], tmp_path: Path
 ) -> None:
-    shutil.copytree(workdir / "bundle", tmp_path / "moved")
+    shutil.copytree(bundle, tmp_path / "moved")
     queries = [Query(), session([10_005, 10_010]), *(Query(user_id=user) for user in list(bought)[:20])]
     assert RecommenderPredictor.load(tmp_path / "moved").recommend(queries) == predictor.recommend(queries)
     assert predictor.recommend(queries) == [ask(predictor, query) for query in queries]
 
 
-def test_the_bundle_says_what_it_was_trained_on(workdir: Path, catalogue: Catalogue) -> None:
-    settings, split = load_config(workdir / "bundle"), FAMILY.split(catalogue, config())
+def test_the_bundle_says_what_it_was_trained_on(bundle: Path, catalogue: Catalogue) -> None:
+    settings = load_config(bundle)
+    split = FAMILY.split(catalogue, settings.config)
     assert settings.ordered
     assert settings.data == catalogue.fingerprint()
     assert settings.users == split["user_id"].nunique()
     assert settings.training_purchases == (split["split"] == "train").sum()
-    assert set(settings.weights) == {*config().model.parts, "popularity"}
-    reference = pd.read_parquet(workdir / "bundle" / "reference.parquet")
-    spec = json.loads((workdir / "bundle" / "reference.json").read_text())
+    assert set(settings.weights) == {*settings.config.model.parts, "popularity"}
+    reference = pd.read_parquet(bundle / "reference.parquet")
+    spec = json.loads((bundle / "reference.json").read_text())
     named = {name for kind in ("numerical", "categorical", "prediction") for name in spec[kind]}
     assert named <= set(reference.columns)
     assert set(reference["basis"]) == {"history"}
-    assert "co_purchase" in (workdir / "bundle" / "card.md").read_text()
+    assert "co_purchase" in (bundle / "card.md").read_text()
 
 
-def test_beats_popularity(workdir: Path, catalogue: Catalogue) -> None:
-    run = FAMILY.evaluate(workdir / "bundle", catalogue, config().evaluation)
-    value = {name: metric.value for name, metric in run.evaluation.metrics.items()}
-    assert run.evaluation.n == catalogue.purchases()["user_id"].nunique()
-    for name in ("ndcg_at_10", "recall_at_20", "mrr"):
-        assert value[name] > 1.1 * value[f"popularity.{name}"]
-    assert value["coverage"] > 3 * value["popularity.coverage"]
-
-
-def test_some_users_alone_are_measured_where_asked_for(workdir: Path, catalogue: Catalogue) -> None:
-    run = FAMILY.evaluate_rows(workdir / "bundle", catalogue, config().evaluation, pd.Series([3, 5, 5, 10_000_000]))
+def test_some_users_alone_are_measured_where_asked_for(bundle: Path, catalogue: Catalogue) -> None:
+    run = FAMILY.evaluate_rows(bundle, catalogue, config().evaluation, pd.Series([3, 5, 5, 10_000_000]))
     assert run.evaluation.n == 2
     assert set(run.predictions["user_id"]) == {3, 5}
 
 
 def test_another_catalogue_with_other_users_is_measured(
-    workdir: Path, catalogue: Catalogue, bought: dict[int, list[int]], tmp_path: Path
+    bundle: Path, catalogue: Catalogue, bought: dict[int, list[int]], tmp_path: Path
 ) -> None:
     table = catalogue.purchases()[["user_id", "item_id", "timestamp"]]
     strangers = table[table["user_id"] <= 20].assign(user_id=lambda rows: "new-" + rows["user_id"].astype(str))
     unknown = pd.DataFrame({"user_id": "new-1", "item_id": [77, 78], "timestamp": pd.Timestamp("2040-01-01", tz="UTC")})
     other = catalogue_of(tmp_path / "other", purchases=pd.concat([strangers, unknown]))
-    run = FAMILY.evaluate(workdir / "bundle", other, config().evaluation)
+    run = FAMILY.evaluate(bundle, other, config().evaluation)
     assert run.evaluation.n == 20
     rows = run.predictions.set_index("user_id")
     assert rows.loc["new-1", "recall_at_20"] == 0  # what this version does not know is not found
     assert rows["recall_at_20"].mean() > 0
 
 
-def test_what_cannot_be_measured_is_one_clear_line(workdir: Path, catalogue: Catalogue, tmp_path: Path) -> None:
-    bundle, evaluation = workdir / "bundle", config().evaluation
+def test_what_cannot_be_measured_is_one_clear_line(bundle: Path, catalogue: Catalogue, tmp_path: Path) -> None:
+    evaluation = config().evaluation
     with pytest.raises(VitrinaError, match="has no modalities to restrict"):
         FAMILY.evaluate(bundle, catalogue, evaluation, modalities=["title"])
     with pytest.raises(VitrinaError, match=r"split 'yesterday' is not known to the recommender.*allowed: unseen"):
@@ -162,8 +148,8 @@ def test_what_cannot_be_measured_is_one_clear_line(workdir: Path, catalogue: Cat
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "items.json", "users.json", "config.json"])
-def test_a_damaged_bundle_is_one_clear_line(workdir: Path, tmp_path: Path, name: str) -> None:
-    shutil.copytree(workdir / "bundle", tmp_path / "bundle")
+def test_a_damaged_bundle_is_one_clear_line(bundle: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
     (tmp_path / "bundle" / name).write_text("{")
     with pytest.raises(VitrinaError) as error:
         RecommenderPredictor.load(tmp_path / "bundle")
@@ -173,9 +159,9 @@ def test_a_damaged_bundle_is_one_clear_line(workdir: Path, tmp_path: Path, name:
         RecommenderPredictor.load(tmp_path / "bundle")
 
 
-def test_a_bundle_of_another_version_is_one_clear_line(workdir: Path, tmp_path: Path) -> None:
-    shutil.copytree(workdir / "bundle", tmp_path / "bundle")
-    written = json.loads((workdir / "bundle" / "config.json").read_text())
+def test_a_bundle_of_another_version_is_one_clear_line(bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
+    written = json.loads((bundle / "config.json").read_text())
     for changed in ({"parts": {"co_purchase": "neighbours"}}, {"config": written["config"] | {"model": {"parts": ["ease"]}}}):
         (tmp_path / "bundle" / "config.json").write_text(json.dumps(written | changed))
         with pytest.raises(VitrinaError, match="it is not a recommender bundle of this version") as error:
@@ -198,15 +184,6 @@ def test_the_basis_says_what_is_known(predictor: RecommenderPredictor, bought: d
     assert ids(ask(predictor, Query(user_id="3"))) == ids(known)
 
 
-def test_visitors_are_shown_what_sells(predictor: RecommenderPredictor) -> None:
-    answer = ask(predictor, Query())
-    assert answer.shown_popularity is not None
-    assert answer.shown_popularity > 0.8
-    for item in answer.items:
-        assert item.reason.kind == "popular"
-        assert item.reason.item_id is None
-
-
 def test_a_known_user_and_a_session_with_the_same_purchases_are_answered_alike(
     predictor: RecommenderPredictor, bought: dict[int, list[int]]
 ) -> None:
@@ -214,17 +191,6 @@ def test_a_known_user_and_a_session_with_the_same_purchases_are_answered_alike(
         known, same = predictor.recommend([Query(user_id=user), session(bought[user])])
         assert ids(known) == ids(same)
         assert [x.score for x in known.items] == pytest.approx([x.score for x in same.items], rel=1e-4)
-
-
-def test_what_was_just_bought_changes_the_next_answer(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
-    for user in list(bought)[:10]:
-        before = ask(predictor, Query(user_id=user))
-        first = before.items[0].item_id
-        after = ask(predictor, Query(user_id=user, events=(Event(first),)))
-        assert first not in ids(after)
-        assert after.history == before.history + 1
-        assert ids(after) != ids(before)
-        assert not set(ids(after)) & set(bought[user])
 
 
 def test_what_was_only_viewed_may_come_and_counts_less(predictor: RecommenderPredictor) -> None:
@@ -264,19 +230,6 @@ def test_answers_are_ordered_and_parts_sum_to_scores(predictor: RecommenderPredi
             assert set(item.parts) == {name for name, weight in predictor.recommender.weights.items() if weight > 0}
 
 
-def test_a_product_nobody_bought_is_recommended_to_who_likes_its_kind(
-    predictor: RecommenderPredictor, products: pd.DataFrame
-) -> None:
-    likeness = sum(products[name] == products.loc[COLD, name] for name in ("brand", "article_type", "base_colour", "gender"))
-    history = [int(key) for key in likeness.drop(COLD).sort_values(kind="stable").index[-4:]]
-    answer = ask(predictor, session(history, num_recs=500))
-    found = answer.items[ids(answer).index(COLD)]
-    assert ids(answer).index(COLD) < 0.15 * len(products)
-    assert found.reason.item_id in history
-    assert found.reason.kind == "shared_attributes"
-    assert ids(ask(predictor, Query(num_recs=500))).index(COLD) > 0.5 * len(products)
-
-
 def test_bounds_are_kept(predictor: RecommenderPredictor, products: pd.DataFrame) -> None:
     kind = str(products["article_type"].mode()[0])
     narrow = ask(predictor, Query(user_id=3, categories=(kind,), num_recs=500))
@@ -295,17 +248,6 @@ def test_bounds_are_kept(predictor: RecommenderPredictor, products: pd.DataFrame
 def test_an_unknown_category_is_one_clear_line(predictor: RecommenderPredictor) -> None:
     with pytest.raises(VitrinaError, match=r"^category 'Submarines' is not known: it is no category of this version$"):
         predictor.recommend([Query(), Query(categories=("Submarines",))])
-
-
-def test_diverse_answers_are_less_alike(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
-    users, codes = list(bought)[:30], predictor.recommender.items.codes
-
-    def unlike(diversity: float) -> float:
-        answers = predictor.recommend([Query(user_id=user, diversity=diversity) for user in users])
-        ranked = np.array([[codes[str(item)] for item in ids(answer)] for answer in answers])
-        return float(intra_list_diversity(ranked, predictor.recommender.features).mean())
-
-    assert unlike(0.0) < unlike(0.4) < unlike(0.9)
 
 
 def test_a_ranking_without_reasons_is_that_of_the_answer(
@@ -327,27 +269,6 @@ def test_a_ranking_without_reasons_is_that_of_the_answer(
         predictor.rank([Query(categories=("Submarines",))])
 
 
-def test_reasons_are_true(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
-    """Ask again without the item that is named: the score falls by what was said, and by no more without any other item."""
-    checked, kinds = 0, set()
-    for user in list(bought)[:6]:
-        history = bought[user][-7:]  # so few that each is tried
-        answer = ask(predictor, session(history, num_recs=6))
-        left = {
-            item: {x.item_id: x.score for x in ask(predictor, session([h for h in history if h != item], num_recs=500)).items}
-            for item in history
-        }
-        for found in answer.items:
-            assert found.reason.item_id in history
-            drops = {item: found.score - scores[found.item_id] for item, scores in left.items()}
-            assert drops[found.reason.item_id] == pytest.approx(found.reason.drop, abs=1e-3)
-            assert max(drops.values()) == pytest.approx(found.reason.drop, abs=1e-3)
-            checked, kinds = checked + 1, kinds | {found.reason.kind}
-    assert checked == 36
-    assert "popular" not in kinds
-    assert len(kinds) > 1
-
-
 def test_a_shared_attribute_is_one_that_both_have(
     predictor: RecommenderPredictor, products: pd.DataFrame, bought: dict[int, list[int]]
 ) -> None:
@@ -364,9 +285,9 @@ def test_a_shared_attribute_is_one_that_both_have(
 
 
 def test_popularities_are_shares_of_items_that_sold_less(
-    predictor: RecommenderPredictor, catalogue: Catalogue, bought: dict[int, list[int]]
+    bundle: Path, predictor: RecommenderPredictor, catalogue: Catalogue, bought: dict[int, list[int]]
 ) -> None:
-    split = FAMILY.split(catalogue, config())
+    split = FAMILY.split(catalogue, load_config(bundle).config)
     sold = split[split["split"] != "test"].groupby("item_id").size().reindex(predictor.recommender.items.keys, fill_value=0)
     answer = ask(predictor, Query(user_id=3))
     for shown, items in ((answer.shown_popularity, ids(answer)), (answer.history_popularity, sorted(set(bought[3])))):
@@ -374,31 +295,36 @@ def test_popularities_are_shares_of_items_that_sold_less(
         assert shown == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_folder_of_another_run_is_refused(workdir: Path, catalogue: Catalogue) -> None:
-    with pytest.raises(VitrinaError, match=r"holds a run with another config; give a new folder or delete this one"):
-        train(catalogue, workdir, "model.neighbours=7")
-    quarantine = pd.DataFrame({"table": ["purchases"], "row": [0]})
-    with pytest.raises(VitrinaError, match="holds a run with another split"):
-        train(catalogue.without(quarantine), workdir)
-
-
 @pytest.fixture
 def planted(tmp_path: Path) -> Catalogue:
     return catalogue_of(tmp_path / "planted", purchases=planted_purchases())
 
 
-def group_of(answer: Recommendations, count: int = 3) -> list[int]:
-    return [int(item) // 100 for item in ids(answer)[:count]]
+def test_a_folder_of_another_run_is_refused(planted: Catalogue, tmp_path: Path) -> None:
+    train(planted, tmp_path / "work", COUNTED)
+    with pytest.raises(VitrinaError, match=r"holds a run with another config; give a new folder or delete this one"):
+        train(planted, tmp_path / "work", COUNTED, "model.neighbours=7")
+    quarantine = pd.DataFrame({"table": ["purchases"], "row": [0]})
+    with pytest.raises(VitrinaError, match="holds a run with another split"):
+        train(planted.without(quarantine), tmp_path / "work", COUNTED)
 
 
-def test_purchases_alone_are_enough_and_training_twice_gives_the_same(planted: Catalogue, tmp_path: Path) -> None:
-    first, second = train(planted, tmp_path / "a"), train(planted, tmp_path / "b")
+def share_of(group: int, answer: Recommendations) -> float:
+    """How many of the first three items are of a group."""
+    return float(np.mean([int(item) // 100 == group for item in ids(answer)[:3]]))
+
+
+def test_purchases_alone_are_enough_and_training_twice_gives_the_same(
+    tmp_path: Path, seed: int, measured: Callable[[str, float], float]
+) -> None:
+    planted = catalogue_of(tmp_path / "planted", purchases=planted_purchases(seed=seed))
+    first, second = (train(planted, tmp_path / name, f"trainer.seed={seed}") for name in ("a", "b"))
     for name in ("model.safetensors", "config.json", "items.json", "users.json", "seen.npy"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     predictor = RecommenderPredictor.load(first)
     assert "content" not in predictor.recommender.parts
-    for group in range(3):
-        assert group_of(ask(predictor, session([100 * group, 100 * group + 1]))) == [group] * 3
+    shares = [share_of(group, ask(predictor, session([100 * group, 100 * group + 1]))) for group in range(3)]
+    assert measured("share of first items of the group", float(np.mean(shares))) > 0.85
     with pytest.raises(VitrinaError, match="this version's catalogue has no categories"):
         predictor.recommend([Query(categories=("Shirts",))])
 
@@ -419,13 +345,13 @@ def test_what_comes_next_is_learned_in_the_order_of_purchases(tmp_path: Path) ->
         assert max(said, key=lambda item: said[item]) == np.roll(ring, -user)[7]
 
 
-def test_without_an_order_nothing_depends_on_it(planted: Catalogue, tmp_path: Path) -> None:
-    unordered = catalogue_of(tmp_path / "unordered", purchases=planted_purchases().drop(columns="position"))
-    predictor = RecommenderPredictor.load(train(unordered, tmp_path / "work"))
+def test_without_an_order_nothing_depends_on_it(tmp_path: Path, seed: int, measured: Callable[[str, float], float]) -> None:
+    unordered = catalogue_of(tmp_path / "unordered", purchases=planted_purchases(seed=seed).drop(columns="position"))
+    predictor = RecommenderPredictor.load(train(unordered, tmp_path / "work", f"trainer.seed={seed}"))
     assert not {"transitions", "sequence"} & set(predictor.recommender.parts)
     first, turned = predictor.recommend([session([200, 201, 202]), session([202, 200, 201])])
     assert ids(first) == ids(turned)
-    assert group_of(first) == [2, 2, 2]
+    assert measured("share of first items of the group", share_of(2, first)) > 0.6
 
 
 def test_a_given_test_split_is_what_is_measured(tmp_path: Path) -> None:

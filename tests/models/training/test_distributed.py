@@ -17,6 +17,8 @@ from models.training.batches import EpochBatches, OrderedBatches
 from models.training.distributed import gather_objects, gather_rows, run_ranks, sum_over_ranks
 from models.training.trainer import BEST, LAST, TrainingError
 
+pytestmark = pytest.mark.trains
+
 if torch.cuda.is_available():
     pytest.skip("gloo is tested where there is no GPU; hide it with CUDA_VISIBLE_DEVICES=", allow_module_level=True)
 

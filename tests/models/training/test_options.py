@@ -15,6 +15,8 @@ from torch import Tensor
 
 from models.training.trainer import LAST, Learner, Task, TrainingError, fit, training_loader, validation_loader
 
+pytestmark = pytest.mark.trains
+
 
 def rates(schedule: str, updates: int, **values: object) -> list[float]:
     """Learning rate of each update."""
