@@ -52,7 +52,7 @@ def save(
 ) -> None:
     """Write everything; `histories` are what is known of `users` when the version begins to answer."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays, said = recommender.items.state()
+    arrays, described = recommender.items.state()
     stored = {f"items.{name}": value for name, value in arrays.items()}
     stored |= {f"histories.{name}": value for name, value in vars(histories).items()}
     stored["features"] = recommender.features
@@ -60,7 +60,7 @@ def save(
         stored |= {f"part.{part_name}.{name}": value for name, value in fitted.state().items()}
     save_file({name: np.ascontiguousarray(value) for name, value in stored.items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
-    for name, value in ((ITEMS, said), (USERS, {"keys": users})):
+    for name, value in ((ITEMS, described), (USERS, {"keys": users})):
         (folder / name).write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
     save_seen(folder, seen)
     write_json(folder / CONFIG, settings.model_dump(mode="json"))
@@ -83,9 +83,9 @@ def load(folder: Path, settings: BundleConfig) -> tuple[Recommender, list[Any], 
     """
     try:
         arrays = load_file(folder / WEIGHTS)
-        said = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
+        described = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
         users = json.loads((folder / USERS).read_text(encoding="utf-8"))["keys"]
-        items = Items.restore(below("items.", arrays), said)
+        items = Items.restore(below("items.", arrays), described)
         parts = {name: _part(name, arrays, items, settings) for name in settings.weights}
         histories = Histories(**below("histories.", arrays))
         features = arrays["features"]

@@ -139,12 +139,12 @@ class Items:
         return arrays, {"keys": self.keys, "names": self.names, "categories": self.categories, "titles": self.titles}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> Self:
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], described: Mapping[str, Any]) -> Self:
         """The items that `state` was taken of."""
-        attributes = csr_restored("attributes", arrays, columns=len(said["names"]))
-        categories = {level: tuple(values) for level, values in said["categories"].items()}
-        names, titles = tuple(said["names"]), tuple(said["titles"])
-        return cls(tuple(said["keys"]), attributes, names, categories, titles, arrays["prices"], arrays["buyers"])
+        attributes = csr_restored("attributes", arrays, columns=len(described["names"]))
+        categories = {level: tuple(values) for level, values in described["categories"].items()}
+        names, titles = tuple(described["names"]), tuple(described["titles"])
+        return cls(tuple(described["keys"]), attributes, names, categories, titles, arrays["prices"], arrays["buyers"])
 
 
 def item_keys(catalogue: Catalogue, *more: "pd.Series[Any]") -> list[Key]:

@@ -141,10 +141,10 @@ class RecommenderPredictor:
         items, weights = self.histories.user(row) if row is not None else (np.zeros(0, np.int32), np.zeros(0, np.float32))
         worth = self.config.history.worth
         codes = self.recommender.items.codes
-        told = [(codes[str(event.item_id)], worth[event.kind]) for event in query.events if str(event.item_id) in codes]
+        new = [(codes[str(event.item_id)], worth[event.kind]) for event in query.events if str(event.item_id) in codes]
         unknown = dict.fromkeys(event.item_id for event in query.events if str(event.item_id) not in codes)
-        if told:
-            items = np.concatenate([items, np.array([code for code, _ in told], dtype=np.int32)])
-            weights = np.concatenate([weights, np.array([weight for _, weight in told], dtype=np.float32)])
+        if new:
+            items = np.concatenate([items, np.array([code for code, _ in new], dtype=np.int32)])
+            weights = np.concatenate([weights, np.array([weight for _, weight in new], dtype=np.float32)])
         merged = Histories.of(np.zeros(len(items), dtype=np.int64), items, weights, 1)
         return merged, tuple(unknown), row is not None

@@ -99,12 +99,13 @@ def _reason(recommender: Recommender, item: int, code: int, drop: float, falls: 
     """The item `code` of the history, without which the score falls by `drop`, and what each part adds by `falls`."""
     by_part = {name: fall for name, fall in falls.items() if not recommender.parts[name].fallback}
     part = recommender.parts[max(by_part, key=lambda name: by_part[name])]
-    said = part.explain(recommender.items, item, code, named)
-    return Reason(said.kind, said.text, drop, recommender.items.keys[code], said.attributes)
+    explanation = part.explain(recommender.items, item, code, named)
+    return Reason(explanation.kind, explanation.text, drop, recommender.items.keys[code], explanation.attributes)
 
 
 def _fallback(recommender: Recommender, item: int, place: int, parts: Mapping[str, Floats], named: int) -> Reason:
     """Without an item of the history."""
     name = recommender.fallback
-    said = recommender.parts[name].explain(recommender.items, item, None, named)
-    return Reason(said.kind, said.text, float(parts[name][place]) if name in parts else 0.0, attributes=said.attributes)
+    explanation = recommender.parts[name].explain(recommender.items, item, None, named)
+    drop = float(parts[name][place]) if name in parts else 0.0
+    return Reason(explanation.kind, explanation.text, drop, attributes=explanation.attributes)

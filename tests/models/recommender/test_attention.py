@@ -117,6 +117,14 @@ def test_a_batch_asks_for_what_was_bought_among_what_was_not(surrounded: bool) -
             assert seen == set(x[user].indices.tolist()) - {int(item)}
 
 
+def test_a_batch_moves_with_its_layers() -> None:
+    pairs = pairs_of(groups(), True)
+    batch = pairs.__getitems__(every(pairs, stop=20))
+    moved = batch.to("meta")
+    assert {moved.user.device.type, moved.candidates.device.type, moved.layers[0].user_edges.device.type} == {"meta"}
+    assert (moved.shared, len(moved.layers), moved.layers[0].to_users) == (batch.shared, 4, batch.layers[0].to_users)
+
+
 def test_batches_depend_on_seed_and_epoch_alone() -> None:
     pairs = pairs_of(groups(), True)
     first, again, later = (pairs.__getitems__(every(pairs, epoch, stop=20)) for epoch in (0, 0, 1))
