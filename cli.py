@@ -450,7 +450,7 @@ def _results() -> Iterator[Any]:
     import warnings
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")  # about Python versions, not about us
-    for package in ("models", "steps", "pipelines", "registry", "monitoring", "data_validation"):
+    for package in ("models", "provenance", "steps", "pipelines", "operations", "registry", "monitoring", "data_validation"):
         logging.getLogger(package).setLevel(logging.INFO)
     sys.stdout.flush()
     real = os.dup(1)

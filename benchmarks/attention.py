@@ -2,7 +2,7 @@
 
 Three parts. `kernels`: forward and backward of SDPA against the written-out softmax, with a mask, without, and packed, by
 sequence length; the peers take turns, and their answers are compared. `training`: the product model's training step with one
-thing changed at a time. `peak`: on a GPU of known peak, the share of its bf16 FLOP/s that the `ultra` preset reaches.
+thing changed at a time. `peak`: on a GPU of known peak, the share of its bf16 FLOP/s that the `large` preset reaches.
 
 Memory on a GPU is the highest of the step; on a CPU it is what autograd keeps for the backward pass.
 
@@ -129,19 +129,19 @@ def training(preset: Preset, rows: int, repeats: int, compiled: bool) -> dict[st
 
 
 def peak(rows: int, repeats: int) -> dict[str, Any]:
-    """Share of the GPU's peak that the `ultra` preset reaches in training."""
+    """Share of the GPU's peak that the `large` preset reaches in training."""
     if device() != "cuda":
         return {"skipped": "no GPU here: the share of peak FLOP/s is measured on one"}
     name = torch.cuda.get_device_name()
     known = next((value for key, value in PEAK.items() if key in name), None)
     if known is None:
         return {"skipped": f"the peak of {name} is not known; known are {', '.join(PEAK)}"}
-    config = ProductModelConfig(preset="ultra")
+    config = ProductModelConfig(preset="large")
     batch = batches(config, rows, 1)[0]
     with FlopCounterMode(display=False) as counter:
         Step(config, autocast=True).run(batch)
     step = Step(config, autocast=True, compiled=True)
-    measured = compare({"ultra": partial(step.run, batch)}, repeats)["ultra"]
+    measured = compare({"large": partial(step.run, batch)}, repeats)["large"]
     rate = counter.get_total_flops() / measured["ms"] * 1000
     return {**measured, "tflops_a_step": counter.get_total_flops() / 1e12, "share_of_peak": round(rate / known, 3), "goal": 0.4}
 

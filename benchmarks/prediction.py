@@ -27,11 +27,13 @@ from models.product.config import ProductModelConfig
 from models.product.data import ListingDataset, Rows
 from models.product.encoders import Encoders
 from models.product.export import differences, export_model
-from models.product.graphs import ANSWERS, OnnxModel
-from models.product.inputs import MODALITIES, Inputs
-from models.product.model import Outputs, ProductModel
+from models.product.graphs import OnnxModel
+from models.product.heads.category import CategoryHead
+from models.product.inputs import Inputs
+from models.product.model import ProductModel
+from models.product.parts import MODALITIES
 
-Answer = Callable[[Inputs], Outputs]
+Answer = Callable[[Inputs], dict[str, torch.Tensor]]
 
 
 def main() -> None:
@@ -96,9 +98,8 @@ def company(way: Answer, inputs: Inputs) -> dict[str, float]:
     together, rows = way(inputs), range(len(inputs))
     alone = [way(Inputs(**{f.name: getattr(inputs, f.name)[i : i + 1] for f in fields(Inputs)})) for i in rows]
     found = {}
-    for name in ANSWERS:
-        gaps = [(getattr(alone[i], name)[0] - getattr(together, name)[i]).abs().max().item() for i in rows]
-        found[name] = max(gaps)
+    for name, answers in together.items():
+        found[name] = max((alone[i][name][0] - answers[i]).abs().max().item() for i in rows)
     return found
 
 
@@ -120,7 +121,7 @@ def accuracies(ways: dict[str, Answer], model: ProductModel, folder: Path, data:
         known += int((target != 0).sum())
         hidden = inputs.only(["title", "description", "image", "attributes", "price"])
         for name, way in ways.items():
-            predicted = model.level_probabilities(way(hidden).path_logits)[-1].argmax(-1)
+            predicted = model.head(CategoryHead).probabilities(way(hidden)["path_logits"])[-1].argmax(-1)
             right[name] += int(((predicted == target) & (target != 0)).sum())
     return {name: round(count / known, 5) for name, count in right.items()}
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from catalog.corruption import KINDS
 from models.product.config import ProductModelConfig
-from models.product.inputs import FACTS, PRIOR_SEGMENTS, Batch, Inputs, Reviews
-from models.product.model import ProductModel, Sizes
+from models.product.inputs import Batch, Inputs, Reviews, Sizes
+from models.product.model import ProductModel
+from models.product.parts import FACTS, PRIOR_SEGMENTS
 from models.product.priors.neighbours import NAMES as NEIGHBOUR_FEATURES
 from models.product.task import ProductTask
 

@@ -37,11 +37,11 @@ from benchmarks.machine import write
 from benchmarks.recommender import DATA, configuration
 from catalog.catalogue import Catalogue
 from models.evaluation import ranking
-from models.recommender import bundle
-from models.recommender.blend import HeldOut, top
+from models.recommender import bundle, part
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.evaluate import BLEND, PLACES, ranked_lists
 from models.recommender.family import FAMILY, Coded
+from models.recommender.held_out import HeldOut, top
 from models.recommender.interactions import Histories
 from models.recommender.items import item_keys
 
@@ -154,7 +154,7 @@ def fewer(folder: Path, users: int | None, out: Path) -> Path:
 def recommenders(data: Data, parts: Sequence[str] | None, overrides: list[str], folder: Path) -> dict[str, dict[str, Any]]:
     """The whole, then each part alone."""
     found = {WHOLE: recommender(data, overrides, folder / WHOLE)}
-    had = [name for name in found[WHOLE]["parts"] if name != "popularity"]
+    had = [name for name in found[WHOLE]["parts"] if not part.get(name).fallback]
     for name in had if parts is None else [name for name in parts if name in had]:
         found[name] = recommender(data, [*overrides, f"model.parts=[{name}]"], folder / name)
     return found

@@ -33,7 +33,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -49,20 +48,23 @@ from scipy.sparse import csr_matrix
 from benchmarks.machine import in_a_process, write
 from benchmarks.recommender import Vectors, configuration, percentiles
 from catalog.catalogue import Catalogue
-from models.recommender import attention, bundle, neighbours, spectral
+from models.recommender import attention, decomposition, neighbours, part
 from models.recommender.answers import Query
-from models.recommender.blend import USERS_A_BATCH, HeldOut, top
-from models.recommender.candidates import EXACT, Candidates
+from models.recommender.candidates import Candidates
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.evaluate import PLACES
-from models.recommender.factorisation import factorise
 from models.recommender.family import FAMILY, Coded
-from models.recommender.fitting import HARD, buyers_of
 from models.recommender.graph import Edges, Graph
+from models.recommender.held_out import USERS_A_BATCH, HeldOut, top
 from models.recommender.interactions import Histories
 from models.recommender.items import Items, item_keys
 from models.recommender.model import Recommender
-from models.recommender.parts import Neighbours, Part, Popularity, Projection
+from models.recommender.part import Part
+from models.recommender.parts import spectral
+from models.recommender.parts.co_purchase import CoPurchase
+from models.recommender.parts.factorisation import Factorisation, factorise
+from models.recommender.parts.graph_attention import AttentionPaths, starts
+from models.recommender.parts.popularity import Popularity
 from models.recommender.predictor import RecommenderPredictor
 from models.recommender.readings import Floats
 
@@ -192,10 +194,15 @@ class Work(NamedTuple):
         """For later stages."""
         np.savez(self.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
 
-    def part(self, name: str, kind: type[Part]) -> Part:
+    def part(self, name: str, items: Items) -> Part[Any]:
         """A part that an earlier stage left."""
-        found: Part = bundle.KINDS[kind.kind].restore(self.arrays(name))
-        return found
+        return part.get(name).restore(self.arrays(name), self.config.model.of(name), items)
+
+    def described(self) -> Items:
+        """Items without titles, categories and prices."""
+        attributes, x = self.attributes(), self.matrix()
+        names, prices = tuple(map(str, range(attributes.shape[1]))), np.full(x.shape[1], np.nan, dtype=np.float32)
+        return Items(tuple(range(x.shape[1])), attributes, names, {}, ("",) * x.shape[1], prices, buyers(x))
 
 
 def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
@@ -237,7 +244,7 @@ def histories(work: Work) -> dict[str, Any]:
     split, splitting = timed(lambda: FAMILY.split(opened, work.config))
     table, coding = timed(lambda: Coded.of(split, item_keys(opened, split["item_id"])))
     made, gathering = timed(lambda: table.histories("train", "validation"))
-    items, describing = timed(lambda: Items.of(opened, table.items, buyers_of(made, len(table.items))))
+    items, describing = timed(lambda: Items.of(opened, table.items, made.buyers(len(table.items))))
     work.leave("histories", vars(made))
     m = items.attributes
     work.leave("attributes", {"data": m.data, "indices": m.indices, "offsets": m.indptr, "shape": np.array(m.shape)})
@@ -258,9 +265,9 @@ def co_purchases(work: Work) -> dict[str, Any]:
     """Items bought by the same users."""
     x, keep = work.matrix(), work.config.model.neighbours
 
-    def fitted() -> Neighbours:
+    def fitted() -> CoPurchase:
         counts = neighbours.co_purchases(x, USER_POWER, keep)
-        return Neighbours(neighbours.damped_by_items(counts, buyers(x), ITEM_POWER), 0.0)
+        return CoPurchase(neighbours.damped_by_items(counts, buyers(x), ITEM_POWER), 0.0, USER_POWER, ITEM_POWER)
 
     made, figures = timed(fitted)
     work.leave("co_purchase", made.state())
@@ -272,18 +279,19 @@ def co_purchases(work: Work) -> dict[str, Any]:
 def low_pass(work: Work) -> dict[str, Any]:
     """Singular vectors."""
     x, config = work.matrix(), work.config.model.spectral
-    made, figures = timed(lambda: Projection(*spectral.low_pass(x, config, work.config.trainer.seed), 0.0))
+    made, figures = timed(lambda: spectral.Spectral(*spectral.low_pass(x, config, work.config.trainer.seed), 0.0))
     work.leave("spectral", made.state())
-    d = made.reading.shape[1]
-    at_work = 4 * (d + spectral.OVERSAMPLED) * x.shape[0] / MIB
-    kept = against("8 d I", 8 * d * x.shape[1], made.reading, made.answering)
+    d = made.sources.shape[1]
+    at_work = 4 * (d + decomposition.OVERSAMPLED) * x.shape[0] / MIB
+    kept = against("8 d I", 8 * d * x.shape[1], made.sources, made.answers)
     return figures | {"at_work_mib": round(at_work), "arrays": {"low pass": kept}}
 
 
 def factors(work: Work) -> dict[str, Any]:
     """Alternating least squares."""
     x, config = work.matrix(), work.config.model.factorisation
-    made, figures = timed(lambda: factorise(x, config, work.config.trainer.seed))
+    factors, figures = timed(lambda: factorise(x, config, work.config.trainer.seed))
+    made = Factorisation(factors, config.unobserved, config.ridge)
     work.leave("factorisation", made.state())
     at_work = 4 * config.dimensions * x.shape[0] / MIB
     kept = against("4 f I", 4 * config.dimensions * x.shape[1], made.items)
@@ -295,9 +303,7 @@ def steps(work: Work) -> dict[str, Any]:
     known, attributes, config = work.histories(), work.attributes(), work.config.model.attention
     x, n = work.matrix(), len(known.items)
     graph, joining = timed(lambda: Graph.of(x, attributes))
-    co_purchase = work.part("co_purchase", Neighbours)
-    assert isinstance(co_purchase, Neighbours)
-    near = neighbours.largest(co_purchase.matrix, HARD)
+    near = neighbours.largest(work.part("co_purchase", work.described()).item_weights, config.hard_neighbours)
     model, starting = timed(lambda: fresh(x, config, attributes.shape[1]))
     bought = np.repeat(np.arange(len(known)), known.lengths), known.items
     edges = 16 * n + 8 * attributes.nnz + 8 * (graph.users + 2 * graph.items + 3)
@@ -314,10 +320,7 @@ def steps(work: Work) -> dict[str, Any]:
 def fresh(x: csr_matrix, config: Any, attributes: int) -> attention.GraphAttention:
     """Item vectors start as singular vectors, as in training."""
     torch.manual_seed(0)
-    vectors = spectral.singular_vectors(spectral.damped(x, 0.5, 0.5), config.width, 3, 0)
-    start = np.zeros((x.shape[1], config.width), dtype=np.float32)
-    start[:, : vectors.shape[1]] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-    return attention.GraphAttention(config, start, attributes, None)
+    return attention.GraphAttention(config, starts(x, config.width, seed=0), attributes, None)
 
 
 def learned(model: attention.GraphAttention, pairs: attention.Pairs, rows: int, count: int) -> dict[str, Any]:
@@ -364,37 +367,30 @@ def listen(work: Work) -> dict[str, Any]:
     graph = Graph.of(x, attributes)
     model = attention.GraphAttention(config, np.zeros((x.shape[1], config.width), np.float32), attributes.shape[1], None)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in work.arrays("model").items()})
-    listening, hearing = timed(lambda: attention.listen(model, graph))
-    paths, walking = timed(lambda: listening.paths(buyers(x), ITEM_POWER, keep))
-    part = replace(listening.part, paths=paths, share=SHARE)
-    work.leave("graph_attention", part.state())
+    states, hearing = timed(lambda: attention.propagate(model, graph))
+    made, walking = timed(lambda: AttentionPaths.of(states, buyers(x), ITEM_POWER, SHARE, keep))
+    work.leave("graph_attention", made.state())
     users, items, width, layers = x.shape[0], x.shape[1], config.width, config.layers
     return {
         "listen": hearing,
         "paths": walking,
         "at_work_mib": round((8 * width * users + 16 * x.nnz) / MIB),
         "arrays": {
-            "states": against("4 L C I", 4 * layers * width * items, part.states),
-            "vectors": against("4 (C + 1) I", 4 * (width + 1) * items, part.items),
+            "states": against("4 L C I", 4 * layers * width * items, made.sources),
+            "vectors": against("4 (C + 1) I", 4 * (width + 1) * items, made.items),
             "attention both ways": against(
-                "16 n + 4 (U + I + 2)", 16 * x.nnz + 4 * sum(x.shape) + 8, listening.items, listening.users
+                "16 n + 4 (U + I + 2)", 16 * x.nnz + 4 * sum(x.shape) + 8, states.item_attention, states.user_attention
             ),
-            "paths": against("8 k I + 4 (I + 1)", 8 * keep * items + 4 * (items + 1), paths),
+            "paths": against("8 k I + 4 (I + 1)", 8 * keep * items + 4 * (items + 1), made.paths),
         },
     }
 
 
 def recommender(work: Work) -> Recommender:
     """Every part that was left, at made-up weights."""
-    x, attributes = work.matrix(), work.attributes()
-    kinds: dict[str, Any] = {"co_purchase": Neighbours, "spectral": Projection, "graph_attention": attention.Attention}
-    parts: dict[str, Part] = {name: work.part(name, kind) for name, kind in kinds.items()}
-    parts["factorisation"] = bundle.KINDS["factorisation"].restore(work.arrays("factorisation"))
-    parts["popularity"] = Popularity(buyers(x))
-    count = x.shape[1]
-    names, prices = tuple(map(str, range(attributes.shape[1]))), np.full(count, np.nan, dtype=np.float32)
-    items = Items(tuple(range(count)), attributes, names, {}, ("",) * count, prices, buyers(x))
-    return Recommender(items, parts, WEIGHTS, np.zeros((count, 1), dtype=np.float32), work.config.model.history.longest)
+    items = work.described()
+    parts = {name: Popularity(items.buyers) if name == "popularity" else work.part(name, items) for name in WEIGHTS}
+    return Recommender(items, parts, WEIGHTS, np.zeros((len(items), 1), dtype=np.float32), work.config.model.history.longest)
 
 
 def drawn(work: Work, count: int) -> HeldOut:
@@ -414,7 +410,7 @@ def score(work: Work) -> dict[str, Any]:
 
     done, figures = timed(answer)
     batch = next(iter(users.batches())).histories
-    by_part = {name: timed(partial(part.scores, batch))[1]["seconds"] for name, part in model.parts.items()}
+    by_part = {name: timed(partial(one.scores, batch))[1]["seconds"] for name, one in model.parts.items()}
     at_work = 4 * min(USERS_A_BATCH, done) * len(model.items) * (len(model.parts) + 1) / MIB
     a_second = round(done / figures["seconds"], 1)
     return {
@@ -450,17 +446,17 @@ def search(work: Work) -> dict[str, Any]:
 def served(work: Work, model: Recommender, users: Histories, exact: Sequence[NDArray[np.int64]]) -> dict[str, Any]:
     """The predictor with reasons, and how many items it scores."""
     keys = list(range(len(users)))
-    predictor, indexing = timed(lambda: RecommenderPredictor(model, keys, users, work.config.model.history))
+    predictor, indexing = timed(lambda: RecommenderPredictor(model, keys, users, work.config.model))
     answers, latency = each(lambda key: predictor.recommend([Query(user_id=key, num_recs=PLACES)])[0], keys)
     shown = [np.array([item.item_id for item in answer.items]) for answer in answers]
     found = {"index": indexing, "recommend_ms": latency, "recall_of_exact_20": recall(shown, exact), "scored_of_items": 1.0}
-    candidates = Candidates.of(model)
+    candidates = Candidates.of(model, work.config.model.candidates)
     if candidates is not None:
         read = [model.read(users.select([row])) for row in keys]
         chosen, finding = each(lambda readings: candidates.find(readings, model.weights), read)
         scored = float(np.mean([len(codes) for codes in chosen])) / len(model.items)
         found |= {"scored_of_items": round(scored, 4), "candidates_ms": finding}
-    return found | {"all_scored_up_to_items": EXACT}
+    return found | {"all_scored_up_to_items": work.config.model.candidates.exact}
 
 
 def flat(dimensions: int) -> Any:

@@ -34,6 +34,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file, save_file
 
 from benchmarks.machine import write
 from configs.schema import ServingConfig
@@ -110,10 +111,9 @@ def prepare(settings: Settings, bundle: Path) -> None:
     for version, temperature in TEMPERATURES.items():
         copy = settings.home / f"bundle-{version}"
         shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns("manifest.json"))
-        path = copy / "config.json"
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values["calibration"]["temperature"] = temperature
-        path.write_text(json.dumps(values), encoding="utf-8")
+        weights = load_file(copy / "model.safetensors")
+        weights["heads.category.temperature"].fill_(temperature)
+        save_file(weights, copy / "model.safetensors")
         register(settings, MODEL, copy, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     promote(settings, MODEL, 1, "benchmark", "first")
 

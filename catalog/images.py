@@ -3,6 +3,7 @@
 import io
 import mmap
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,33 +68,48 @@ class ImageStore:
         return spans
 
 
-def decode(data: bytes, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Pixels of an encoded photo, height × width × 3, RGB, upright (EXIF).
+@dataclass(frozen=True, eq=False)
+class DecodedPhoto:
+    """A photo that is read by several and decoded once: `pixels` height × width × 3, RGB, upright."""
+
+    pixels: NDArray[np.uint8]
+
+
+def decode(photo: bytes | DecodedPhoto, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Pixels of a photo, height × width × 3, RGB, upright (EXIF).
+
+    A large JPEG is decoded at a half, a quarter or an eighth where `size` allows it: it then differs by a few of 255 levels from
+    one that was decoded whole and resized.
 
     Args:
+        photo: JPEG, PNG or WebP, or one that is decoded already.
         size: (height, width) to resize to, bilinear; the photo's own by default.
         max_pixels: Larger photos are refused before they are decoded.
 
     Raises:
         ImageError: no JPEG, PNG or WebP, truncated, or too large.
     """
+    rgb = Image.fromarray(photo.pixels) if isinstance(photo, DecodedPhoto) else _opened(photo, size, max_pixels)
+    if size is not None and rgb.size != (size[1], size[0]):
+        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.array(rgb, dtype=np.uint8)
+
+
+def _opened(data: bytes, size: tuple[int, int] | None, max_pixels: int) -> Image.Image:
+    """The photo, at least twice as large as `size` where it is that large itself."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ImageError(f"image is {image.width} x {image.height} pixels; at most {max_pixels} pixels are allowed")
             if size is not None:
                 image.draft("RGB", (2 * size[1], 2 * size[0]))
-            upright = ImageOps.exif_transpose(image)
-            rgb = _flatten(upright)
+            return _flatten(ImageOps.exif_transpose(image))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"image is too large; at most {max_pixels} pixels are allowed") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError(f"image of {len(data)} bytes cannot be decoded; allowed: {', '.join(_FORMATS)}") from error
-    if size is not None and rgb.size != (size[1], size[0]):
-        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.array(rgb, dtype=np.uint8)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from catalog.images import DecodedPhoto
+
 CATEGORY_LEVELS = ("master_category", "sub_category", "article_type")
 """Category columns, coarse to fine."""
 
@@ -18,7 +20,7 @@ class Listing:
         title: Plain text.
         description: Plain text or HTML.
         price: In the catalogue's currency, > 0.
-        image: Encoded photo (JPEG, PNG, WebP).
+        image: Encoded photo (JPEG, PNG, WebP), or one that is decoded already.
         categories: Known values of `CATEGORY_LEVELS` (an input only to heads that do not predict them).
         fields: Known values of `CATEGORICAL_FIELDS`.
         attributes: Free attributes, name to value.
@@ -27,7 +29,7 @@ class Listing:
     title: str | None = None
     description: str | None = None
     price: float | None = None
-    image: bytes | None = None
+    image: bytes | DecodedPhoto | None = None
     categories: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)

@@ -326,6 +326,10 @@ def _flatten(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
+NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning")
+"""Sections of a `RunConfig` that do not change the trained model."""
+
+
 class RunConfig(StrictModel):
     """Everything a training run depends on; a model's own config adds `model` and what else it needs."""
 
@@ -337,6 +341,10 @@ class RunConfig(StrictModel):
     gates: GateConfig = GateConfig()
     drift: DriftConfig = DriftConfig()
     tuning: TuningConfig = TuningConfig()
+
+    def fitted(self) -> Self:
+        """What the trained model depends on: the sections `NOT_FITTED` have their defaults."""
+        return self.model_copy(update={name: type(self).model_fields[name].get_default() for name in NOT_FITTED})
 
 
 class ServingConfig(StrictModel):

@@ -1,21 +1,49 @@
 """What every model's bundle and training folder have in common; see `models.family` for a bundle's files."""
 
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 
+BUNDLE = "bundle"
+"""Folder of a training folder that holds what was trained."""
 WEIGHTS, CONFIG, SEEN = "model.safetensors", "config.json", "seen.npy"
+CARD, REFERENCE, REFERENCE_SPEC = "card.md", "reference.parquet", "reference.json"
 
 Config = TypeVar("Config", bound=StrictModel)
+
+
+@contextmanager
+def new_bundle(workdir: Path) -> Iterator[Path]:
+    """An empty folder, which becomes `workdir/bundle` at the end of the block; where the block fails there is no bundle."""
+    partial, out = workdir / f"{BUNDLE}.partial", workdir / BUNDLE
+    for folder in (partial, out):
+        shutil.rmtree(folder, ignore_errors=True)
+    partial.mkdir()
+    yield partial
+    partial.replace(out)
+
+
+def save_reference(folder: Path, rows: Sequence[Mapping[str, Any]], spec: Mapping[str, Any]) -> None:
+    """Write what monitoring compares with: `rows` of summaries with what was true, and what each column is."""
+    pd.DataFrame(rows).to_parquet(folder / REFERENCE, index=False)
+    write_json(folder / REFERENCE_SPEC, spec)
+
+
+def save_card(folder: Path, text: str) -> None:
+    """Write the model card, Markdown."""
+    (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def read_config(folder: Path, schema: type[Config], model: str) -> Config:

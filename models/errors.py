@@ -5,3 +5,7 @@ from configs.errors import VitrinaError
 
 class TrainingError(VitrinaError):
     """Training cannot start, go on or resume."""
+
+
+class NotSupported(VitrinaError):
+    """The request is right, and this model or version cannot do what it asks for; asking again does not help."""

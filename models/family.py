@@ -35,6 +35,16 @@ class EvaluationRun:
     predictions: pd.DataFrame
 
 
+class Predictor(Protocol):
+    """A bundle ready to answer; safe to call from several threads.
+
+    What it is asked is the model's own: methods that take a sequence and give an answer an item. They raise VitrinaError for an
+    item that is wrong, and `models.errors.NotSupported` for what this version cannot do.
+    """
+
+    name: str  # of its family
+
+
 class Family(Protocol):
     """One kind of model, from data to predictions."""
 
@@ -73,14 +83,20 @@ class Family(Protocol):
         config: EvaluationConfig,
         split: str = "unseen",
         modalities: Sequence[str] | None = None,
-        rows: "pd.Series[Any] | None" = None,
     ) -> EvaluationRun:
         """Measure a bundle.
 
-        `rows`: only these product ids, so that champion and challenger are measured on the same ones; overrides `split`.
-
         `split`: unseen (rows the model was fitted on or chosen by are left out), validation (rows it was chosen by),
         train or all. `modalities` restricts what the model may see, such as ("title", "image").
+        """
+        ...
+
+    def evaluate_rows(
+        self, bundle: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
+    ) -> EvaluationRun:
+        """Measure a bundle on the test rows of a run, so that champion and challenger are measured on the same ones.
+
+        `rows`: the first key column of `split`, of its test rows.
         """
         ...
 
@@ -95,7 +111,7 @@ class Family(Protocol):
         """Write the one HTML page from which a reviewer decides."""
         ...
 
-    def load(self, bundle: Path, device: str = "auto") -> Any:
+    def load(self, bundle: Path, device: str = "auto") -> Predictor:
         """The model's own predictor, in evaluation mode and warmed up by one prediction."""
         ...
 

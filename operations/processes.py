@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import psutil
 
@@ -24,6 +24,18 @@ from configs.schema import ServingConfig, StrictModel
 from configs.settings import Settings
 
 STOP_SECONDS = 20.0
+
+
+class Clock(Protocol):
+    """What waits; the module `time` is one."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let them pass."""
+        ...
 
 
 class StackError(VitrinaError):
@@ -88,7 +100,7 @@ def stack(
     return processes
 
 
-def start(settings: Settings, processes: list[Process], wait_seconds: float) -> list[ProcessState]:
+def start(settings: Settings, processes: list[Process], wait_seconds: float, clock: Clock = time) -> list[ProcessState]:
     """Start what does not run yet and wait until every address answers.
 
     Raises:
@@ -98,31 +110,31 @@ def start(settings: Settings, processes: list[Process], wait_seconds: float) -> 
         if _pid(settings, process.name) is None:
             _require_free_port(process)
             _spawn(settings, process)
-    deadline = time.monotonic() + wait_seconds
+    deadline = clock.monotonic() + wait_seconds
     for process in processes:
         while (state := status(settings, process)).state != "running":
             if state.state == "stopped":
                 raise StackError(f"{process.name} ended while starting; see {state.log}")
-            if time.monotonic() > deadline:
+            if clock.monotonic() > deadline:
                 raise StackError(f"{process.name} does not answer at {process.probe} after {wait_seconds:g} s; see {state.log}")
-            time.sleep(0.5)
+            clock.sleep(0.5)
     return [status(settings, process) for process in processes]
 
 
-def stop(settings: Settings, processes: list[Process]) -> list[str]:
-    """End what runs, the newest first; returns the names of what was ended."""
+def stop(settings: Settings, processes: list[Process], clock: Clock = time) -> list[str]:
+    """End what runs, the newest first, by force where it does not end by itself; returns the names of what was ended."""
     stopped = []
     for process in reversed(processes):
         pid = _pid(settings, process.name)
         if pid is None:
             continue
         os.killpg(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = clock.monotonic() + STOP_SECONDS
         while _pid(settings, process.name) is not None:
-            if time.monotonic() > deadline:
+            if clock.monotonic() > deadline:
                 os.killpg(pid, signal.SIGKILL)
                 deadline += STOP_SECONDS
-            time.sleep(0.1)
+            clock.sleep(0.1)
         _pid_file(settings, process.name).unlink(missing_ok=True)
         stopped.append(process.name)
     return stopped

@@ -89,8 +89,8 @@ def _new_delivery(settings: Settings, model: str, version: int, data: Sequence[P
     """The folders to train on; they must hold something that the champion was not trained on."""
     from catalog.catalogue import Catalogue
     from models import family
+    from provenance.events import with_events, without_events
     from registry.versions import resolve
-    from steps.events import with_events, without_events
 
     tags = resolve(settings, f"{model}@{version}").tags
     folders = list(data) or without_events([Path(line) for line in tags["vitrina.data_path"].splitlines()], settings)

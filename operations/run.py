@@ -1,8 +1,4 @@
-"""Run a pipeline and read what it found out.
-
-ZenML reports a failed run as `RuntimeError` without its cause; a failure hook keeps the exception, so that
-the caller sees the domain error that stopped the step.
-"""
+"""Run a pipeline and read what it found out."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,12 +12,7 @@ from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from operations.environment import prepare
 
-NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning")
-"""Sections of a run's configuration that do not change the trained model."""
-
 MIN_FREE_BYTES = 500 * 1024**2
-
-_failures: list[BaseException] = []
 
 
 class StageResult(StrictModel):
@@ -45,11 +36,6 @@ class TrainingOutcome(StrictModel):
     stages: tuple[StageResult, ...]
 
 
-def remember(exception: BaseException) -> None:
-    """Failure hook: keep the exception that stopped a step."""
-    _failures.append(exception)
-
-
 def run_training(settings: Settings, model: str, data: Sequence[Path], config: RunConfig) -> TrainingOutcome:
     """Run the training pipeline on the active stack and wait for it; `data` are the catalogue's directories.
 
@@ -59,17 +45,13 @@ def run_training(settings: Settings, model: str, data: Sequence[Path], config: R
     prepare(settings)
     require_space(settings.home)
     from pipelines.training import training
+    from steps.results import Checks, ModelRun
 
-    values = config.model_dump(mode="json")
     run = execute(
         training,
-        model=model,
+        run=ModelRun.of(model, config),
+        checks=Checks.of(config.validation),
         data=[str(folder.resolve()) for folder in data],
-        validation=config.validation,
-        fit={section: value for section, value in values.items() if section not in NOT_FITTED},
-        evaluation=config.evaluation,
-        gates=config.gates,
-        config=values,
     )
     registered = output_of(run, "register_model", "registered")
     return TrainingOutcome(
@@ -125,17 +107,14 @@ def execute(pipeline: Callable[..., Any], **parameters: Any) -> Any:
     Raises:
         VitrinaError: what stopped a step.
     """
-    from zenml.exceptions import RunInterruptedException
+    from pipelines.hooks import failures
 
-    _failures.clear()
+    failures.clear()
     try:
-        run = pipeline.with_options(on_failure=remember)(**parameters)  # type: ignore[attr-defined]
+        run = pipeline(**parameters)
     except RuntimeError as error:
-        cause = _failures[-1] if _failures else None
-        if isinstance(cause, RunInterruptedException):
-            raise KeyboardInterrupt from error
-        if cause is not None:
-            raise cause from error
+        if failures:
+            raise failures[-1] from error
         raise
     if not run.status.is_successful:
         raise CheckFailed(f"pipeline run {run.name} ended as {run.status.value}; see its log in the ZenML dashboard")

@@ -43,24 +43,22 @@ def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Map
     if study and not STUDY_NAME.fullmatch(study):
         raise ConfigError(f"study name {study!r} is not allowed; letters, digits, dot, dash and underscore are, 100 at most")
     from models import family
-    from models.tuning.space import NOT_FITTED, check_space
+    from models.tuning.space import check_space
 
-    chosen = family.get(model)
-    search = check_space(chosen.config, values)
+    schema = family.get(model).config
+    space = check_space(schema, values)
     prepare(settings)
     require_space(settings.home)
     from pipelines.tuning import tuning
+    from steps.results import Checks, ModelRun, Search
 
-    whole = chosen.config.model_validate(values)
+    config = schema.model_validate(values)
     run = execute(
         tuning,
-        model=model,
+        run=ModelRun.of(model, config),  # as training does: the split is cached for both
+        checks=Checks.of(config.validation),
+        search=Search(values=dict(values), tuning=space, name=study),
         data=[str(folder.resolve()) for folder in data],
-        validation=whole.validation,
-        fit=whole.model_dump(mode="json", exclude=set(NOT_FITTED)),  # as training does: the split is cached for both
-        search=search,
-        config=dict(values),
-        study=study,
     )
     found = output_of(run, "report_study", "study")
     return TuningOutcome(

@@ -1,44 +1,34 @@
 """Training: a delivery in, a registered and gated version out."""
 
-from typing import Any
-
 from zenml import pipeline
 
-from configs.schema import EvaluationConfig, GateConfig, ValidationConfig
+from pipelines.hooks import remember
 from steps.augment_data import augment_data
 from steps.check_gates import check_gates
 from steps.evaluate_champion import evaluate_champion
 from steps.evaluate_model import evaluate_model
 from steps.load_catalogue import load_catalogue
 from steps.register_model import register_model
+from steps.results import Checks, ModelRun
 from steps.split_data import split_data
 from steps.train_model import train_model
 from steps.validate_data import validate_data
 from steps.write_report import write_report
 
 
-@pipeline(name="training")
-def training(
-    model: str,
-    data: list[str],
-    validation: ValidationConfig,
-    fit: dict[str, Any],
-    evaluation: EvaluationConfig,
-    gates: GateConfig,
-    config: dict[str, Any],
-) -> None:
+@pipeline(name="training", on_failure=remember)
+def training(run: ModelRun, checks: Checks, data: list[str]) -> None:
     """Validate, split, augment, train, evaluate, gate, report, register.
 
-    Each step gets the sections it depends on, so that a changed gate does not train again; `fit` is what training
-    depends on, `config` the whole, for the record.
+    Each step gets what it depends on, so that a changed gate does not train again.
     """
-    delivery = load_catalogue(model, data)
-    quarantine, validation_report = validate_data(delivery, validation)
-    split = split_data(delivery, quarantine, model, fit)
-    augmented = augment_data(delivery, split, model, fit)
-    bundle, mlflow_run = train_model(delivery, split, augmented, model, fit)
-    measured, predictions = evaluate_model(bundle, delivery, split, model, evaluation)
-    champion, champion_predictions = evaluate_champion(delivery, split, model, evaluation)
-    decision = check_gates(measured, champion, gates)
-    report = write_report(delivery, measured, predictions, champion, champion_predictions, decision, model)
-    register_model(bundle, mlflow_run, delivery, measured, decision, report, validation_report, model, config)
+    delivery = load_catalogue(run.model, data)
+    quarantine, validation_report = validate_data(delivery, checks)
+    split = split_data(delivery, quarantine, run.fitted)
+    augmented = augment_data(delivery, split, run.fitted)
+    bundle, mlflow_run = train_model(delivery, split, augmented, run.fitted)
+    measured, predictions = evaluate_model(bundle, delivery, split, run.fitted, run.config.evaluation)
+    champion, champion_predictions = evaluate_champion(delivery, split, run.model, run.config.evaluation)
+    decision = check_gates(measured, champion, run.config.gates)
+    report = write_report(delivery, measured, predictions, champion, champion_predictions, decision, run.model)
+    register_model(bundle, mlflow_run, delivery, measured, decision, report, validation_report, run)

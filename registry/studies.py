@@ -1,17 +1,50 @@
-"""Studies in MLflow: a parent run a study, a child run a trial."""
+"""Studies in MLflow: a parent run a study, a child run a trial; workers that share a study share its run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.storages import RDBStorage
+
+from configs.schema import TuningConfig
 from configs.settings import Settings
+from database.studies import study_lock, study_storage
 from models.tuning.result import StudyResult, TrialResult
+from models.tuning.space import study_name
+from models.tuning.study import open_study, result_of
 from registry.connection import connected
 from registry.register import REPORTS
 from registry.runs import experiment_run, goes_on
 
+RUN = "mlflow_run"
 _STATUS = {"completed": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+def join_study(
+    settings: Settings, storage: RDBStorage, name: str, tuning: TuningConfig, about: Mapping[str, Any]
+) -> tuple[optuna.Study, str]:
+    """The study and the id of its MLflow run; both are made by the first worker, whatever the others do meanwhile.
+
+    Raises:
+        ConfigError: there is a study of that name about something else.
+        RegistryError: MLflow refused, or does not answer.
+    """
+    with study_lock(settings.database_url):
+        study = open_study(storage, name or study_name(about), tuning, about)
+        run_id = start_study(settings, about["model"], study.study_name, about, study.user_attrs.get(RUN))
+        study.set_user_attr(RUN, run_id)
+    return study, run_id
+
+
+@contextmanager
+def reporting(settings: Settings, name: str, tuning: TuningConfig) -> Iterator[StudyResult]:
+    """The study as it stands, while no other worker reports: one that looked earlier must not write later."""
+    url = settings.database_url
+    with study_storage(url, tuning.heartbeat_seconds, tuning.retries) as storage, study_lock(url):  # the first takes the lock too
+        yield result_of(optuna.load_study(study_name=name, storage=storage))
 
 
 def start_study(settings: Settings, model: str, study: str, about: Mapping[str, Any], run_id: str | None) -> str:

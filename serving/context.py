@@ -13,9 +13,10 @@ from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from database.predictions import PredictionRow
+from models.errors import NotSupported as CannotAnswer
 from serving.batching import Batcher
-from serving.errors import InvalidInput, TimedOut
-from serving.images import checked
+from serving.errors import InvalidInput, NotSupported, TimedOut
+from serving.images import decoded
 from serving.schemas import ListingIn
 from serving.slots import Answer, Slot
 
@@ -32,6 +33,7 @@ class ServedModel:
 
         Raises:
             InvalidInput: the model refuses an item.
+            NotSupported: the version cannot do what is asked.
             Unavailable: nothing is loaded, or too many wait.
         """
         try:
@@ -39,6 +41,8 @@ class ServedModel:
             answers = await batcher.submit(items)
             while len({answer.version for answer in answers}) > 1:
                 answers = await batcher.submit(items)
+        except CannotAnswer as error:
+            raise NotSupported(str(error)) from error
         except VitrinaError as error:
             raise InvalidInput(str(error)) from error
         return answers
@@ -70,7 +74,7 @@ class Context:
             raise TimedOut(f"no answer within {self.config.request_seconds:g} s; try again") from error
 
     async def listings(self, bodies: Sequence[ListingIn], path: str = "") -> list[Listing]:
-        """Listings with checked photos. `path` is where they stand in the body, such as "items".
+        """Listings with decoded photos. `path` is where they stand in the body, such as "items".
 
         Raises:
             InvalidInput: a listing that says nothing, or a photo that cannot be read.
@@ -81,7 +85,7 @@ class Context:
         image = None
         if body.image is not None:
             try:
-                image = await to_thread.run_sync(checked, body.image, self.config.max_image_pixels)
+                image = await to_thread.run_sync(decoded, body.image, self.config.max_image_pixels)
             except ImageError as error:
                 raise InvalidInput(f"{path}image: {error}", f"{path}image") from error
         listing = body.listing(image)

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol
 
+from models.family import Predictor
 from serving.slots import Loaded, Slot
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Source(Protocol):
         """The version that should answer; cheap. Raises VitrinaError where there is none or nobody to ask."""
         ...
 
-    def load(self, model: str, version: int) -> Any:
+    def load(self, model: str, version: int) -> Predictor:
         """The warmed-up predictor of a version whose files were verified."""
         ...
 
@@ -40,6 +41,7 @@ class Follower:
     A version that fails to load is tried again after 2, 4, 8 … polls, at most `MAX_BACKOFF_SECONDS` apart.
 
     Args:
+        clock: Seconds that never go back, by which a failed version is tried again.
         on_swap: Told (model, old version or None, new version).
         on_failure: Told the model of every failed look or load.
         on_look: Told (model, stale) after every look.
@@ -52,6 +54,7 @@ class Follower:
         *,
         poll_seconds: float,
         drain_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
         on_swap: Callable[[str, int | None, int], None] = lambda *_: None,
         on_failure: Callable[[str], None] = lambda _: None,
         on_look: Callable[[str, bool], None] = lambda *_: None,
@@ -60,6 +63,7 @@ class Follower:
         self._slots = slots
         self._poll = poll_seconds
         self._drain = drain_seconds
+        self._clock = clock
         self._on_swap, self._on_failure, self._on_look = on_swap, on_failure, on_look
         self._failed: dict[str, tuple[int, int, float]] = {}  # model: version, failed loads of it, time of the next try
         self._unsettled: set[str] = set()
@@ -99,7 +103,7 @@ class Follower:
         slot.champion = version = self._source.champion(slot.name)
         if version != slot.version:
             failed, _, next_try = self._failed.get(slot.name, (0, 0, 0.0))
-            if failed == version and time.monotonic() < next_try:
+            if failed == version and self._clock() < next_try:
                 return
             self._load(slot, version)
         if slot.name in self._unsettled:
@@ -110,7 +114,7 @@ class Follower:
     def _load(self, slot: Slot, version: int) -> None:
         failed, times, _ = self._failed.get(slot.name, (version, 0, 0.0))
         times = times + 1 if failed == version else 1
-        self._failed[slot.name] = (version, times, time.monotonic() + min(self._poll * 2**times, MAX_BACKOFF_SECONDS))
+        self._failed[slot.name] = (version, times, self._clock() + min(self._poll * 2**times, MAX_BACKOFF_SECONDS))
         self._freeze()
         new = Loaded(version, self._source.load(slot.name, version))
         del self._failed[slot.name]

@@ -1,17 +1,16 @@
-"""Photos that clients send: bytes only, checked before they reach a model. A URL is never fetched."""
+"""Photos that clients send: bytes only, decoded before they reach a model. A URL is never fetched."""
 
 import base64
 import binascii
-import io
 
+import numpy as np
 from PIL import Image
 
 from catalog.errors import ImageError
-from catalog.images import decode
+from catalog.images import DecodedPhoto, decode
 
-LARGE_PIXELS = 1_000_000
-"""A larger photo is reduced here, in its own request, so that it does not hold up the batch that it joins."""
-REDUCED_SIDE = 1024
+LARGEST_SIDE = 512
+"""Pixels; twice what the largest model reads. A small request may hold photos of many pixels, and those that wait add up."""
 
 
 def from_base64(value: object) -> object:
@@ -30,8 +29,8 @@ def from_base64(value: object) -> object:
         raise ValueError("is not valid base64") from error
 
 
-def checked(data: bytes, max_pixels: int) -> bytes:
-    """`data` when it is a JPEG, PNG or WebP that decodes whole; large photos come back reduced, as JPEG.
+def decoded(data: bytes, max_pixels: int) -> DecodedPhoto:
+    """The pixels of a JPEG, PNG or WebP, which the model and monitoring read; a large photo comes reduced.
 
     Raises:
         ImageError: not such a photo, truncated, or of more than `max_pixels` (refused before decoding).
@@ -39,10 +38,8 @@ def checked(data: bytes, max_pixels: int) -> bytes:
     if not data:
         raise ImageError("image is empty; allowed: JPEG, PNG, WEBP")
     pixels = decode(data, max_pixels=max_pixels)
-    if pixels.shape[0] * pixels.shape[1] <= LARGE_PIXELS:
-        return data
-    reduced = Image.fromarray(pixels)
-    reduced.thumbnail((REDUCED_SIDE, REDUCED_SIDE))
-    buffer = io.BytesIO()
-    reduced.save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
+    if max(pixels.shape) > LARGEST_SIDE:
+        reduced = Image.fromarray(pixels)
+        reduced.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        pixels = np.asarray(reduced)
+    return DecodedPhoto(pixels)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
+from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
 from serving.images import from_base64
 
@@ -110,7 +111,7 @@ class ListingIn(RequestModel):
     article_type: Word | None = Field(None, description="read by the price and quality heads only", examples=["Sports Shoes"])
     image: Photo | None = Field(None, description="JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
 
-    def listing(self, image: bytes | None) -> Listing:
+    def listing(self, image: DecodedPhoto | None) -> Listing:
         """As the models take it; blank text is missing text."""
         known = {name: value for name, value in self if isinstance(value, str) and value.strip()}
         return Listing(

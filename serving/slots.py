@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from models.family import Predictor
 from serving.errors import Unavailable
 from serving.schemas import ModelState
 
@@ -16,7 +17,7 @@ class Loaded:
     """One version in memory. `users` counts the batches that compute with it now."""
 
     version: int
-    predictor: Any
+    predictor: Predictor
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     users: int = 0
 

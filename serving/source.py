@@ -1,11 +1,11 @@
 """Where a worker's versions come from: the registry, or the bundles packed into a Bento."""
 
 from pathlib import Path
-from typing import Any
 
 from configs.errors import ConfigError
 from configs.settings import Settings
 from models import family
+from models.family import Predictor
 from registry.bundle import verify
 from registry.errors import RegistryError
 from registry.fetch import fetch
@@ -33,7 +33,7 @@ class RegistrySource:
             raise RegistryError(f"model {model!r} has no champion; `vitrina promote {model} VERSION --reviewer WHO` makes one")
         return version
 
-    def load(self, model: str, version: int) -> Any:
+    def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
         bundle = fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
         return family.get(model).load(bundle)
@@ -60,7 +60,7 @@ class PackedSource:
             raise ConfigError(f"{self._folder / model} must hold one packed version; it holds: {', '.join(versions) or 'none'}")
         return int(versions[0])
 
-    def load(self, model: str, version: int) -> Any:
+    def load(self, model: str, version: int) -> Predictor:
         """Verify, load and warm up."""
         bundle = self._folder / model / str(version)
         verify(bundle)

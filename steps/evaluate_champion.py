@@ -25,5 +25,5 @@ def evaluate_champion(
     if champion is None:
         return MaybeEvaluation(), pd.DataFrame()
     catalogue, bundle = delivery.open(), fetch(settings, champion)
-    run = family.get(model).evaluate(bundle, catalogue, config, split="test", rows=test_rows(split))
+    run = family.get(model).evaluate_rows(bundle, catalogue, config, test_rows(split))
     return MaybeEvaluation(version=champion.version, evaluation=run.evaluation), run.predictions

@@ -8,19 +8,17 @@ from zenml import step
 from configs.schema import EvaluationConfig
 from models import family
 from models.evaluation.results import Evaluation
-from steps.caching import MODEL_CACHE
 from steps.materializers import FrameMaterializer
-from steps.results import Bundle, Delivery
+from steps.results import Bundle, Delivery, ModelRun
 
 
-@step(cache_policy=MODEL_CACHE, output_materializers={"predictions": FrameMaterializer})
+@step(output_materializers={"predictions": FrameMaterializer})
 def evaluate_model(
-    bundle: Bundle, delivery: Delivery, split: pd.DataFrame, model: str, config: EvaluationConfig
+    bundle: Bundle, delivery: Delivery, split: pd.DataFrame, run: ModelRun, config: EvaluationConfig
 ) -> tuple[Annotated[Evaluation, "evaluation"], Annotated[pd.DataFrame, "predictions"]]:
     """Metrics with intervals, slices, and the predictions behind them, on the test rows."""
-    catalogue = delivery.open()
-    run = family.get(model).evaluate(bundle.path, catalogue, config, split="test", rows=test_rows(split))
-    return run.evaluation, run.predictions
+    measured = family.get(run.model).evaluate_rows(bundle.path, delivery.open(), config, test_rows(split))
+    return measured.evaluation, measured.predictions
 
 
 def test_rows(split: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ from zenml import step
 from catalog.catalogue import Catalogue
 from configs.settings import Settings
 from models import family
-from steps.events import with_events
+from provenance.events import with_events
 from steps.results import Delivery
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from zenml import get_step_context, step
 from zenml.types import HTMLString
@@ -10,9 +10,9 @@ from zenml.types import HTMLString
 from configs.settings import Settings
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
+from provenance.tags import version_tags
 from registry.register import mark_challenger, register
-from steps.provenance import version_tags
-from steps.results import Bundle, Delivery, RegisteredVersion
+from steps.results import Bundle, Delivery, ModelRun, RegisteredVersion
 
 
 @step(enable_cache=False)
@@ -24,12 +24,11 @@ def register_model(
     gates: GateDecision,
     evaluation_report: HTMLString,
     validation_report: HTMLString,
-    model: str,
-    config: dict[str, Any],
+    run: ModelRun,
 ) -> Annotated[RegisteredVersion, "registered"]:
     """Register the bundle; a version that passed its gates becomes `challenger`."""
-    settings = Settings.from_environment()
-    tags = version_tags(delivery, config, gates, str(get_step_context().pipeline_run.id))
+    settings, config = Settings.from_environment(), run.config.model_dump(mode="json")
+    tags = version_tags(delivery.paths, delivery.fingerprint, config, gates, str(get_step_context().pipeline_run.id))
     metrics = {name: value for name, value in evaluation.flat().items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         reports = {"evaluation.html": evaluation_report, "validation.html": validation_report}
@@ -37,8 +36,8 @@ def register_model(
         for name, page in reports.items():
             paths[name].write_text(page, encoding="utf-8")
         version = register(
-            settings, model, bundle.path, metrics=metrics, config=config, tags=tags, reports=paths, run_id=mlflow_run
+            settings, run.model, bundle.path, metrics=metrics, config=config, tags=tags, reports=paths, run_id=mlflow_run
         )
     if gates.passed:
         version = mark_challenger(settings, version)
-    return RegisteredVersion(model=model, version=version.version, run_id=mlflow_run, challenger=gates.passed, gates=gates)
+    return RegisteredVersion(model=run.model, version=version.version, run_id=mlflow_run, challenger=gates.passed, gates=gates)

@@ -3,11 +3,71 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
+
+from pydantic import SerializeAsAny, ValidationInfo, field_validator
 
 from catalog.catalogue import Catalogue
-from configs.schema import StrictModel
+from configs.schema import RunConfig, StrictModel, TuningConfig, ValidationConfig
+from models import family
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
+from provenance.source import model_source, validation_source
+
+
+class ModelRun(StrictModel):
+    """What a run makes of a delivery: a model with a configuration, from a source; all of it decides what is cached.
+
+    Attributes:
+        config: Of the model's own type, `models.family.Family.config`.
+        source: Digest, `provenance.source.model_source`.
+    """
+
+    model: str
+    config: SerializeAsAny[RunConfig]
+    source: str
+
+    @classmethod
+    def of(cls, model: str, config: RunConfig) -> Self:
+        """A run with the source that lies here."""
+        return cls(model=model, config=config, source=model_source(model))
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _of_its_model(cls, config: Any, info: ValidationInfo) -> RunConfig:
+        """A step gets its parameters as plain values."""
+        return config if isinstance(config, RunConfig) else family.get(info.data["model"]).config.model_validate(config)
+
+    @property
+    def fitted(self) -> Self:
+        """The run as training depends on it: it is the same when a gate changes."""
+        return self.model_copy(update={"config": self.config.fitted()})
+
+
+class Checks(StrictModel):
+    """How a delivery is validated, and the digest of the source that does it."""
+
+    config: ValidationConfig
+    source: str
+
+    @classmethod
+    def of(cls, config: ValidationConfig) -> Self:
+        """Checks with the source that lies here."""
+        return cls(config=config, source=validation_source())
+
+
+class Search(StrictModel):
+    """What a study looks for.
+
+    Attributes:
+        values: What the configuration file says, without defaults, so that a trial may choose a preset.
+        tuning: The section of that name, validated.
+        name: Of the study; empty: that of the same search on the same data.
+    """
+
+    values: dict[str, Any]
+    tuning: TuningConfig
+    name: str = ""
 
 
 class Delivery(StrictModel):

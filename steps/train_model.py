@@ -1,6 +1,6 @@
 """Step: train, or go on training where a killed run stopped."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 from lightning.pytorch.loggers import MLFlowLogger
@@ -8,22 +8,20 @@ from zenml import step
 
 from configs.settings import Settings
 from models import family
+from provenance.folder import training_folder
 from registry.runs import start_run
-from steps.caching import MODEL_CACHE, model_source
 from steps.materializers import BundleMaterializer
-from steps.results import Bundle, Delivery
-from steps.workdir import training_folder
+from steps.results import Bundle, Delivery, ModelRun
 
 
-@step(cache_policy=MODEL_CACHE, output_materializers={"bundle": BundleMaterializer})
+@step(output_materializers={"bundle": BundleMaterializer})
 def train_model(
-    delivery: Delivery, split: pd.DataFrame, augmented: pd.DataFrame, model: str, config: dict[str, Any]
+    delivery: Delivery, split: pd.DataFrame, augmented: pd.DataFrame, run: ModelRun
 ) -> tuple[Annotated[Bundle, "bundle"], Annotated[str, "mlflow_run"]]:
-    """Fit `model` in a folder that its inputs name, so that the same call after a kill finds its checkpoint."""
-    settings, chosen = Settings.from_environment(), family.get(model)
-    folder = training_folder(settings.home, model, delivery.fingerprint, config, model_source())
-    run_id = start_run(settings, model, folder)
-    logger = MLFlowLogger(tracking_uri=settings.tracking_uri, run_id=run_id)
-    catalogue = delivery.open()
-    bundle = chosen.train(catalogue, split, augmented, chosen.config.model_validate(config), folder, [logger])
-    return Bundle(bundle), run_id
+    """Fit the model in a folder that its inputs name, so that the same call after a kill finds its checkpoint."""
+    settings = Settings.from_environment()
+    folder = training_folder(settings.home, run.model, delivery.fingerprint, run.config, run.source)
+    mlflow_run = start_run(settings, run.model, folder)
+    logger = MLFlowLogger(tracking_uri=settings.tracking_uri, run_id=mlflow_run)
+    bundle = family.get(run.model).train(delivery.open(), split, augmented, run.config, folder, [logger])
+    return Bundle(bundle), mlflow_run

@@ -2,7 +2,7 @@
 
 After a change of what a bundle holds, make them again and commit what comes out:
 
-    OMP_NUM_THREADS=1 python tests/committed.py product recommender
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender
 """
 
 import json
@@ -23,7 +23,7 @@ from catalog.sample import write_sample
 from configs.load import load
 from configs.schema import RunConfig
 from models import family
-from models.product.encoders import clean_review
+from models.product.cleaning import clean_review
 from models.recommender.answers import Event, Query
 
 FOLDER = Path(__file__).parent / "behaviour"
@@ -107,7 +107,7 @@ def product_answers(predictor: Any) -> dict[str, dict[str, float]]:
         price = {"price": found.price.median, "price low": found.price.low, "price high": found.price.high}
         said[name] = likely | price | dict(found.quality.faults) | {"quality": found.quality.score}
         said[name] |= {f"embedding {i}": float(found.embedding[i]) for i in range(0, len(found.embedding), 128)}
-    for name, opinion in zip(REVIEWS, predictor.opine(list(REVIEWS.values())), strict=True):
+    for name, opinion in zip(REVIEWS, predictor.predict_reviews(list(REVIEWS.values())), strict=True):
         said[name] = {"recommended": opinion.recommended, "rating": opinion.rating}
     return said
 

@@ -7,8 +7,9 @@ import torch
 from catalog.corruption import KINDS
 from configs.load import validate
 from models.product.config import ProductModelConfig
-from models.product.inputs import FACTS, PRIOR_SEGMENTS, Batch, Inputs, Reviews
-from models.product.model import ProductModel, Sizes
+from models.product.inputs import Batch, Inputs, Reviews, Sizes
+from models.product.model import ProductModel
+from models.product.parts import FACTS, PRIOR_SEGMENTS
 from models.product.priors.neighbours import NAMES
 
 SIZES = Sizes(tokens=300, names=10, values=20, levels=(3, 4, 6))
@@ -30,6 +31,12 @@ SMALL: dict[str, Any] = {
     "photo_blocks": (1, 1, 1, 1),
     "embedding_dim": 64,
 }
+TERMS = {
+    *("article_type", "sub_category", "master_category", "price"),
+    *("contrastive", "embedding_type", "quality", "sentiment"),
+}
+"""Terms of the training loss."""
+
 PLAIN: dict[str, Any] = {
     "label_smoothing": 0.0,
     "dropout": 0.0,
@@ -46,7 +53,7 @@ def small(**values: Any) -> ProductModelConfig:
 def fresh(seed: int = 0, **values: Any) -> ProductModel:
     """As training begins."""
     torch.manual_seed(seed)
-    return ProductModel(small(**values), SIZES, PATHS).eval()
+    return ProductModel(small(**values), SIZES, PATHS, photo_lessons=True).eval()
 
 
 def model(**values: Any) -> ProductModel:

@@ -1,7 +1,7 @@
 """Small histories, matrices, items and catalogues for the tests of the recommender, and graph attention by PyTorch Geometric."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,13 @@ from scipy.sparse import csr_matrix, random_array
 from torch import Tensor
 
 from catalog.catalogue import Catalogue
+from configs.schema import StrictModel, TrainerConfig
+from models.recommender.held_out import HeldOut
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
+from models.recommender.part import Choice, NoConfig, Purchases, Settings
+from models.recommender.parts.transitions import Transitions
+from models.recommender.readings import Floats
 
 
 def histories_of(*lists: Sequence[int], weights: Sequence[float] | None = None) -> Histories:
@@ -38,12 +43,43 @@ def random_cells(rows: int, columns: int, density: float, seed: int) -> csr_matr
     return csr_matrix((np.ones(found.nnz, np.float32), found.indices, found.indptr), shape=(rows, columns))
 
 
+def grouped_cells(users: int = 90, items: int = 60, count: int = 5, seed: int = 0) -> csr_matrix:
+    """Users buy most of what their group likes: `count` singular values stand out. The groups differ in size."""
+    rng = np.random.default_rng(seed)
+    size = np.arange(1, count + 1) / np.arange(1, count + 1).sum()
+    of_user, of_item = rng.choice(count, users, p=size), rng.integers(0, count, items)
+    likes = np.where(of_user[:, None] == of_item, 0.8, 0.03)
+    return csr_matrix((rng.random((users, items)) < likes).astype(np.float32))
+
+
 def bare_items(count: int, attributes: csr_matrix | None = None, buyers: NDArray[Any] | None = None) -> Items:
     """Items without titles, categories and prices."""
     attributes = csr_matrix((count, 0), dtype=np.float32) if attributes is None else attributes
     names = tuple(f"attribute {a}" for a in range(attributes.shape[1]))
     prices = np.full(count, np.nan, dtype=np.float32)
     return Items(tuple(range(count)), attributes, names, {}, ("",) * count, prices, np.ones(count) if buyers is None else buyers)
+
+
+def sparse_part(matrix: Any, decay: float = 0.0) -> Transitions:
+    """A part that sums rows of a matrix [I, I]."""
+    return Transitions(csr_matrix(matrix), decay, 0.0)
+
+
+def purchases_of(*lists: Sequence[int], items: Items, content: Floats | None = None, ordered: bool = True) -> Purchases:
+    """What one list a user says, with the buyers among them."""
+    histories = histories_of(*lists)
+    return Purchases(histories, replace(items, buyers=histories.buyers(len(items))), content, ordered)
+
+
+def choice_of(held: HeldOut, *decays: float) -> Choice:
+    """By nDCG@5."""
+    return Choice(held, 5, decays or (0.0,))
+
+
+def settings_of(folder: Path, config: StrictModel | None = None, neighbours: int = 100, **trainer: Any) -> Settings[Any]:
+    """What a part is fitted with, on one thread and in full precision."""
+    values = {"ema_decay": 0.0, "workers": 0, "tensorboard": False, "precision": "32-true", "early_stopping": (), **trainer}
+    return Settings(config or NoConfig(), neighbours, TrainerConfig.model_validate(values), folder)
 
 
 def catalogue_of(folder: Path, **tables: pd.DataFrame) -> Catalogue:

@@ -11,7 +11,7 @@ GROUPS = [
     {"configs"},
     {"catalog", "database"},
     {"models"},
-    {"data_validation", "registry", "monitoring"},
+    {"data_validation", "registry", "monitoring", "provenance"},
     {"serving"},
     {"steps"},
     {"pipelines"},
@@ -55,8 +55,14 @@ def imports(path: Path) -> list[tuple[int, str]]:
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative imports hide the arrow"
-            found.append((node.lineno, node.module or ""))
+            found += [(node.lineno, _module(node.module or "", alias.name)) for alias in node.names]
     return found
+
+
+def _module(package: str, name: str) -> str:
+    """What `from package import name` imports: a module of that name where there is one, else the package."""
+    inside = ROOT.joinpath(*package.split("."), name)
+    return f"{package}.{name}" if inside.with_suffix(".py").is_file() or inside.is_dir() else package
 
 
 def package_of(path: Path) -> str:
@@ -73,6 +79,26 @@ def test_imports_follow_the_arrows(path: Path) -> None:
             assert RANK[imported] < RANK[package], f"{path}:{line}: {package} may not import {module}"
         if imported in ONLY_IN and (package, module) not in EXCEPTIONS:
             assert package in ONLY_IN[imported], f"{path}:{line}: {module} is imported only in {', '.join(ONLY_IN[imported])}"
+
+
+FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/family.py")}
+
+
+def family_of(module: str) -> str | None:
+    """The model whose folder holds a dotted module, where one does."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "models" and len(parts) > 1 and parts[1] in FAMILIES else None
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_models_know_each_other_as_families_alone(path: Path) -> None:
+    own = family_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for line, module in imports(path):
+        other = family_of(module)
+        if own is None:
+            assert other is None, f"{path}:{line}: what models share may not import {module}"
+        elif other not in (None, own):
+            assert module == f"models.{other}.family", f"{path}:{line}: {own} may import models.{other}.family, not {module}"
 
 
 def test_every_package_is_ranked() -> None:

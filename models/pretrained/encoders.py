@@ -29,10 +29,10 @@ def plan_text(start: EncoderStart, tokens: int) -> TextPlan:
     Raises:
         VitrinaError: no such model, no text encoder, no tokenizer that fits it, or it reads shorter texts only.
     """
-    from models.pretrained.tokenizer import ProductTokenizer
+    from models.pretrained.tokenizer import TextTokenizer
 
     architecture = _architecture(start, "text")
-    tokenizer = ProductTokenizer.from_pretrained(start.init_from)
+    tokenizer = TextTokenizer.from_pretrained(start.init_from)
     config = _config(architecture).get_text_config()
     if len(tokenizer) - tokenizer.shift > config.vocab_size:
         raise VitrinaError(
@@ -183,7 +183,7 @@ class _Pretrained(nn.Module):
 
 
 class PretrainedText(_Pretrained):
-    """Ids of `ProductTokenizer.from_pretrained` to states; a row without tokens gets finite states of no meaning."""
+    """Ids of `TextTokenizer.from_pretrained` to states; a row without tokens gets finite states of no meaning."""
 
     kind = "text"
     plan: TextPlan

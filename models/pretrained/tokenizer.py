@@ -22,7 +22,7 @@ FILE = "tokenizer.json"
 KINDS = ("BPE", "Unigram", "WordLevel", "WordPiece")
 
 
-class ProductTokenizer:
+class TextTokenizer:
     """Encodes normalised texts. In one fitted here bytes are the fallback, so no text is unknown.
 
     Attributes:
@@ -40,7 +40,7 @@ class ProductTokenizer:
         self._special: int = tokenizer.num_special_tokens_to_add(is_pair=False)
 
     @classmethod
-    def fit(cls, texts: Iterable[str], vocab_size: int) -> "ProductTokenizer":
+    def fit(cls, texts: Iterable[str], vocab_size: int) -> "TextTokenizer":
         """Learn at most `vocab_size` tokens from normalised texts."""
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -56,7 +56,7 @@ class ProductTokenizer:
         return cls(tokenizer)
 
     @classmethod
-    def from_pretrained(cls, init_from: str) -> "ProductTokenizer":
+    def from_pretrained(cls, init_from: str) -> "TextTokenizer":
         """The fast tokenizer of a `transformers` model, by folder or hub id, with its special tokens; no code of it is run.
 
         Raises:
@@ -80,7 +80,7 @@ class ProductTokenizer:
         return cls(tokenizer)
 
     @classmethod
-    def load(cls, folder: Path) -> "ProductTokenizer":
+    def load(cls, folder: Path) -> "TextTokenizer":
         """Read `tokenizer.json` from a bundle.
 
         Raises:
@@ -98,7 +98,7 @@ class ProductTokenizer:
         return cls.from_json(text)
 
     @classmethod
-    def from_json(cls, text: str) -> "ProductTokenizer":
+    def from_json(cls, text: str) -> "TextTokenizer":
         """Read back what `to_json` wrote."""
         return cls(Tokenizer.from_str(text))
 

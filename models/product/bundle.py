@@ -12,45 +12,41 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from configs.errors import VitrinaError
-from configs.schema import PositiveFloat, Share, StrictModel
+from configs.schema import StrictModel
 from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.pretrained.encoders import plan_image, plan_text
 from models.pretrained.plans import ImagePlan, TextPlan
 from models.product.config import ProductModelConfig, ProductRunConfig
 from models.product.encoders import Encoders
 from models.product.graphs import OnnxModel
-from models.product.inputs import Inputs, Reviews
-from models.product.model import Outputs, ProductModel, Sizes
+from models.product.inputs import Inputs, Reviews, Sizes
+from models.product.model import ProductModel
 
 GRAPHS = "graphs"
-"""Folder of the bundle with the graphs of `models.product.export`, where `without_gpu` asks for them."""
+"""Folder of the bundle with the graphs of `models.product.export`, where `cpu_runtime` asks for them."""
 
 
 class Network(Protocol):
     """A trained network: `ProductModel`, or its exported graphs."""
 
-    def __call__(self, inputs: Inputs) -> Outputs:
-        """Every head's answer for a batch."""
+    def __call__(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Every head's answers for a batch."""
         ...
 
     def embed(self, inputs: Inputs) -> Tensor:
         """The embedding (B, E) of each listing."""
         ...
 
-    def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
-        """Logit of "recommended" and expected rating, both (R,)."""
+    def forward_reviews(self, reviews: Reviews) -> dict[str, Tensor]:
+        """Answers of every head that reads reviews."""
         ...
 
 
-class Calibration(StrictModel):
-    """What is fitted on validation rows after training."""
+class Updates(StrictModel):
+    """How far a training came; where a limit of wall time or a stopping rule ended it, `made` is below `planned`."""
 
-    temperature: PositiveFloat = Field(1.0, description="divides the path logits (Guo et al. 2017)")
-    type_share: Share = Field(0.5, description="share of a cosine between embeddings that compares article types")
-    match_share: Share = Field(0.0, description="share of what is left that compares what the photo lessons matched")
-    price_quantile: PositiveFloat = Field(
-        1.0, description="half width of the 90 % interval in predicted scales (split conformal, Lei et al. 2018)"
-    )
+    made: int
+    planned: int
 
 
 class Baselines(StrictModel):
@@ -65,7 +61,6 @@ class BundleConfig(StrictModel):
 
     model: str = "product"
     config: ProductRunConfig
-    calibration: Calibration
     baselines: Baselines
     price_edges: tuple[float, ...] = Field(description="limits between the price bands of reports")
     head_brands: tuple[str, ...] = Field(description="brands that hold half of the training rows")
@@ -76,6 +71,14 @@ class BundleConfig(StrictModel):
     training_reviews: int
     text_plan: TextPlan | None = Field(None, description="how its pretrained text encoder is built, where it has one")
     image_plan: ImagePlan | None = Field(None, description="how its pretrained vision encoder is built, where it has one")
+    updates: Updates = Field(description="of the whole model")
+    photo_updates: Updates | None = Field(description="of the photo tower by itself, where it had lessons")
+    threads: int = Field(description="of the CPU that trained it: sums in another order give other weights")
+
+    @property
+    def photo_lessons(self) -> bool:
+        """Whether its photo tower learnt by itself first."""
+        return self.photo_updates is not None
 
 
 def plans(config: ProductModelConfig) -> tuple[TextPlan | None, ImagePlan | None]:
@@ -92,16 +95,20 @@ def plans(config: ProductModelConfig) -> tuple[TextPlan | None, ImagePlan | None
 
 
 def build(
-    encoders: Encoders, config: ProductModelConfig, text_plan: TextPlan | None = None, image_plan: ImagePlan | None = None
+    encoders: Encoders,
+    config: ProductModelConfig,
+    text_plan: TextPlan | None = None,
+    image_plan: ImagePlan | None = None,
+    photo_lessons: bool = False,
 ) -> ProductModel:
-    """A model of the right sizes with fresh weights."""
+    """A model of the right sizes with fresh weights; arguments as `ProductModel`'s."""
     sizes = Sizes(
         tokens=len(encoders.tokenizer),
         names=len(encoders.names),
         values=len(encoders.values),
         levels=tuple(len(level) for level in encoders.levels),
     )
-    return ProductModel(config, sizes, torch.from_numpy(encoders.paths), text_plan, image_plan)
+    return ProductModel(config, sizes, torch.from_numpy(encoders.paths), text_plan, image_plan, photo_lessons)
 
 
 def save(folder: Path, model: ProductModel, encoders: Encoders, config: BundleConfig, seen: NDArray[np.uint64]) -> None:
@@ -129,7 +136,7 @@ def load_network(folder: Path, encoders: Encoders, settings: BundleConfig, devic
     Raises:
         VitrinaError: weights or graphs are missing or damaged.
     """
-    if device == "cpu" and settings.config.without_gpu != "pytorch":
+    if device == "cpu" and settings.config.cpu_runtime != "pytorch":
         return OnnxModel(folder / GRAPHS)
     return load_model(folder, encoders, settings).to(device)
 
@@ -140,8 +147,7 @@ def load_model(folder: Path, encoders: Encoders, settings: BundleConfig) -> Prod
     Raises:
         VitrinaError: weights are missing, damaged or of another shape.
     """
-    model = build(encoders, settings.config.model, settings.text_plan, settings.image_plan)
-    model.type_share, model.match_share = settings.calibration.type_share, settings.calibration.match_share
+    model = build(encoders, settings.config.model, settings.text_plan, settings.image_plan, settings.photo_lessons)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,11 +1,13 @@
 """The model card of a product model (Mitchell et al. 2019); its metrics are added by whoever measures the bundle."""
 
+from collections.abc import Mapping
+
 from models.product.bundle import BundleConfig
 from models.product.encoders import Encoders
 
 
-def card(settings: BundleConfig, encoders: Encoders) -> str:
-    """Markdown, a paragraph a line: MLflow shows each line break."""
+def card(settings: BundleConfig, encoders: Encoders, calibrated: Mapping[str, float]) -> str:
+    """Markdown, a paragraph a line: MLflow shows each line break. `calibrated` is what calibration fitted."""
     model = settings.config.model
     levels = ", ".join(f"{len(values)} {name}" for name, values in encoders.labels().items())
     price = f"{settings.baselines.price:g}" if settings.baselines.price is not None else "unknown"
@@ -14,7 +16,7 @@ def card(settings: BundleConfig, encoders: Encoders) -> str:
 **What it is.** A multimodal transformer (preset {model.preset}: width {model.width}, {model.layers} layers, {model.heads} heads).
 It reads any subset of a listing (title, description, photo, attributes, price, categories) and answers category, price,
 embedding, and whether something is wrong with the listing; of a review, whether its writer recommends the
-product.{_starts(settings)}{_without_gpu(settings)}
+product.{_starts(settings)}{_cpu_runtime(settings)}
 
 **Intended use.** Suggesting categories and a price range for listings of the shop it was trained on, search by
 embedding, and checks by a person. **Not for** decisions without a person, prices in another currency or year, or goods
@@ -24,8 +26,10 @@ of other kinds.
 copies besides), {settings.validation_rows} validation rows, {settings.training_reviews} training
 reviews. Values it knows: {levels}.
 
-**Calibration.** On validation rows: temperature {settings.calibration.temperature:.3f}, price quantile
-{settings.calibration.price_quantile:.3f} scales for 90 % intervals. Both hold for complete listings like those; with parts
+**Training.** {_training(settings)}
+
+**Calibration.** On validation rows: temperature {calibrated["temperature"]:.3f}, price quantile
+{calibrated["price_quantile"]:.3f} scales for 90 % intervals. Both hold for complete listings like those; with parts
 missing, intervals are approximate.
 
 **Faults.** Quality was learnt from faults put into good listings: {", ".join(settings.config.corruption.trained)}; never shown:
@@ -40,9 +44,18 @@ Photos are read at {model.image_width} × {model.image_height} pixels; the first
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
 
 
-def _without_gpu(settings: BundleConfig) -> str:
+def _training(settings: BundleConfig) -> str:
+    """How far it came, in words."""
+    phases = {"the photo tower by itself": settings.photo_updates, "the whole model": settings.updates}
+    told = [f"{x.made:,} of {x.planned:,} planned updates of {what}" for what, x in phases.items() if x]
+    limit = settings.config.trainer.max_minutes
+    net = f"at most {limit:g} minutes" if limit else "no limit of wall time"
+    return f"{'; '.join(told)}, on {settings.threads} threads ({net})."
+
+
+def _cpu_runtime(settings: BundleConfig) -> str:
     ways = {"onnx": "ONNX graphs", "int8": "ONNX graphs whose linear layers have int8 weights"}
-    way = ways.get(settings.config.without_gpu)
+    way = ways.get(settings.config.cpu_runtime)
     return f" Where there is no GPU it answers from {way}." if way else ""
 
 

@@ -6,8 +6,10 @@ from pydantic import Field, model_validator
 
 from configs.schema import CorruptionConfig, Optimizer, PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
 from models.pretrained.plans import EncoderStart
+from models.product.heads import HeadsConfig
+from models.product.priors.config import PriorsConfig
 
-Preset = Literal["tiny", "base", "ultra"]
+Preset = Literal["tiny", "base", "large"]
 
 PATCH = 16
 """Side of an image patch in pixels: the photo tower halves a photo four times."""
@@ -27,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prior_bits": 14,
     },
     "base": {},
-    "ultra": {
+    "large": {
         "width": 1024,
         "layers": 16,
         "heads": 16,
@@ -58,37 +60,22 @@ class ModalityDropout(StrictModel):
 
 
 class LossConfig(StrictModel):
-    """Terms of the training loss, and how they are balanced."""
+    """How the terms of the training loss are balanced; each head has the weights of its own terms (`models.product.heads`)."""
 
-    strategy: Literal["fixed", "uncertainty", "dwa"] = Field(
-        "fixed", description="how terms are balanced: see `training.balancing`"
-    )
-    article_type: float = Field(1.0, ge=0.0, description="negative log likelihood of the article type")
-    sub_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the sub-category")
-    master_category: float = Field(0.2, ge=0.0, description="negative log likelihood of the master category")
-    price: float = Field(1.0, ge=0.0, description="Laplace negative log likelihood of the standardised log price")
-    contrastive: float = Field(0.7, ge=0.0, description="InfoNCE between title, photo and whole listing")
-    embedding_type: float = Field(0.5, ge=0.0, description="negative log likelihood of the article type that the embedding tells")
-    quality: float = Field(0.5, ge=0.0, description="cross-entropy of faulty or not, and of each kind of fault")
-    sentiment: float = Field(0.3, ge=0.0, description="cross-entropy of a review that recommends, and of its rating")
+    strategy: Literal["fixed", "uncertainty", "dwa"] = Field("fixed", description="balancing of terms: see `training.balancing`")
     single_view: float = Field(
         1.5, ge=0.0, description="factor on the head losses of each part alone, of which the mean is taken"
     )
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Base weight of each term."""
-        return {name: getattr(self, name) for name in TERMS}
-
-
-TERMS = ("article_type", "sub_category", "master_category", "price", "contrastive", "embedding_type", "quality", "sentiment")
+    whole_view: float = Field(
+        0.5, ge=0.0, description="factor on the head losses of the whole listing, and of the listing with parts hidden"
+    )
 
 
 class PhotoLessons(StrictModel):
     """What the photo tower learns by itself before the whole model trains (`models.product.photos`)."""
 
     epochs: float = Field(0.0, ge=0.0, description="passes over the photos, for each of `trainer.epochs`; 0: no such lessons")
-    small: Share = Field(0.5, description="the first share of these passes sees photos at three quarters of the size")
+    low_res_share: Share = Field(0.5, description="the first share of these passes sees photos at three quarters of the size")
     time: float = Field(
         0.45, gt=0.0, lt=1.0, description="share of what is left of `trainer.max_minutes` that these passes may take"
     )
@@ -103,7 +90,7 @@ class PhotoLessons(StrictModel):
 class ProductModelConfig(StrictModel):
     """Sizes and losses of the product transformer."""
 
-    preset: Preset = Field("base", description="tiny: demo and tests; base: a laptop's CPU; ultra: a large GPU")
+    preset: Preset = Field("base", description="tiny: demo and tests; base: a laptop's CPU; large: a large GPU")
     width: PositiveInt = Field(192, description="channels of the residual stream")
     layers: PositiveInt = Field(2, description="transformer blocks of the text tower")
     heads: PositiveInt = Field(4, description="attention heads; width / heads must be a multiple of 4 (two RoPE axes)")
@@ -129,6 +116,7 @@ class ProductModelConfig(StrictModel):
     neighbour_rows: PositiveInt = Field(
         50_000, description="training rows, at most, among which a listing's neighbours are found"
     )
+    priors: PriorsConfig = PriorsConfig()
     fourier_features: PositiveInt = Field(16, description="frequencies that encode the standardised log price")
     embedding_dim: int = Field(
         1024,
@@ -138,6 +126,7 @@ class ProductModelConfig(StrictModel):
     label_smoothing: Share = Field(0.05, description="probability mass spread over all categories")
     modality_dropout: ModalityDropout = ModalityDropout()
     loss: LossConfig = LossConfig()
+    head: HeadsConfig = HeadsConfig()
     text_encoder: EncoderStart | None = Field(
         None, description="pretrained text encoder, with its tokenizer, in place of the text tower"
     )
@@ -179,7 +168,7 @@ class ProductRunConfig(RunConfig):
     model: ProductModelConfig = ProductModelConfig()
     corruption: CorruptionConfig = CorruptionConfig()
     photo_lessons: PhotoLessons = PhotoLessons()
-    without_gpu: Literal["pytorch", "onnx", "int8"] = Field(
+    cpu_runtime: Literal["pytorch", "onnx", "int8"] = Field(
         "pytorch",
         description="what computes answers where there is no GPU: PyTorch, ONNX graphs in the bundle, or such with int8 weights",
     )

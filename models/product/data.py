@@ -19,10 +19,12 @@ from catalog.errors import ImageError
 from catalog.images import ImageStore, decode
 from catalog.listing import CATEGORICAL_FIELDS
 from configs.schema import AugmentationConfig, CorruptionConfig
+from models.product.cleaning import CleanListing, CleanReview, clean, clean_review
 from models.product.config import ProductModelConfig
-from models.product.encoders import CleanListing, CleanReview, Encoders, Expected, clean, clean_review
+from models.product.encoders import Encoders
 from models.product.inputs import Batch, Inputs
 from models.product.priors.linear import fold_of
+from models.product.priors.priors import Expected
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +120,8 @@ class ListingDataset(Dataset[Batch]):
 
     def __post_init__(self) -> None:
         if self.fitted:
-            self._expected = self.encoders.expect(self.rows.listings, self.rows.photos)
-            self._review_priors = self.encoders.review_priors(self.reviews.reviews, self.reviews.folds)
+            self._expected = self.encoders.priors.expect(self.rows.listings, self.rows.photos)
+            self._review_priors = self.encoders.priors.review_logits(self.reviews.reviews, self.reviews.folds)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -139,7 +141,9 @@ class ListingDataset(Dataset[Batch]):
         """Read before for listings as they were, anew for those whose words have got a fault."""
         expected = self._expected.at(indices)
         faulty = [i for i, (_, _, fault) in enumerate(found) if fault is not None]
-        expected.put(faulty, self.encoders.expect([found[i][0] for i in faulty], [self.rows.photos[indices[i]] for i in faulty]))
+        expected.put(
+            faulty, self.encoders.priors.expect([found[i][0] for i in faulty], [self.rows.photos[indices[i]] for i in faulty])
+        )
         return expected
 
     def inputs(self, indices: Sequence[int]) -> Inputs:

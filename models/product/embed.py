@@ -15,8 +15,8 @@ from catalog.images import decode
 from catalog.write import new_catalogue, write_embeddings
 from configs.errors import VitrinaError
 from models.family import EmbeddingSummary
+from models.product.cleaning import CleanListing, clean
 from models.product.data import Photo, records_of
-from models.product.encoders import CleanListing, clean
 from models.product.predictor import ProductPredictor
 
 log = logging.getLogger(__name__)

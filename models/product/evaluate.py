@@ -1,7 +1,7 @@
 """Measures a product bundle: metrics with intervals, slices, and the predictions behind them."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,12 @@ from models.evaluation.results import Measured, Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
 from models.product.bundle import BundleConfig
 from models.product.data import ListingDataset, ReviewRows, Rows, records_of
-from models.product.inputs import MODALITIES
+from models.product.heads.category import CategoryHead
+from models.product.heads.embedding import EmbeddingHead
+from models.product.heads.price import PriceHead
+from models.product.heads.quality import QualityHead
+from models.product.inputs import Inputs
+from models.product.parts import MODALITIES
 from models.product.predictor import Answers, ProductPredictor
 
 INVARIANCE_ROWS = 1000
@@ -92,7 +97,7 @@ def measure(
     metrics = _head_metrics(frame, config) | _baseline_metrics(frame, settings, config)
     labels = frame["true_article_type"]
     known = labels.notna().to_numpy()
-    neighbours = knn_predict(answers.embedding[known], labels[known].to_numpy(), config.neighbours)
+    neighbours = knn_predict(answers.of(EmbeddingHead).vectors[known], labels[known].to_numpy(), config.neighbours)
     metrics["knn_f1"] = mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
     metrics |= _retrieval_metrics(pool, labels, config) | sentiment
     metrics |= fault_metrics(predictor, dataset, settings.config.corruption, shown, config)
@@ -108,43 +113,38 @@ def _answer_all(
     predictor: ProductPredictor, dataset: ListingDataset, config: EvaluationConfig, shown: Collection[str]
 ) -> tuple[Answers, Pool, NDArray[np.bool_]]:
     """Answers for all rows, the retrieval pool, and which rows have a photo."""
-    found, titles, photos, has_image = [], [], [], []
+    titles, photos, has_image = [], [], []
     rows: list[NDArray[np.int64]] = []
     pooled = seen = 0
-    for inputs in dataset.batches(config.batch_size):
-        found.append(predictor.answer(inputs.only(shown)))
-        has_image.append(inputs.has_image.numpy())
-        both = ((inputs.title != 0).any(dim=1) & inputs.has_image).numpy()
-        both &= np.cumsum(both) <= config.retrieval_pool - pooled
-        if both.any():
-            titles.append(predictor.answer(inputs.only(["title"])).embedding[both])
-            photos.append(predictor.answer(inputs.only(["image"])).embedding[both])
-            rows.append(np.flatnonzero(both) + seen)
-            pooled += int(both.sum())
-        seen += len(both)
+
+    def batches() -> Iterator[Inputs]:
+        nonlocal pooled, seen
+        for inputs in dataset.batches(config.batch_size):
+            yield inputs.only(shown)
+            has_image.append(inputs.has_image.numpy())
+            both = ((inputs.title != 0).any(dim=1) & inputs.has_image).numpy()
+            both &= np.cumsum(both) <= config.retrieval_pool - pooled
+            if both.any():
+                titles.append(_vectors(predictor, inputs.only(["title"]))[both])
+                photos.append(_vectors(predictor, inputs.only(["image"]))[both])
+                rows.append(np.flatnonzero(both) + seen)
+                pooled += int(both.sum())
+            seen += len(both)
+
+    answers = predictor.answer_all(batches())
     empty = [np.zeros((0, predictor.config.model.embedding_dim), dtype=np.float32)]
     where = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
-    return (
-        _joined(found),
-        Pool(np.concatenate(titles or empty), np.concatenate(photos or empty), where),
-        np.concatenate(has_image),
-    )
+    return answers, Pool(np.concatenate(titles or empty), np.concatenate(photos or empty), where), np.concatenate(has_image)
 
 
-def _joined(parts: Sequence[Answers]) -> Answers:
-    return Answers(
-        probabilities=tuple(np.concatenate(level) for level in zip(*(p.probabilities for p in parts), strict=True)),
-        price=np.concatenate([p.price for p in parts]),
-        price_low=np.concatenate([p.price_low for p in parts]),
-        price_high=np.concatenate([p.price_high for p in parts]),
-        embedding=np.concatenate([p.embedding for p in parts]),
-        faults=np.concatenate([p.faults for p in parts]),
-    )
+def _vectors(predictor: ProductPredictor, inputs: Inputs) -> NDArray[np.float32]:
+    """Embeddings [n, E]."""
+    return predictor.answer(inputs).of(EmbeddingHead).vectors
 
 
 def _best(predictor: ProductPredictor, answers: Answers, level: int) -> NDArray[np.object_]:
     labels = np.array(predictor.labels[CATEGORY_LEVELS[level]] or (UNKNOWN,), dtype=object)
-    probabilities = answers.probabilities[level]
+    probabilities = answers.of(CategoryHead).probabilities[level]
     if not probabilities.shape[1]:
         return np.full(len(probabilities), None, dtype=object)
     best: NDArray[np.object_] = labels[probabilities.argmax(axis=1)]
@@ -163,11 +163,12 @@ def _frame(
     for i, level in enumerate(CATEGORY_LEVELS):
         frame[f"true_{level}"] = products[level].astype(object).mask(products[level].isin(["", "NA"]), None)
         frame[f"predicted_{level}"] = _best(predictor, answers, i)
-    frame["article_type_confidence"] = answers.probabilities[-1].max(axis=1)
+    frame["article_type_confidence"] = answers.of(CategoryHead).probabilities[-1].max(axis=1)
     price = products["price"].astype(float)
     frame["true_price"] = price.where((price > 0) & np.isfinite(price))
-    frame["predicted_price"], frame["price_low"], frame["price_high"] = answers.price, answers.price_low, answers.price_high
-    frame["quality"] = 1.0 - answers.faults[:, 0]
+    prices = answers.of(PriceHead)
+    frame["predicted_price"], frame["price_low"], frame["price_high"] = prices.median, prices.low, prices.high
+    frame["quality"] = 1.0 - answers.of(QualityHead).faults[:, 0]
     frame["brand"] = products["brand"]
     frame["has_image"] = has_image
     frame["has_description"] = products["description"].fillna("").str.strip() != ""
@@ -235,9 +236,9 @@ def _sentiment(predictor: ProductPredictor, reviews: pd.DataFrame, config: Evalu
     """ROC-AUC of the probability that a review recommends; not measured by a model that was trained without reviews."""
     rows = ReviewRows.of(reviews)
     known = [row for row in rows.reviews if row.recommended is not None]
-    if predictor.encoders.review_prior is None or not known:
+    if predictor.encoders.priors.review is None or not known:
         return Metric(value=None)
-    probability, _ = predictor.opinions(known)
+    probability = predictor.answer_reviews(known).recommended
     return auc_interval(probability, np.array([row.recommended for row in known]), config.bootstrap_samples)
 
 
@@ -256,7 +257,7 @@ def fault_metrics(
     if set(shown) != set(MODALITIES):
         return {}
     rows = range(min(len(dataset), FAULT_ROWS))
-    good = predictor.answer(dataset.inputs(rows)).faults[:, 0]
+    good = _faulty(predictor, dataset.inputs(rows))
     found = {}
     for number, kind in enumerate(KINDS):
         changed = [dataset.faulty(i, kind, np.random.default_rng((number, i))) for i in rows]
@@ -264,7 +265,7 @@ def fault_metrics(
         if not there:
             continue
         inputs = dataset.encoders.encode([row for row, _ in there], [photo for _, photo in there], dataset.config)
-        bad = predictor.answer(inputs).faults[:, 0]
+        bad = _faulty(predictor, inputs)
         truth = np.concatenate([np.zeros(len(good), dtype=bool), np.ones(len(bad), dtype=bool)])
         found[kind] = auc_interval(np.concatenate([good, bad]), truth, config.bootstrap_samples)
     metrics = {f"fault_auc_{kind}": metric for kind, metric in found.items()}
@@ -272,6 +273,11 @@ def fault_metrics(
         of_kind = [found[kind] for kind in kinds if kind in found]
         metrics[f"fault_auc_{name}"] = min(of_kind, key=lambda m: m.value or 0.0) if of_kind else Metric(value=None)
     return metrics
+
+
+def _faulty(predictor: ProductPredictor, inputs: Inputs) -> NDArray[np.float32]:
+    """Probability [n] that anything is wrong with a listing."""
+    return predictor.answer(inputs).of(QualityHead).faults[:, 0]
 
 
 def _invariance(
@@ -290,8 +296,9 @@ def _invariance(
     for column in ("title", "description"):
         loud[column] = [_loud(text) for text in loud[column]]
     shadow = ListingDataset(Rows.of(loud), dataset.images, dataset.encoders, dataset.config)
-    changed = [predictor.answer(i.only(shown)).probabilities[-1].argmax(axis=1) for i in shadow.batches(config.batch_size)]
-    same = np.concatenate(changed) == answers.probabilities[-1][rows].argmax(axis=1)
+    changed = predictor.answer_all(inputs.only(shown) for inputs in shadow.batches(config.batch_size))
+    before, after = (found.of(CategoryHead).probabilities[-1] for found in (answers, changed))
+    same = after.argmax(axis=1) == before[rows].argmax(axis=1)
     return mean_interval(same.astype(float), config.bootstrap_samples)
 
 
@@ -340,8 +347,9 @@ def _subset_slices(
         kept = set(visible) & set(shown)
         if len(rows) < config.min_slice_rows or not kept or kept == set(shown):
             continue
-        answers = _joined([predictor.answer(inputs.only(kept)) for inputs in part.batches(config.batch_size)])
-        rows["predicted_article_type"], rows["predicted_price"] = _best(predictor, answers, -1), answers.price
+        answers = predictor.answer_all(inputs.only(kept) for inputs in part.batches(config.batch_size))
+        rows["predicted_article_type"] = _best(predictor, answers, -1)
+        rows["predicted_price"] = answers.of(PriceHead).median
         statistics = _slice_statistics(config).items()
         found += [SliceMetric(slice="modalities", value=name, metric=metric, result=f(rows)) for metric, f in statistics]
     return tuple(found)

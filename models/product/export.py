@@ -1,15 +1,15 @@
 """A model as ONNX graphs, for servers without PyTorch and for bundles that `models.product.graphs` answers from.
 
 `photos.onnx` reads photos and answers what the photo tower says of them. `listings.onnx` reads that and what
-`models.product.inputs.Inputs` holds, and answers the fields of `Outputs`. `reviews.onnx` reads titles, texts and priors of
-reviews and answers the logit of "recommended" and the rating. Batch, text lengths and attributes are dynamic axes. The graphs
+`models.product.inputs.Inputs` holds, and answers what listing heads do. `reviews.onnx` reads titles, texts and priors of
+reviews and answers what review heads do. Batch, text lengths and attributes are dynamic axes. The graphs
 have no branches: a part that is missing is there as zeros that no query may see. Photos have a graph of their own, so that
 nothing is computed where there is none.
 """
 
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,18 @@ from models.product import bundle
 from models.product.config import ProductModelConfig
 from models.product.encoders import Encoders
 from models.product.graphs import (
-    ANSWERS,
     INPUTS,
     LISTINGS,
     PHOTO_ANSWERS,
     PHOTO_INPUTS,
     PHOTOS,
-    REVIEW_ANSWERS,
     REVIEW_INPUTS,
     REVIEWS,
     OnnxModel,
 )
-from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
+from models.product.inputs import Inputs, Reviews
 from models.product.model import ProductModel
+from models.product.parts import FACTS, PRIOR_SEGMENTS
 from models.product.priors.neighbours import NAMES
 
 TOLERANCE = 1e-3
@@ -52,10 +51,9 @@ class ListingGraph(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """`INPUTS` and `PHOTO_ANSWERS` to `ANSWERS`."""
+        """`INPUTS` and `PHOTO_ANSWERS` to the answers of listing heads, in the order of the model's."""
         *told, patches = inputs
-        outputs = self.model(Inputs(*told), patches)
-        return tuple(getattr(outputs, name) for name in ANSWERS)
+        return tuple(self.model(Inputs(*told), patches).values())
 
 
 class PhotoGraph(nn.Module):
@@ -72,15 +70,15 @@ class PhotoGraph(nn.Module):
 
 
 class ReviewGraph(nn.Module):
-    """`ProductModel.opinion` from tensors to tensors."""
+    """`ProductModel.forward_reviews` from tensors to tensors."""
 
     def __init__(self, model: ProductModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, title: Tensor, text: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
-        """`REVIEW_INPUTS` to `REVIEW_ANSWERS`."""
-        return self.model.opinion(Reviews(title, text, prior, prior, prior))
+    def forward(self, title: Tensor, text: Tensor, prior: Tensor) -> tuple[Tensor, ...]:
+        """`REVIEW_INPUTS` to the answers of review heads, in the order of the model's."""
+        return tuple(self.model.forward_reviews(Reviews(title, text, prior, prior, prior)).values())
 
 
 def photo_program(model: ProductModel) -> ExportedProgram:
@@ -182,8 +180,8 @@ def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict
     partial.mkdir()
     try:
         _write(photo_program(model), partial / PHOTOS, PHOTO_INPUTS, PHOTO_ANSWERS, quantise)
-        _write(listing_program(model), partial / LISTINGS, (*INPUTS, *PHOTO_ANSWERS), ANSWERS, quantise)
-        _write(review_program(model), partial / REVIEWS, REVIEW_INPUTS, REVIEW_ANSWERS, quantise)
+        _write(listing_program(model), partial / LISTINGS, (*INPUTS, *PHOTO_ANSWERS), answer_names(model), quantise)
+        _write(review_program(model), partial / REVIEWS, REVIEW_INPUTS, review_answer_names(model), quantise)
         exported = OnnxModel(partial)
         found = differences(model, exported, [_example(model.config, model.sizes.levels, rows, rows) for rows in (1, 2, 5)])
         found |= review_differences(model, exported, [_example_reviews(rows, rows) for rows in (1, 2, 5)])
@@ -196,27 +194,36 @@ def export_model(model: ProductModel, out: Path, quantise: bool = False) -> dict
     return found
 
 
+def answer_names(model: ProductModel) -> tuple[str, ...]:
+    """Of the tensors that listing heads answer, in order."""
+    with torch.inference_mode():
+        return tuple(model(_example(model.config, model.sizes.levels, rows=1)))
+
+
+def review_answer_names(model: ProductModel) -> tuple[str, ...]:
+    """Of the tensors that review heads answer, in order."""
+    with torch.inference_mode():
+        return tuple(model.forward_reviews(_example_reviews(rows=1)))
+
+
 def differences(model: ProductModel, exported: OnnxModel, batches: Sequence[Inputs]) -> dict[str, float]:
     """Largest absolute difference of each answer over the batches."""
-    found = dict.fromkeys(ANSWERS, 0.0)
-    for inputs in batches:
-        with torch.inference_mode():
-            expected = model(inputs)
-        answered = exported(inputs)
-        for name in ANSWERS:
-            gap = (getattr(answered, name) - getattr(expected, name)).abs().max().item()
-            found[name] = max(found[name], gap)
-    return found
+    return _largest([(model, exported, inputs) for inputs in batches])
 
 
 def review_differences(model: ProductModel, exported: OnnxModel, batches: Sequence[Reviews]) -> dict[str, float]:
     """The same for what is said about reviews."""
-    found = dict.fromkeys(REVIEW_ANSWERS, 0.0)
-    for reviews in batches:
-        with torch.inference_mode():
-            expected = model.opinion(reviews)
-        for name, answered, wanted in zip(REVIEW_ANSWERS, exported.opinion(reviews), expected, strict=True):
-            found[name] = max(found[name], (answered - wanted).abs().max().item())
+    return _largest([(model.forward_reviews, exported.forward_reviews, reviews) for reviews in batches])
+
+
+@torch.inference_mode()
+def _largest(calls: Sequence[tuple[Callable[[Any], Any], Callable[[Any], Any], Any]]) -> dict[str, float]:
+    """Largest absolute difference, by name, between what two functions answer."""
+    found: dict[str, float] = {}
+    for expected, answered, batch in calls:
+        pairs = expected(batch), answered(batch)
+        for name, wanted in pairs[0].items():
+            found[name] = max(found.get(name, 0.0), (pairs[1][name] - wanted).abs().max().item())
     return found
 
 

@@ -1,6 +1,5 @@
 """`product`, from data to predictions: what pipelines, registry, serving and monitoring call."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from catalog.augmentation import number_copies, oversample
@@ -18,7 +18,7 @@ from catalog.schema import PRODUCT_COLUMNS
 from catalog.splits import split_products, split_reviews
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import claim, digests, load_seen, write_json
+from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
 from models.family import EmbeddingSummary, EvaluationRun
@@ -89,19 +89,16 @@ class ProductFamily:
         )
         trained = train(training, validation, augmented, catalogue.images, config, workdir, started, loggers)
         settings = _settings(trained, training, validation, len(augmented), catalogue.fingerprint(), config)
-        partial, out = workdir / "bundle.partial", workdir / "bundle"
-        for folder in (partial, out):
-            shutil.rmtree(folder, ignore_errors=True)
         seen = [found for part in (training, validation) for found in (keys(part.products), review_keys(part.reviews))]
-        bundle.save(partial, trained.model, trained.encoders, settings, np.concatenate(seen))
-        if config.without_gpu != "pytorch":
-            export_model(trained.model, partial / bundle.GRAPHS, quantise=config.without_gpu == "int8")
-        held_out = validation.products
-        reference = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
-        write_reference(partial, ProductPredictor.load(partial, "cpu"), reference, catalogue)
-        (partial / "card.md").write_text(card(settings, trained.encoders), encoding="utf-8")
-        partial.replace(out)
-        return out
+        with new_bundle(workdir) as folder:
+            bundle.save(folder, trained.model, trained.encoders, settings, np.concatenate(seen))
+            if config.cpu_runtime != "pytorch":
+                export_model(trained.model, folder / bundle.GRAPHS, quantise=config.cpu_runtime == "int8")
+            held_out = validation.products
+            products = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
+            save_reference(folder, reference(ProductPredictor.load(folder, "cpu"), products, catalogue), REFERENCE_SPEC)
+            save_card(folder, card(settings, trained.encoders, trained.model.calibrated()))
+        return workdir / BUNDLE
 
     def evaluate(
         self,
@@ -110,27 +107,49 @@ class ProductFamily:
         config: EvaluationConfig,
         split: str = "unseen",
         modalities: Sequence[str] | None = None,
-        rows: "pd.Series[Any] | None" = None,
     ) -> EvaluationRun:
         """See `models.family`.
 
         Raises:
             VitrinaError: unknown split or modality, a damaged bundle, or no row to measure.
         """
-        from models.product.evaluate import check_modalities, measure
+        from models.product.evaluate import check_modalities
 
-        if rows is None and split not in SPLITS:
+        if split not in SPLITS:
             raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         check_modalities(modalities)
-        settings, seen = bundle.load_config(folder), load_seen(folder)
+        products, seen = _products(catalogue), load_seen(folder)
+        parts = split_products(products, bundle.load_config(folder).config.split)
+        chosen = _select(products, keys(products), parts, seen, split)
+        return self._measured(folder, catalogue, config, chosen, split, split, modalities)
+
+    def evaluate_rows(
+        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
+    ) -> EvaluationRun:
+        """See `models.family`; `rows` are product ids, and reviews are measured that the model has not seen.
+
+        Raises:
+            VitrinaError: a damaged bundle, or no row to measure.
+        """
         products = _products(catalogue)
-        if rows is not None:
-            products = products[products["product_id"].isin(rows)]
-        else:
-            products = _select(products, keys(products), split_products(products, settings.config.split), seen, split)
-        reviews = _all_reviews(catalogue)
-        wanted = "unseen" if rows is not None else split
-        reviews = _select(reviews, review_keys(reviews), split_reviews(reviews, settings.config.split), seen, wanted)
+        return self._measured(folder, catalogue, config, products[products["product_id"].isin(rows)], "unseen", "test")
+
+    def _measured(
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        products: pd.DataFrame,
+        of_reviews: str,
+        split: str,
+        modalities: Sequence[str] | None = None,
+    ) -> EvaluationRun:
+        """Of `products`, and of the reviews of split `of_reviews`; `split` says what they are together."""
+        from models.product.evaluate import measure
+
+        settings, reviews = bundle.load_config(folder), _all_reviews(catalogue)
+        parts = split_reviews(reviews, settings.config.split)
+        reviews = _select(reviews, review_keys(reviews), parts, load_seen(folder), of_reviews)
         if products.empty and reviews.empty:
             raise VitrinaError(
                 f"{_where(catalogue)} has no {split} product or review to measure; other splits: {', '.join(SPLITS)}"
@@ -195,7 +214,6 @@ def _settings(
     positive = prices[prices > 0]
     return BundleConfig(
         config=config,
-        calibration=trained.calibration,
         baselines=Baselines(
             article_type=trained.encoders.levels[-1].decode(1),
             price=float(positive.median()) if len(positive) else None,
@@ -209,14 +227,14 @@ def _settings(
         training_reviews=len(training.reviews),
         text_plan=trained.text_plan,
         image_plan=trained.image_plan,
+        updates=trained.updates,
+        photo_updates=trained.photo_updates,
+        threads=torch.get_num_threads(),
     )
 
 
-def write_reference(folder: Path, predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> None:
-    """`reference.parquet` and `reference.json`: what predictions on validation rows look like, and what was true.
-
-    Each is told in all its `ways`.
-    """
+def reference(predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """What predictions on validation rows look like, and what was true; each is told in all its `ways`."""
     listings, truth = [], []
     for row in records_of(products):
         listing = listing_of(row, _decodable(catalogue, row["product_id"]))
@@ -225,9 +243,7 @@ def write_reference(folder: Path, predictor: ProductPredictor, products: pd.Data
             listings.append(way)
             truth.append(known | {"product_id": row["product_id"]})
     predictions = predictor.predict(listings)
-    rows = [summarise(a, b) | c for a, b, c in zip(listings, predictions, truth, strict=True)]
-    pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
-    write_json(folder / "reference.json", REFERENCE_SPEC)
+    return [summarise(a, b) | c for a, b, c in zip(listings, predictions, truth, strict=True)]
 
 
 def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:

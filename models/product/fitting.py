@@ -11,15 +11,15 @@ import torch
 from catalog.images import ImageStore
 from models.pretrained.plans import ImagePlan, TextPlan
 from models.product import bundle
-from models.product.bundle import Calibration
+from models.product.bundle import Updates
 from models.product.calibrate import calibrate
 from models.product.config import ProductRunConfig
 from models.product.data import Changes, ListingDataset, Part, ReviewRows, Rows
 from models.product.encoders import Encoders
 from models.product.model import ProductModel
-from models.product.photos import minutes, teach
+from models.product.photos import minutes, teach, wanted
 from models.product.task import ProductTask
-from models.training.trainer import fit, training_loader, validation_loader
+from models.training.trainer import FitResult, fit, training_loader, validation_loader
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class Trained:
 
     model: ProductModel
     encoders: Encoders
-    calibration: Calibration
     text_plan: TextPlan | None
     image_plan: ImagePlan | None
+    updates: Updates
+    photo_updates: Updates | None
 
 
 def train(
@@ -53,14 +54,19 @@ def train(
     learnt = learning_rows(training, augmented, images, encoders, config)
     held_out = held_out_rows(validation, images, encoders, config)
     torch.manual_seed(config.trainer.seed)
-    model = bundle.build(encoders, config.model, text_plan, image_plan)
+    lessons = wanted(learnt, config)
+    model = bundle.build(encoders, config.model, text_plan, image_plan, lessons)
     model.load_start()
-    taught = teach(model, learnt, held_out, config, workdir / "photos", started)
-    task = ProductTask(model, config.photo_lessons.rate_afterwards if taught else 1.0)
+    taught = teach(model, learnt, held_out, config, workdir / "photos", started) if lessons else None
+    task = ProductTask(model, config.photo_lessons.rate_afterwards if lessons else 1.0)
     trainer = config.trainer.model_copy(update=minutes(config.trainer, started))
-    fit(task, training_loader(learnt, trainer), validation_loader(held_out, trainer), trainer, workdir, loggers)
-    calibration = calibrate(task.model, held_out.batches(config.evaluation.batch_size))
-    return Trained(task.model, encoders, calibration, text_plan, image_plan)
+    fitted = fit(task, training_loader(learnt, trainer), validation_loader(held_out, trainer), trainer, workdir, loggers)
+    calibrate(task.model, held_out.batches(config.evaluation.batch_size), config.evaluation)
+    return Trained(task.model, encoders, text_plan, image_plan, _updates(fitted), _updates(taught) if taught else None)
+
+
+def _updates(result: FitResult) -> Updates:
+    return Updates(made=result.updates, planned=result.planned)
 
 
 def fit_encoders(training: Part, config: ProductRunConfig) -> Encoders:

@@ -1,6 +1,6 @@
 """A product model's ONNX graphs, run by ONNX Runtime: what answers where there is no GPU, if the configuration says so.
 
-`models.product.export` writes them. Shapes: see `models.product.inputs` and `models.product.model.Outputs`.
+`models.product.export` writes them. Shapes: see `models.product.inputs` and `models.product.heads`.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,11 @@ from torch import Tensor
 
 from configs.errors import VitrinaError
 from models.product.inputs import Inputs, Reviews
-from models.product.model import Outputs
 
 PHOTOS, LISTINGS, REVIEWS = "photos.onnx", "listings.onnx", "reviews.onnx"
 PHOTO_INPUTS, PHOTO_ANSWERS = ("image",), ("patches",)
 INPUTS = tuple(field.name for field in fields(Inputs))
-ANSWERS = tuple(field.name for field in fields(Outputs))
-REVIEW_INPUTS, REVIEW_ANSWERS = ("title", "text", "prior"), ("recommended", "rating")
+REVIEW_INPUTS = ("title", "text", "prior")
 
 
 class OnnxModel:
@@ -39,32 +37,32 @@ class OnnxModel:
         for name in (PHOTOS, LISTINGS, REVIEWS):
             self._session(name, torch.get_num_threads())
 
-    def __call__(self, inputs: Inputs) -> Outputs:
+    def __call__(self, inputs: Inputs) -> dict[str, Tensor]:
         """What `ProductModel` answers."""
         told = {name: getattr(inputs, name) for name in INPUTS}
-        return Outputs(*self._run(LISTINGS, told | {"patches": self._patches(inputs)}))
+        return self._run(LISTINGS, told | {"patches": self._patches(inputs)})
 
     def embed(self, inputs: Inputs) -> Tensor:
         """What `ProductModel.embed` answers."""
-        return self(inputs).embedding
+        return self(inputs)["embedding"]
 
-    def opinion(self, reviews: Reviews) -> tuple[Tensor, Tensor]:
-        """What `ProductModel.opinion` answers."""
-        recommended, rating = self._run(REVIEWS, {name: getattr(reviews, name) for name in REVIEW_INPUTS})
-        return recommended, rating
+    def forward_reviews(self, reviews: Reviews) -> dict[str, Tensor]:
+        """What `ProductModel.forward_reviews` answers."""
+        return self._run(REVIEWS, {name: getattr(reviews, name) for name in REVIEW_INPUTS})
 
     def _patches(self, inputs: Inputs) -> Tensor:
         """Of each photo (B, N, C), 0 where there is none; the tower reads only those that are there."""
         there = inputs.has_image
         if not there.any():
             return torch.zeros(len(inputs), 0)
-        (read,) = self._run(PHOTOS, {"image": inputs.image[there]})
+        read = self._run(PHOTOS, {"image": inputs.image[there]})["patches"]
         return read.new_zeros(len(inputs), *read.shape[1:]).index_put((there,), read)
 
-    def _run(self, graph: str, inputs: dict[str, Tensor]) -> list[Tensor]:
+    def _run(self, graph: str, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         session = self._session(graph, torch.get_num_threads())
         feed = {x.name: _filled(inputs[x.name].numpy(), x.shape) for x in session.get_inputs()}
-        return [torch.from_numpy(answer) for answer in session.run(None, feed)]
+        names = [answer.name for answer in session.get_outputs()]
+        return {name: torch.from_numpy(answer) for name, answer in zip(names, session.run(names, feed), strict=True)}
 
     def _open(self, graph: str, threads: int) -> Any:
         """A session; how many threads it has cannot be changed later."""

@@ -13,18 +13,7 @@ import torch
 from torch import Tensor
 
 from catalog.listing import CATEGORY_LEVELS
-
-MODALITIES = ("title", "description", "image", "attributes", "price", "categories")
-"""What a listing consists of; `attributes` are the descriptive fields and the free attributes together."""
-
-PRIOR_SEGMENTS = ("title", "description", "attributes", *CATEGORY_LEVELS)
-"""Parts of a listing that the linear prior of its price reads."""
-
-WORDS = ("title", "description", "attributes", "categories")
-"""Modalities in which neighbours are near: they are known only where all of these are shown."""
-
-FACTS = ("title", "description", "attributes")
-"""Parts whose size is told: characters of the texts, number of pairs."""
+from models.product.parts import FACTS, PRIOR_SEGMENTS, WORDS
 
 T = TypeVar("T")
 
@@ -33,6 +22,16 @@ def moved(batch: T, device: torch.device | str, non_blocking: bool) -> T:
     """A batch on another device."""
     kind: Any = type(batch)
     return kind(**{f.name: getattr(batch, f.name).to(device, non_blocking=non_blocking) for f in fields(kind)})  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the encoders fix: tokens, attribute names and values (each with its unknown), values of each category level."""
+
+    tokens: int
+    names: int
+    values: int
+    levels: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.listings)
+
+    @property
+    def good(self) -> Tensor:
+        """Listings (B,) without a fault."""
+        return ~self.faults.any(dim=1)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""

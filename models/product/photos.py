@@ -25,11 +25,13 @@ from catalog.augmentation import augment_image
 from configs.schema import TrainerConfig
 from models.product.config import PATCH, PhotoLessons, ProductRunConfig
 from models.product.data import ListingDataset
+from models.product.heads.embedding import EmbeddingHead, RetrievalEmbedding
+from models.product.heads.type_evidence import TypeEvidenceHead
 from models.product.inputs import moved
+from models.product.losses import LOG_TEMPERATURE, MAX_LOG_SCALE, info_nce, mean
 from models.product.model import ProductModel
-from models.product.task import MAX_LOG_SCALE, info_nce, mean
-from models.product.towers import PhotoTower, TitleMatch
-from models.training.trainer import Task, fit, training_loader, validation_loader
+from models.product.towers import PhotoTower
+from models.training.trainer import FitResult, Task, fit, training_loader, validation_loader
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class PhotoBatch:
 class PhotoDataset(Dataset[PhotoBatch]):
     """Photos, titles and article types of listings; photos are changed in every epoch as in the training of the whole model."""
 
-    def __init__(self, listings: ListingDataset, small_epochs: int) -> None:
-        self.listings, self.small_epochs = listings, small_epochs
+    def __init__(self, listings: ListingDataset, low_res_epochs: int) -> None:
+        self.listings, self.low_res_epochs = listings, low_res_epochs
         rows, encoders, config = listings.rows.listings, listings.encoders, listings.config
         self.titles = encoders.tokenizer.encode([row.title for row in rows], config.title_tokens)
         self.types = np.array([encoders.levels[-1].encode(row.categories[-1]) for row in rows], dtype=np.int64)
@@ -77,7 +79,7 @@ class PhotoDataset(Dataset[PhotoBatch]):
         """Height and width of an epoch's photos."""
         config = self.listings.config
         whole = config.image_height, config.image_width
-        return (three_quarters(whole[0]), three_quarters(whole[1])) if 0 <= epoch < self.small_epochs else whole
+        return (three_quarters(whole[0]), three_quarters(whole[1])) if 0 <= epoch < self.low_res_epochs else whole
 
     def _photo(self, epoch: int, index: int, size: tuple[int, int]) -> NDArray[np.uint8] | None:
         photo, changes = self.listings.photo(index, size), self.listings.changes
@@ -89,10 +91,10 @@ class PhotoDataset(Dataset[PhotoBatch]):
 class PhotoTask(Task):
     """The tower with a head that names the article type, and a bag of words that it is to match."""
 
-    def __init__(self, tower: PhotoTower, type_head: nn.Linear, match: TitleMatch, smoothing: float) -> None:
+    def __init__(self, tower: PhotoTower, type_head: nn.Linear, retrieval: RetrievalEmbedding, smoothing: float) -> None:
         super().__init__()
-        self.tower, self.type_head, self.match, self.smoothing = tower, type_head, match, smoothing
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.tower, self.type_head, self.retrieval, self.smoothing = tower, type_head, retrieval, smoothing
+        self.log_scale = nn.Parameter(torch.tensor(LOG_TEMPERATURE))
 
     def training_loss(self, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy of the article type, and InfoNCE between photos and titles."""
@@ -113,16 +115,22 @@ class PhotoTask(Task):
         self.tower.checkpointing = True
 
     def _terms(self, batch: PhotoBatch, smoothing: float) -> tuple[dict[str, Tensor], Tensor]:
-        gist = self.tower.gist(batch.image)
-        logits = self.type_head(gist).float()
+        pooled = self.tower.pooled(batch.image)
+        logits = self.type_head(pooled).float()
         likelihood = F.cross_entropy(logits, batch.article_type, reduction="none", label_smoothing=smoothing)
         told = batch.has_image & (batch.title != 0).any(dim=1)
-        photos, titles = self.match.photo(gist), self.match.title(batch.title)
+        photos, titles = self.retrieval.photo(pooled), self.retrieval.title(batch.title)
         terms = {
             "article_type": mean(likelihood, batch.has_image & (batch.article_type != 0)),
             "contrastive": info_nce(titles[told], photos[told], self.log_scale.clamp(max=MAX_LOG_SCALE).exp()),
         }
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
+
+
+def wanted(training: ListingDataset, config: ProductRunConfig) -> bool:
+    """Whether there are such lessons: not unless configured, for a pretrained encoder, or where no listing has a photo."""
+    configured = lesson_epochs(config.photo_lessons, config.trainer) > 0 and config.model.image_encoder is None
+    return configured and any(training.images.get(key) is not None for key in training.rows.photos)
 
 
 def teach(
@@ -132,29 +140,25 @@ def teach(
     config: ProductRunConfig,
     workdir: Path,
     started: float,
-) -> bool:
-    """Train the photo tower of `model`, its head that names types and its match of photos and titles, in place.
+) -> FitResult:
+    """Train the photo tower of `model`, its head that names types and its retrieval embedding, in place.
 
     `models.training.trainer.fit` writes in `workdir`; `started` (`time.monotonic`) is when the training of the whole began.
-
-    Returns:
-        Whether it was: nothing is done where none is wanted, for a pretrained encoder, or where no listing has a photo.
 
     Raises:
         TrainingError: see `models.training.trainer.fit`.
     """
     lessons, epochs = config.photo_lessons, lesson_epochs(config.photo_lessons, config.trainer)
-    seen = any(training.images.get(key) is not None for key in training.rows.photos)
-    if not epochs or not seen or not isinstance(model.photo, PhotoTower):
-        return False
     rate = lessons.learning_rate or config.trainer.learning_rate
     update = {"epochs": epochs, "early_stopping": (), "wandb": "off", "optimizer": lessons.optimizer, "learning_rate": rate}
     trainer = config.trainer.model_copy(update=update | minutes(config.trainer, started, lessons.time))
-    small = round(lessons.small * epochs)
-    task = PhotoTask(model.photo, model.photo_type_head, model.match, config.model.label_smoothing)
-    loaders = training_loader(PhotoDataset(training, small), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
-    fit(task, *loaders, trainer, workdir)
-    return True
+    low_res = round(lessons.low_res_share * epochs)
+    tower, retrieval = model.photo, model.head(EmbeddingHead).retrieval
+    assert isinstance(tower, PhotoTower), "a pretrained encoder has no lessons"
+    assert retrieval is not None, "the model was built without lessons"
+    task = PhotoTask(tower, model.head(TypeEvidenceHead).photo_types, retrieval, config.model.label_smoothing)
+    loaders = training_loader(PhotoDataset(training, low_res), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
+    return fit(task, *loaders, trainer, workdir)
 
 
 def lesson_epochs(lessons: PhotoLessons, trainer: TrainerConfig) -> int:

@@ -1,57 +1,34 @@
 """From listings to answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from catalog.corruption import KINDS
 from catalog.errors import ImageError
 from catalog.images import decode
-from catalog.listing import CATEGORY_LEVELS, Listing
+from catalog.listing import Listing
 from configs.errors import VitrinaError
+from models.errors import NotSupported
 from models.product import bundle
-from models.product.bundle import Calibration, Network
+from models.product.bundle import Network
+from models.product.cleaning import CleanListing, CleanReview, clean
 from models.product.config import ProductRunConfig
-from models.product.encoders import CleanListing, CleanReview, Encoders, clean
+from models.product.encoders import Encoders
+from models.product.heads.category import CategoryHead
+from models.product.heads.embedding import EmbeddingHead
+from models.product.heads.head import HeadAnswers, ListingHead, arrays, joined
+from models.product.heads.price import PriceEstimate, PriceHead
+from models.product.heads.quality import QualityEstimate, QualityHead
+from models.product.heads.sentiment import Sentiment, SentimentAnswers, SentimentHead
 from models.product.inputs import Inputs
-from models.product.model import level_probabilities
 
-TOP = 5
-
-
-@dataclass(frozen=True)
-class PriceEstimate:
-    """In the catalogue's currency; the true price is between low and high for 90 % of products like those trained on."""
-
-    median: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class QualityEstimate:
-    """How good a listing is, as a listing.
-
-    Attributes:
-        score: Probability that nothing is wrong with it, in 0…1.
-        faults: Probability of each of `catalog.corruption.KINDS`.
-    """
-
-    score: float
-    faults: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Sentiment:
-    """What a review says: the probability that its writer recommends the product, and the expected rating in 1…5."""
-
-    recommended: float
-    rating: float
+OfHead = TypeVar("OfHead", bound=HeadAnswers)
 
 
 @dataclass(frozen=True)
@@ -59,37 +36,52 @@ class ProductPrediction:
     """What the model says about one listing.
 
     Attributes:
-        categories: For each of `CATEGORY_LEVELS`, the `TOP` most probable values and their probabilities, best first.
-        price: None where the model was trained without prices.
-        embedding: float32 [1024], unit length; of title, description, photo and attributes only.
-        modalities: Which of `models.product.inputs.MODALITIES` the listing had.
-        quality: Whether the parts of the listing fit together.
+        answers: What each head answers, by its name.
+        modalities: Which of `models.product.parts.MODALITIES` the listing had.
     """
 
-    categories: Mapping[str, list[tuple[str, float]]]
-    price: PriceEstimate | None
-    embedding: NDArray[np.float32]
+    answers: Mapping[str, Any]
     modalities: tuple[str, ...]
-    quality: QualityEstimate
+
+    @property
+    def categories(self) -> Mapping[str, list[tuple[str, float]]]:
+        """For each of `CATEGORY_LEVELS`, the most probable values and their probabilities, best first."""
+        found: Mapping[str, list[tuple[str, float]]] = self.answers[CategoryHead.name]
+        return found
+
+    @property
+    def price(self) -> PriceEstimate | None:
+        """None where the model was trained without prices."""
+        found: PriceEstimate | None = self.answers[PriceHead.name]
+        return found
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """float32 [1024], unit length; of title, description, photo and attributes only."""
+        found: NDArray[np.float32] = self.answers[EmbeddingHead.name]
+        return found
+
+    @property
+    def quality(self) -> QualityEstimate:
+        """Whether the parts of the listing fit together."""
+        found: QualityEstimate = self.answers[QualityHead.name]
+        return found
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Calibrated outputs of a batch.
+    """Calibrated answers of several listings, by head."""
 
-    Attributes:
-        probabilities: [n, values] of each level, without the missing value.
-        price: Median [n] in the catalogue's currency, or NaN; `price_low` and `price_high` hold 90 %.
-        embedding: [n, 1024], unit length.
-        faults: [n, 1 + kinds] probabilities: faulty at all, then each of `catalog.corruption.KINDS`.
-    """
+    by_head: Mapping[str, HeadAnswers]
 
-    probabilities: tuple[NDArray[np.float32], ...]
-    price: NDArray[np.float64]
-    price_low: NDArray[np.float64]
-    price_high: NDArray[np.float64]
-    embedding: NDArray[np.float32]
-    faults: NDArray[np.float32]
+    def of(self, head: type[ListingHead[Any, OfHead]]) -> OfHead:
+        """Those of one head."""
+        found: OfHead = self.by_head[head.name]  # type: ignore[assignment]
+        return found
+
+    def at(self, row: int) -> dict[str, Any]:
+        """Those of one listing."""
+        return {name: answers.at(row) for name, answers in self.by_head.items()}
 
 
 class ProductPredictor:
@@ -97,12 +89,9 @@ class ProductPredictor:
 
     name = "product"
 
-    def __init__(
-        self, network: Network, encoders: Encoders, calibration: Calibration, config: ProductRunConfig, device: str
-    ) -> None:
-        self.network, self.encoders, self.calibration, self.config, self.device = network, encoders, calibration, config, device
+    def __init__(self, network: Network, encoders: Encoders, config: ProductRunConfig, device: str) -> None:
+        self.network, self.encoders, self.config, self.device = network, encoders, config, device
         self.labels = encoders.labels()
-        self._paths = torch.from_numpy(encoders.paths).to(device)
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> "ProductPredictor":
@@ -112,10 +101,9 @@ class ProductPredictor:
             VitrinaError: a file is missing or damaged, or the device does not exist.
         """
         settings, encoders, device = bundle.load_config(folder), Encoders.load(folder), _device(device)
-        network = bundle.load_network(folder, encoders, settings, device)
-        predictor = cls(network, encoders, settings.calibration, settings.config, device)
+        predictor = cls(bundle.load_network(folder, encoders, settings, device), encoders, settings.config, device)
         predictor.predict([Listing(title="warm up")])
-        predictor.opinions([CleanReview("warm", "up")])
+        predictor.answer_reviews([CleanReview("warm", "up")])
         return predictor
 
     def predict(self, listings: Sequence[Listing]) -> list[ProductPrediction]:
@@ -135,65 +123,54 @@ class ProductPredictor:
         for start in range(0, len(listings), size):
             part = slice(start, start + size)
             answers = self.answer(self.encoders.encode(cleaned[part], photos[part], self.config.model))
-            found += [self._prediction(answers, i, modalities) for i, modalities in enumerate(seen[part])]
+            found += [ProductPrediction(answers.at(i), modalities) for i, modalities in enumerate(seen[part])]
         return found
 
-    @torch.inference_mode()
     def answer(self, inputs: Inputs) -> Answers:
-        """Calibrated outputs of a batch that is already encoded; it may hold empty listings."""
-        outputs = self.network(inputs.to(self.device))
-        sizes = [len(level) for level in self.encoders.levels]
-        levels = level_probabilities(outputs.path_logits / self.calibration.temperature, self._paths, sizes)
-        known = [p[:, 1:] / p[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-9) for p in levels]
-        location, scale = outputs.price_location.cpu().numpy(), outputs.price_scale.cpu().numpy()
-        half = self.calibration.price_quantile * scale
-        price, low, high = (self._currency(x) for x in (location, location - half, location + half))
-        return Answers(
-            probabilities=tuple(p.cpu().numpy() for p in known),
-            price=price,
-            price_low=low,
-            price_high=high,
-            embedding=outputs.embedding.cpu().numpy(),
-            faults=outputs.fault_logits.sigmoid().cpu().numpy(),
-        )
+        """Answers of a batch that is already encoded; it may hold empty listings."""
+        return self.answer_all([inputs])
+
+    def answer_all(self, batches: Iterable[Inputs]) -> Answers:
+        """Answers of several batches, one after the other; there is at least one."""
+        tensors = arrays(joined([self._answers(inputs) for inputs in batches]))
+        asked = {name: head for name, head in self.config.model.head.listing_heads().items() if head.asked}
+        return Answers({name: head.interpret(tensors, self.encoders) for name, head in asked.items()})
+
+    @torch.inference_mode()
+    def _answers(self, inputs: Inputs) -> dict[str, Tensor]:
+        return self.network(inputs.to(self.device))
 
     @torch.inference_mode()
     def embed(self, listings: Sequence[CleanListing], photos: Sequence[NDArray[np.uint8] | None]) -> NDArray[np.float32]:
         """Embedding alone [n, 1024] of one batch, for the price of that; unit length, no listing may be empty."""
-        inputs = self.encoders.encode(listings, photos, self.config.model, self.encoders.expect_types(listings))
+        inputs = self.encoders.encode(listings, photos, self.config.model, self.encoders.priors.expect_types(listings))
         found: NDArray[np.float32] = self.network.embed(inputs.to(self.device)).cpu().numpy()
         return found
 
-    def opine(self, reviews: Sequence[CleanReview]) -> list[Sentiment]:
+    def predict_reviews(self, reviews: Sequence[CleanReview]) -> list[Sentiment]:
         """What each review says.
 
         Raises:
-            VitrinaError: the model was trained without reviews, or a review is empty; says which.
+            NotSupported: the model was trained without reviews.
+            VitrinaError: a review is empty; says which.
         """
-        if self.encoders.review_prior is None:
-            raise VitrinaError("this version was trained without reviews; train on a catalogue with reviews.parquet")
+        if self.encoders.priors.review is None:
+            raise NotSupported("this version was trained without reviews; train on a catalogue with reviews.parquet")
         empty = [i for i, review in enumerate(reviews) if not (review.title or review.text)]
         if empty:
             raise VitrinaError(f"review {empty[0]} is empty; give a title or a text")
-        probability, rating = self.opinions(reviews)
-        return [Sentiment(float(p), float(r)) for p, r in zip(probability, rating, strict=True)]
+        answers = self.answer_reviews(reviews)
+        return [answers.at(i) for i in range(len(reviews))]
 
     @torch.inference_mode()
-    def opinions(self, reviews: Sequence[CleanReview]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probability of "recommended" [n] and expected rating [n] in 1…5."""
+    def answer_reviews(self, reviews: Sequence[CleanReview]) -> SentimentAnswers:
+        """Answers of several reviews."""
         size = self.config.evaluation.batch_size
         found = []
-        for start in range(0, len(reviews), size):
+        for start in range(0, max(1, len(reviews)), size):
             batch = self.encoders.encode_reviews(reviews[start : start + size], self.config.model).to(self.device)
-            found.append(self.network.opinion(batch))
-        if not found:
-            return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
-        logits, ratings = (torch.cat(part).cpu() for part in zip(*found, strict=True))
-        return logits.sigmoid().numpy(), ratings.clamp(1.0, 5.0).numpy()
-
-    def _currency(self, scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        scaler = self.encoders.price
-        return scaler.inverse(scaled) if scaler else np.full(len(scaled), np.nan)
+            found.append(self.network.forward_reviews(batch))
+        return SentimentHead.interpret(arrays(joined(found)), self.encoders)
 
     def _photo(self, index: int, listing: Listing) -> NDArray[np.uint8] | None:
         if listing.image is None:
@@ -202,18 +179,6 @@ class ProductPredictor:
             return decode(listing.image, (self.config.model.image_height, self.config.model.image_width))
         except ImageError as error:
             raise VitrinaError(f"listing {index}: {error}") from error
-
-    def _prediction(self, answers: Answers, i: int, modalities: tuple[str, ...]) -> ProductPrediction:
-        categories = {}
-        for level, probabilities in zip(CATEGORY_LEVELS, answers.probabilities, strict=True):
-            best = np.argsort(-probabilities[i], kind="stable")[:TOP]
-            categories[level] = [(self.labels[level][k], float(probabilities[i, k])) for k in best]
-        price = None
-        if self.encoders.price:
-            price = PriceEstimate(float(answers.price[i]), float(answers.price_low[i]), float(answers.price_high[i]))
-        score, *faults = (float(value) for value in answers.faults[i])
-        quality = QualityEstimate(1.0 - score, dict(zip(KINDS, faults, strict=True)))
-        return ProductPrediction(categories, price, answers.embedding[i], modalities, quality)
 
 
 def _modalities(row: CleanListing, photo: NDArray[np.uint8] | None) -> tuple[str, ...]:

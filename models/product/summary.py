@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images import decode
+from catalog.images import DecodedPhoto, decode
 from catalog.listing import Listing
 from catalog.text import normalise
 from models.product.predictor import ProductPrediction
@@ -93,7 +93,7 @@ def _projection(dimensions: int) -> NDArray[np.float32]:
     return matrix / np.float32(np.sqrt(EMBEDDING_DIM))
 
 
-def _light(image: bytes | None) -> tuple[float | None, float | None]:
+def _light(image: bytes | DecodedPhoto | None) -> tuple[float | None, float | None]:
     if image is None:
         return None, None
     luma = decode(image, _THUMBNAIL).astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255

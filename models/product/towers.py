@@ -15,6 +15,7 @@ from models.layers import Attend, SelfAttention, SwiGLU, angles, attend_padded, 
 from models.pretrained.encoders import PretrainedImage, PretrainedText
 from models.pretrained.plans import ImagePlan, TextPlan
 from models.product.config import ProductModelConfig
+from models.product.inputs import Sizes
 from models.training.packing import Packing
 
 
@@ -61,15 +62,15 @@ class TextTower(nn.Module):
 
     def _padded(self, x: Tensor, present: Tensor) -> Tensor:
         cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
-        return self._through(x, cos, sin, partial(attend_padded, mask=present[:, None, None]))
+        return self._blocks(x, cos, sin, partial(attend_padded, mask=present[:, None, None]))
 
     def _packed(self, x: Tensor, present: Tensor) -> Tensor:
         """The same where tokens are present (B, T), else 0."""
         packing = Packing.of(present)
         cos, sin = (packing.pack(turn[: x.shape[1]].expand(len(x), -1, -1, -1)) for turn in (self.cos, self.sin))
-        return packing.unpack(self._through(packing.pack(x), cos, sin, packing.attend))
+        return packing.unpack(self._blocks(packing.pack(x), cos, sin, packing.attend))
 
-    def _through(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+    def _blocks(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         for block in self.blocks:
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(block, x, cos, sin, attend, use_reentrant=False)
@@ -141,8 +142,8 @@ class PhotoTower(nn.Module):
         """The mean's state (B, C), of all (B, N + 1, C)."""
         return states[:, -1]
 
-    def gist(self, image: Tensor) -> Tensor:
-        """The mean's state (B, C) of uint8 (B, 3, h, w), which may be of another size than the model's."""
+    def pooled(self, image: Tensor) -> Tensor:
+        """`summary` alone (B, C) of uint8 (B, 3, h, w), which may be of another size than the model's."""
         mean: Tensor = self.project(self._patches(image).mean(dim=1))
         return norm(mean + self.places[-1])
 
@@ -215,30 +216,26 @@ class StartedPhoto(Started):
         return norm(self.encoder(image))
 
 
-class TitleMatch(nn.Module):
-    """Photos and titles as unit vectors (B, E) that meet; a title is the mean of its tokens' embeddings.
+class AttributeTokens(nn.Module):
+    """Descriptive fields and attributes: a token a pair of name and value."""
 
-    It learns with the photo tower (`models.product.photos`), and finds more photos than what the whole model learns later.
-    """
-
-    def __init__(self, width: int, tokens: int, dimensions: int) -> None:
+    def __init__(self, config: ProductModelConfig, sizes: Sizes) -> None:
         super().__init__()
-        self.photo_head = nn.Linear(width, dimensions, bias=False)
-        self.words = nn.Embedding(tokens, dimensions)
-        self.title_head = SwiGLU(dimensions, dimensions)
+        self.names = nn.Embedding(sizes.names + 1, config.width)  # the last is the unknown name; 0 is padding
+        self.values = nn.Embedding(sizes.values, config.width)
+        self.pair = SwiGLU(config.width, config.width)
 
-    def photo(self, summary: Tensor) -> Tensor:
-        """Of what the tower says of photos (B, C) in all."""
-        return F.normalize(self.photo_head(summary).float(), dim=-1)
+    def reset_parameters(self) -> None:
+        """The pair's network is no residual branch: zero would stay zero for long."""
+        nn.init.normal_(self.pair.down.weight, std=0.5 * self.pair.down.out_features**-0.5)
 
-    def title(self, tokens: Tensor) -> Tensor:
-        """Of titles (B, T), 0 where no token is; 0 without any."""
-        there = (tokens != 0)[:, :, None]
-        x = norm((self.words(tokens) * there).sum(1) / there.sum(1).clamp(min=1))
-        return F.normalize((x + self.title_head(x)).float(), dim=-1)
+    def forward(self, names: Tensor, values: Tensor, kind: Tensor) -> Tensor:
+        """Names and values (B, A), and the kind's embedding (C,), to tokens (B, A, C)."""
+        pairs = norm(self.names(names) + self.values(values) + kind)
+        return norm(pairs + self.pair(pairs))
 
 
-class PriceFeatures(nn.Module):
+class PriceToken(nn.Module):
     """Fourier features of the standardised log price (Tancik et al. 2020), wavelengths from 16 to 1/8 deviations."""
 
     frequencies: Tensor
@@ -252,19 +249,16 @@ class PriceFeatures(nn.Module):
     def forward(self, price: Tensor) -> Tensor:
         """(B,), NaN where missing, to one token (B, 1, C)."""
         turned = torch.nan_to_num(price)[:, None] * self.frequencies
-        out: Tensor = self.project(torch.cat((turned.sin(), turned.cos()), dim=-1))
-        return out[:, None]
+        return norm(self.project(torch.cat((turned.sin(), turned.cos()), dim=-1))[:, None])
 
 
-def light(image: Tensor) -> Tensor:
-    """Brightness, contrast and sharpness (B, 3) of photos (B, 3, h, w), each about 0…1.
+class CategoryTokens(nn.Module):
+    """A token a level of the given categories."""
 
-    Sharpness is the mean absolute Laplacian of the luma (after Pech-Pacheco et al. 2000), relative to its contrast.
-    """
-    luma = (image.float() * image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(
-        1, keepdim=True
-    ) / 255
-    kernel = luma.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
-    edges = F.conv2d(luma, kernel).abs().mean(dim=(1, 2, 3))
-    contrast = luma.std(dim=(1, 2, 3))
-    return torch.stack([luma.mean(dim=(1, 2, 3)), contrast, edges / (contrast + 0.02)], dim=-1)
+    def __init__(self, config: ProductModelConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(nn.Embedding(n, config.width) for n in sizes.levels)
+
+    def forward(self, level: int, values: Tensor) -> Tensor:
+        """Values (B,) of one level to one token (B, 1, C)."""
+        return norm(self.levels[level](values[:, None]))

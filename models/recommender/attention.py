@@ -1,49 +1,81 @@
-"""Graph attention: users, items and attributes learn whom of their neighbours to listen to.
+"""The network of graph attention: users, items and attributes learn whom of their neighbours to attend to.
 
 Notable features:
 - four layers of GATv2 (Brody et al. 2022; PyTorch Geometric), several heads, residual: users attend to their items, items to
   their users and attributes
-- a user starts as one learned vector that all share, so a user is what the history makes of it: `Attention` repeats the user's
-  side of every layer for any history, without the graph
+- a user starts as one learned vector that all share, so a user is what the history makes of it: `parts.graph_attention` repeats
+  the user's side of every layer for any history, without the graph
 - link prediction by a softmax over sampled items, with hard negatives drawn from what is near the user's items: the cosine of
   user and item over a temperature, plus a bias of the item
 - item vectors first learn the same task without the graph, from the mean of the history, which costs little
-- two scores: the cosine, and the attention paths. The weights with which u listens to item j, j to user v, and v to item i
+- two scores: the cosine, and the attention paths. The weights with which u attends to item j, j to user v, and v to item i
   multiply along the path; their sum over all paths scores i without squeezing it into a vector
 
 Shapes: U users, I items, A attributes, B pairs, N negatives, S nodes a layer reads, e edges, C width, L layers, T history.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 from scipy.sparse import csr_matrix, diags
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from configs.schema import TrainerConfig
-from models.recommender.blend import HeldOut, quality
-from models.recommender.config import AttentionConfig
+from configs.schema import PositiveFloat, PositiveInt, StrictModel, TrainerConfig
 from models.recommender.graph import Edges, Graph, Layer, drawn
 from models.recommender.interactions import Histories
 from models.recommender.neighbours import chunks, product
-from models.recommender.parts import Scored, State
-from models.recommender.readings import DenseReading, Floats, Reading, SparseReading, Vectors, scaled
-from models.training.batches import mix, training_loader, validation_loader
+from models.recommender.readings import Floats
+from models.training.batches import mix, moved, training_loader, validation_loader
 from models.training.trainer import Task, fit
 
 EDGES_A_CHUNK = 250_000
-READ_AT_ONCE = 256
+"""Edges over which the whole graph is attended at once."""
+
 SLOPE = 0.2
 """Of the leaky rectifier before attention."""
+
+
+class AttentionConfig(StrictModel):
+    """Graph attention over users, items and attributes (GATv2, Brody et al. 2022)."""
+
+    width: int = Field(64, ge=8, description="channels of every node")
+    layers: PositiveInt = Field(4, description="attention layers")
+    heads: PositiveInt = Field(4, description="attention heads; must divide width")
+    fanouts: tuple[PositiveInt, ...] = Field(
+        (10, 6, 4, 4), description="neighbours drawn of each kind in training, from the answer's layer to the first"
+    )
+    negatives: PositiveInt = Field(4096, description="items drawn as wrong answers for all pairs of a step")
+    hard_negatives: int = Field(4, ge=0, description="further wrong answers of each pair: items near what its user bought")
+    hard_neighbours: PositiveInt = Field(
+        50, description="nearest items of each item from which hard negatives are drawn: further ones are as easy as any"
+    )
+    hard_user_power: float = Field(0.4, description="nearness for hard negatives: a user with n items counts n to the -2p")
+    temperature: PositiveFloat = Field(0.15, description="divides the cosine of the sampled softmax")
+    lessons: int = Field(3, ge=0, description="passes in which item vectors learn the task by themselves first")
+    lesson_rate: PositiveFloat = Field(1e-2, description="learning rate of these passes")
+    lesson_pairs: PositiveInt = Field(4096, description="purchases a step of these passes")
+    lesson_items: PositiveInt = Field(
+        40, description="items of a history that these passes read, drawn where there are more, so that a step's cost is bounded"
+    )
+    item_powers: tuple[float, ...] = Field((0.2, 0.3, 0.4, 0.5), description="paths to an item of n buyers count n to the -p")
+    cosine_shares: tuple[float, ...] = Field((0.1, 0.25, 0.5, 1.0), description="how much the cosine counts beside the paths")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} must divide width {self.width}")
+        if len(self.fanouts) != self.layers:
+            raise ValueError(f"fanouts has {len(self.fanouts)} numbers; one for each of the {self.layers} layers is needed")
+        return self
 
 
 class GraphAttention(nn.Module):
@@ -64,7 +96,9 @@ class GraphAttention(nn.Module):
         self.project = None if content is None else nn.Linear(content.shape[1], width, bias=False)
 
         def attend() -> nn.Module:
-            made = GATv2Conv((width, width), width // config.heads, config.heads, add_self_loops=False, bias=False)
+            made = GATv2Conv(
+                (width, width), width // config.heads, config.heads, add_self_loops=False, bias=False, negative_slope=SLOPE
+            )
             for linear in (made.lin_l, made.lin_r):
                 nn.init.eye_(linear.weight)  # the first answer is the mean of the neighbours
             nn.init.normal_(made.att, std=0.05)
@@ -96,10 +130,10 @@ class GraphAttention(nn.Module):
     def layer(self, depth: int, layer: Layer, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """States after one layer of the nodes that it leads to."""
         to_users, to_items = users[: layer.to_users], items[: layer.to_items]
-        heard = self.to_users[depth]((items, to_users), layer.user_edges)
-        told = self.to_items[depth]((users, to_items), layer.item_edges)
-        said = self.from_attributes[depth]((self.attributes.weight, to_items), layer.attribute_edges)
-        return to_users + heard, to_items + told + said
+        from_items = self.to_users[depth]((items, to_users), layer.user_edges)
+        from_users = self.to_items[depth]((users, to_items), layer.item_edges)
+        from_attributes = self.from_attributes[depth]((self.attributes.weight, to_items), layer.attribute_edges)
+        return to_users + from_items, to_items + from_users + from_attributes
 
 
 @dataclass(frozen=True)
@@ -129,23 +163,13 @@ class PairBatch:
     def __len__(self) -> int:
         return len(self.user)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "PairBatch":
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The batch on another device."""
-        moved: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                value = value.to(device, non_blocking=non_blocking)
-            elif field.name == "layers":
-                value = tuple(layer.to(device, non_blocking) for layer in value)
-            moved[field.name] = value
-        return PairBatch(**moved)
+        return moved(self, device, non_blocking)
 
 
 class Pairs(Dataset[PairBatch]):
     """Every purchase as a user, an item, and what surrounds them. `near` [I, I] gives hard negatives."""
-
-    LONGEST: ClassVar[int] = 40
 
     def __init__(
         self,
@@ -199,11 +223,11 @@ class Pairs(Dataset[PairBatch]):
         )
 
     def _history(self, users: NDArray[Any], items: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Items of each user, at most `LONGEST`, drawn where there are more; the pair's own is not there."""
+        """Items of each user, at most `lesson_items`, drawn where there are more; the pair's own is not there."""
         if self.surrounded:
             return np.zeros((len(users), 0), dtype=np.int64), np.zeros((len(users), 0), dtype=bool)
         offsets, lengths = self.histories.offsets[users][:, None], self.histories.lengths[users][:, None]
-        places = np.arange(min(self.LONGEST, int(lengths.max(initial=1))))
+        places = np.arange(min(self.config.lesson_items, int(lengths.max(initial=1))))
         picked = np.where(lengths <= len(places), places, (rng.random((len(users), len(places))) * lengths).astype(np.int64))
         there = picked < lengths
         codes = self.histories.items[np.where(there, offsets + picked, 0)].astype(np.int64)
@@ -227,9 +251,9 @@ class Pairs(Dataset[PairBatch]):
 class LinkTask(Task):
     """A softmax of what was bought over sampled items."""
 
-    def __init__(self, model: GraphAttention) -> None:
+    def __init__(self, network: GraphAttention) -> None:
         super().__init__()
-        self.model = model
+        self.network = network
 
     def training_loss(self, batch: PairBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy of the item among the shared and the hard negatives."""
@@ -241,163 +265,30 @@ class LinkTask(Task):
 
     def _loss(self, batch: PairBatch) -> Tensor:
         users, items = self._vectors(batch)
-        users, scale = users[batch.user], 1.0 / self.model.config.temperature
-        bias = self.model.bias(batch.candidates)[:, 0]
+        users, scale = users[batch.user], 1.0 / self.network.config.temperature
+        bias = self.network.bias(batch.candidates)[:, 0]
         right = (users * items[batch.item]).sum(-1) * scale + bias[batch.item]
         wrong = users @ items[: batch.shared].T * scale + bias[: batch.shared]
         wrong = wrong.masked_fill(batch.item[:, None] == torch.arange(batch.shared, device=wrong.device), -torch.inf)
         near = (users[:, None] * items[batch.hard]).sum(-1) * scale + bias[batch.hard]
         near = near.masked_fill(batch.hard == batch.item[:, None], -torch.inf)
         # Shared negatives stand for all items; hard ones for themselves.
-        weight = math.log(len(self.model.bias.weight) / max(1, batch.shared))
+        weight = math.log(len(self.network.bias.weight) / max(1, batch.shared))
         logits = torch.cat([right[:, None], wrong + weight, near], dim=1)
         return F.cross_entropy(logits.float(), torch.zeros(len(batch), dtype=torch.long, device=logits.device))
 
     def _vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """Unit vectors of users and candidates, by the graph or, without layers, by the mean of the history."""
         if batch.layers:
-            found: tuple[Tensor, Tensor] = self.model(batch.layers)
+            found: tuple[Tensor, Tensor] = self.network(batch.layers)
             return found
-        read = self.model.starts(batch.history)
+        read = self.network.starts(batch.history)
         users = F.normalize((read * batch.there[:, :, None]).sum(1), dim=-1)
-        return users, F.normalize(self.model.starts(batch.candidates), dim=-1)
+        return users, F.normalize(self.network.starts(batch.candidates), dim=-1)
 
 
-@dataclass(frozen=True)
-class Attention(Scored):
-    """The trained layers, ready for any history.
-
-    Attributes:
-        items: float32 [I, C + 1], unit vectors over the temperature, and the bias.
-        states: float32 [L, I, C], of every layer what users listen to (items times the layer's source weights).
-        own: float32 [L, C, C], of every layer the weights of the user's own state.
-        attention: float32 [L, H, C / H].
-        user: float32 [C], the vector that every user starts as.
-        paths: float32 [I, I], weights of the paths from an item of the history over its users to another item.
-        share: How much the cosine counts, where the paths count 1; both over their spread.
-    """
-
-    items: Floats
-    states: Floats
-    own: Floats
-    attention: Floats
-    user: Floats
-    paths: csr_matrix
-    share: float
-    kind: ClassVar[str] = "attention"
-
-    def listen(self, histories: Histories) -> tuple[Floats, csr_matrix]:
-        """Vectors of users [B, C], and how much each listens to each of its items [B, I] in the last layer."""
-        vectors = np.zeros((len(histories), len(self.user)), dtype=np.float32)
-        listened = np.zeros(len(histories.items), dtype=np.float32)
-        order = np.argsort(histories.lengths, kind="stable")  # rows of like length are padded together
-        for start in range(0, len(order), READ_AT_ONCE):
-            rows = order[start : start + READ_AT_ONCE]
-            part = histories.select(rows)
-            vectors[rows], weights = self._listen(part)
-            listened[np.repeat(histories.offsets[rows] - part.offsets[:-1], part.lengths) + np.arange(len(part.items))] = weights
-        shape = len(histories), len(self.items)
-        return vectors, csr_matrix((listened, histories.items, histories.offsets), shape=shape, copy=True)
-
-    @torch.inference_mode()
-    def _listen(self, histories: Histories) -> tuple[Floats, Floats]:
-        codes, there = histories.padded(max(1, int(histories.lengths.max(initial=0))))
-        mask = torch.from_numpy(there)
-        state = self._user.expand(len(codes), -1)
-        alpha = torch.zeros(0)
-        for depth in range(len(self.states)):
-            sources = self._states[depth][torch.from_numpy(codes)]  # (B, T, C)
-            mixed = F.leaky_relu(sources + (state @ self._own[depth].T)[:, None], SLOPE)
-            logits = (_by_head(mixed, self.attention) * self._attention[depth]).sum(-1)  # (B, T, H)
-            alpha = logits.masked_fill(~mask[:, :, None], -torch.inf).softmax(1).nan_to_num()
-            heard = (_by_head(sources, self.attention) * alpha[..., None]).sum(1).flatten(1)
-            state = state + heard
-        return F.normalize(state, dim=-1).numpy(), alpha.mean(-1)[mask].numpy()
-
-    def read(self, histories: Histories) -> Reading:
-        """See `models.recommender.parts.Part`."""
-        return PathReading(*self.halves(histories), self.share)
-
-    def halves(self, histories: Histories) -> tuple[SparseReading, DenseReading]:
-        """Scores by paths and by cosine; zeros without a history, where popularity speaks alone."""
-        vectors, listened = self.listen(histories)
-        query = np.concatenate([vectors, np.ones((len(vectors), 1), dtype=np.float32)], axis=1)
-        query[histories.lengths == 0] = 0.0
-        return SparseReading((listened @ self.paths).tocsr()), DenseReading(query, self._vectors)
-
-    @cached_property
-    def _vectors(self) -> Vectors:
-        return Vectors.of(self.items)
-
-    def state(self) -> State:
-        """See `models.recommender.parts.Part`."""
-        paths = {"data": self.paths.data, "indices": self.paths.indices, "offsets": self.paths.indptr.astype(np.int64)}
-        dense = {name: getattr(self, name) for name in ("items", "states", "own", "attention", "user")}
-        return dense | paths | {"share": np.array([self.share], dtype=np.float32)}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """The part that `state` was taken of."""
-        count = len(state["items"])
-        paths = csr_matrix((state["data"], state["indices"], state["offsets"]), shape=(count, count))
-        dense = {name: state[name] for name in ("items", "states", "own", "attention", "user")}
-        return cls(**dense, paths=paths, share=float(state["share"][0]))
-
-    @cached_property
-    def _states(self) -> Tensor:
-        return torch.from_numpy(self.states)
-
-    @cached_property
-    def _own(self) -> Tensor:
-        return torch.from_numpy(self.own)
-
-    @cached_property
-    def _attention(self) -> Tensor:
-        return torch.from_numpy(self.attention)
-
-    @cached_property
-    def _user(self) -> Tensor:
-        return torch.from_numpy(self.user)
-
-
-def _by_head(x: Tensor, attention: Floats) -> Tensor:
-    """X (…, C) as (…, H, C / H)."""
-    return x.view(*x.shape[:-1], *attention.shape[1:])
-
-
-@dataclass(frozen=True)
-class PathReading:
-    """Paths plus `share` times the cosine, each over its spread."""
-
-    paths: SparseReading
-    cosine: DenseReading
-    share: float
-
-    def all(self) -> Floats:
-        """See `models.recommender.readings.Reading`."""
-        return self._sum(self.paths.all(), self.cosine.all() if self.share else None)
-
-    def at(self, items: NDArray[Any]) -> Floats:
-        """See `models.recommender.readings.Reading`."""
-        return self._sum(self.paths.at(items), self.cosine.at(items) if self.share else None)
-
-    def spread(self) -> Floats:
-        """That of two scores that have nothing to do with each other."""
-        return np.full(self.paths.rows.shape[0], math.sqrt(1.0 + self.share**2), dtype=np.float32)
-
-    def first(self) -> "PathReading":
-        """See `models.recommender.readings.Reading`."""
-        return PathReading(self.paths.first(), self.cosine.first(), self.share)
-
-    def _sum(self, paths: Floats, cosine: Floats | None) -> Floats:
-        found = scaled(paths, self.paths.spread())
-        if cosine is not None:
-            found = found + np.float32(self.share) * scaled(cosine, self.cosine.spread())
-        return found
-
-
-def teach(
-    model: GraphAttention,
+def train(
+    network: GraphAttention,
     histories: Histories,
     graph: Graph,
     near: csr_matrix,
@@ -408,7 +299,7 @@ def teach(
 ) -> None:
     """Item vectors by themselves, then every layer; the best by what `held` (users, items) say."""
     pairs = np.repeat(np.arange(len(histories)), histories.lengths), histories.items
-    config = model.config
+    config = network.config
     lessons = trainer.model_copy(
         update={"epochs": max(1, round(config.lessons)), "learning_rate": config.lesson_rate, "batch_size": config.lesson_pairs}
     )
@@ -417,86 +308,76 @@ def teach(
             continue
         made = [Pairs(histories, graph, near, config, part, surrounded, trainer.seed) for part in (pairs, held)]
         loaders = training_loader(made[0], settings), validation_loader(made[1], settings)
-        fit(LinkTask(model), *loaders, settings, workdir / name, loggers)
+        fit(LinkTask(network), *loaders, settings, workdir / name, loggers)
 
 
 @dataclass(frozen=True)
-class Listening:
-    """What the trained layers do on the whole graph, before paths are put together.
+class GraphStates:
+    """What the trained layers make of the whole graph.
 
     Attributes:
-        part: The layers; its paths are empty.
-        items: [I, U], how much each item listens to each of its users, in the last layer but one.
-        users: [U, I], how much each user listens to each of its items, in the layer before that.
+        items: float32 [I, C + 1], unit vectors over the temperature, and the bias.
+        sources: float32 [L, I, C], of every layer what users attend to (items times the layer's source weights).
+        own: float32 [L, C, C], of every layer the weights of the user's own state.
+        attention: float32 [L, H, C / H], of every layer the vector that attention is the inner product with.
+        user: float32 [C], the vector that every user starts as.
+        item_attention: [I, U], how much each item attends to each of its users, in the last layer but one.
+        user_attention: [U, I], how much each user attends to each of its items, in the layer before that.
     """
 
-    part: Attention
-    items: csr_matrix
-    users: csr_matrix
+    items: Floats
+    sources: Floats
+    own: Floats
+    attention: Floats
+    user: Floats
+    item_attention: csr_matrix
+    user_attention: csr_matrix
 
     def paths(self, buyers: Floats, power: float, keep: int) -> csr_matrix:
         """Weights [I, I] of all paths item, user, item; items of n buyers are damped by n to the -power as answers."""
         degree = np.maximum(buyers, 1.0).astype(np.float32)
-        from_, to = diags(degree**power) @ self.items, self.users @ diags(degree**-power)
+        from_, to = diags(degree**power) @ self.item_attention, self.user_attention @ diags(degree**-power)
         return product(from_.tocsr(), to.tocsr(), keep).astype(np.float32)
 
 
 @torch.inference_mode()
-def listen(model: GraphAttention, graph: Graph) -> Listening:
+def propagate(network: GraphAttention, graph: Graph) -> GraphStates:
     """The layers over the whole graph, a part of its nodes at a time."""
-    model = model.eval().cpu()
-    depths = model.config.layers
-    users = model.user.expand(graph.users, -1).contiguous()
-    items = model.starts(torch.arange(graph.items))
-    states, own, weights = [], [], []
-    of_items, of_users = csr_matrix((graph.items, graph.users)), csr_matrix((graph.users, graph.items))
+    network = network.eval().cpu()
+    depths = network.config.layers
+    users = network.user.expand(graph.users, -1).contiguous()
+    items = network.starts(torch.arange(graph.items))
+    sources, own, attention = [], [], []
+    item_attention, user_attention = csr_matrix((graph.items, graph.users)), csr_matrix((graph.users, graph.items))
     for depth in range(depths):
-        conv = cast(Any, model.to_users[depth])
-        states.append(conv.lin_l(items).numpy())
+        conv = cast(Any, network.to_users[depth])
+        sources.append(conv.lin_l(items).numpy())
         own.append(conv.lin_r.weight.numpy().copy())
-        weights.append(conv.att[0].numpy().copy())
-        told, alpha = _whole(model.to_items[depth], users, items, graph.users_of_items)
+        attention.append(conv.att[0].numpy().copy())
+        from_users, alpha = _attended(network.to_items[depth], users, items, graph.users_of_items)
         if depth == max(0, depths - 2):
-            of_items = alpha
-        said, _ = _whole(model.from_attributes[depth], model.attributes.weight, items, graph.attributes_of_items)
+            item_attention = alpha
+        from_attributes, _ = _attended(
+            network.from_attributes[depth], network.attributes.weight, items, graph.attributes_of_items
+        )
         if depth < depths - 1:  # the last layer's users are read from their histories
-            heard, alpha = _whole(conv, items, users, graph.items_of_users)
-            users = users + heard
+            from_items, alpha = _attended(conv, items, users, graph.items_of_users)
+            users = users + from_items
             if depth == max(0, depths - 3):
-                of_users = alpha
-        items = items + told + said
-    vectors = torch.cat([F.normalize(items, dim=-1) / model.config.temperature, model.bias.weight], dim=1)
-    empty = csr_matrix((graph.items, graph.items), dtype=np.float32)
-    layers = np.stack(states), np.stack(own), np.stack(weights)
-    return Listening(Attention(vectors.numpy(), *layers, model.user.numpy().copy(), empty, 0.0), of_items, of_users)
+                user_attention = alpha
+        items = items + from_users + from_attributes
+    vectors = torch.cat([F.normalize(items, dim=-1) / network.config.temperature, network.bias.weight], dim=1)
+    layers = np.stack(sources), np.stack(own), np.stack(attention)
+    return GraphStates(vectors.numpy(), *layers, network.user.numpy().copy(), item_attention, user_attention)
 
 
-def _whole(conv: nn.Module, sources: Tensor, to: Tensor, edges: Edges) -> tuple[Tensor, csr_matrix]:
-    """What every node hears [n, C], and how much from whom [n, sources], the mean over heads."""
-    heard, alpha = [], []
+def _attended(conv: nn.Module, sources: Tensor, to: Tensor, edges: Edges) -> tuple[Tensor, csr_matrix]:
+    """Messages to every node [n, C], and how much it attends to whom [n, sources], the mean over heads."""
+    messages, alpha = [], []
     for part in chunks(np.diff(edges.offsets), EDGES_A_CHUNK):
         pairs = torch.from_numpy(edges.all(np.arange(part.start, part.stop)))
         out, (_, weights) = conv((sources, to[part]), pairs, return_attention_weights=True)
-        heard.append(out)
+        messages.append(out)
         alpha.append(weights.mean(-1).numpy())
     cells = np.concatenate(alpha) if alpha else np.zeros(0, dtype=np.float32)
-    return torch.cat(heard), csr_matrix((cells, edges.targets, edges.offsets), shape=(len(to), len(sources)))
-
-
-def chosen(
-    listening: Listening, buyers: Floats, keep: int, config: AttentionConfig, held: HeldOut, places: int
-) -> tuple[float, Attention]:
-    """The damping, and the part with the share of the cosine, that rank what `held` users bought next best."""
-    best, power, part = -1.0, 0.0, listening.part
-    for tried in config.item_powers:
-        walked = replace(listening.part, paths=listening.paths(buyers, tried, keep))
-        reached = quality(walked.scores, held, places)
-        if reached > best:
-            best, power, part = reached, tried, walked
-    walked = part
-    for share in config.cosine_shares:
-        shared = replace(walked, share=share)
-        reached = quality(shared.scores, held, places)
-        if reached > best:
-            best, part = reached, shared
-    return power, part
+    return torch.cat(messages), csr_matrix((cells, edges.targets, edges.offsets), shape=(len(to), len(sources)))

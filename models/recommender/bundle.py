@@ -17,18 +17,15 @@ from safetensors.numpy import load_file, save_file
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
-from models.recommender.attention import Attention
+from models.recommender import part
+from models.recommender.arrays import State, below
 from models.recommender.config import RecommenderRunConfig
-from models.recommender.factorisation import Factorisation
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
 from models.recommender.model import Recommender
-from models.recommender.parts import Neighbours, Part, Popularity, Projection
-from models.recommender.sequence import NextItems
+from models.recommender.part import Part
 
 ITEMS, USERS = "items.json", "users.json"
-
-KINDS: dict[str, Any] = {part.kind: part for part in (Neighbours, Projection, Popularity, Factorisation, Attention)}
 
 
 class BundleConfig(StrictModel):
@@ -36,8 +33,7 @@ class BundleConfig(StrictModel):
 
     model: str = "recommender"
     config: RecommenderRunConfig
-    parts: dict[str, str] = Field(description="kind of each part, by name")
-    weights: dict[str, float] = Field(description="how much each part counts")
+    weights: dict[str, float] = Field(description="how much each part counts, by name")
     ordered: bool = Field(description="whether the order of purchases is known")
     data: str = Field(description="fingerprint of the catalogue it was trained on")
     users: int
@@ -58,10 +54,10 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     arrays, said = recommender.items.state()
     stored = {f"items.{name}": value for name, value in arrays.items()}
-    stored |= {f"histories.{name}": getattr(histories, name) for name in ("offsets", "items", "weights")}
+    stored |= {f"histories.{name}": value for name, value in vars(histories).items()}
     stored["features"] = recommender.features
-    for part_name, part in recommender.parts.items():
-        stored |= {f"part.{part_name}.{name}": value for name, value in part.state().items()}
+    for part_name, fitted in recommender.parts.items():
+        stored |= {f"part.{part_name}.{name}": value for name, value in fitted.state().items()}
     save_file({name: np.ascontiguousarray(value) for name, value in stored.items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
     for name, value in ((ITEMS, said), (USERS, {"keys": users})):
@@ -83,15 +79,15 @@ def load(folder: Path, settings: BundleConfig) -> tuple[Recommender, list[Any], 
     """The recommender, the users it knows, and their histories.
 
     Raises:
-        VitrinaError: a file is missing or damaged.
+        VitrinaError: a file is missing or damaged, or a part is not known here.
     """
     try:
         arrays = load_file(folder / WEIGHTS)
         said = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
         users = json.loads((folder / USERS).read_text(encoding="utf-8"))["keys"]
-        items = Items.restore(_below(arrays, "items."), said)
-        parts = {name: _part(name, kind, arrays, items, settings) for name, kind in settings.parts.items()}
-        histories = Histories(**_below(arrays, "histories."))
+        items = Items.restore(below("items.", arrays), said)
+        parts = {name: _part(name, arrays, items, settings) for name in settings.weights}
+        histories = Histories(**below("histories.", arrays))
         features = arrays["features"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise VitrinaError(f"{folder} does not hold this model's arrays: {str(error).splitlines()[0]}") from error
@@ -99,13 +95,5 @@ def load(folder: Path, settings: BundleConfig) -> tuple[Recommender, list[Any], 
     return Recommender(items, parts, settings.weights, features, longest), users, histories
 
 
-def _part(name: str, kind: str, arrays: dict[str, NDArray[Any]], items: Items, settings: BundleConfig) -> Part:
-    state = _below(arrays, f"part.{name}.")
-    if kind == NextItems.kind:
-        return NextItems.restore(state, settings.config.model.sequence, items.attributes)
-    part: Part = KINDS[kind].restore(state)
-    return part
-
-
-def _below(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+def _part(name: str, arrays: State, items: Items, settings: BundleConfig) -> Part[Any]:
+    return part.get(name).restore(below(f"part.{name}.", arrays), settings.config.model.of(name), items)

@@ -11,18 +11,22 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from models.recommender.attention import PathReading
+from configs.schema import PositiveInt, StrictModel
 from models.recommender.interactions import Histories
 from models.recommender.model import Recommender
-from models.recommender.readings import TINY, DenseReading, Floats, Reading, SparseReading
+from models.recommender.readings import TINY, Floats, Reading
 
-EXACT = 50_000
-"""Items up to which every one is scored."""
 
-NEAREST = 2000
-PROBED = 32
-"""Inverted lists that a search looks through."""
+class CandidatesConfig(StrictModel):
+    """Which items are scored where a catalogue is large."""
+
+    exact: PositiveInt = Field(50_000, description="items up to which every one is scored: an index saves little below")
+    nearest: PositiveInt = Field(
+        2000, description="nearest items by vectors, and most popular ones, that are scored; they held all of the exact best 20"
+    )
+    probed: PositiveInt = Field(32, description="inverted lists that a search looks through")
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,21 @@ class Candidates:
 
     index: Any
     popular: NDArray[np.int64]
+    nearest: int
 
     @classmethod
-    def of(cls, recommender: Recommender) -> Self | None:
+    def of(cls, recommender: Recommender, config: CandidatesConfig) -> Self | None:
         """None where every item can be scored."""
-        if len(recommender.items) <= EXACT:
+        if len(recommender.items) <= config.exact:
             return None
-        popular, vectors = np.argsort(-recommender.items.buyers, kind="stable")[:NEAREST], item_vectors(recommender)
-        return cls(inverted(vectors) if vectors.shape[1] else None, popular)
+        popular, vectors = np.argsort(-recommender.items.buyers, kind="stable")[: config.nearest], item_vectors(recommender)
+        return cls(inverted(vectors, config.probed) if vectors.shape[1] else None, popular, config.nearest)
 
     def find(self, readings: Mapping[str, Reading], weights: Mapping[str, float]) -> NDArray[np.int64]:
         """Items worth scoring for the one history that was read, in ascending order."""
-        found = [self.popular, *(sparse.rows.indices for reading in readings.values() for sparse in _sparse(reading))]
+        found = [self.popular, *(sparse.rows.indices for reading in readings.values() for sparse in reading.sparse)]
         if self.index is not None:
-            _, nearest = self.index.search(queries(readings, weights), NEAREST)
+            _, nearest = self.index.search(queries(readings, weights), self.nearest)
             found.append(nearest[0][nearest[0] >= 0])
         return np.unique(np.concatenate(found)).astype(np.int64)
 
@@ -53,7 +58,7 @@ def item_vectors(recommender: Recommender) -> Floats:
     """The items' vectors of the dense parts that count, side by side [I, d]."""
     nobody = Histories(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
     nothing = np.zeros((len(recommender.items), 0), dtype=np.float32)
-    tables = [dense.vectors.items for reading in recommender.read(nobody).values() for _, dense in _dense(reading)]
+    tables = [dense.vectors.items for reading in recommender.read(nobody).values() for _, dense in reading.dense]
     return np.ascontiguousarray(np.concatenate([nothing, *tables], axis=1))
 
 
@@ -62,12 +67,12 @@ def queries(readings: Mapping[str, Reading], weights: Mapping[str, float]) -> Fl
     found = [
         dense.query * (weights[name] * share / np.maximum(dense.spread(), TINY))[:, None]
         for name, reading in readings.items()
-        for share, dense in _dense(reading)
+        for share, dense in reading.dense
     ]
     return np.ascontiguousarray(np.concatenate(found, axis=1), dtype=np.float32)
 
 
-def inverted(vectors: Floats) -> Any:
+def inverted(vectors: Floats, probed: int) -> Any:
     """An index of inverted lists, about √I of them, by inner product."""
     import faiss
 
@@ -76,18 +81,5 @@ def inverted(vectors: Floats) -> Any:
     sample = vectors[:: max(1, len(vectors) // (64 * lists))]
     index.train(np.ascontiguousarray(sample))
     index.add(np.ascontiguousarray(vectors))
-    index.nprobe = min(PROBED, lists)
+    index.nprobe = min(probed, lists)
     return index
-
-
-def _sparse(reading: Reading) -> list[SparseReading]:
-    if isinstance(reading, PathReading):
-        return [reading.paths]
-    return [reading] if isinstance(reading, SparseReading) else []
-
-
-def _dense(reading: Reading) -> list[tuple[float, DenseReading]]:
-    """Dense readings, and how much each counts in its part, which has a spread of 1."""
-    if isinstance(reading, PathReading):
-        return [(reading.share / float(np.hypot(1.0, reading.share)), reading.cosine)] if reading.share else []
-    return [(1.0, reading)] if isinstance(reading, DenseReading) else []

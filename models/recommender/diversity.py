@@ -1,9 +1,33 @@
-"""Lists whose items are not all alike."""
+"""Lists whose items are not all alike. Shapes: I items, n candidates, d dimensions."""
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from configs.schema import PositiveInt, StrictModel
+from models.evaluation.metrics import normalised
+from models.recommender.decomposition import singular_vectors
+from models.recommender.part import Purchases
 from models.recommender.readings import Floats
+
+
+class DiversityConfig(StrictModel):
+    """How lists are made diverse."""
+
+    dimensions: PositiveInt = Field(
+        64, description="of the vectors by which items are alike, where there are no embeddings: likeness needs fewer than scores"
+    )
+    pool: PositiveInt = Field(
+        10, description="candidates, for each place of the answer, among which a diverse list is chosen: more reach worse items"
+    )
+
+
+def item_features(purchases: Purchases, config: DiversityConfig) -> Floats:
+    """Unit vectors of items [I, d] by which lists are made diverse: of their content, else of who buys them."""
+    if purchases.content is not None:
+        return purchases.content
+    matrix = purchases.items.weighted if purchases.items.attributes.nnz else purchases.matrix.T.tocsr()
+    return normalised(matrix @ singular_vectors(matrix, config.dimensions, seed=0))
 
 
 def marginal_relevance(scores: Floats, vectors: Floats, places: int, diversity: float) -> NDArray[np.int64]:

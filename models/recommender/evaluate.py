@@ -26,7 +26,8 @@ from models.evaluation.ranking import NOTHING
 from models.evaluation.results import Measured, Metric
 from models.evaluation.slices import slice_metrics
 from models.recommender.answers import Event, Key, Query, Recommendations
-from models.recommender.blend import HeldOut, normalised, top
+from models.recommender.blend import normalised
+from models.recommender.held_out import HeldOut, top
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
 from models.recommender.model import Recommender

@@ -1,6 +1,5 @@
 """`recommender`, from purchases to recommendations: what pipelines, registry, serving and monitoring call."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,17 @@ from scipy.sparse import csr_matrix
 from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import claim, digests, load_seen, write_json
+from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
+from models.errors import NotSupported
 from models.evaluation.metrics import normalised
 from models.evaluation.results import Evaluation
 from models.family import EvaluationRun
 from models.recommender import bundle
 from models.recommender.answers import Query
-from models.recommender.blend import HeldOut
 from models.recommender.bundle import BundleConfig
 from models.recommender.card import card
 from models.recommender.config import RecommenderRunConfig
+from models.recommender.held_out import HeldOut
 from models.recommender.interactions import Histories, split_interactions
 from models.recommender.items import Items, item_keys
 from models.recommender.model import Recommender
@@ -30,8 +30,6 @@ from models.recommender.predictor import RecommenderPredictor
 from models.recommender.summary import REFERENCE_SPEC, summarise
 
 REFERENCE_ROWS = 2000
-SPLITS = ("unseen", "test")
-"""Parts are fitted again with the validation purchases: nothing can be measured on them afterwards."""
 
 
 class RecommenderFamily:
@@ -65,7 +63,8 @@ class RecommenderFamily:
         Raises:
             VitrinaError: no purchase to train on or to choose by, or `workdir` belongs to another run.
         """
-        from models.recommender.fitting import Purchases, buyers_of, train
+        from models.recommender.fitting import train
+        from models.recommender.part import Purchases
 
         assert isinstance(config, RecommenderRunConfig)
         workdir.mkdir(parents=True, exist_ok=True)
@@ -78,7 +77,7 @@ class RecommenderFamily:
 
         def purchases(*parts: str) -> Purchases:
             histories = table.histories(*parts)
-            items = Items.of(catalogue, table.items, buyers_of(histories, len(table.items)))
+            items = Items.of(catalogue, table.items, histories.buyers(len(table.items)))
             return Purchases(histories, items, content, bool(split["ordered"].any()))
 
         recommender = train(
@@ -92,7 +91,6 @@ class RecommenderFamily:
         )
         settings = BundleConfig(
             config=config,
-            parts={name: part.kind for name, part in recommender.parts.items()},
             weights=dict(recommender.weights),
             ordered=bool(split["ordered"].any()),
             data=catalogue.fingerprint(),
@@ -101,16 +99,13 @@ class RecommenderFamily:
             training_purchases=int((split["split"] == "train").sum()),
             validation_purchases=int((split["split"] == "validation").sum()),
         )
-        partial, out = workdir / "bundle.partial", workdir / "bundle"
-        for folder in (partial, out):
-            shutil.rmtree(folder, ignore_errors=True)
         known = table.histories(*("train", "validation") if "purchases_test" in catalogue.tables() else table.parts)
         seen = pair_keys(split[split["split"] != "test"])
-        bundle.save(partial, recommender, table.users, known, settings, seen)
-        write_reference(partial, recommender, table, held, config)
-        (partial / "card.md").write_text(card(settings), encoding="utf-8")
-        partial.replace(out)
-        return out
+        with new_bundle(workdir) as folder:
+            bundle.save(folder, recommender, table.users, known, settings, seen)
+            save_reference(folder, reference(recommender, table, held, config), REFERENCE_SPEC)
+            save_card(folder, card(settings))
+        return workdir / BUNDLE
 
     def evaluate(
         self,
@@ -119,21 +114,42 @@ class RecommenderFamily:
         config: EvaluationConfig,
         split: str = "unseen",
         modalities: Sequence[str] | None = None,
-        rows: "pd.Series[Any] | None" = None,
+    ) -> EvaluationRun:
+        """See `models.family`.
+
+        Raises:
+            NotSupported: modalities.
+            VitrinaError: unknown split, a damaged bundle, or no purchase to measure.
+        """
+        if modalities is not None:
+            raise NotSupported("a recommender has no modalities to restrict; leave --modalities out")
+        if split != "unseen":
+            raise VitrinaError(  # parts are fitted again with the validation purchases: nothing can be measured on them
+                f"split {split!r} is not known to the recommender, which is fitted on all but the test purchases; allowed: unseen"
+            )
+        return self._measured(folder, catalogue, config, split)
+
+    def evaluate_rows(
+        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
     ) -> EvaluationRun:
         """See `models.family`; `rows` are user ids.
 
         Raises:
-            VitrinaError: modalities, unknown split, a damaged bundle, or no purchase to measure.
+            VitrinaError: a damaged bundle, or no purchase to measure.
         """
+        return self._measured(folder, catalogue, config, "test", rows)
+
+    def _measured(
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        split: str,
+        rows: "pd.Series[Any] | None" = None,
+    ) -> EvaluationRun:
+        """Of the test purchases that the model has not seen, of all users or of these; `split` says what they are."""
         from models.recommender.evaluate import measure
 
-        if modalities is not None:
-            raise VitrinaError("a recommender has no modalities to restrict; leave --modalities out")
-        if split not in SPLITS:
-            raise VitrinaError(
-                f"split {split!r} is not known to the recommender, which is fitted on all but the test purchases; allowed: unseen"
-            )
         settings = bundle.load_config(folder)
         recommender, _, _ = bundle.load(folder, settings)
         found = split_interactions(catalogue, settings.config.split, settings.config.model.history)
@@ -147,7 +163,7 @@ class RecommenderFamily:
             raise VitrinaError(f"{', '.join(map(str, catalogue.folders))} has no {split} purchase to measure")
         histories = table.histories("train", "validation").select(users)
         keys = [table.users[user] for user in users]
-        predictor = RecommenderPredictor(recommender, keys, histories, settings.config.model.history)
+        predictor = RecommenderPredictor(recommender, keys, histories, settings.config.model)
         measured = measure(
             recommender,
             predictor,
@@ -190,9 +206,9 @@ class RecommenderFamily:
         """There is nothing to export.
 
         Raises:
-            VitrinaError: always.
+            NotSupported: always.
         """
-        raise VitrinaError("a recommender has no ONNX graphs: most of it are sparse matrices; serve it with `vitrina serve`")
+        raise NotSupported("a recommender has no ONNX graphs: most of it are sparse matrices; serve it with `vitrina serve`")
 
 
 class Coded:
@@ -236,18 +252,17 @@ def pair_keys(rows: pd.DataFrame) -> NDArray[np.uint64]:
     return digests(rows["user_id"].tolist(), rows["item_id"].tolist())
 
 
-def write_reference(folder: Path, recommender: Recommender, table: Coded, held: HeldOut, config: RecommenderRunConfig) -> None:
-    """`reference.parquet` and `reference.json`: what answers to validation users look like, and what they bought next."""
+def reference(recommender: Recommender, table: Coded, held: HeldOut, config: RecommenderRunConfig) -> list[dict[str, Any]]:
+    """What answers to validation users look like, and what they bought next."""
     held = held.draw(REFERENCE_ROWS, config.trainer.seed)
     keys = [table.users[user] for user in held.users]
-    predictor = RecommenderPredictor(recommender, keys, held.histories, config.model.history)
+    predictor = RecommenderPredictor(recommender, keys, held.histories, config.model)
     queries = [Query(user_id=key) for key in keys]
     rows = []
     for row, (query, answer) in enumerate(zip(queries, predictor.recommend(queries), strict=True)):
         bought = recommender.items.keys[int(held.relevant[row].indices[0])]
         rows.append(summarise(query, answer) | {"true_item_id": str(bought)})
-    pd.DataFrame(rows).to_parquet(folder / "reference.parquet", index=False)
-    write_json(folder / "reference.json", REFERENCE_SPEC)
+    return rows
 
 
 def _content(catalogue: Catalogue, items: list[Any]) -> NDArray[np.float32] | None:

@@ -6,13 +6,15 @@ items, A attributes, n nodes, e edges.
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
+
+from models.training.batches import moved
 
 Integers = NDArray[np.int64]
 
@@ -87,11 +89,7 @@ class Layer:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The layer on another device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=non_blocking) if isinstance(value, Tensor) else value
-            for name, value in vars(self).items()
-        }
-        return type(self)(**moved)
+        return moved(self, device, non_blocking)
 
 
 def drawn(

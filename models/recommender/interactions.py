@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from catalog.catalogue import Catalogue
 from catalog.splits import by_hash
-from configs.schema import SplitConfig
-from models.recommender.config import HistoryConfig
+from configs.schema import PositiveInt, Share, SplitConfig, StrictModel
+from models.recommender.answers import EventKind
 
 Codes = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -25,6 +26,22 @@ BOUGHT = 1.0
 
 LEAVE_ONE_OUT = 3
 """Interactions that a user needs to give one to the test and one to validation."""
+
+
+class HistoryConfig(StrictModel):
+    """What counts as a user's history."""
+
+    longest: PositiveInt = Field(1000, description="newest items of a user that are read; more say little and cost much")
+    cart_weight: Share = Field(0.5, description="how much an item in the cart counts, where a purchase counts 1")
+    view_weight: Share = Field(0.2, description="how much a viewed item counts")
+    decays: tuple[float, ...] = Field(
+        (0.0, 0.1, 0.2, 0.4, 0.7, 1.0), description="rates at which an older item counts less, e to the power of -rate a place"
+    )
+
+    @property
+    def worth(self) -> dict[EventKind, float]:
+        """Weight of each kind of event."""
+        return {"purchase": BOUGHT, "cart": self.cart_weight, "view": self.view_weight}
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,11 @@ class Histories:
         ends: NDArray[np.int64] = np.repeat(self.offsets[1:], self.lengths)
         return ends - 1 - np.arange(len(self.items))
 
+    def buyers(self, items: int) -> Floats:
+        """How many users [I] bought each item; what was only looked at does not count."""
+        bought = self.items[self.weights == BOUGHT]
+        return np.bincount(bought, minlength=items).astype(np.float32)
+
     def matrix(self, items: int, decay: float = 0.0) -> csr_matrix:
         """Sparse float32 [U, items]: weights, each times exp(-decay · age).
 
@@ -149,8 +171,7 @@ def _in_order(catalogue: Catalogue, history: HistoryConfig) -> tuple[pd.DataFram
     done = purchases.assign(weight=BOUGHT)
     if "events" in catalogue.tables():
         events = catalogue.events().dropna(subset=["user_id", "item_id", "timestamp"]).sort_values("timestamp", kind="stable")
-        weights = {"purchase": BOUGHT, "cart": history.cart_weight, "view": history.view_weight}
-        events = _same_keys(events.assign(weight=events["kind"].map(weights)).dropna(subset=["weight"]), done)
+        events = _same_keys(events.assign(weight=events["kind"].map(history.worth)).dropna(subset=["weight"]), done)
         done = pd.concat([_same_keys(done, events), events], ignore_index=True) if len(events) else done
     if keys:
         done = done.sort_values(keys, kind="stable", na_position="last")

@@ -17,6 +17,7 @@ from catalog.catalogue import Catalogue
 from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
 from models.recommender.answers import Key
+from models.recommender.arrays import State, csr_restored, csr_state
 from models.recommender.neighbours import CELLS_A_CHUNK, largest, without_diagonal
 from models.recommender.readings import Floats
 
@@ -132,18 +133,15 @@ class Items:
                 mask &= (self.prices >= low) & (self.prices <= high)
         return mask
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def state(self) -> tuple[State, dict[str, Any]]:
         """Arrays, and what JSON holds."""
-        m = self.attributes
-        arrays = {"attributes": m.indices, "offsets": m.indptr.astype(np.int64), "prices": self.prices, "buyers": self.buyers}
+        arrays = csr_state("attributes", self.attributes) | {"prices": self.prices, "buyers": self.buyers}
         return arrays, {"keys": self.keys, "names": self.names, "categories": self.categories, "titles": self.titles}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> Self:
         """The items that `state` was taken of."""
-        ones = np.ones(len(arrays["attributes"]), dtype=np.float32)
-        shape = (len(said["keys"]), len(said["names"]))
-        attributes = csr_matrix((ones, arrays["attributes"], arrays["offsets"]), shape=shape)
+        attributes = csr_restored("attributes", arrays, columns=len(said["names"]))
         categories = {level: tuple(values) for level, values in said["categories"].items()}
         names, titles = tuple(said["names"]), tuple(said["titles"])
         return cls(tuple(said["keys"]), attributes, names, categories, titles, arrays["prices"], arrays["buyers"])

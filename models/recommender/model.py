@@ -3,10 +3,9 @@
 Notable features:
 - no part knows users: a history goes in, a score of every item comes out. New purchases, unknown users and sessions need no
   training, and what is evaluated is what is served
-- closed-form collaborative parts (`neighbours`): co-purchases with degrees damped apart for users and items, EASE, transitions
-- the low-pass filter of the graph (`spectral`) and matrix factorisation (`factorisation`)
-- graph attention over users, items and attributes (`attention`); self-attention over the order of purchases (`sequence`)
-- content: attributes in common, and embeddings of a product model where the catalogue has them
+- a file a part in `parts/`, by name: co-purchases with degrees damped apart for users and items, EASE, transitions, the low-pass
+  filter of the graph, matrix factorisation, graph attention over users, items and attributes, self-attention over the order of
+  purchases, content (attributes in common, or embeddings of a product model), popularity
 - each score over its spread, times a weight learned on purchases that were held out (`blend`)
 
 Shapes: B users, I items, P parts.
@@ -22,7 +21,7 @@ from scipy.sparse import csr_matrix
 
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
-from models.recommender.parts import Part
+from models.recommender.part import Part
 from models.recommender.readings import Floats, Reading, scaled
 
 
@@ -36,13 +35,13 @@ class Recommender:
     """
 
     items: Items
-    parts: Mapping[str, Part]
+    parts: Mapping[str, Part[Any]]
     weights: Mapping[str, float]
     features: Floats
     longest: int
 
     @property
-    def counting(self) -> dict[str, Part]:
+    def counting(self) -> dict[str, Part[Any]]:
         """Parts that count."""
         return {name: part for name, part in self.parts.items() if self.weights[name] > 0}
 
@@ -71,8 +70,13 @@ class Recommender:
 
     def matrices(self) -> list[csr_matrix]:
         """Item to item weights [I, I] of the counting parts that have some."""
-        found = (getattr(part, "matrix", getattr(part, "paths", None)) for part in self.counting.values())
+        found = (part.item_weights for part in self.counting.values())
         return [matrix for matrix in found if matrix is not None]
+
+    @property
+    def fallback(self) -> str:
+        """Name of the first fallback among the parts."""
+        return next(name for name, part in self.parts.items() if part.fallback)
 
     def scores_of(self, part: str, histories: Histories) -> Floats:
         """Scores [B, I] of one part alone."""

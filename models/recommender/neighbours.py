@@ -1,21 +1,16 @@
-"""Closed-form collaborative parts: which items go with which, from counts alone.
+"""Sparse matrices of which items go with which: how they are counted, damped and cut to the largest cells of each row.
 
-X is the users × items matrix of histories; an item's neighbours are the columns of its row. Users of very long histories say
-less about any pair of their items, and popular items are near everything: both are damped by powers of their degrees, chosen
-apart on validation purchases (the linear filter of GF-CF, Shen et al. 2021, fixes both at 1/2).
+X is the users × items matrix of histories [U, I]; an item's neighbours are the columns of its row. Users of very long histories
+say less about any pair of their items, and popular items are near everything: both are damped by powers of their degrees.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags, vstack
 
-from models.recommender.config import TransitionsConfig
-from models.recommender.interactions import Histories
-
-Floats = NDArray[np.float32]
+from models.recommender.readings import Floats
 
 CELLS_A_CHUNK = 20_000_000
 """Products of two cells that are held at once."""
@@ -39,33 +34,6 @@ def damped_by_items(counts: csr_matrix, buyers: Floats, power: float) -> csr_mat
     """D^(-(1-p)) C D^(-p): rows by what the item itself is bought, columns by what the other is."""
     degree = np.maximum(buyers, 1.0).astype(np.float32)
     found: csr_matrix = (diags(degree ** -(1.0 - power)) @ counts @ diags(degree**-power)).tocsr().astype(np.float32)
-    return found
-
-
-def transitions(histories: Histories, items: int, config: TransitionsConfig, keep: int) -> csr_matrix:
-    """How often an item is bought after another [I, I], nearer ones counting more, `keep` a row."""
-    ends = np.repeat(histories.offsets[1:], histories.lengths)
-    places = np.arange(len(histories.items))
-    total = csr_matrix((items, items), dtype=np.float32)
-    for gap in range(1, config.window + 1):
-        before = places[places + gap < ends]
-        if not len(before):
-            break
-        value = (config.fading ** (gap - 1) * histories.weights[before] * histories.weights[before + gap]).astype(np.float32)
-        pairs = (histories.items[before], histories.items[before + gap])
-        total = total + csr_matrix((value, pairs), shape=(items, items))
-    total = total + config.backwards * total.T
-    return largest(without_diagonal(total.tocsr(), 0), keep)
-
-
-def regression(x: csr_matrix, ridge: float) -> Floats:
-    """EASE (Steck 2019): B [I, I] with X ≈ X B, a zero diagonal and the penalty `ridge`, in closed form."""
-    gram = torch.from_numpy((x.T @ x).toarray().astype(np.float32))
-    gram.diagonal().add_(ridge)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-    weights = inverse / -inverse.diagonal()
-    weights.fill_diagonal_(0.0)
-    found: Floats = weights.numpy()
     return found
 
 

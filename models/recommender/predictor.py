@@ -9,16 +9,13 @@ from numpy.typing import NDArray
 
 from models.recommender import bundle
 from models.recommender.answers import Basis, Key, Query, Recommendation, Recommendations
-from models.recommender.candidates import EXACT, Candidates
-from models.recommender.config import HistoryConfig
+from models.recommender.candidates import Candidates
+from models.recommender.config import RecommenderModelConfig
 from models.recommender.diversity import marginal_relevance
 from models.recommender.interactions import BOUGHT, Histories
 from models.recommender.model import Recommender
 from models.recommender.readings import Floats, Reading
 from models.recommender.reasons import read, reasons
-
-POOL = 10
-"""Candidates, for each place of the answer, among which a diverse list is chosen."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,12 @@ class RecommenderPredictor:
 
     name = "recommender"
 
-    def __init__(self, recommender: Recommender, users: Sequence[Key], histories: Histories, config: HistoryConfig) -> None:
+    def __init__(
+        self, recommender: Recommender, users: Sequence[Key], histories: Histories, config: RecommenderModelConfig
+    ) -> None:
         self.recommender, self.histories, self.config = recommender, histories, config
         self._users = {str(key): row for row, key in enumerate(users)}
-        self._candidates = Candidates.of(recommender)
+        self._candidates = Candidates.of(recommender, config.candidates)
 
     @classmethod
     def load(cls, folder: Path) -> "RecommenderPredictor":
@@ -54,7 +53,7 @@ class RecommenderPredictor:
             VitrinaError: a file is missing or damaged.
         """
         settings = bundle.load_config(folder)
-        predictor = cls(*bundle.load(folder, settings), settings.config.model.history)
+        predictor = cls(*bundle.load(folder, settings), settings.config.model)
         predictor.recommend([Query(), Query(user_id=next(iter(predictor._users), None))])
         return predictor
 
@@ -84,10 +83,10 @@ class RecommenderPredictor:
 
     def _answer(self, query: Query, allowed: NDArray[np.bool_]) -> Recommendations:
         history, ignored, known = self._history(query)
-        readings = read(self.recommender, history)
+        readings = read(self.recommender, history, self.config.reasons)
         whole = {name: reading.first() for name, reading in readings.items()}
         ranked = self._ranked(query, allowed, history, whole)
-        found = reasons(self.recommender, history, readings, ranked.codes, ranked.parts)
+        found = reasons(self.recommender, history, readings, ranked.codes, ranked.parts, self.config.reasons)
         items, popularity = history.items, self.recommender.items.popularity
         basis: Basis = "history" if known else "session" if len(items) else "popularity"
         return Recommendations(
@@ -122,14 +121,14 @@ class RecommenderPredictor:
         """Codes [n] of the items that are scored, allowed or not, and what each part adds to their scores [n]."""
         codes: NDArray[np.int64] | None = None  # all
         if self._candidates is not None:
-            few = allowed.sum() <= EXACT
+            few = allowed.sum() <= self.config.candidates.exact
             codes = np.flatnonzero(allowed) if few else self._candidates.find(readings, self.recommender.weights)
         parts = {name: added[0] for name, added in self.recommender.weighed(readings, codes).items()}
         return np.arange(len(allowed)) if codes is None else codes, parts
 
     def _order(self, scores: Floats, codes: NDArray[np.int64], query: Query) -> NDArray[np.int64]:
         """Places in `codes` of the answer, in order."""
-        wanted = query.num_recs * (POOL if query.diversity else 1)
+        wanted = query.num_recs * (self.config.diversity.pool if query.diversity else 1)
         count = min(int(np.isfinite(scores).sum()), wanted)
         pool = np.argpartition(-scores, count - 1)[:count] if 0 < count < len(codes) else np.arange(len(codes))[:count]
         pool = pool[np.lexsort((pool, -scores[pool]))]
@@ -140,7 +139,7 @@ class RecommenderPredictor:
         """What is known of the user and the events behind it; items that are not known; whether the user is."""
         row = self._users.get(str(query.user_id)) if query.user_id is not None else None
         items, weights = self.histories.user(row) if row is not None else (np.zeros(0, np.int32), np.zeros(0, np.float32))
-        worth = {"purchase": BOUGHT, "cart": self.config.cart_weight, "view": self.config.view_weight}
+        worth = self.config.history.worth
         codes = self.recommender.items.codes
         told = [(codes[str(event.item_id)], worth[event.kind]) for event in query.events if str(event.item_id) in codes]
         unknown = dict.fromkeys(event.item_id for event in query.events if str(event.item_id) not in codes)

@@ -38,6 +38,16 @@ class Reading(Protocol):
         """That of the first user alone."""
         ...
 
+    @property
+    def sparse(self) -> "tuple[SparseReading, ...]":
+        """Those it consists of that reach few items."""
+        ...
+
+    @property
+    def dense(self) -> "tuple[tuple[float, DenseReading], ...]":
+        """Inner products it consists of, each with how much it counts where the whole has a spread of 1."""
+        ...
+
 
 @dataclass(frozen=True)
 class SparseReading:
@@ -69,6 +79,16 @@ class SparseReading:
         end = self.rows.indptr[1]
         row = self.rows.data[:end], self.rows.indices[:end], self.rows.indptr[:2]
         return SparseReading(csr_matrix(row, shape=(1, self.rows.shape[1])))
+
+    @property
+    def sparse(self) -> "tuple[SparseReading, ...]":
+        """See `Reading`."""
+        return (self,)
+
+    @property
+    def dense(self) -> "tuple[tuple[float, DenseReading], ...]":
+        """See `Reading`."""
+        return ()
 
     def _sums(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums of the cells of each row [B]."""
@@ -121,6 +141,16 @@ class DenseReading:
         """See `Reading`."""
         return DenseReading(self.query[:1], self.vectors)
 
+    @property
+    def sparse(self) -> "tuple[SparseReading, ...]":
+        """See `Reading`."""
+        return ()
+
+    @property
+    def dense(self) -> "tuple[tuple[float, DenseReading], ...]":
+        """See `Reading`."""
+        return ((1.0, self),)
+
 
 @dataclass(frozen=True)
 class ConstantReading:
@@ -144,6 +174,16 @@ class ConstantReading:
     def first(self) -> "ConstantReading":
         """See `Reading`."""
         return ConstantReading(self.row, 1)
+
+    @property
+    def sparse(self) -> "tuple[SparseReading, ...]":
+        """See `Reading`."""
+        return ()
+
+    @property
+    def dense(self) -> "tuple[tuple[float, DenseReading], ...]":
+        """See `Reading`."""
+        return ()
 
 
 def scaled(scores: Floats, spread: Floats) -> Floats:

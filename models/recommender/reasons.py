@@ -8,40 +8,34 @@ left of it without each item, before the answer says which to try: most of a rea
 Shapes: I items, n items of an answer, h of a history, t of those that are tried.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from models.recommender.answers import Reason, ReasonKind
+from configs.schema import PositiveInt, StrictModel
+from models.recommender.answers import Reason
 from models.recommender.interactions import Codes, Histories
 from models.recommender.model import Recommender
 from models.recommender.readings import Floats, Reading, cells
 
-KINDS: Mapping[str, ReasonKind] = {
-    "co_purchase": "bought_together",
-    "regression": "bought_together",
-    "spectral": "bought_together",
-    "factorisation": "bought_together",
-    "transitions": "bought_next",
-    "sequence": "bought_next",
-    "graph_attention": "attention_path",
-    "content": "similar_content",
-}
 
-LEFT_OUT = 8
-"""Items of a history that are left out at most, each a row to read."""
+class ReasonsConfig(StrictModel):
+    """How reasons are looked for."""
 
-TOGETHER = 16
-"""Items of a history up to which it is read together with what is left of it."""
-
-NAMED = 3
-"""Attributes in common that a reason names."""
+    left_out: PositiveInt = Field(8, description="items of a history that are left out at most, each a row to read")
+    together: PositiveInt = Field(
+        16,
+        description="items of a history up to which it is read together with what is left of it; longer ones were no faster so",
+    )
+    named: PositiveInt = Field(3, description="attributes in common that a reason names, the rarest first")
 
 
-def read(recommender: Recommender, history: Histories) -> dict[str, Reading]:
+def read(recommender: Recommender, history: Histories, config: ReasonsConfig) -> dict[str, Reading]:
     """Readings of one history and, where it is short, of what is left of it without each of its items, in their order."""
-    return recommender.read(_rows(history, history.items, whole=True) if len(history.items) <= TOGETHER else history)
+    together = len(history.items) <= config.together
+    return recommender.read(_rows(history, history.items, whole=True) if together else history)
 
 
 def reasons(
@@ -50,22 +44,32 @@ def reasons(
     readings: Mapping[str, Reading],
     items: NDArray[np.int64],
     parts: Mapping[str, Floats],
+    config: ReasonsConfig,
 ) -> list[Reason]:
     """A reason for each of `items`, of one history with its `readings`; `parts` [n] are the contributions to their scores."""
-    places = np.arange(len(history.items)) if len(history.items) <= LEFT_OUT else _candidates(recommender, history, items)
+    places = np.arange(len(history.items))
+    if len(places) > config.left_out:
+        places = _likeliest(recommender, history, items)[: config.left_out]
     tried, rows = history.items[places], 1 + places
-    if len(history.items) > TOGETHER:
+    if len(history.items) > config.together:
         readings, rows = recommender.read(_rows(history, tried)), np.arange(len(tried))
     if not len(tried):
-        return [_popular(recommender, int(item), place, parts) for place, item in enumerate(items)]
+        return [_fallback(recommender, int(item), place, parts, config.named) for place, item in enumerate(items)]
     after = recommender.weighed(readings, items)
     falls = {name: parts[name] - after[name][rows] for name in parts}
     drops: Floats = np.sum(list(falls.values()), axis=0)  # (t, n)
     best = drops.argmax(axis=0)
     return [
-        _reason(recommender, int(item), int(tried[row]), float(drops[row, place]), {n: f[row, place] for n, f in falls.items()})
+        _reason(
+            recommender,
+            int(item),
+            int(tried[row]),
+            float(drops[row, place]),
+            {n: f[row, place] for n, f in falls.items()},
+            config.named,
+        )
         if drops[row, place] > 0
-        else _popular(recommender, int(item), place, parts)
+        else _fallback(recommender, int(item), place, parts, config.named)
         for place, (item, row) in enumerate(zip(items, best, strict=True))
     ]
 
@@ -80,43 +84,27 @@ def _rows(history: Histories, left_out: Codes, whole: bool = False) -> Histories
     return Histories(offsets, history.items[place], history.weights[place])
 
 
-def _candidates(recommender: Recommender, history: Histories, items: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places [t] in the history of likely reasons: the newest items, and those nearest to the answers."""
+def _likeliest(recommender: Recommender, history: Histories, items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places [h] in the history, likely reasons first: the items nearest to most answers, then the newest."""
     own, weights = history.items, history.weights
     near = recommender.features[own] @ recommender.features[items].T  # (h, n)
     for matrix in recommender.matrices():
         pairs = cells(matrix, own, items) * weights[:, None]
         near = near + pairs / max(float(pairs.max(initial=0.0)), 1e-12)
     votes = np.bincount(near.argmax(axis=0), minlength=len(own)) * len(own) + np.arange(len(own))  # then the newest
-    return np.argsort(-votes, kind="stable")[:LEFT_OUT]
+    return np.argsort(-votes, kind="stable")
 
 
-def _reason(recommender: Recommender, item: int, code: int, drop: float, falls: Mapping[str, float]) -> Reason:
+def _reason(recommender: Recommender, item: int, code: int, drop: float, falls: Mapping[str, float], named: int) -> Reason:
     """The item `code` of the history, without which the score falls by `drop`, and what each part adds by `falls`."""
-    by_part = {name: fall for name, fall in falls.items() if name in KINDS}
-    kind = KINDS[max(by_part, key=lambda name: by_part[name])] if by_part else "bought_together"
-    shared = recommender.items.shared(code, item)[:NAMED] if kind == "similar_content" else ()
-    if shared:
-        kind = "shared_attributes"
-    text = _text(kind, recommender.items.title(code), shared)
-    return Reason(kind, text, drop, recommender.items.keys[code], shared)
+    by_part = {name: fall for name, fall in falls.items() if not recommender.parts[name].fallback}
+    part = recommender.parts[max(by_part, key=lambda name: by_part[name])]
+    said = part.explain(recommender.items, item, code, named)
+    return Reason(said.kind, said.text, drop, recommender.items.keys[code], said.attributes)
 
 
-def _popular(recommender: Recommender, item: int, place: int, parts: Mapping[str, Floats]) -> Reason:
-    drop = float(parts["popularity"][place]) if "popularity" in parts else 0.0
-    buyers = int(recommender.items.buyers[item])
-    return Reason("popular", f"Bought by {buyers:,} users." if buyers else "New in the catalogue.", drop)
-
-
-def _text(kind: ReasonKind, title: str, shared: Sequence[str]) -> str:
-    match kind:
-        case "bought_together":
-            return f"Goes with {title}: the same users buy both."
-        case "bought_next":
-            return f"Often follows {title}."
-        case "attention_path":
-            return f"Reached from {title} through the users who bought it."
-        case "shared_attributes":
-            return f"Shares {', '.join(shared)} with {title}."
-        case _:
-            return f"Is like {title}."
+def _fallback(recommender: Recommender, item: int, place: int, parts: Mapping[str, Floats], named: int) -> Reason:
+    """Without an item of the history."""
+    name = recommender.fallback
+    said = recommender.parts[name].explain(recommender.items, item, None, named)
+    return Reason(said.kind, said.text, float(parts[name][place]) if name in parts else 0.0, attributes=said.attributes)

@@ -14,6 +14,7 @@ from models.evaluation.gates import GateDecision
 from models.evaluation.page import Badge, Section, Tone
 from models.evaluation.results import Evaluation, Metric
 from models.family import EvaluationRun
+from models.recommender import part as parts
 from models.recommender.evaluate import DIVERSITIES, MEANS, TIERS
 
 EXAMPLES = 4
@@ -44,17 +45,6 @@ NAMES = sections.Names(
     slices={"activity": "Items in the history", "bought": "Bought"},
     without="the most popular items for everyone",
 )
-PARTS = {
-    "co_purchase": "Bought by the same users",
-    "regression": "Item regression (EASE)",
-    "spectral": "Low-pass filter of the graph",
-    "factorisation": "Matrix factorisation",
-    "transitions": "Bought after each other",
-    "sequence": "Self-attention over the order",
-    "graph_attention": "Graph attention",
-    "content": "Content",
-    "popularity": "Popularity",
-}
 TIER_NAMES = {"head": "best sellers", "middle": "middle", "tail": "slow sellers"}
 
 
@@ -138,7 +128,10 @@ def _parts(new: Evaluation, old: Evaluation | None) -> Section:
 
 
 def _part_name(part: str) -> str:
-    return PARTS.get(part, part) if part else "The blend"
+    """Readable; a version may have parts that are no longer there."""
+    if not part:
+        return "The blend"
+    return parts.get(part).label if part in parts.names() else part
 
 
 def _changes(new: pd.DataFrame, old: pd.DataFrame) -> Section:

@@ -1,4 +1,4 @@
-"""What comes next: self-attention over the order of what a user did.
+"""The network that says what comes next: self-attention over the order of what a user did; `parts.sequence` blends it.
 
 Notable features:
 - SASRec (Kang & McAuley 2018): causal transformer over the newest items, trained to name the next at every place
@@ -10,32 +10,56 @@ Notable features:
 Shapes: B users, T places, I items, A attributes, C width, N items of a softmax.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from configs.schema import TrainerConfig
-from models.recommender.config import SequenceConfig
+from configs.schema import PositiveFloat, PositiveInt, Share, StrictModel, TrainerConfig
 from models.recommender.interactions import Histories
-from models.recommender.parts import Scored, State
-from models.recommender.readings import DenseReading, Floats, Reading, Vectors
-from models.training.batches import mix, training_loader, validation_loader
+from models.training.batches import mix, moved, training_loader, validation_loader
 from models.training.trainer import Task, fit
 
-USERS_AT_ONCE = 512
-PLACES = 20
-WATCHED = 2000
-"""Users by whom an epoch is chosen where no purchase is held out."""
+
+class SequenceConfig(StrictModel):
+    """Self-attention over the history (SASRec, Kang & McAuley 2018) with a softmax over items; where the order is known."""
+
+    width: PositiveInt = Field(64, description="channels")
+    layers: PositiveInt = Field(2, description="transformer blocks")
+    heads: PositiveInt = Field(2, description="attention heads")
+    length: PositiveInt = Field(50, description="newest items that are read")
+    dropout: Share = Field(0.3, description="dropped channels of every residual branch")
+    embedding_dropout: Share = Field(0.5, description="dropped channels of the items that are read")
+    negatives: PositiveInt = Field(
+        8192, description="items drawn as wrong answers of a step; all items where the catalogue has no more than twice as many"
+    )
+    epochs: PositiveInt = Field(14, description="passes over the users")
+    refit_epochs: int = Field(2, ge=0, description="passes that add the validation purchases")
+    batch_size: PositiveInt = Field(128, description="users a step")
+    learning_rate: PositiveFloat = Field(2e-3, description="peak of the schedule")
+    weight_decay: float = Field(0.01, ge=0.0, description="AdamW decay of matrices")
+    places: PositiveInt = Field(20, description="nDCG@k of the last item, by which an epoch is chosen")
+    watched: PositiveInt = Field(
+        2000, description="users by whom an epoch is chosen where no purchase is held out, so that measuring stays short"
+    )
+    max_minutes: PositiveFloat | None = Field(
+        12.0, description="wall time of a training; the schedule is fitted to it, and large catalogues see fewer passes"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} must divide width {self.width}")
+        return self
 
 
 class Block(nn.Module):
@@ -74,7 +98,7 @@ class Block(nn.Module):
         return out
 
 
-class SequenceModel(nn.Module):
+class SequenceNetwork(nn.Module):
     """See the module's feature list."""
 
     offsets: Tensor
@@ -122,7 +146,7 @@ class SequenceModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class Walks:
+class SequenceBatch:
     """Histories (B, T), padded on the right, which cells are there, and the items of the softmax (N,), in order, all or drawn.
 
     `shift` (N,) is the log of how many items each stands for.
@@ -137,14 +161,12 @@ class Walks:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Walks":
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The batch on another device."""
-        parts = (self.codes, self.there, self.items, self.shift)
-        codes, there, items, shift = (part.to(device, non_blocking=non_blocking) for part in parts)
-        return Walks(codes, there, items, shift, self.last_alone)
+        return moved(self, device, non_blocking)
 
 
-class Sequences(Dataset[Walks]):
+class Sequences(Dataset[SequenceBatch]):
     """A user a row; with `last_alone`, only the last item is to be named, as in validation."""
 
     def __init__(self, histories: Histories, items: int, config: SequenceConfig, seed: int, last_alone: bool = False) -> None:
@@ -155,10 +177,10 @@ class Sequences(Dataset[Walks]):
     def __len__(self) -> int:
         return len(self.users)
 
-    def __getitem__(self, key: tuple[int, int]) -> Walks:
+    def __getitem__(self, key: tuple[int, int]) -> SequenceBatch:
         return self.__getitems__([key])
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Walks:
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> SequenceBatch:
         """The batch of (epoch, index) keys."""
         epoch, chosen = keys[0][0], np.array([index for _, index in keys])
         codes, there = self.histories.select(self.users[chosen]).padded(self.config.length + 1)
@@ -166,7 +188,7 @@ class Sequences(Dataset[Walks]):
         if self.count > 2 * self.config.negatives and not self.last_alone:
             items, shift = self._drawn(np.unique(codes[there]), np.random.default_rng(mix(self.seed, epoch + 1, int(chosen[0]))))
         as_tensor = torch.from_numpy
-        return Walks(as_tensor(codes), as_tensor(there), as_tensor(items), as_tensor(shift), self.last_alone)
+        return SequenceBatch(as_tensor(codes), as_tensor(there), as_tensor(items), as_tensor(shift), self.last_alone)
 
     def _drawn(self, named: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The named items and a drawn part of the others, in order, with the log of how many each stands for."""
@@ -178,94 +200,41 @@ class Sequences(Dataset[Walks]):
         return items, shift
 
 
-class NextItem(Task):
+class NextItemTask(Task):
     """Cross-entropy of the next item at every place."""
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, network: SequenceNetwork) -> None:
         super().__init__()
-        self.model = model
+        self.network = network
 
-    def training_loss(self, batch: Walks, generator: torch.Generator) -> dict[str, Tensor]:
+    def training_loss(self, batch: SequenceBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """Mean over the places of each user, then over users: who buys much does not count for more."""
         logits, target = self._logits(batch)
         asked = batch.there[:, 1:]
         weight = (asked / asked.sum(1, keepdim=True).clamp(min=1))[asked]
         return {"loss": (F.cross_entropy(logits, target, reduction="none") * weight).sum() / len(batch)}
 
-    def validation_loss(self, batch: Walks) -> dict[str, Tensor]:
+    def validation_loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Of the last place: 1 - nDCG, by which the epoch is chosen; the cross-entropy rises while ranks still improve."""
         logits, target = self._logits(batch)
         place = (logits > logits.gather(1, target[:, None])).sum(1)
-        gain = (place < PLACES) / torch.log2(place + 2.0)
+        gain = (place < self.network.config.places) / torch.log2(place + 2.0)
         return {"loss": 1.0 - gain.mean(), "cross_entropy": F.cross_entropy(logits, target)}
 
-    def _logits(self, batch: Walks) -> tuple[Tensor, Tensor]:
+    def _logits(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         """Logits (n, N) at every place that is asked, and the place of the right item among them."""
-        vectors = self.model.vectors()
-        states = self.model(batch.codes[:, :-1], vectors)
+        vectors = self.network.vectors()
+        states = self.network(batch.codes[:, :-1], vectors)
         asked = batch.there[:, 1:]
         if batch.last_alone:
             asked = asked & (batch.there[:, 1:].flip(1).cumsum(1).flip(1) == 1)
         target = torch.searchsorted(batch.items, batch.codes[:, 1:][asked])
-        logits = states[asked] @ vectors[batch.items].T + self.model.bias(batch.items)[:, 0]
+        logits = states[asked] @ vectors[batch.items].T + self.network.bias(batch.items)[:, 0]
         return logits.float() + batch.shift, target
 
 
-@dataclass(frozen=True)
-class NextItems(Scored):
-    """The trained transformer as a part of the blend."""
-
-    model: SequenceModel
-    items: Floats  # [I, C + 1], the vector and the bias
-    kind: ClassVar[str] = "sequence"
-
-    @classmethod
-    @torch.inference_mode()
-    def of(cls, model: SequenceModel) -> Self:
-        """With the vectors of all items at hand."""
-        model = model.eval().cpu()
-        return cls(model, torch.cat([model.vectors(), model.bias.weight], dim=1).numpy())
-
-    @torch.inference_mode()
-    def query(self, histories: Histories) -> Floats:
-        """What meets `items`: the expected vector, and 1 for the bias [B, C + 1]; zeros without a history."""
-        table = torch.from_numpy(self.items[:, :-1])
-        found = []
-        for start in range(0, len(histories), USERS_AT_ONCE):
-            part = histories.select(range(start, min(start + USERS_AT_ONCE, len(histories))))
-            codes, there = part.padded(self.model.config.length)
-            ends = torch.from_numpy(np.maximum(there.sum(axis=1) - 1, 0))
-            last = self.model.last(torch.from_numpy(codes), table, ends)
-            full = torch.cat([last, torch.ones(len(last), 1)], dim=1)
-            found.append(full * torch.from_numpy(there[:, :1]))
-        return torch.cat(found).numpy()
-
-    def read(self, histories: Histories) -> Reading:
-        """See `models.recommender.parts.Part`."""
-        return DenseReading(self.query(histories), self._vectors)
-
-    @cached_property
-    def _vectors(self) -> Vectors:
-        return Vectors.of(self.items)
-
-    def state(self) -> State:
-        """See `models.recommender.parts.Part`."""
-        return {name: value.numpy() for name, value in self.model.state_dict().items()}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, NDArray[Any]], config: SequenceConfig, attributes: csr_matrix) -> Self:
-        """The part that `state` was taken of.
-
-        Raises:
-            RuntimeError: the arrays are those of another architecture.
-        """
-        model = SequenceModel(config, attributes)
-        model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-        return cls.of(model)
-
-
-def teach(
-    model: SequenceModel,
+def train(
+    network: SequenceNetwork,
     histories: Histories,
     held: Histories | None,
     epochs: int,
@@ -273,8 +242,8 @@ def teach(
     workdir: Path,
     loggers: Sequence[Any] = (),
 ) -> None:
-    """Train `model` on histories; `held` are histories whose last item chooses the epoch, some of the same where it is None."""
-    config, items = model.config, len(model.items.weight)
+    """Train `network` on histories; `held` are histories whose last item chooses the epoch, some of the same where it is None."""
+    config, items = network.config, len(network.items.weight)
     settings = trainer.model_copy(
         update={
             "epochs": epochs,
@@ -286,6 +255,13 @@ def teach(
         }
     )
     training = Sequences(histories, items, config, trainer.seed)
-    watched = histories.select(range(min(len(histories), WATCHED))) if held is None else held
+    watched = histories.select(range(min(len(histories), config.watched))) if held is None else held
     validation = Sequences(watched, items, config, trainer.seed, last_alone=True)
-    fit(NextItem(model), training_loader(training, settings), validation_loader(validation, settings), settings, workdir, loggers)
+    fit(
+        NextItemTask(network),
+        training_loader(training, settings),
+        validation_loader(validation, settings),
+        settings,
+        workdir,
+        loggers,
+    )

@@ -1,7 +1,8 @@
 """Which rows a step sees: the same in every run, after every kill and on any number of devices."""
 
 from collections.abc import Iterator, Sized
-from typing import Any, cast
+from dataclasses import fields
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from configs.schema import TrainerConfig
 
 Batch = list[tuple[int, int]]
+T = TypeVar("T")
 
 
 class EpochBatches(Sampler[Batch]):
@@ -92,6 +94,18 @@ def training_loader(dataset: Dataset[Any], config: TrainerConfig) -> DataLoader[
 def validation_loader(dataset: Dataset[Any], config: TrainerConfig) -> DataLoader[Any]:
     """Every row once, in order, as (-1, index): nothing is augmented."""
     return _loader(dataset, OrderedBatches(len(cast(Sized, dataset)), config.batch_size), config.workers)
+
+
+def moved(batch: T, device: torch.device | str, non_blocking: bool) -> T:
+    """A dataclass of tensors, of further batches and tuples of them, on another device; what has no device stays as it is."""
+
+    def on_device(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(on_device(part) for part in value)
+        return value.to(device, non_blocking=non_blocking) if hasattr(value, "to") else value
+
+    kind: Any = type(batch)
+    return cast(T, kind(**{field.name: on_device(getattr(batch, field.name)) for field in fields(kind)}))
 
 
 def mix(*parts: int) -> int:

@@ -100,10 +100,19 @@ class Task(nn.Module):
 
 @dataclass(frozen=True)
 class FitResult:
-    """Attributes: lowest validation loss, optimizer updates and epochs begun in all, and whether a checkpoint was resumed."""
+    """What became of a training.
+
+    Attributes:
+        best_loss: Lowest validation loss.
+        updates: Optimizer updates that were made.
+        planned: Those that the configured epochs ask for; fewer are made where a stopping rule or `max_minutes` ends the run.
+        epochs: Epochs begun.
+        resumed: Whether a checkpoint was gone on from.
+    """
 
     best_loss: float
     updates: int
+    planned: int
     epochs: int
     resumed: bool
 
@@ -373,7 +382,13 @@ def _train(
             if resumed and ("state_dict" in str(error) or isinstance(error, KeyError)):
                 raise TrainingError(f"{last} does not belong to this model; delete it to start anew") from error
             raise
-    return FitResult(best_loss=best.loss, updates=trainer.global_step, epochs=trainer.current_epoch, resumed=resumed)
+    return FitResult(
+        best_loss=best.loss,
+        updates=trainer.global_step,
+        planned=-(-len(training) // config.accumulate) * config.epochs,
+        epochs=trainer.current_epoch,
+        resumed=resumed,
+    )
 
 
 def _strategy(config: TrainerConfig) -> Any:

@@ -12,11 +12,8 @@ from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from configs.load import explain, put, validate
-from configs.schema import Dimension, RunConfig, TuningConfig
+from configs.schema import NOT_FITTED, Dimension, RunConfig, TuningConfig
 from models.tuning.result import Value
-
-NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning")
-"""Sections of a run's configuration that do not change the trained model."""
 
 NOT_SEARCHED = ("split", *NOT_FITTED)
 """A trial with another split would be measured on other rows."""

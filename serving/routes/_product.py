@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from configs.schema import FaultKind
-from models.product.predictor import QualityEstimate, Sentiment
+from models.product.heads.quality import QualityEstimate
+from models.product.heads.sentiment import Sentiment
 from serving.schemas import Line, ListingIn, RequestModel, ResponseModel, Served, Text
 from serving.slots import Answer
 

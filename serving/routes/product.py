@@ -12,10 +12,10 @@ from starlette.background import BackgroundTask
 
 from catalog.listing import Listing
 from database.predictions import PredictionRow
-from models.product.encoders import CleanReview, clean_review
+from models.product.cleaning import CleanReview, clean_review
 from models.product.summary import summarise
 from serving.context import Context
-from serving.errors import InvalidInput, NotSupported
+from serving.errors import InvalidInput
 from serving.openapi import request_body, responses
 from serving.replies import json_reply
 from serving.requests import read
@@ -24,7 +24,7 @@ from serving.routes._product import MODEL, BatchIn, CategoriesIn, ReviewIn, Revi
 from serving.schemas import ListingIn, ResponseModel, Word
 from serving.slots import Answer
 
-METHODS = ("predict", "opine")
+METHODS = ("predict", "predict_reviews")
 LABELS: Mapping[str, Any] = {
     "master_category": Word,
     "sub_category": Word,
@@ -153,7 +153,7 @@ def _reviews(context: Context, routes: APIRouter) -> None:
         responses=responses(400, 413, 415, 501, 503, 504),
         openapi_extra=request_body(ReviewsIn),
     )
-    async def opine(request: Request) -> Response:
+    async def analyze_sentiment(request: Request) -> Response:
         """Whether the writers recommend the product, and the rating they would give.
 
         One empty review refuses the request and is named. 501 where the version that answers was trained without reviews.
@@ -161,10 +161,7 @@ def _reviews(context: Context, routes: APIRouter) -> None:
         body = await read(request, ReviewsIn)
         _check_count(body.reviews, context.config.max_items, "reviews", "reviews")
         reviews = await to_thread.run_sync(_cleaned, body.reviews)  # markup is stripped: no other request waits for it
-        try:
-            found = await context.predict(MODEL, reviews, "opine")
-        except InvalidInput as error:  # no review is empty: what is left to refuse is all of them
-            raise NotSupported(error.message) from error
+        found = await context.predict(MODEL, reviews, "predict_reviews")
         opinions = [answers.opinion(answer) for answer in found]
         return json_reply(answers.Opinions(model=answers.served(found[0]), reviews=opinions))
 

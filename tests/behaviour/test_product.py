@@ -17,8 +17,8 @@ from catalog.catalogue import Catalogue, listing_of
 from catalog.listing import Listing
 from catalog.sample.assortment import BRANDS, TYPES
 from catalog.sample.words import BLAME, PRAISE, REVIEW_TITLES
+from models.product.cleaning import CleanReview, clean_review
 from models.product.data import records_of
-from models.product.encoders import CleanReview, clean_review
 from models.product.family import FAMILY
 from models.product.predictor import ProductPredictor
 
@@ -175,7 +175,7 @@ def ordered(product: ProductPredictor, glad: list[CleanReview], cross: list[Clea
     """
 
     def said(reviews: list[CleanReview]) -> tuple[np.ndarray, np.ndarray]:
-        found = product.opine(reviews)
+        found = product.predict_reviews(reviews)
         return np.array([s.recommended for s in found]), np.array([s.rating for s in found])
 
     (better, more), (worse, less) = said(glad), said(cross)
@@ -213,5 +213,7 @@ def test_phrases_in_a_customers_own_words(product: ProductPredictor) -> None:
 
 
 def test_case_and_markup_change_no_opinion(product: ProductPredictor) -> None:
-    plain, loud = product.opine([clean_review("Good buy", "true to size"), clean_review(" <b>GOOD</b> buy", "TRUE  to size")])
+    plain, loud = product.predict_reviews(
+        [clean_review("Good buy", "true to size"), clean_review(" <b>GOOD</b> buy", "TRUE  to size")]
+    )
     assert plain == loud

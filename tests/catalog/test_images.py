@@ -13,7 +13,7 @@ from PIL import Image
 
 from catalog.catalogue import Catalogue
 from catalog.errors import CatalogueError, ImageError
-from catalog.images import ImageStore, decode
+from catalog.images import DecodedPhoto, ImageStore, decode
 
 
 @pytest.fixture
@@ -72,6 +72,28 @@ def test_decoding_gives_rgb_in_the_asked_size(photo: bytes) -> None:
     assert small.shape == (20, 10, 3)
     assert small[2, 5, 0] > 200
     assert small[18, 5, 2] > 200
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("side", [7, 60, 150])
+def test_a_decoded_photo_is_resized_as_an_encoded_one(format: str, side: int) -> None:
+    noise = np.random.default_rng(side).integers(0, 256, (side + 20, side, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format)
+    photo = DecodedPhoto(decode(buffer.getvalue()))
+    assert np.array_equal(decode(photo), photo.pixels)
+    assert np.array_equal(decode(photo, (80, 64)), decode(buffer.getvalue(), (80, 64)))
+
+
+def test_a_large_jpeg_that_is_decoded_smaller_differs_by_a_few_levels() -> None:
+    height, width = np.mgrid[0:1000, 0:800]
+    scene = np.stack([height / 4, width / 4, 120 + 100 * np.sin(height / 40) * np.cos(width / 30)], axis=-1)
+    buffer = io.BytesIO()
+    Image.fromarray(scene.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    data = buffer.getvalue()
+    gap = np.abs(decode(DecodedPhoto(decode(data)), (80, 64)).astype(int) - decode(data, (80, 64)))
+    assert 0 < gap.max() <= 4
+    assert gap.mean() < 1
 
 
 @pytest.mark.parametrize(

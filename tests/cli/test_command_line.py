@@ -32,6 +32,8 @@ def vitrina(*arguments: str, home: Path, **environment: str) -> "subprocess.Comp
     import os
 
     values = os.environ | {"VITRINA_HOME": str(home)} | environment
+    if "MLFLOW_TRACKING_URI" not in environment:
+        values.pop("MLFLOW_TRACKING_URI", None)  # a pipeline that ran in this process has set it
     return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=values, cwd=home, timeout=300)
 
 

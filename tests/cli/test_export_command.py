@@ -7,7 +7,7 @@ import pytest
 from commands import home_with_product, vitrina
 
 from catalog.listing import Listing
-from models.product.encoders import clean
+from models.product.cleaning import clean
 from models.product.graphs import OnnxModel
 from models.product.predictor import ProductPredictor
 

@@ -2,12 +2,28 @@
 
 import json
 import os
+import signal
 import socket
 import sys
+import time
 
 import pytest
 
-from operations.processes import Process, StackError, start, status, stop
+from operations.processes import STOP_SECONDS, Process, StackError, start, status, stop
+
+
+class Clock:
+    """Time that passes by itself: half a minute takes a millisecond."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        time.sleep(seconds / 30_000)
 
 
 @pytest.fixture
@@ -49,6 +65,38 @@ def test_a_process_that_ends_while_starting_names_its_log(settings):
     with pytest.raises(StackError, match=r"broken ended while starting; see .*broken\.log"):
         start(settings, [broken], wait_seconds=10)
     assert "no licence" in (settings.home / "logs" / "broken.log").read_text()
+
+
+@pytest.fixture
+def deaf(settings):
+    """A process that answers nobody and does not listen to a request to end."""
+    ready = settings.home / "ready"
+    code = f"import pathlib, signal; signal.signal({int(signal.SIGTERM)}, signal.SIG_IGN); "
+    code += f"pathlib.Path({str(ready)!r}).touch(); signal.pause()"
+    process = Process("deaf", (sys.executable, "-c", code), probe="http://127.0.0.1:9/")
+    yield process, ready
+    stop(settings, [process], Clock())
+
+
+def test_a_process_that_does_not_answer_in_time_is_named(settings, deaf):
+    process, _ = deaf
+    clock = Clock()
+    with pytest.raises(StackError, match=r"deaf does not answer at http://127.0.0.1:9/ after 180 s; see .*deaf\.log"):
+        start(settings, [process], wait_seconds=180, clock=clock)
+    assert clock.now > 180
+    assert status(settings, process).state == "starting"
+
+
+def test_a_process_that_does_not_end_is_ended_by_force(settings, deaf):
+    process, ready = deaf
+    with pytest.raises(StackError, match="does not answer"):
+        start(settings, [process], wait_seconds=0, clock=Clock())
+    while not ready.exists():
+        time.sleep(0.01)
+    clock = Clock()
+    assert stop(settings, [process], clock) == ["deaf"]
+    assert clock.now > STOP_SECONDS
+    assert status(settings, process).state == "stopped"
 
 
 def test_another_process_with_the_same_pid_is_not_ours(settings, web):

@@ -20,7 +20,7 @@ from monitoring.run import MonitorOutcome
 from monitoring.verdict import DriftVerdict
 from operations import retraining
 from operations.retraining import WatchOutcome, watch, watched
-from steps.events import with_events
+from provenance.events import with_events
 
 FINGERPRINTS = {"first": "1" * 64, "second": "2" * 64, "first reviews": "3" * 64}
 

@@ -112,7 +112,8 @@ def test_the_loop_of_a_reviewer_through_a_server(served, make_version, monkeypat
 
 
 @pytest.mark.parametrize("scheme", ["closed", "silent"])
-def test_a_server_that_is_down_is_one_line_within_seconds(tmp_path, scheme):
+def test_a_server_that_is_down_is_one_line_within_seconds(tmp_path, scheme, monkeypatch):
+    monkeypatch.setattr("registry.connection.PROBE_SECONDS", 0.2)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if scheme == "silent":  # accepts connections and never says a word

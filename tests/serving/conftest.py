@@ -15,7 +15,11 @@ from catalog.corruption import KINDS
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
-from models.product.predictor import PriceEstimate, ProductPrediction, QualityEstimate, Sentiment
+from models.errors import NotSupported
+from models.product.heads.price import PriceEstimate
+from models.product.heads.quality import QualityEstimate
+from models.product.heads.sentiment import Sentiment
+from models.product.predictor import ProductPrediction
 from models.recommender.answers import Reason, Recommendation, Recommendations
 from serving.app import create_app
 
@@ -23,6 +27,11 @@ LIMIT = 200_000
 CONFIG = ServingConfig(
     poll_seconds=0.05, max_body_bytes=LIMIT, max_items=4, max_queue=8, max_image_pixels=1_000_000, request_seconds=2
 )
+
+
+def quick(config):
+    """Mark of a test whose application gives an answer a tenth of a second."""
+    return pytest.mark.parametrize("config", [config.model_copy(update={"request_seconds": 0.1})], ids=["quick"])
 
 
 class Predictor:
@@ -53,11 +62,15 @@ class Predictor:
         price = PriceEstimate(100.123, 50.0, 200.0) if self.prices else None
         seen = tuple(name for name in ("title", "description", "image") if getattr(listing, name))
         faults = {kind: i / 10 for i, kind in enumerate(KINDS)}
-        return ProductPrediction(categories, price, embedding, seen, QualityEstimate(0.25, faults))
+        quality = QualityEstimate(0.25, faults)
+        answers = {"category": categories, "price": price, "embedding": embedding, "quality": quality}
+        return ProductPrediction(answers, seen)
 
-    def opine(self, reviews):
+    def predict_reviews(self, reviews):
         if not self.opinionated:
-            raise VitrinaError("this version was trained without reviews")
+            raise NotSupported("this version was trained without reviews")
+        if any(review.title == "refused" for review in reviews):
+            raise VitrinaError("review 0 is refused")
         self.reviews.extend(reviews)
         time.sleep(self.seconds)
         good = [(review.title + review.text).count("good") for review in reviews]

@@ -42,6 +42,16 @@ class Source:
         self.settlements += 1
 
 
+class Clock:
+    """Seconds that a test says have passed."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
 class Log(list):
     def swap(self, *event):
         self.append(event)
@@ -93,18 +103,20 @@ def test_a_version_that_cannot_load_leaves_the_old_one_and_says_so(parts, error)
     assert not slot.stale
 
 
-def test_a_failing_version_is_tried_again_ever_less_often(parts):
-    source, slot, follower, _, _ = parts
-    follower._poll = 5
+def test_a_failing_version_is_tried_again_ever_less_often():
+    source, slot, clock = Source(), Slot("product"), Clock()
+    follower = Follower(source, {"product": slot}, poll_seconds=5, drain_seconds=0.2, clock=clock)
     source.broken[1] = OSError("disk full")
-    for _ in range(5):
+    tries = []
+    for clock.now in range(0, 301, 5):
         follower.look()
-    assert source.loads == [1]
+        tries += [clock.now] * (len(source.loads) - len(tries))
+    assert tries == [0, 10, 30, 70, 130, 190, 250]  # after 2, 4 and 8 polls, then every MAX_BACKOFF_SECONDS
     assert "disk full" in slot.error
-    del source.broken[1]
     source.at = 2  # another version does not wait
     follower.look()
     assert slot.version == 2
+    assert slot.error is None
 
 
 def test_a_registry_that_is_away_leaves_what_is_served(parts):

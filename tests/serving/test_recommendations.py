@@ -21,7 +21,7 @@ from database.events import EventRow, all_events, insert_events, newest_events
 from database.predictions import feedback_for, newest_predictions
 from models.recommender.answers import Event
 from serving.app import create_app
-from tests.serving.conftest import CONFIG, LIMIT, Source, refused, serving, wait_until
+from tests.serving.conftest import CONFIG, LIMIT, Source, quick, refused, serving, wait_until
 
 URL = "/v1/recommendations"
 EVENTS = "/v1/recommendations/events"
@@ -245,8 +245,9 @@ def test_what_the_catalogue_cannot_meet_is_the_clients_fault_and_what_breaks_is_
     assert ask(steady).status_code == 200
 
 
+@quick(BOTH)
 def test_an_answer_that_takes_too_long_is_given_up(client, source):
-    source.recommenders[1].seconds = 2.5
+    source.recommenders[1].seconds = 0.3
     refused(ask(client), 504, "timeout")
 
 

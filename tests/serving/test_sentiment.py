@@ -1,14 +1,13 @@
 """POST /v1/sentiment/analyze through the whole application."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from catalog.text import normalise
 from database.predictions import newest_predictions
-from tests.serving.conftest import refused, wait_until
+from tests.serving.conftest import CONFIG, quick, refused, wait_until
 
 URL = "/v1/sentiment/analyze"
 REVIEW = {"title": "Lovely", "text": "A good shirt, a good fit"}
@@ -82,6 +81,11 @@ def test_a_version_trained_without_reviews_says_so_and_the_other_heads_answer(cl
     wait_until(lambda: client.post(URL, json={"reviews": [REVIEW]}).status_code == 200)
 
 
+def test_a_review_that_the_model_refuses_is_the_clients_fault(steady):
+    message = refused(steady.post(URL, json={"reviews": [REVIEW, {"title": "refused"}]}), 400, "invalid_input")
+    assert message == "review 0 is refused"
+
+
 def test_without_a_version_it_is_not_ready(settings, config, source):
     from starlette.testclient import TestClient
 
@@ -93,8 +97,9 @@ def test_without_a_version_it_is_not_ready(settings, config, source):
         refused(made.post(URL, json={"reviews": [REVIEW]}), 503, "not_ready")
 
 
+@quick(CONFIG)
 def test_an_answer_that_takes_too_long_is_given_up(client, source):
-    source.predictors[1].seconds = 2.5
+    source.predictors[1].seconds = 0.3
     refused(client.post(URL, json={"reviews": [REVIEW]}), 504, "timeout")
 
 
@@ -127,13 +132,13 @@ def test_reviews_that_come_together_run_together(settings, config, source):
     with TestClient(create_app(settings, config, source)) as made:
         wait_until(lambda: made.get("/readyz").status_code == 200)
         predictor = source.predictors[1]
-        predictor.seconds, sizes, opine = 0.2, [], predictor.opine
+        predictor.seconds, sizes, opine = 0.2, [], predictor.predict_reviews
 
         def counted(reviews):
             sizes.append(len(reviews))
             return opine(reviews)
 
-        predictor.opine = counted
+        predictor.predict_reviews = counted
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: made.post(URL, json={"reviews": [REVIEW, {"text": "bad"}]}), range(4)))
     assert [answer.status_code for answer in answers] == [200] * 4
@@ -142,15 +147,19 @@ def test_reviews_that_come_together_run_together(settings, config, source):
     assert max(sizes) >= 4
 
 
-def test_reviews_are_counted_and_not_logged_as_listings(client, settings):
-    answer = client.post(URL, json={"reviews": [REVIEW]})
-    assert "prediction_id" not in answer.text
-    logged = client.post("/v1/quality/assess", json={"title": "shirt"}).json()["prediction_id"]
-    wait_until(lambda: newest_predictions(settings.database_url, "product", 10))
-    time.sleep(0.3)  # as long as the log takes to write what there is
-    [row] = newest_predictions(settings.database_url, "product", 10)
+def test_reviews_are_counted_and_not_logged_as_listings(settings, config, source):
+    from starlette.testclient import TestClient
+
+    from serving.app import create_app
+
+    with TestClient(create_app(settings, config, source)) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        answer = client.post(URL, json={"reviews": [REVIEW]})
+        assert "prediction_id" not in answer.text
+        logged = client.post("/v1/quality/assess", json={"title": "shirt"}).json()["prediction_id"]
+        assert f'vitrina_requests_total{{endpoint="{URL}",status="200"}}' in client.get("/metrics").text
+    [row] = newest_predictions(settings.database_url, "product", 10)  # a log that is closed has written what there was
     assert (row.id, row.endpoint, row.outputs["quality"]) == (logged, "quality/assess", 0.25)
-    assert f'vitrina_requests_total{{endpoint="{URL}",status="200"}}' in client.get("/metrics").text
 
 
 def test_only_json_is_read(steady):

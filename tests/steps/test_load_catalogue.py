@@ -11,7 +11,6 @@ from catalog.errors import CatalogueError
 from configs.settings import Settings
 from database.events import EventRow, insert_events
 from models import family
-from steps.events import with_events, without_events
 from steps.load_catalogue import load_catalogue
 from steps.results import Delivery
 
@@ -98,18 +97,6 @@ def test_the_folders_of_an_earlier_run_are_that_delivery_again(settings: Setting
     first = load(data)
     happen(settings, "6")
     assert load(*map(Path, first.paths)) == first
-    assert without_events([Path(path) for path in first.paths], settings) == [data]
-
-
-def test_events_of_the_delivery_itself_are_taken_as_they_are(
-    settings: Settings, data: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    happen(settings, "5")
-    own = {"user_id": [1], "item_id": [5], "kind": ["cart"], "timestamp": [pd.Timestamp("2026-01-01", tz="UTC")]}
-    pd.DataFrame(own).to_parquet(data / "events.parquet")
-    catalogue = Catalogue.open(data)
-    assert with_events(catalogue, settings) is catalogue
-    assert str(data / "events.parquet") in caplog.text
 
 
 def test_a_table_that_the_family_needs_is_asked_for_first(settings: Settings, tmp_path: Path) -> None:

@@ -22,12 +22,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import normalize
 
 from configs.errors import VitrinaError
+from models.product.priors.config import LinearPriorConfig
 
 FOLDS = 4
-RIDGE_ALPHA = 0.3
-LOGISTIC_C = 2.0
-OTHER_SHARE = 0.5  # of the rating in what is said of a review; 0.25, 1 and 2 were worse on validation reviews
-MIN_DOCUMENTS = 2  # n-grams of a single row say nothing about another
 
 Kind = Literal["ridge", "logistic"]
 Segments = Mapping[str, Sequence[Any]]
@@ -98,7 +95,14 @@ class LinearPrior:
 
     @classmethod
     def fit(
-        cls, blocks: Sequence[Block], segments: Segments, target: NDArray[Any], fold: NDArray[np.int64], kind: Kind, bits: int
+        cls,
+        blocks: Sequence[Block],
+        segments: Segments,
+        target: NDArray[Any],
+        fold: NDArray[np.int64],
+        kind: Kind,
+        bits: int,
+        config: LinearPriorConfig,
     ) -> "LinearPrior":
         """Fit on all rows, and once without each fold.
 
@@ -107,16 +111,21 @@ class LinearPrior:
             fold: (n,) which of the `FOLDS` a row belongs to (`fold_of`); rows that are copies of each other share one.
         """
         raw = [counts(block, segments[block.segment], bits) for block in blocks]
-        idf = tuple(inverse_document_frequency(matrix) for matrix in raw)
+        idf = tuple(inverse_document_frequency(matrix, config.min_documents) for matrix in raw)
         return cls._solved(
-            blocks, idf, [weighted(matrix, weights) for matrix, weights in zip(raw, idf, strict=True)], target, fold, kind
+            blocks, idf, [weighted(matrix, weights) for matrix, weights in zip(raw, idf, strict=True)], target, fold, kind, config
         )
 
     def refitted(
-        self, features: Sequence[csr_matrix], target: NDArray[Any], fold: NDArray[np.int64], kind: Kind
+        self,
+        features: Sequence[csr_matrix],
+        target: NDArray[Any],
+        fold: NDArray[np.int64],
+        kind: Kind,
+        config: LinearPriorConfig,
     ) -> "LinearPrior":
         """A prior of another target of the same rows, whose `features` are known; arguments as in `fit`."""
-        return self._solved(self.blocks, self.idf, features, target, fold, kind)
+        return self._solved(self.blocks, self.idf, features, target, fold, kind, config)
 
     @classmethod
     def _solved(
@@ -127,6 +136,7 @@ class LinearPrior:
         target: NDArray[Any],
         fold: NDArray[np.int64],
         kind: Kind,
+        config: LinearPriorConfig,
     ) -> "LinearPrior":
         joined = hstack(features, format="csr")
         used = np.flatnonzero(np.bincount(joined.indices, minlength=joined.shape[1]))  # most hashed columns are empty
@@ -135,7 +145,7 @@ class LinearPrior:
 
         def fitted(rows: NDArray[np.bool_]) -> Weights:
             rows = rows & known
-            slope, intercept = _solve(narrow[rows], target[rows], kind)
+            slope, intercept = _solve(narrow[rows], target[rows], kind, config)
             coefficients = np.zeros(joined.shape[1], dtype=np.float32)
             coefficients[used] = slope
             by_block = tuple(np.split(coefficients, len(blocks)))
@@ -170,15 +180,20 @@ class LinearPrior:
         return out_of_fold(fold, lambda number, rows: _answers([f[rows] for f in features], self.folds[number]))
 
     def joined(
-        self, other: "LinearPrior", features: Sequence[csr_matrix], target: NDArray[np.int64], fold: NDArray[np.int64]
+        self,
+        other: "LinearPrior",
+        share: float,
+        features: Sequence[csr_matrix],
+        target: NDArray[np.int64],
+        fold: NDArray[np.int64],
     ) -> "LinearPrior":
-        """This prior and `OTHER_SHARE` of another of the same rows, each in its standard deviations, as a logit of target (n,).
+        """This prior and a `share` of another of the same rows, each in its standard deviations, as a logit of target (n,).
 
         Deviations, and the slope and intercept of the logit, are those of what both say of rows that they did not see (stacked
         generalisation, Wolpert 1992; Platt 1999).
         """
         told = np.stack([self.answers(features, fold), other.answers(features, fold)], axis=1)
-        shares = np.array([1.0, OTHER_SHARE]) / np.maximum(told.std(axis=0), 1e-6)
+        shares = np.array([1.0, share]) / np.maximum(told.std(axis=0), 1e-6)
         model = LogisticRegression().fit(told @ shares[:, None], target)
         own, others = (float(x) for x in model.coef_[0, 0] * shares)
         intercept = float(model.intercept_[0])
@@ -265,11 +280,11 @@ def counts(block: Block, texts: Sequence[Any], bits: int) -> csr_matrix:
     return matrix
 
 
-def inverse_document_frequency(matrix: csr_matrix) -> NDArray[np.float32]:
-    """Of each column (features,); 0 where fewer than `MIN_DOCUMENTS` rows have it."""
+def inverse_document_frequency(matrix: csr_matrix, min_documents: int) -> NDArray[np.float32]:
+    """Of each column (features,); 0 where fewer than `min_documents` rows have it."""
     documents = np.bincount(matrix.indices, minlength=matrix.shape[1])
     weights = np.log((1 + matrix.shape[0]) / (1 + documents)) + 1
-    return np.where(documents < MIN_DOCUMENTS, 0.0, weights).astype(np.float32)
+    return np.where(documents < min_documents, 0.0, weights).astype(np.float32)
 
 
 def weighted(matrix: csr_matrix, idf: NDArray[np.float32]) -> csr_matrix:
@@ -280,12 +295,14 @@ def weighted(matrix: csr_matrix, idf: NDArray[np.float32]) -> csr_matrix:
     return normalize(found, copy=False)
 
 
-def _solve(features: csr_matrix, target: NDArray[Any], kind: Kind) -> tuple[NDArray[np.float32], float]:
+def _solve(
+    features: csr_matrix, target: NDArray[Any], kind: Kind, config: LinearPriorConfig
+) -> tuple[NDArray[np.float32], float]:
     """Slope and intercept."""
     if kind == "ridge":
-        model = Ridge(alpha=RIDGE_ALPHA, solver="lsqr", tol=1e-3).fit(features, target)
+        model = Ridge(alpha=config.ridge_alpha, solver="lsqr", tol=1e-3).fit(features, target)
     else:
-        model = LogisticRegression(C=LOGISTIC_C, solver="liblinear", dual=True, random_state=0, max_iter=300).fit(
+        model = LogisticRegression(C=config.logistic_c, solver="liblinear", dual=True, random_state=0, max_iter=300).fit(
             features, target
         )
     return np.ravel(model.coef_).astype(np.float32), float(np.ravel(model.intercept_)[0])

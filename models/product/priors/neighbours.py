@@ -6,7 +6,7 @@ products in expectation (count sketch, Charikar et al. 2002), and searched with 
 Shapes: b queries, n rows, d dimensions, k neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -74,6 +74,11 @@ class Neighbours:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What is saved; keys stay behind, as no later query is a training row."""
         return {"vectors": self.vectors, "prices": self.prices}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Neighbours":
+        """Read back what `arrays` gave."""
+        return cls(arrays["vectors"], arrays["prices"], np.zeros(len(arrays["prices"]), dtype=np.uint64))
 
 
 SPARE = 32

@@ -20,13 +20,10 @@ from scipy.special import log_softmax
 from sklearn.svm import LinearSVC
 
 from configs.errors import VitrinaError
+from models.product.priors.config import PriorsConfig
 from models.product.priors.linear import FOLDS, Block, counts, inverse_document_frequency, out_of_fold, weighted
 
 BLOCKS = (Block("title", "word", 1, 3), Block("title", "char_wb", 3, 5))
-BITS = 14
-"""log2 of the hashed features of each block, at most: twice as many name as many types."""
-
-COST = 0.5
 TOLERANCE = 0.1  # of the solver: ten times finer answers are the same
 ABSENT = -1.0
 """Margin of a type that a fold's training rows lack."""
@@ -43,10 +40,10 @@ class Machines:
     intercepts: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, features: csr_matrix, labels: NDArray[np.int64], types: int) -> "Machines":
-        """Of features (n, F) and their labels (n,), at least two."""
+    def fit(cls, features: csr_matrix, labels: NDArray[np.int64], types: int, cost: float) -> "Machines":
+        """Of features (n, F) and their labels (n,), at least two; `cost` is C."""
         used = np.flatnonzero(np.bincount(features.indices, minlength=features.shape[1]))  # most hashed columns are empty
-        svm = LinearSVC(C=COST, tol=TOLERANCE, dual=True, random_state=0).fit(features[:, used], labels)
+        svm = LinearSVC(C=cost, tol=TOLERANCE, dual=True, random_state=0).fit(features[:, used], labels)
         slopes, intercepts = svm.coef_, svm.intercept_
         if len(svm.classes_) == 2:  # one machine tells both
             slopes, intercepts = np.concatenate([-slopes, slopes]), np.concatenate([-intercepts, intercepts])
@@ -80,7 +77,13 @@ class TitlePrior:
 
     @classmethod
     def fit(
-        cls, titles: Sequence[str], labels: NDArray[np.int64], fold: NDArray[np.int64], types: int, bits: int
+        cls,
+        titles: Sequence[str],
+        labels: NDArray[np.int64],
+        fold: NDArray[np.int64],
+        types: int,
+        bits: int,
+        config: PriorsConfig,
     ) -> "TitlePrior | None":
         """Fit on all titles, once without each fold, and the sharpness on what those say about the fold they did not see.
 
@@ -89,19 +92,20 @@ class TitlePrior:
             labels: (n,) article types in 1…T-1.
             fold: (n,) which of the `FOLDS` a row belongs to; rows that are copies of each other share one.
             types: T.
-            bits: log2 of the hashed features of each block; more than `BITS` are not used.
+            bits: log2 of the hashed features of each block; more than the configuration's are not used.
 
         Returns:
             None unless at least two types occur outside every fold.
         """
         if any(len(np.unique(labels[fold != number])) < 2 for number in range(FOLDS)):
             return None
-        raw = [counts(block, titles, min(bits, BITS)) for block in BLOCKS]
-        idf = tuple(inverse_document_frequency(matrix) for matrix in raw)
+        raw = [counts(block, titles, min(bits, config.title.bits)) for block in BLOCKS]
+        idf = tuple(inverse_document_frequency(matrix, config.linear.min_documents) for matrix in raw)
         features = hstack([weighted(matrix, w) for matrix, w in zip(raw, idf, strict=True)], format="csr")
-        folds = tuple(Machines.fit(features[fold != number], labels[fold != number], types) for number in range(FOLDS))
+        cost = config.title.cost
+        folds = tuple(Machines.fit(features[fold != number], labels[fold != number], types, cost) for number in range(FOLDS))
         unseen = _of_folds(folds, features, fold)
-        return cls(idf, Machines.fit(features, labels, types), _sharpness(unseen, labels), folds)
+        return cls(idf, Machines.fit(features, labels, types, cost), _sharpness(unseen, labels), folds)
 
     def log_probabilities(self, titles: Sequence[str], fold: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Of each type (n, T); the missing type has the lowest of its row. All 0 for a title that says nothing.

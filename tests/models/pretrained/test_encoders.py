@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from configs.errors import VitrinaError
 from models.pretrained.encoders import PretrainedImage, PretrainedText, plan_image, plan_text
 from models.pretrained.plans import EncoderStart, ImagePlan, TextPlan
-from models.pretrained.tokenizer import ProductTokenizer
+from models.pretrained.tokenizer import TextTokenizer
 
 pytestmark = pytest.mark.trains
 
@@ -213,7 +213,7 @@ def test_loss_falls(
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert measured("loss after 40 steps, times the first", losses[-1] / losses[0]) < 0.5
+    assert measured("loss after 40 steps, times the first", losses[-1] / losses[0]) < 0.5  # 0.0004–0.32
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -317,12 +317,12 @@ def test_a_pretrained_tokenizer_pads_with_zero(folders: dict[str, Path], tmp_pat
 
     reference = transformers.AutoTokenizer.from_pretrained(folders[name])
     texts = ["red cotton shirt", "", "blue shoes"]
-    tokenizer = ProductTokenizer.from_pretrained(str(folders[name]))
+    tokenizer = TextTokenizer.from_pretrained(str(folders[name]))
     shift = int(name == "roberta")
     assert tokenizer.shift == shift
     assert len(tokenizer) == len(reference) + shift
     tokenizer.save(tmp_path)
-    copies = (tokenizer, ProductTokenizer.load(tmp_path), pickle.loads(pickle.dumps(tokenizer)))
+    copies = (tokenizer, TextTokenizer.load(tmp_path), pickle.loads(pickle.dumps(tokenizer)))
     for again in copies:
         ids = again.encode(texts, 16)
         assert ids.shape == (3, 5)
@@ -338,4 +338,4 @@ def test_a_pretrained_tokenizer_pads_with_zero(folders: dict[str, Path], tmp_pat
 def test_a_tokenizer_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "Pickled"}}))
     with pytest.raises(VitrinaError, match="allowed: BPE, Unigram, WordLevel, WordPiece"):
-        ProductTokenizer.load(tmp_path)
+        TextTokenizer.load(tmp_path)

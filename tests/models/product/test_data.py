@@ -14,9 +14,11 @@ from catalog.catalogue import Catalogue
 from catalog.corruption import KINDS
 from catalog.listing import Listing
 from configs.schema import AugmentationConfig, CorruptionConfig, TrainerConfig
+from models.product.cleaning import clean, clean_review
 from models.product.data import Changes, ListingDataset, ReviewRows, Rows
-from models.product.encoders import Encoders, clean, clean_review
-from models.product.inputs import PRIOR_SEGMENTS, Batch
+from models.product.encoders import Encoders
+from models.product.inputs import Batch
+from models.product.parts import PRIOR_SEGMENTS
 from models.product.priors.linear import FOLDS, LinearPrior, fold_of
 from models.product.priors.neighbours import NAMES
 from models.training.batches import training_loader, validation_loader
@@ -195,7 +197,7 @@ def test_a_fitted_dataset_asks_the_prior_that_did_not_see_the_row(plain: Listing
     dataset = training(plain, changes=Changes(QUIET, None))
     found = dataset.__getitems__([(0, i) for i in range(30)])
     unfitted = training(plain, changes=Changes(QUIET, None), fitted=False).__getitems__([(0, i) for i in range(30)])
-    out_of_fold, known = (plain.encoders.expect(rows.listings[:30], keys) for keys in (rows.photos[:30], None))
+    out_of_fold, known = (plain.encoders.priors.expect(rows.listings[:30], keys) for keys in (rows.photos[:30], None))
     for name, left, right in (
         ("price_prior", out_of_fold.prior, known.prior),
         ("neighbours", out_of_fold.neighbours, known.neighbours),
@@ -211,12 +213,12 @@ def test_a_fitted_dataset_asks_the_prior_that_did_not_see_the_row(plain: Listing
 
 
 def test_a_fold_is_that_of_the_key(plain: ListingDataset, rows: Rows) -> None:
-    prior = plain.encoders.price_prior
+    prior = plain.encoders.priors.price
     assert prior is not None
-    found = plain.encoders.expect(rows.listings, rows.photos).prior
+    found = plain.encoders.priors.expect(rows.listings, rows.photos).prior
     for number in range(FOLDS):
         own = np.flatnonzero(fold_of(rows.photos) == number)
-        part = plain.encoders.expect([rows.listings[i] for i in own], [str(rows.photos[i]) for i in own]).prior
+        part = plain.encoders.priors.expect([rows.listings[i] for i in own], [str(rows.photos[i]) for i in own]).prior
         assert np.allclose(found[own], part, atol=1e-6)
 
 
@@ -224,7 +226,7 @@ def test_a_fitted_dataset_asks_the_review_prior_that_did_not_see_the_review(plai
     for fitted in (True, False):
         dataset = training(plain, changes=Changes(), fitted=fitted, reviews_per_listing=1.0)
         found = torch.cat([b.reviews.prior for b in epoch(dataset, -1)]).numpy()
-        expected = plain.encoders.review_priors(told.reviews, told.folds if fitted else None)
+        expected = plain.encoders.priors.review_logits(told.reviews, told.folds if fitted else None)
         assert np.allclose(found, expected, atol=1e-6)
         assert np.std(found) > 0.1
 
@@ -245,11 +247,11 @@ def test_a_faulty_listings_prior_reads_its_own_words(plain: ListingDataset, rows
         for i in faulty
     ]
     keys = [rows.photos[i] for i in faulty]
-    expected = plain.encoders.expect(named, keys)
+    expected = plain.encoders.priors.expect(named, keys)
     assert np.allclose(found.listings.price_prior[faulty], expected.prior, atol=1e-6)
     assert np.allclose(found.listings.neighbours[faulty], expected.neighbours, atol=1e-5)
     category, title = PRIOR_SEGMENTS.index("article_type"), PRIOR_SEGMENTS.index("title")
-    before = plain.encoders.expect([rows.listings[i] for i in faulty], keys).prior
+    before = plain.encoders.priors.expect([rows.listings[i] for i in faulty], keys).prior
     assert np.allclose(found.listings.price_prior[faulty, title], before[:, title])
     assert (np.abs(found.listings.price_prior[faulty, category].numpy() - before[:, category]) > 1e-4).all()
 
@@ -259,7 +261,7 @@ def test_copies_share_the_fold_and_the_photo_of_their_source(catalogue: Catalogu
     copies = products.assign(source_product_id=products["product_id"], product_id=products["product_id"] + 90_000)
     both = Rows.of(products) + Rows.of(copies)
     assert both.photos[20:] == both.photos[:20] == tuple(products["product_id"])
-    known = encoders.expect(both.listings, both.photos)
+    known = encoders.priors.expect(both.listings, both.photos)
     assert np.allclose(known.prior[:20], known.prior[20:], atol=1e-6)
     assert np.allclose(known.types[:20], known.types[20:], atol=1e-6)
     assert np.allclose(known.neighbours[:20], known.neighbours[20:], atol=1e-6)  # nor is a source its copy's neighbour
@@ -272,7 +274,7 @@ def test_a_price_does_not_reach_what_its_own_row_expects(rows: Rows) -> None:
     # The scale of prices is fitted on all rows; it is no answer to one of them.
     scales = [encoders.price.transform(np.array([1.0, 100.0])) for encoders in (before, after) if encoders.price]
     factor = np.diff(scales[1])[0] / np.diff(scales[0])[0]
-    left, right = (encoders.expect(rows.listings, rows.photos) for encoders in (before, after))
+    left, right = (encoders.priors.expect(rows.listings, rows.photos) for encoders in (before, after))
     fold = fold_of(rows.photos)
     own = fold == fold[4]
     # The solver stops at a tolerance: 2 % of a standard deviation.
@@ -307,7 +309,7 @@ def test_reviews_without_words_are_passed_over_and_what_is_unknown_is_nan(encode
 
 def test_without_reviews_batches_have_none(plain: ListingDataset, rows: Rows, catalogue: Catalogue) -> None:
     encoders = Encoders.fit(rows.listings, rows.photos, CONFIG)
-    assert encoders.review_prior is None
+    assert encoders.priors.review is None
     for fitted in (False, True):
         dataset = ListingDataset(rows, catalogue.images, encoders, CONFIG, Changes(QUIET), fitted=fitted)
         found = dataset.__getitems__([(0, 1), (0, 2)])
@@ -319,8 +321,8 @@ def test_without_reviews_batches_have_none(plain: ListingDataset, rows: Rows, ca
 def test_reviews_that_all_say_the_same_give_no_prior(rows: Rows, answers: list[bool | None]) -> None:
     said = [clean_review("so", f"it is {i}", answer, 4) for i, answer in enumerate(answers)]
     encoders = Encoders.fit(rows.listings, rows.photos, CONFIG, said, range(len(said)))
-    assert encoders.review_prior is None
-    assert not encoders.review_priors(said).any()
+    assert encoders.priors.review is None
+    assert not encoders.priors.review_logits(said).any()
 
 
 def test_ratings_tell_a_fault_from_a_disaster(rows: Rows) -> None:
@@ -334,15 +336,15 @@ def test_ratings_tell_a_fault_from_a_disaster(rows: Rows) -> None:
     gaps = []
     for said in (rated, unrated):
         fitted = Encoders.fit(rows.listings, rows.photos, CONFIG, said, list(range(200)))
-        one, other = fitted.review_priors([snug, ruined])
+        one, other = fitted.priors.review_logits([snug, ruined])
         gaps.append(float(one - other))
     assert gaps[0] > gaps[1] + 0.2
 
 
 def test_review_priors_tell_what_words_say(encoders: Encoders) -> None:
-    assert encoders.review_prior is not None
-    assert len(encoders.review_prior.folds) == FOLDS
-    good, bad = encoders.review_priors([clean_review("lovely", "i love it!"), clean_review("awful", "sent it back!")])
+    assert encoders.priors.review is not None
+    assert len(encoders.priors.review.folds) == FOLDS
+    good, bad = encoders.priors.review_logits([clean_review("lovely", "i love it!"), clean_review("awful", "sent it back!")])
     assert good > 0.5 > -0.5 > bad
 
 
@@ -421,7 +423,7 @@ def test_priors_of_a_catalogue_without_prices_are_zero(rows: Rows) -> None:
     free = [replace(row, price=None) for row in rows.listings]
     encoders = Encoders.fit(free, rows.photos, CONFIG)
     assert encoders.price is None
-    assert encoders.price_prior is None
+    assert encoders.priors.price is None
     found = encoders.encode(free[:3], [None] * 3, CONFIG)
     assert found.price.isnan().all()
     assert not found.price_prior.any()
@@ -431,10 +433,10 @@ def test_priors_of_a_catalogue_without_prices_are_zero(rows: Rows) -> None:
 def test_priors_travel_without_their_folds(encoders: Encoders, rows: Rows, told: ReviewRows, tmp_path: Path) -> None:
     encoders.save(tmp_path)
     back = Encoders.load(tmp_path)
-    for prior in (back.price_prior, back.review_prior):
+    for prior in (back.priors.price, back.priors.review):
         assert isinstance(prior, LinearPrior)
         assert not prior.folds
-    assert np.array_equal(back.expect(rows.listings).prior, encoders.expect(rows.listings).prior)
-    assert np.allclose(back.expect(rows.listings).neighbours, encoders.expect(rows.listings).neighbours, atol=1e-6)
-    assert np.array_equal(back.title_priors(rows.listings), encoders.title_priors(rows.listings))
-    assert np.allclose(back.review_priors(told.reviews), encoders.review_priors(told.reviews), atol=1e-6)
+    assert np.array_equal(back.priors.expect(rows.listings).prior, encoders.priors.expect(rows.listings).prior)
+    assert np.allclose(back.priors.expect(rows.listings).neighbours, encoders.priors.expect(rows.listings).neighbours, atol=1e-6)
+    assert np.array_equal(back.priors.log_types(rows.listings), encoders.priors.log_types(rows.listings))
+    assert np.allclose(back.priors.review_logits(told.reviews), encoders.priors.review_logits(told.reviews), atol=1e-6)

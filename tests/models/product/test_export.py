@@ -14,13 +14,18 @@ from configs.errors import VitrinaError
 from configs.load import validate
 from models.product import bundle
 from models.product import export as module
+from models.product.cleaning import clean, clean_review
 from models.product.config import ProductModelConfig
-from models.product.encoders import clean, clean_review
 from models.product.export import differences, export_model, listing_program, photo_program, review_program
 from models.product.family import FAMILY
-from models.product.graphs import ANSWERS, INPUTS, OnnxModel, _filled
-from models.product.inputs import FACTS, PRIOR_SEGMENTS, Inputs, Reviews
-from models.product.model import ProductModel, Sizes
+from models.product.graphs import INPUTS, OnnxModel, _filled
+from models.product.heads.category import CategoryHead
+from models.product.heads.embedding import EmbeddingHead
+from models.product.heads.price import PriceHead
+from models.product.heads.quality import QualityHead
+from models.product.inputs import Inputs, Reviews, Sizes
+from models.product.model import ProductModel
+from models.product.parts import FACTS, PRIOR_SEGMENTS
 from models.product.predictor import ProductPredictor
 from models.product.priors.neighbours import NAMES
 
@@ -102,8 +107,8 @@ def test_one_program_serves_every_size(model: ProductModel, programs: dict[str, 
         with torch.no_grad():
             answers = program(*(getattr(inputs, name) for name in INPUTS), model.photo(inputs.image))
             expected = model(inputs)
-        for name, answer in zip(ANSWERS, answers, strict=True):
-            assert torch.allclose(answer, getattr(expected, name), atol=1e-6), (name, lengths)
+        for (name, wanted), answer in zip(expected.items(), answers, strict=True):
+            assert torch.allclose(answer, wanted, atol=1e-6), (name, lengths)
 
 
 def test_the_photo_program_serves_every_size(model: ProductModel, programs: dict[str, ExportedProgram]) -> None:
@@ -119,8 +124,9 @@ def test_the_review_program_serves_every_size(model: ProductModel, programs: dic
     for lengths in ((1, 1, 1), (4, 16, 48), (3, 2, 7)):
         told = reviews(*lengths)
         with torch.no_grad():
-            for answer, expected in zip(program(told.title, told.text, told.prior), model.opinion(told), strict=True):
-                assert torch.allclose(answer, expected, atol=1e-6)
+            expected = model.forward_reviews(told).values()
+            for answer, wanted in zip(program(told.title, told.text, told.prior), expected, strict=True):
+                assert torch.allclose(answer, wanted, atol=1e-6)
 
 
 SHOWN = [("title",), ("image",), ("description", "price"), ("attributes", "categories"), ()]
@@ -135,8 +141,8 @@ def test_zeros_stand_for_a_part_that_no_listing_has(model: ProductModel, shown: 
     assert all(getattr(filled, name).numel() for name in INPUTS)
     with torch.no_grad():
         expected, found = model(inputs), model(filled)
-    for name in ANSWERS:
-        assert torch.allclose(getattr(found, name), getattr(expected, name), atol=1e-5), name
+    for name, wanted in expected.items():
+        assert torch.allclose(found[name], wanted, atol=1e-5), name
 
 
 @pytest.mark.slow
@@ -145,13 +151,13 @@ def test_onnx_runtime_answers_as_pytorch_does(model: ProductModel, exported: Pat
     samples = [batch(model.config, *lengths) for lengths in LENGTHS]
     samples += [samples[-1].only(shown) for shown in SHOWN]
     found = differences(model, onnx, samples)
-    assert set(found) == set(ANSWERS)
+    assert set(found) == {"path_logits", "price_location", "price_half_width", "embedding", "fault_logits"}
     assert max(found.values()) < 1e-4
     for lengths in ((1, 1, 1), (4, 16, 48)):
         told = reviews(*lengths)
         with torch.no_grad():
-            for answer, expected in zip(onnx.opinion(told), model.opinion(told), strict=True):
-                assert torch.allclose(answer, expected, atol=1e-4)
+            expected, answers = model.forward_reviews(told), onnx.forward_reviews(told)
+            assert all(torch.allclose(answers[name], wanted, atol=1e-4) for name, wanted in expected.items())
 
 
 @pytest.mark.slow
@@ -175,8 +181,8 @@ def test_int8_is_smaller_and_close(
     assert (tmp_path / "int8" / "listings.onnx").stat().st_size < (exported / "listings.onnx").stat().st_size
     inputs = batch(model.config, 7, 8, 9, 3)
     with torch.no_grad():
-        expected = model(inputs).embedding
-    cosine = (OnnxModel(tmp_path / "int8")(inputs).embedding * expected).sum(-1)
+        expected = model(inputs)["embedding"]
+    cosine = (OnnxModel(tmp_path / "int8")(inputs)["embedding"] * expected).sum(-1)
     assert cosine.min() > 0.9
     assert cosine.min() < 1.0
 
@@ -186,7 +192,7 @@ def with_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that answers from its graphs where there is no GPU."""
     root = tmp_path_factory.mktemp("with_graphs")
     catalogue = Catalogue.open(tiny_catalogue(root / "catalogue", products=100))
-    config = tiny_config(epochs=1).model_copy(update={"without_gpu": "onnx"})
+    config = tiny_config(epochs=1).model_copy(update={"cpu_runtime": "onnx"})
     split = FAMILY.split(catalogue, config)
     return FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, config), config, root / "work")
 
@@ -197,7 +203,7 @@ def test_a_bundle_answers_from_its_graphs_as_from_pytorch(with_graphs: Path, thr
     onnx, settings = ProductPredictor.load(with_graphs, "cpu"), bundle.load_config(with_graphs)
     assert isinstance(onnx.network, OnnxModel)
     model = bundle.load_model(with_graphs, onnx.encoders, settings)
-    pytorch = ProductPredictor(model, onnx.encoders, settings.calibration, settings.config, "cpu")
+    pytorch = ProductPredictor(model, onnx.encoders, settings.config, "cpu")
     listings = [clean(Listing(title="red cotton shirt", price=900.0)), clean(Listing(description="a watch"))]
     photos = [np.full((48, 32, 3), 90, dtype=np.uint8), None]
     reviews = [clean_review("lovely", "fits well"), clean_review(None, "sent it back")]
@@ -205,11 +211,15 @@ def test_a_bundle_answers_from_its_graphs_as_from_pytorch(with_graphs: Path, thr
     torch.set_num_threads(threads)
     try:
         one, other = (p.answer(p.encoders.encode(listings, photos, p.config.model)) for p in (onnx, pytorch))
-        for name in ("price", "price_low", "embedding", "faults"):
-            assert np.allclose(getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-5), name
-        assert np.allclose(one.probabilities[-1], other.probabilities[-1], atol=1e-5)
+        for head, name in ((PriceHead, "median"), (PriceHead, "low"), (EmbeddingHead, "vectors"), (QualityHead, "faults")):
+            first, second = (getattr(answers.of(head), name) for answers in (one, other))
+            assert np.allclose(first, second, rtol=1e-4, atol=1e-5), name
+        types = [answers.of(CategoryHead).probabilities[-1] for answers in (one, other)]
+        assert np.allclose(*types, atol=1e-5)
         assert np.allclose(onnx.embed(listings, photos), pytorch.embed(listings, photos), atol=1e-5)
-        assert np.allclose(onnx.opinions(reviews), pytorch.opinions(reviews), atol=1e-5)
+        said, expected = (p.answer_reviews(reviews) for p in (onnx, pytorch))
+        assert np.allclose(said.recommended, expected.recommended, atol=1e-5)
+        assert np.allclose(said.rating, expected.rating, atol=1e-5)
     finally:
         torch.set_num_threads(before)
 

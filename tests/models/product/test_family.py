@@ -20,14 +20,14 @@ from configs.load import environment_file, load
 from configs.schema import AugmentationConfig
 from models import family
 from models.bundles import load_seen
-from models.errors import TrainingError
+from models.errors import NotSupported, TrainingError
 from models.product import bundle
-from models.product.calibrate import RECALL_KEPT, Floats, conformal_quantile, embedding_shares, temperature
+from models.product.cleaning import clean, clean_review
 from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
-from models.product.encoders import Encoders, clean, clean_review
+from models.product.encoders import Encoders
 from models.product.family import FAMILY, keys, review_keys
-from models.product.inputs import MODALITIES
+from models.product.parts import MODALITIES
 from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
@@ -35,10 +35,6 @@ from models.product.task import ProductTask
 pytestmark = pytest.mark.trains
 
 SHIRT = Listing(title="Oakline Men Blue Shirt", fields={"brand": "Oakline"}, attributes={"Fit": "Slim Fit"})
-
-
-def unit(vectors: Floats) -> Floats:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def photo(shape: str = "rectangle") -> bytes:
@@ -81,7 +77,11 @@ def test_bundle_has_the_files_of_the_contract(bundle_folder: Path) -> None:
         "reference.json",
         "card.md",
     }
-    assert "Intended use" in (bundle_folder / "card.md").read_text(encoding="utf-8")
+    text, settings = (bundle_folder / "card.md").read_text(encoding="utf-8"), bundle.load_config(bundle_folder)
+    assert "Intended use" in text
+    assert settings.updates.made == settings.updates.planned > 0
+    assert f"{settings.updates.made} of {settings.updates.planned} planned updates of the whole model" in text
+    assert settings.photo_updates is None
     assert not list(bundle_folder.parent.glob("*.partial"))
 
 
@@ -171,7 +171,7 @@ def test_loading_gives_the_model_that_was_saved(bundle_folder: Path, tmp_path: P
     assert np.array_equal(a.embedding, b.embedding)
     assert a.quality == b.quality
     review = clean_review("perfect", "i love it")
-    assert first.opine([review]) == second.opine([review])
+    assert first.predict_reviews([review]) == second.predict_reviews([review])
     assert (tmp_path / "priors.safetensors").read_bytes() == (bundle_folder / "priors.safetensors").read_bytes()
 
 
@@ -277,6 +277,18 @@ def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path, some: Catal
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
 
 
+def test_rows_of_a_run_are_measured_alone(bundle_folder: Path) -> None:
+    catalogue, config = Catalogue.open(bundle_folder.parents[1] / "catalogue"), tiny_config().evaluation
+    split = FAMILY.split(catalogue, tiny_config())
+    rows = split.loc[split["split"] == "test", "product_id"]
+    run = FAMILY.evaluate_rows(bundle_folder, catalogue, config, rows)
+    assert (run.evaluation.split, run.evaluation.n) == ("test", len(rows))
+    unseen = FAMILY.evaluate(bundle_folder, catalogue, config)  # with the same configuration the same rows
+    pd.testing.assert_frame_equal(run.predictions, unseen.predictions)
+    few = FAMILY.evaluate_rows(bundle_folder, catalogue, config, rows.head(7))
+    assert set(few.predictions["product_id"]) == set(rows.head(7))
+
+
 def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path: Path) -> None:
     root = tiny_catalogue(tmp_path / "new", products=40, seed=5)
     products = pd.read_parquet(root / "products.parquet")
@@ -365,8 +377,8 @@ def test_without_reviews_a_model_trains_and_says_nothing_about_them(tmp_path: Pa
     folder = train(tmp_path, reviews=0)
     assert bundle.load_config(folder).training_reviews == 0
     predictor = ProductPredictor.load(folder)
-    with pytest.raises(VitrinaError, match=r"trained without reviews; train on a catalogue with reviews\.parquet"):
-        predictor.opine([clean_review("lovely", None)])
+    with pytest.raises(NotSupported, match=r"trained without reviews; train on a catalogue with reviews\.parquet"):
+        predictor.predict_reviews([clean_review("lovely", None)])
     tiny_reviews(30).to_parquet(tmp_path / "catalogue" / "reviews.parquet", index=False)
     run = FAMILY.evaluate(folder, Catalogue.open(tmp_path / "catalogue"), tiny_config().evaluation)
     assert run.evaluation.metrics["sentiment_auc"].value is None
@@ -392,7 +404,7 @@ def test_a_catalogue_of_reviews_is_measured_by_them_alone(
     reviews = new_reviews.reviews()
     known = reviews[reviews["recommended"].notna()]
     rows = known[["title", "review", "recommended"]].itertuples(index=False)
-    said = predictor.opine([clean_review(row.title, row.review) for row in rows])
+    said = predictor.predict_reviews([clean_review(row.title, row.review) for row in rows])
     auc = run.evaluation.metrics["sentiment_auc"]
     expected = roc_auc_score(known["recommended"].astype(int), [s.recommended for s in said])
     assert auc.n == len(known) < 80
@@ -422,18 +434,20 @@ def test_a_changed_review_is_unseen(bundle_folder: Path, some: Catalogue, tmp_pa
 
 
 def test_opinions_follow_the_words(predictor: ProductPredictor) -> None:
-    good, bad = predictor.opine([clean_review("Perfect", "Would buy again."), clean_review("Avoid", "The seams came loose.")])
+    good, bad = predictor.predict_reviews(
+        [clean_review("Perfect", "Would buy again."), clean_review("Avoid", "The seams came loose.")]
+    )
     assert good.recommended > 0.8 > 0.5 > bad.recommended
     assert 1 <= bad.rating < good.rating - 1 <= 4
-    assert predictor.opine([]) == []
+    assert predictor.predict_reviews([]) == []
     with pytest.raises(VitrinaError, match="review 1 is empty; give a title or a text"):
-        predictor.opine([clean_review("fine", None), clean_review(" ", "<p></p>")])
+        predictor.predict_reviews([clean_review("fine", None), clean_review(" ", "<p></p>")])
 
 
 def test_a_review_alone_and_among_others_is_read_alike(predictor: ProductPredictor) -> None:
     told = [clean_review("perfect", None), clean_review(None, "i bought this dress in 3 colours and it is itchy. " * 3)]
-    for review, together in zip(told, predictor.opine(told), strict=True):
-        (alone,) = predictor.opine([review])
+    for review, together in zip(told, predictor.predict_reviews(told), strict=True):
+        (alone,) = predictor.predict_reviews([review])
         assert alone.recommended == pytest.approx(together.recommended, abs=1e-5)
         assert alone.rating == pytest.approx(together.rating, abs=1e-4)
 
@@ -543,63 +557,3 @@ def test_projection_keeps_angles() -> None:
     pa, pb = np.stack([project(x) for x in a]), np.stack([project(x) for x in b])
     after = (pa * pb).sum(1) / np.linalg.norm(pa, axis=1) / np.linalg.norm(pb, axis=1)
     assert abs(before.mean() - after.mean()) < 0.02
-
-
-def test_temperature_undoes_a_known_scaling() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(20_000, 4, generator=generator)
-    labels = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0] + 1
-    assert temperature(3 * logits, labels, torch.arange(1, 5)) == pytest.approx(3, rel=0.05)
-    assert temperature(logits, torch.zeros_like(labels), torch.arange(1, 5)) == 1.0
-
-
-def test_types_take_as_much_of_the_embedding_as_the_very_photo_can_spare() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 12, 300)
-    types = np.eye(12, dtype=np.float32)[labels]
-    blind = np.zeros((300, 8), dtype=np.float32)
-    own = unit(rng.normal(size=(300, 64)))
-    titles, photos = (unit(own + 1.3 * unit(rng.normal(size=(300, 64)))) for _ in range(2))
-
-    def recall(share: float, photo_types: Floats) -> float:
-        scores = share * types @ photo_types.T + (1 - share) * titles @ photos.T
-        return float(np.mean((scores >= scores.diagonal()[:, None]).sum(axis=1) <= 10))
-
-    def same_types(share: float) -> float:
-        best = np.argsort(-(share * types @ types.T + (1 - share) * titles @ photos.T), axis=1)[:, :10]
-        return float(np.mean(labels[best] == labels[:, None]))
-
-    helpful, match = embedding_shares((types, titles, blind), (types, photos, blind), labels)
-    assert match == 0.0, "it tells nothing"
-    assert same_types(helpful) == 1.0 > same_types(helpful - 0.05), "no more than it takes"
-    wrong = types.copy()
-    wrong[:150] = types[rng.permutation(150)]  # half of the photos look like something else
-    found, _ = embedding_shares((types, titles, blind), (wrong, photos, blind), labels)
-    least = RECALL_KEPT * max(recall(s / 20, wrong) for s in range(20))
-    assert recall(found, wrong) >= least > recall(found + 0.05, wrong), "as much as can be spared"
-
-
-def test_what_matches_photos_counts_as_much_as_it_helps() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 300)
-    types = np.ones((300, 1), dtype=np.float32)  # all the same
-    (titles, photos), (title_match, photo_match) = (
-        [unit(own + 2 * unit(rng.normal(size=(300, 64)))) for _ in range(2)] for own in unit(rng.normal(size=(2, 300, 64)))
-    )
-    noise = unit(rng.normal(size=(300, 64)))
-    assert embedding_shares((types, titles, title_match), (types, photos, photo_match), labels)[1] == 0.5
-    assert embedding_shares((types, titles, noise), (types, photos, noise[::-1]), labels)[1] == 0.0
-    assert embedding_shares((types, noise, title_match), (types, noise[::-1], photo_match), labels)[1] == 1.0
-    assert embedding_shares(*[(types[:19], titles[:19], photos[:19])] * 2, labels[:19]) == (0.5, 0.0)
-
-
-def test_conformal_quantile_by_hand_and_by_coverage() -> None:
-    assert conformal_quantile(np.arange(1, 10, dtype=np.float32), 0.9) == 9.0  # ⌈10 · 0.9⌉ = 9th of 9
-    assert conformal_quantile(np.arange(1, 20, dtype=np.float32), 0.9) == 18.0
-    assert conformal_quantile(np.zeros(0, dtype=np.float32), 0.9) == 1.0
-    rng = np.random.default_rng(0)
-    covered = [
-        np.mean(rng.exponential(size=400) <= conformal_quantile(rng.exponential(size=200).astype(np.float32), 0.9))
-        for _ in range(300)
-    ]
-    assert np.mean(covered) == pytest.approx(0.9, abs=0.01)

@@ -20,8 +20,8 @@ from catalog.listing import Listing
 from configs.errors import VitrinaError
 from models.pretrained.plans import EncoderStart
 from models.product import bundle
+from models.product.cleaning import clean, clean_review
 from models.product.config import ProductModelConfig, ProductRunConfig
-from models.product.encoders import clean, clean_review
 from models.product.family import FAMILY
 from models.product.model import ProductModel
 from models.product.predictor import ProductPredictor
@@ -81,8 +81,8 @@ def answers(folder: Path) -> list[Any]:
     listings = [clean(Listing(title="red cotton shirt", description="a red shirt for men")), clean(Listing(title="blue watch"))]
     with torch.inference_mode():
         outputs = predictor.network(predictor.encoders.encode(listings, [pixels, None], predictor.config.model))
-    opinion = predictor.opine([clean_review("red", "it is a green dress")])
-    return [outputs.path_logits, outputs.price_location, outputs.embedding, outputs.fault_logits, opinion]
+    opinion = predictor.predict_reviews([clean_review("red", "it is a green dress")])
+    return [*outputs.values(), opinion]
 
 
 @pytest.mark.parametrize(("mode", "photo"), [("frozen", "resnet"), ("lora", "vit"), ("full", "resnet")])
@@ -117,8 +117,8 @@ def compare(weights: dict[str, Tensor], prefix: str, start: dict[str, Tensor]) -
 @pytest.mark.parametrize("mode", ["frozen", "lora", "full"])
 def test_a_training_step_reaches_what_trains_and_nothing_else(folders: dict[str, Path], mode: str) -> None:
     model = built(starts(folders, "resnet", mode))
-    for readout in model.readouts:
-        nn.init.normal_(readout.out.weight, std=0.2)  # it begins at 0, and lets no gradient through
+    for layer in model.readout.layers:
+        nn.init.normal_(layer.out.weight, std=0.2)  # it begins at 0, and lets no gradient through
     task = ProductTask(model).train()
     task.training_loss(batch(), torch.Generator().manual_seed(0))["loss"].backward()
     for tower in (model.text, model.photo):
@@ -142,7 +142,7 @@ def test_loss_falls_from_a_start(folders: dict[str, Path], seed: int, measured: 
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert measured("fall in 15 steps", losses[0] - losses[-1]) > 0.5
+    assert measured("fall in 15 steps", losses[0] - losses[-1]) > 5  # 11.8–21.7
 
 
 def test_a_listing_is_read_the_same_alone_and_among_longer_ones(folders: dict[str, Path]) -> None:
@@ -151,7 +151,7 @@ def test_a_listing_is_read_the_same_alone_and_among_longer_ones(folders: dict[st
     short = replace(inputs, description=inputs.description[:, :4])
     longer = replace(inputs, description=nn.functional.pad(short.description, (0, 7)))
     with torch.no_grad():
-        assert torch.allclose(model(short).embedding, model(longer).embedding, atol=1e-5)
+        assert torch.allclose(model(short)["embedding"], model(longer)["embedding"], atol=1e-5)
 
 
 def test_parts_that_nobody_has_are_read_as_nothing(folders: dict[str, Path]) -> None:
@@ -159,12 +159,12 @@ def test_parts_that_nobody_has_are_read_as_nothing(folders: dict[str, Path]) -> 
     one = batch()
     for shown in (("title",), ("image",), ("price",)):
         with torch.no_grad():
-            assert torch.isfinite(model(one.listings.only(shown)).embedding).all()
+            assert torch.isfinite(model(one.listings.only(shown))["embedding"]).all()
     untitled = replace(one.reviews, title=one.reviews.title[:, :0])
     nobody = type(untitled)(*(getattr(untitled, name)[:0] for name in ("title", "text", "prior", "recommended", "rating")))
     for reviews in (untitled, nobody):
         with torch.no_grad():
-            logit, rating = model.opinion(reviews)
+            logit, rating = model.forward_reviews(reviews).values()
         assert logit.shape == rating.shape == (len(reviews),)
         assert torch.isfinite(logit).all()
 
@@ -192,12 +192,3 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_trained(folders
     with pytest.raises(VitrinaError, match="there is no folder"):
         train({"bert": tmp_path / "nowhere", "vit": folders["vit"]}, tmp_path, "vit", "full")
     assert not (tmp_path / "work" / "bundle").exists()
-
-
-def test_the_configuration_needs_no_torch() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, models.product.config; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -4,17 +4,37 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from product_batches import PLAIN, batch, fresh, listings, model, reviews
+from product_batches import PLAIN, TERMS, batch, fresh, listings, model, reviews
 from torch.nn import functional as F
 
-from models.product.config import TERMS
+from models.product.heads.category import CategoryHead
+from models.product.heads.embedding import EmbeddingHead
+from models.product.heads.head import Decoded
+from models.product.heads.price import PriceHead
+from models.product.heads.quality import QualityHead
+from models.product.heads.sentiment import SentimentHead
 from models.product.inputs import Batch, Inputs
-from models.product.model import PARTS, PHOTO, TITLE, WHOLE
+from models.product.losses import info_nce
+from models.product.model import ProductModel
+from models.product.parts import PARTS, PHOTO, TITLE, WHOLE
 from models.product.priors.neighbours import MEAN
-from models.product.task import HIDDEN, ProductTask, head_losses, info_nce
+from models.product.task import HIDDEN, ProductTask
 from models.training.balancing import STRATEGIES
 
 pytestmark = pytest.mark.trains
+
+
+def decoded(net: ProductModel, inputs: Inputs) -> Decoded:
+    """In the standard views."""
+    return net.decode(net.encode(inputs), net.views[None], inputs)
+
+
+def view_losses(
+    net: ProductModel, found: Decoded, view: int, targets: Inputs, rows: torch.Tensor, smoothing: float = 0.05
+) -> dict[str, torch.Tensor]:
+    """Of every head."""
+    by_head = [head.view_losses(found.of(type(head)), view, targets, rows, smoothing) for head in net.listing_heads.values()]
+    return {name: value for losses in by_head for name, value in losses.items()}
 
 
 def step(task: ProductTask, told: Batch, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -50,32 +70,31 @@ def test_loss_falls_then_overfits_one_batch(seed: int, measured: Callable[[str, 
     with torch.no_grad():
         for _ in range(40):  # the averages of batch norm catch up
             step(task, told)
-    assert set(TERMS) == set(terms) - {"loss"}
+    assert set(terms) - {"loss"} == TERMS
     with torch.inference_mode():
         after = {name: value.item() for name, value in task.eval().validation_loss(told).items()}
-        judged = task.model(told.listings).fault_logits.sigmoid()
-        recommended, rating = task.model.opinion(told.reviews)
+        judged = task.model(told.listings)["fault_logits"].sigmoid()
+        recommended, rating = task.model.forward_reviews(told.reviews).values()
     wrong = torch.cat([judged[:, :1] - told.faults.any(dim=1, keepdim=True).float(), judged[:, 1:] - told.faults.float()], dim=1)
-    # Over five seeds, with one thread and with two:
-    assert measured("loss after 10 of 200 steps, times the first", losses[10] / losses[0]) < 1
+    assert measured("loss after 10 of 200 steps, times the first", losses[10] / losses[0]) < 0.7  # 0.24–0.33
     assert after["article_type_accuracy"] == after["title_only_accuracy"] == 1.0
-    assert measured("article_type", after["article_type"]) < 0.05
-    assert measured("embedding_type", after["embedding_type"]) < 0.05
-    assert measured("price", after["price"]) < -0.5
-    assert measured("contrastive", terms["contrastive"].item()) < 0.3  # validation reads mirror images too
-    assert measured("quality", after["quality"]) < 0.2
-    assert measured("largest error of a fault", wrong.abs().max()) < 0.5
+    assert measured("article_type", after["article_type"]) < 0.05  # 0.001–0.003
+    assert measured("embedding_type", after["embedding_type"]) < 0.05  # 0.003–0.007
+    assert measured("price", after["price"]) < -0.5  # -2.9 to -1.9
+    assert measured("contrastive", terms["contrastive"].item()) < 0.1  # 0.001–0.002; validation reads mirror images too
+    assert measured("quality", after["quality"]) < 0.05  # 0.0004–0.0015
+    assert measured("largest error of a fault", wrong.abs().max()) < 0.2  # 0.0004–0.011
     assert torch.equal(recommended > 0, told.reviews.recommended > 0.5)
-    assert measured("largest error of a rating", (rating - told.reviews.rating).abs().max()) < 0.7
+    assert measured("largest error of a rating", (rating - told.reviews.rating).abs().max()) < 0.7  # 0.12–0.26
 
 
 def test_a_fresh_models_first_answers_are_the_priors() -> None:
     net, inputs, told = fresh(), listings(), reviews()
     # Half way between words and neighbours.
-    assert torch.allclose(net(inputs).price_location, (inputs.price_prior.sum(1) + inputs.neighbours[:, MEAN]) / 2, atol=1e-5)
+    assert torch.allclose(net(inputs)["price_location"], (inputs.price_prior.sum(1) + inputs.neighbours[:, MEAN]) / 2, atol=1e-5)
     alone = replace(inputs, neighbours=torch.zeros_like(inputs.neighbours))
-    assert torch.allclose(net(alone).price_location, inputs.price_prior.sum(1), atol=1e-5)
-    logit, rating = net.opinion(told)
+    assert torch.allclose(net(alone)["price_location"], inputs.price_prior.sum(1), atol=1e-5)
+    logit, rating = net.forward_reviews(told).values()
     assert torch.allclose(logit, told.prior)
     assert torch.allclose(rating, torch.full((4,), 4.0))
 
@@ -92,7 +111,8 @@ def test_a_fresh_models_gradient_is_finite_and_reaches_every_head() -> None:
     task = ProductTask(fresh()).train()
     step(task, batch())["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
-    heads = (task.model.category_heads, task.model.price_head, task.model.embedding_head, task.model.sentiment_head)
+    embedding = task.model.head(EmbeddingHead)
+    heads = (task.model.head(CategoryHead).levels, task.model.head(PriceHead), embedding.instance, task.model.head(SentimentHead))
     assert all(p.grad is not None and p.grad.any() for head in heads for p in head.parameters())
 
 
@@ -106,9 +126,9 @@ def test_every_strategy_balances_all_terms(strategy: str) -> None:
 
 
 def test_fixed_weights_are_those_of_the_configuration() -> None:
-    task = ProductTask(model(loss={"sentiment": 3.0, "price": 0.0}))
+    task = ProductTask(model(head={"sentiment": {"weight": 3.0}, "price": {"weight": 0.0}}))
     terms = step(task, batch())
-    weights = task.model.config.loss.weights
+    weights = task.weights
     assert (weights["sentiment"], weights["price"]) == (3.0, 0.0)
     assert terms["loss"].item() == pytest.approx(sum(weights[name] * terms[name].item() for name in TERMS), rel=1e-5)
     after = task.validation_loss(batch())
@@ -133,14 +153,14 @@ def test_missing_labels_give_no_loss_and_no_poisoned_gradient() -> None:
 @pytest.mark.parametrize("known", [(1.0, math.nan), (math.nan, math.nan)])
 def test_some_missing_labels_do_not_change_the_loss_of_the_others(known: tuple[float, float]) -> None:
     net, inputs = model(), listings(4)
-    heads = net.read(net.remember(inputs), net.views[None], inputs)
+    heads = decoded(net, inputs)
     rows = torch.ones(4, dtype=torch.bool)
     half = replace(
         inputs,
         categories=inputs.categories * torch.tensor([[1], [1], [0], [0]]),
         price=torch.where(torch.arange(4) < 2, inputs.price, torch.tensor(known[1])),
     )
-    found, expected = (head_losses(net, heads, WHOLE, x, y) for x, y in ((half, rows), (inputs, torch.arange(4) < 2)))
+    found, expected = (view_losses(net, heads, WHOLE, x, y) for x, y in ((half, rows), (inputs, torch.arange(4) < 2)))
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
 
@@ -172,17 +192,17 @@ def test_an_empty_listing_in_a_batch_does_not_poison_it() -> None:
 def test_head_losses_by_hand() -> None:
     net, inputs = model(), listings(3)
     inputs = replace(inputs, categories=torch.tensor([[1, 1, 2], [2, 3, 0], [1, 1, 1]]), price=torch.tensor([1.0, math.nan, 7.0]))
-    heads = net.read(net.remember(inputs), net.views[None], inputs)
+    heads = decoded(net, inputs)
     rows = torch.tensor([True, True, False])
     for view in (WHOLE, TITLE):
-        terms = head_losses(net, heads, view, inputs, rows, smoothing=0.0)
-        master, sub, article = net.level_probabilities(heads.path_logits[:, view])
+        terms = view_losses(net, heads, view, inputs, rows, smoothing=0.0)
+        master, sub, article = net.head(CategoryHead).probabilities(heads.of(CategoryHead).path_logits[:, view])
         assert terms["article_type"].item() == pytest.approx(-math.log(article[0, 2].item()), rel=1e-4)
         assert terms["sub_category"].item() == pytest.approx(-(sub[0, 1] * sub[1, 3]).log().item() / 2, rel=1e-4)
         assert terms["master_category"].item() == pytest.approx(-(master[0, 1] * master[1, 2]).log().item() / 2, rel=1e-4)
-        told = heads.type_logits[0, view].log_softmax(-1)[2].item()
+        told = heads.of(EmbeddingHead).type_logits[0, view].log_softmax(-1)[2].item()
         assert terms["embedding_type"].item() == pytest.approx(-told, rel=1e-4)
-        location, scale = heads.price_location[0, view].item(), heads.price_scale[0, view].item()
+        location, scale = heads.of(PriceHead).location[0, view].item(), heads.of(PriceHead).scale[0, view].item()
         density = torch.distributions.Laplace(location, scale).log_prob(torch.tensor(1.0)).item()
         assert terms["price"].item() == pytest.approx(-density, rel=1e-4)
 
@@ -190,9 +210,9 @@ def test_head_losses_by_hand() -> None:
 def test_smoothing_mixes_in_the_uniform_distribution_over_paths() -> None:
     net, inputs = model(), listings(1)
     inputs = replace(inputs, categories=torch.tensor([[1, 1, 2]]))
-    heads = net.read(net.remember(inputs), net.views[None], inputs)
-    logs = heads.path_logits[0, WHOLE].log_softmax(-1)
-    found = head_losses(net, heads, WHOLE, inputs, torch.tensor([True]), smoothing=0.2)["article_type"].item()
+    heads = decoded(net, inputs)
+    logs = heads.of(CategoryHead).path_logits[0, WHOLE].log_softmax(-1)
+    found = view_losses(net, heads, WHOLE, inputs, torch.tensor([True]), smoothing=0.2)["article_type"].item()
     assert found == pytest.approx(-(0.8 * logs[1] + 0.2 * logs.mean()).item(), rel=1e-4)
 
 
@@ -203,9 +223,9 @@ def test_a_faulty_listing_teaches_the_quality_head_alone() -> None:
     assert "sentiment" not in terms
     assert all(terms[name].item() == 0 for name in TERMS if name in terms and name != "quality")
     terms["loss"].backward()
-    for head in (task.model.category_heads, task.model.price_head, task.model.type_head):
-        assert all(p.grad is None or not p.grad.any() for p in head.parameters())
-    assert all(p.grad is not None and p.grad.any() for p in task.model.quality_head.parameters())
+    for head in (CategoryHead, PriceHead, EmbeddingHead):
+        assert all(p.grad is None or not p.grad.any() for p in task.model.head(head).parameters())
+    assert all(p.grad is not None and p.grad.any() for p in task.model.head(QualityHead).parameters())
 
 
 def test_a_faulty_listing_is_no_pair_of_the_contrastive_loss() -> None:
@@ -228,9 +248,10 @@ def test_the_contrastive_loss_by_hand() -> None:
     task, told = ProductTask(model()), batch(4, faulty=0)
     net, inputs = task.model, told.listings
     with torch.no_grad():
-        heads = net.read(net.remember(inputs), net.views[None], inputs)
-        whole, title, photo = (F.normalize(heads.embedding[:, view, 16:], dim=-1) for view in (WHOLE, TITLE, PHOTO))
-        scale = net.log_scale.exp()
+        heads = decoded(net, inputs)
+        vectors = heads.of(EmbeddingHead).embedding
+        whole, title, photo = (F.normalize(vectors[:, view, 16:], dim=-1) for view in (WHOLE, TITLE, PHOTO))
+        scale = net.head(EmbeddingHead).log_scale.exp()
         expected = 0.0
         for a, b, weight in ((title, photo, 0.5), (whole, title, 0.125), (whole, photo, 0.125)):
             for left, right in ((a, b), (b, a)):
@@ -263,7 +284,7 @@ def test_sentiment_by_hand() -> None:
         recommended=torch.tensor([1.0, 0.0, math.nan, 1.0]),
         rating=torch.tensor([5.0, math.nan, 1.0, 4.0]),
     )
-    logit, rating = task.model.opinion(said)
+    logit, rating = task.model.forward_reviews(said).values()
     p = logit.sigmoid()
     cross_entropy = -(p[0].log() + (1 - p[1]).log() + p[3].log()) / 3
     squares = ((rating[0] - 5) ** 2 + (rating[2] - 1) ** 2 + (rating[3] - 4) ** 2) / 3
@@ -277,7 +298,7 @@ def test_a_batch_without_labelled_reviews_trains_the_rest(told: object) -> None:
     terms = step(task, replace(batch(), reviews=told))
     assert set(terms) == {"loss", *TERMS} - {"sentiment"}
     terms["loss"].backward()
-    assert all(p.grad is None or not p.grad.any() for p in task.model.sentiment_head.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in task.model.head(SentimentHead).parameters())
 
 
 def test_the_same_generator_gives_the_same_step_and_another_hides_other_parts() -> None:
@@ -305,17 +326,19 @@ def test_the_hidden_view_is_the_listing_without_what_is_hidden() -> None:
     hide = {"title": 0.0, "description": 1.0, "image": 1.0, "attributes": 1.0, "price": 0.0, "categories": 0.0}
     net, inputs = model(modality_dropout=hide), listings()
     shown = ProductTask(net)._hidden(inputs, torch.Generator().manual_seed(0))
-    heads = net.read(net.remember(inputs), torch.stack([*net.views[:, None].expand(-1, 5, -1), shown], dim=1), inputs)
-    alone = net(one_part(inputs, "title"))
-    assert torch.allclose(heads.path_logits[:, HIDDEN], alone.path_logits, atol=2e-5)
-    assert torch.allclose(heads.price_location[:, HIDDEN], alone.price_location, atol=2e-5)
-    assert torch.allclose(heads.embedding[:, PHOTO], net(inputs.only(["image"])).embedding, atol=2e-5)
+    views = torch.stack([*net.views[:, None].expand(-1, 5, -1), shown], dim=1)
+    heads, alone = net.decode(net.encode(inputs), views, inputs), decoded(net, one_part(inputs, "title"))
+    hidden, whole = (found.of(CategoryHead).path_logits for found in (heads, alone))
+    assert torch.allclose(hidden[:, HIDDEN], whole[:, WHOLE], atol=2e-5)
+    assert torch.allclose(heads.of(PriceHead).location[:, HIDDEN], alone.of(PriceHead).location[:, WHOLE], atol=2e-5)
+    photo = net(inputs.only(["image"]))["embedding"]
+    assert torch.allclose(heads.of(EmbeddingHead).embedding[:, PHOTO], photo, atol=2e-5)
 
 
 def test_accuracy_counts_good_listings_with_a_type() -> None:
     task, told = ProductTask(model()), batch(8, faulty=2)
     with torch.no_grad():
-        best = task.model.level_probabilities(task.model(told.listings).path_logits)[-1].argmax(-1)
+        best = task.model.head(CategoryHead).probabilities(task.model(told.listings)["path_logits"])[-1].argmax(-1)
     categories = told.listings.categories.clone()
     categories[:, -1] = best
     categories[0, -1], categories[1, -1] = 0, 1 + best[1] % 5

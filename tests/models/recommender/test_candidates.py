@@ -1,21 +1,24 @@
 """Candidates of a large catalogue: the best items are among them, and an answer from them is the answer from all."""
 
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from recommender_cases import bare_items, histories_of, random_cells
+from recommender_cases import bare_items, histories_of, random_cells, sparse_part
 from scipy.sparse import csr_matrix
 
 from models.recommender import candidates
 from models.recommender.answers import Event, Query
-from models.recommender.attention import PathReading
-from models.recommender.candidates import Candidates, inverted
-from models.recommender.config import HistoryConfig
+from models.recommender.candidates import Candidates, CandidatesConfig, inverted
+from models.recommender.config import RecommenderModelConfig
 from models.recommender.interactions import Histories
 from models.recommender.model import Recommender
-from models.recommender.parts import Neighbours, Part, Popularity, Projection
+from models.recommender.part import Part
+from models.recommender.parts.content import ContentByEmbeddings
+from models.recommender.parts.graph_attention import PathReading
+from models.recommender.parts.popularity import Popularity
+from models.recommender.parts.spectral import Spectral
 from models.recommender.predictor import RecommenderPredictor
 from models.recommender.readings import DenseReading, Floats, SparseReading, Vectors, scaled
 
@@ -30,13 +33,13 @@ def clustered(seed: int, width: int = 24) -> Floats:
     return found
 
 
-def recommender(**more: Part) -> Recommender:
+def recommender(**more: Part[Any]) -> Recommender:
     buyers = np.random.default_rng(1).permutation(ITEMS).astype(np.float32)
     first, second = clustered(2), clustered(3)
-    parts: dict[str, Part] = {
-        "spectral": Projection(first, first, 0.1),
-        "content": Projection(second, second, 0.0),
-        "co_purchase": Neighbours(random_cells(ITEMS, ITEMS, 0.002, 4), 0.2),
+    parts: dict[str, Part[Any]] = {
+        "spectral": Spectral(first, first, 0.1),
+        "content": ContentByEmbeddings(second, 0.0),
+        "co_purchase": sparse_part(random_cells(ITEMS, ITEMS, 0.002, 4), 0.2),
         "popularity": Popularity(buyers),
         **more,
     }
@@ -45,13 +48,8 @@ def recommender(**more: Part) -> Recommender:
     return Recommender(bare_items(ITEMS, buyers=buyers), parts, weights, features, 1000)
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is large from 1,000 items on."""
-    monkeypatch.setattr(candidates, "EXACT", 1000)
-    monkeypatch.setattr("models.recommender.predictor.EXACT", 1000)
-    monkeypatch.setattr(candidates, "NEAREST", 300)
-    yield
+SMALL = CandidatesConfig(exact=1000, nearest=300)
+"""What is large from 1,000 items on."""
 
 
 def visits(count: int) -> Histories:
@@ -64,12 +62,12 @@ def visits(count: int) -> Histories:
 
 
 def test_every_item_of_a_small_catalogue_is_scored() -> None:
-    assert Candidates.of(recommender()) is None
+    assert Candidates.of(recommender(), CandidatesConfig()) is None
 
 
-def test_the_best_of_all_items_are_candidates(small: None) -> None:
+def test_the_best_of_all_items_are_candidates() -> None:
     model = recommender()
-    index = Candidates.of(model)
+    index = Candidates.of(model, SMALL)
     assert index is not None
     found, wanted, tried = 0, 0, []
     for user in range(40):
@@ -99,16 +97,13 @@ def test_what_is_searched_for_is_what_the_dense_parts_add() -> None:
     assert np.allclose(whole - sparse, scales[2] * scaled(apart[2], spreads[2]), atol=1e-4)
 
 
-def test_an_answer_from_candidates_is_the_answer_from_all(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_from_candidates_is_the_answer_from_all() -> None:
     model, nobody = recommender(), histories_of([])
-    large = RecommenderPredictor(model, [0], nobody, HistoryConfig())
-    monkeypatch.setattr("models.recommender.predictor.EXACT", ITEMS)
-    monkeypatch.setattr(candidates, "EXACT", ITEMS)
-    whole = RecommenderPredictor(model, [0], nobody, HistoryConfig())
+    large = RecommenderPredictor(model, [0], nobody, RecommenderModelConfig(candidates=SMALL))
+    whole = RecommenderPredictor(model, [0], nobody, RecommenderModelConfig())
     same = 0
     for user in range(20):
         events = tuple(Event(int(code)) for code in visits(20).user(user)[0])
-        monkeypatch.setattr("models.recommender.predictor.EXACT", 1000)
         (from_some,) = large.recommend([Query(events=events)])
         (from_all,) = whole.recommend([Query(events=events)])
         assert from_some.items[0].score == pytest.approx(from_all.items[0].score, rel=1e-5)
@@ -116,11 +111,11 @@ def test_an_answer_from_candidates_is_the_answer_from_all(small: None, monkeypat
     assert same >= 0.97 * 20 * 10
 
 
-def test_visitors_and_bounds_are_answered_from_candidates_too(small: None) -> None:
+def test_visitors_and_bounds_are_answered_from_candidates_too() -> None:
     model = recommender()
     prices = np.where(np.arange(ITEMS) % 3 == 0, 10.0, 90.0).astype(np.float32)
     model = replace(model, items=replace(model.items, prices=prices))
-    predictor = RecommenderPredictor(model, [0], histories_of([]), HistoryConfig())
+    predictor = RecommenderPredictor(model, [0], histories_of([]), RecommenderModelConfig(candidates=SMALL))
     (visitor,) = predictor.recommend([Query(num_recs=5)])
     assert [item.item_id for item in visitor.items] == np.argsort(-model.items.buyers)[:5].tolist()
     (cheap,) = predictor.recommend([Query(events=(Event(7), Event(67)), price_max=20.0)])
@@ -128,11 +123,11 @@ def test_visitors_and_bounds_are_answered_from_candidates_too(small: None) -> No
     assert all(int(item.item_id) % 3 == 0 for item in cheap.items)
 
 
-def test_without_dense_parts_what_is_near_and_what_sells_are_candidates(small: None) -> None:
+def test_without_dense_parts_what_is_near_and_what_sells_are_candidates() -> None:
     model = recommender()
     parts = {name: model.parts[name] for name in ("co_purchase", "popularity")}
     bare = replace(model, parts=parts)
-    index = Candidates.of(bare)
+    index = Candidates.of(bare, SMALL)
     assert index is not None
     one = histories_of([3, 9])
     near = np.union1d(*(csr_matrix(parts["co_purchase"].matrix)[code].indices for code in (3, 9)))  # type: ignore[attr-defined]
@@ -141,5 +136,5 @@ def test_without_dense_parts_what_is_near_and_what_sells_are_candidates(small: N
 
 
 def test_lists_grow_with_the_root_of_the_items() -> None:
-    index = inverted(clustered(0))
+    index = inverted(clustered(0), probed=32)
     assert (index.ntotal, index.nlist) == (ITEMS, 64)

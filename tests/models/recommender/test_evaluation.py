@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,14 @@ from models.evaluation.bootstrap import totals_interval
 from models.evaluation.gates import decide
 from models.evaluation.results import Evaluation, Measured, Metric
 from models.family import EvaluationRun
-from models.recommender.answers import Query, Reason, Recommendation, Recommendations
-from models.recommender.blend import USERS_A_BATCH, HeldOut, top
+from models.recommender.answers import Query, Reason, ReasonKind, Recommendation, Recommendations
 from models.recommender.evaluate import BLEND, MEANS, activity, measure, ranked_lists, sales_tiers
+from models.recommender.held_out import USERS_A_BATCH, HeldOut, top
 from models.recommender.interactions import Histories
 from models.recommender.items import Items
 from models.recommender.model import Recommender
-from models.recommender.parts import Popularity
+from models.recommender.part import Choice, NoConfig, Part, Purchases, Settings
+from models.recommender.parts.popularity import Popularity
 from models.recommender.readings import Floats, Reading, SparseReading
 from models.recommender.report import write_report
 
@@ -37,23 +38,26 @@ CONFIG = EvaluationConfig(bootstrap_samples=50, min_slice_rows=1, latency_calls=
 
 
 @dataclass
-class Told:
+class Told(Part[NoConfig]):
     """Scores of an item are those of the oldest item of the history: row [I] of `table`; 0 for all without a history."""
 
     table: Floats
-    kind: ClassVar[str] = "told"
     calls: int = 0
+
+    label: ClassVar[str] = "Told"
+    reason: ClassVar[ReasonKind] = "bought_together"
+
+    @classmethod
+    def fit(cls, purchases: Purchases, choice: Choice, settings: Settings[NoConfig]) -> Self:
+        raise NotImplementedError
+
+    def refit(self, purchases: Purchases, settings: Settings[NoConfig]) -> Self:
+        raise NotImplementedError
 
     def read(self, histories: Histories) -> Reading:
         self.calls += 1
         rows = [self.table[histories.user(u)[0][0]] if histories.lengths[u] else 0 * self.table[0] for u in range(len(histories))]
         return SparseReading(csr_matrix(np.array(rows, dtype=np.float32)))
-
-    def scores(self, histories: Histories) -> Floats:
-        return self.read(histories).all()
-
-    def state(self) -> dict[str, Any]:
-        return {}
 
 
 @dataclass

@@ -115,7 +115,7 @@ def test_the_bundle_says_what_it_was_trained_on(bundle: Path, catalogue: Catalog
 
 
 def test_some_users_alone_are_measured_where_asked_for(bundle: Path, catalogue: Catalogue) -> None:
-    run = FAMILY.evaluate(bundle, catalogue, config().evaluation, rows=pd.Series([3, 5, 5, 10_000_000]))
+    run = FAMILY.evaluate_rows(bundle, catalogue, config().evaluation, pd.Series([3, 5, 5, 10_000_000]))
     assert run.evaluation.n == 2
     assert set(run.predictions["user_id"]) == {3, 5}
 
@@ -157,6 +157,20 @@ def test_a_damaged_bundle_is_one_clear_line(bundle: Path, tmp_path: Path, name: 
     (tmp_path / "bundle" / name).unlink()
     with pytest.raises(VitrinaError):
         RecommenderPredictor.load(tmp_path / "bundle")
+
+
+def test_a_bundle_of_another_version_is_one_clear_line(bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
+    written = json.loads((bundle / "config.json").read_text())
+    for changed in ({"parts": {"co_purchase": "neighbours"}}, {"config": written["config"] | {"model": {"parts": ["ease"]}}}):
+        (tmp_path / "bundle" / "config.json").write_text(json.dumps(written | changed))
+        with pytest.raises(VitrinaError, match="it is not a recommender bundle of this version") as error:
+            RecommenderPredictor.load(tmp_path / "bundle")
+        assert len(str(error.value).splitlines()) == 1
+    (tmp_path / "bundle" / "config.json").write_text(json.dumps(written | {"weights": {"ease": 1.0}}))
+    with pytest.raises(VitrinaError, match="part 'ease' does not exist") as error:
+        RecommenderPredictor.load(tmp_path / "bundle")
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_the_basis_says_what_is_known(predictor: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
@@ -310,7 +324,7 @@ def test_purchases_alone_are_enough_and_training_twice_gives_the_same(
     predictor = RecommenderPredictor.load(first)
     assert "content" not in predictor.recommender.parts
     shares = [share_of(group, ask(predictor, session([100 * group, 100 * group + 1]))) for group in range(3)]
-    assert measured("share of first items of the group", float(np.mean(shares))) > 0.85
+    assert measured("share of first items of the group", float(np.mean(shares))) > 0.8  # 1.000
     with pytest.raises(VitrinaError, match="this version's catalogue has no categories"):
         predictor.recommend([Query(categories=("Shirts",))])
 
@@ -337,7 +351,7 @@ def test_without_an_order_nothing_depends_on_it(tmp_path: Path, seed: int, measu
     assert not {"transitions", "sequence"} & set(predictor.recommender.parts)
     first, turned = predictor.recommend([session([200, 201, 202]), session([202, 200, 201])])
     assert ids(first) == ids(turned)
-    assert measured("share of first items of the group", share_of(2, first)) > 0.6
+    assert measured("share of first items of the group", share_of(2, first)) > 0.6  # 1.000
 
 
 def test_a_given_test_split_is_what_is_measured(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import torch
 from recommender_cases import cells, random_cells, whole_graph
 from scipy.sparse import csr_matrix
 
-from models.recommender.attention import GraphAttention
-from models.recommender.config import AttentionConfig
+from models.recommender.attention import AttentionConfig, GraphAttention
 from models.recommender.graph import Edges, Graph, Layer, drawn
 
 USERS, ITEMS, ATTRIBUTES = 40, 25, 7

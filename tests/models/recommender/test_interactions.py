@@ -8,8 +8,7 @@ import pytest
 from recommender_cases import catalogue_of, histories_of
 
 from configs.schema import SplitConfig
-from models.recommender.config import HistoryConfig
-from models.recommender.interactions import Histories, split_interactions
+from models.recommender.interactions import Histories, HistoryConfig, split_interactions
 
 HISTORY = HistoryConfig(cart_weight=0.5, view_weight=0.25)
 SPLIT = SplitConfig()

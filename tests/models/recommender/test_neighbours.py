@@ -1,21 +1,18 @@
-"""Closed-form parts against dense matrices, against solving column by column, and against counting by hand."""
+"""Counts of which items go with which, against dense matrices and counting by hand."""
 
 import numpy as np
 import pytest
-from recommender_cases import cells, histories_of, random_cells
+from recommender_cases import cells, random_cells
 from scipy.sparse import csr_matrix
 
 from models.recommender import neighbours
-from models.recommender.config import TransitionsConfig
 from models.recommender.neighbours import (
     chunks,
     co_purchases,
     damped_by_items,
     largest,
     product,
-    regression,
     strongest,
-    transitions,
     without_diagonal,
 )
 
@@ -102,35 +99,3 @@ def test_strongest_keeps_what_is_furthest_from_zero() -> None:
     assert strongest(dense, 2).toarray().tolist() == [[0, -5, 3], [2, 0, -1]]
     assert strongest(dense, 1).toarray().tolist() == [[0, -5, 0], [2, 0, 0]]
     np.testing.assert_array_equal(strongest(dense, 10).toarray(), dense)
-
-
-@pytest.mark.parametrize("ridge", [1.0, 20.0])
-def test_regression_solves_each_column_without_the_item_itself(x: csr_matrix, ridge: float) -> None:
-    dense, found = x.toarray().astype(np.float64), regression(x, ridge)
-    assert not found.diagonal().any()
-    for item in range(ITEMS):
-        others = np.delete(np.arange(ITEMS), item)
-        rest = dense[:, others]
-        solved = np.linalg.solve(rest.T @ rest + ridge * np.eye(ITEMS - 1), rest.T @ dense[:, item])
-        np.testing.assert_allclose(found[others, item], solved, atol=1e-5)
-
-
-def test_transitions_by_hand() -> None:
-    """0 1 2 by one user, and 2 0 by another who only put 0 in the cart; two places ahead, the second counting half."""
-    config = TransitionsConfig(window=2, fading=0.5, backwards=0.25)
-    found = transitions(histories_of([0, 1, 2], [2, 0], weights=[1, 1, 1, 1, 0.5]), 4, config, 4).toarray()
-    after = np.zeros((4, 4))
-    after[0, 1] = after[1, 2] = 1
-    after[0, 2] = 0.5  # two places later
-    after[2, 0] = 0.5  # the cart
-    np.testing.assert_allclose(found, after + 0.25 * after.T)
-
-
-def test_transitions_look_no_further_than_the_window() -> None:
-    config = TransitionsConfig(window=1, fading=1.0, backwards=0.0)
-    found = transitions(histories_of([3, 1, 0], [2], []), 4, config, 4).toarray()
-    assert np.argwhere(found).tolist() == [[1, 0], [3, 1]]
-
-
-def test_transitions_of_single_purchases_are_none() -> None:
-    assert transitions(histories_of([0], [2], []), 3, TransitionsConfig(), 3).nnz == 0

@@ -1,24 +1,30 @@
 """Reasons: a history read together with what is left of it says the same as both read apart."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from recommender_cases import bare_items, histories_of, random_cells
+from recommender_cases import bare_items, histories_of, random_cells, sparse_part
 from scipy.sparse import csr_matrix
 
 from models.recommender.answers import Event, Query, Recommendations
-from models.recommender.attention import Attention
-from models.recommender.config import HistoryConfig, SequenceConfig
-from models.recommender.factorisation import Factorisation
+from models.recommender.config import RecommenderModelConfig
 from models.recommender.interactions import Histories
 from models.recommender.model import Recommender
-from models.recommender.parts import Neighbours, Part, Popularity, Projection
+from models.recommender.part import Part
+from models.recommender.parts.factorisation import Factorisation
+from models.recommender.parts.graph_attention import AttentionPaths
+from models.recommender.parts.popularity import Popularity
+from models.recommender.parts.sequence import NextItem
+from models.recommender.parts.spectral import Spectral
 from models.recommender.predictor import RecommenderPredictor
 from models.recommender.readings import Floats, SparseReading, cells
-from models.recommender.reasons import LEFT_OUT, TOGETHER
-from models.recommender.sequence import NextItems, SequenceModel
+from models.recommender.reasons import ReasonsConfig
+from models.recommender.sequence import SequenceConfig, SequenceNetwork
 
 ITEMS, WIDTH = 80, 8
+LEFT_OUT, TOGETHER = ReasonsConfig().left_out, ReasonsConfig().together
 BUYERS = np.arange(1, ITEMS + 1, dtype=np.float32)
 
 
@@ -26,18 +32,19 @@ def normal(*shape: int, seed: int) -> Floats:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def attention() -> Attention:
+def attention() -> AttentionPaths:
     layers = normal(2, ITEMS, WIDTH, seed=1), normal(2, WIDTH, WIDTH, seed=2), normal(2, 2, WIDTH // 2, seed=3)
-    return Attention(normal(ITEMS, WIDTH + 1, seed=4), *layers, normal(WIDTH, seed=5), random_cells(ITEMS, ITEMS, 0.2, 6), 0.5)
+    paths = random_cells(ITEMS, ITEMS, 0.2, 6)
+    return AttentionPaths(normal(ITEMS, WIDTH + 1, seed=4), *layers, normal(WIDTH, seed=5), paths, 0.3, 0.5)
 
 
-def following() -> NextItems:
+def following() -> NextItem:
     torch.manual_seed(0)
     config = SequenceConfig(width=WIDTH, layers=2, heads=2, length=10)  # some histories are longer
-    model = SequenceModel(config, random_cells(ITEMS, 6, 0.3, seed=7))
+    model = SequenceNetwork(config, random_cells(ITEMS, 6, 0.3, seed=7))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    return NextItems.of(model)
+    return NextItem.of(model)
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +52,17 @@ def predictor() -> RecommenderPredictor:
     """Every kind of part."""
     features = normal(ITEMS, WIDTH, seed=8)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    parts: dict[str, Part] = {
-        "regression": Neighbours(random_cells(ITEMS, ITEMS, 0.1, 9), 0.3),
-        "spectral": Projection(features, normal(ITEMS, WIDTH, seed=10), 0.1),
+    parts: dict[str, Part[Any]] = {
+        "regression": sparse_part(random_cells(ITEMS, ITEMS, 0.1, 9), 0.3),
+        "spectral": Spectral(features, normal(ITEMS, WIDTH, seed=10), 0.1),
         "factorisation": Factorisation(normal(ITEMS, WIDTH, seed=11), 0.1, 0.01),
         "graph_attention": attention(),
         "sequence": following(),
         "popularity": Popularity(BUYERS),
     }
     weights = {name: 1.0 / (2 + place) for place, name in enumerate(parts)}
-    return RecommenderPredictor(
-        Recommender(bare_items(ITEMS, buyers=BUYERS), parts, weights, features, 1000), [0], histories_of([]), HistoryConfig()
-    )
+    recommender = Recommender(bare_items(ITEMS, buyers=BUYERS), parts, weights, features, 1000)
+    return RecommenderPredictor(recommender, [0], histories_of([]), RecommenderModelConfig())
 
 
 def ask(predictor: RecommenderPredictor, length: int, seed: int = 0) -> tuple[list[int], Recommendations]:
@@ -65,15 +71,16 @@ def ask(predictor: RecommenderPredictor, length: int, seed: int = 0) -> tuple[li
     return history, answer
 
 
+def reading_together(predictor: RecommenderPredictor, longest: int) -> RecommenderPredictor:
+    config = RecommenderModelConfig(reasons=ReasonsConfig(together=longest))
+    return RecommenderPredictor(predictor.recommender, [0], predictor.histories, config)
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, LEFT_OUT, LEFT_OUT + 1, TOGETHER, TOGETHER + 1, 40])
-def test_read_together_or_apart_the_answer_is_the_same(
-    predictor: RecommenderPredictor, monkeypatch: pytest.MonkeyPatch, length: int
-) -> None:
+def test_read_together_or_apart_the_answer_is_the_same(predictor: RecommenderPredictor, length: int) -> None:
     for seed in range(5):
-        monkeypatch.setattr("models.recommender.reasons.TOGETHER", 100)
-        _, together = ask(predictor, length, seed)
-        monkeypatch.setattr("models.recommender.reasons.TOGETHER", 0)
-        _, apart = ask(predictor, length, seed)
+        _, together = ask(reading_together(predictor, 100), length, seed)
+        _, apart = ask(reading_together(predictor, 1), length, seed)
         assert len(together.items) == 20
         for first, second in zip(together.items, apart.items, strict=True):
             assert first.item_id == second.item_id
@@ -118,7 +125,7 @@ def test_cells_and_spreads_are_those_of_the_dense_rows() -> None:
 
 
 def test_only_what_follows_the_last_item_is_computed_in_the_last_block() -> None:
-    model = following().model
+    model = following().network
     codes, ends = torch.from_numpy(np.random.default_rng(1).integers(0, ITEMS, (6, 10))), torch.tensor([0, 9, 4, 1, 7, 9])
     with torch.inference_mode():
         every = model(codes, model.vectors())
@@ -128,7 +135,7 @@ def test_only_what_follows_the_last_item_is_computed_in_the_last_block() -> None
 def test_views_count_less_in_what_is_left_too(predictor: RecommenderPredictor) -> None:
     kinds = ("purchase", "view", "cart")
     (answer,) = predictor.recommend([Query(events=tuple(Event(code, kind) for code, kind in enumerate(kinds)), num_recs=5)])
-    worth = np.array([1.0, predictor.config.view_weight, predictor.config.cart_weight])
+    worth = np.array([1.0, predictor.config.history.view_weight, predictor.config.history.cart_weight])
 
     def score(codes: list[int], item: int) -> float:
         history = Histories.of(np.zeros(len(codes), dtype=np.int64), np.array(codes), worth[codes], 1)

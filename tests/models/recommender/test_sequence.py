@@ -12,10 +12,9 @@ from torch.nn import functional as F
 
 from configs.schema import TrainerConfig
 from models.evaluation.metrics import ndcg_at_k
-from models.recommender import sequence
-from models.recommender.config import SequenceConfig
 from models.recommender.interactions import Histories
-from models.recommender.sequence import NextItem, NextItems, SequenceModel, Sequences, teach
+from models.recommender.parts.sequence import NextItem
+from models.recommender.sequence import NextItemTask, SequenceConfig, SequenceNetwork, Sequences, train
 
 pytestmark = pytest.mark.trains
 
@@ -26,9 +25,9 @@ CONFIG = SequenceConfig(
 TRAINER = TrainerConfig(ema_decay=0.0, workers=0, tensorboard=False, precision="32-true")
 
 
-def model_of(attributes: csr_matrix | None = None, config: SequenceConfig = CONFIG, seed: int = 0) -> SequenceModel:
+def model_of(attributes: csr_matrix | None = None, config: SequenceConfig = CONFIG, seed: int = 0) -> SequenceNetwork:
     torch.manual_seed(seed)
-    model = SequenceModel(config, random_cells(ITEMS, 6, 0.3, seed=1) if attributes is None else attributes)
+    model = SequenceNetwork(config, random_cells(ITEMS, 6, 0.3, seed=1) if attributes is None else attributes)
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -49,45 +48,6 @@ def test_a_later_item_changes_no_earlier_state() -> None:
         before, after = (model(rows, model.vectors()) for rows in (codes, changed))
     torch.testing.assert_close(before[:, :4], after[:, :4])
     assert (before[:, 4:] - after[:, 4:]).abs().amax(-1).min() > 1e-3
-
-
-def test_order_matters() -> None:
-    part = NextItems.of(model_of())
-    first, second = part.scores(histories_of([1, 2, 3], [2, 1, 3]))
-    assert np.abs(first - second).max() > 1e-3
-
-
-def test_padding_and_company_change_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    part, users = NextItems.of(model_of()), walkers()
-    together = part.scores(users)
-    alone = np.concatenate([part.scores(users.select([user])) for user in range(len(users))])
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-    monkeypatch.setattr(sequence, "USERS_AT_ONCE", 7)
-    np.testing.assert_allclose(part.scores(users), together, atol=1e-5)
-
-
-def test_only_the_newest_items_are_read() -> None:
-    part, items = NextItems.of(model_of()), list(range(12))
-    np.testing.assert_allclose(part.scores(histories_of(items)), part.scores(histories_of(items[-8:])), atol=1e-5)
-
-
-def test_without_a_history_nothing_is_expected() -> None:
-    part = NextItems.of(model_of())
-    scores = part.scores(histories_of([], [3], []))
-    assert not scores[0].any()
-    assert not scores[2].any()
-    assert scores[1].std() > 0
-    np.testing.assert_allclose(part.read(histories_of([3])).spread(), scores[1].std(), rtol=1e-4)
-
-
-def test_scores_are_what_the_model_says_after_the_last_item() -> None:
-    model = model_of()
-    torch.nn.init.normal_(model.bias.weight)
-    part = NextItems.of(model)
-    with torch.inference_mode():
-        state = model(torch.tensor([[4, 9, 2]]), model.vectors())[0, -1]
-        expected = model.vectors() @ state + model.bias.weight[:, 0]
-    np.testing.assert_allclose(part.scores(histories_of([4, 9, 2]))[0], expected.numpy(), atol=1e-5)
 
 
 def test_an_items_vector_is_its_own_and_the_mean_of_its_attributes() -> None:
@@ -114,9 +74,9 @@ def test_the_loss_is_the_cross_entropy_of_every_next_item() -> None:
             logits.append(states @ model.vectors().T + model.bias.weight[:, 0])
         last = F.cross_entropy(torch.stack([logits[0][-1], logits[1][-1]]), torch.tensor([15, 2]))
         for user, (rows, targets) in enumerate(zip(logits, ([1, 4, 15], [2]), strict=True)):
-            found = NextItem(model).training_loss(each.__getitems__([(0, user)]), torch.Generator())["loss"]
+            found = NextItemTask(model).training_loss(each.__getitems__([(0, user)]), torch.Generator())["loss"]
             assert found.item() == pytest.approx(F.cross_entropy(rows, torch.tensor(targets)).item(), rel=1e-5)
-        validation = NextItem(model).validation_loss(alone.__getitems__([(0, 0), (0, 1)]))
+        validation = NextItemTask(model).validation_loss(alone.__getitems__([(0, 0), (0, 1)]))
     assert validation["cross_entropy"].item() == pytest.approx(last.item(), rel=1e-5)
     ranks = [int((rows[-1] > rows[-1][item]).sum()) for rows, item in zip(logits, (15, 2), strict=True)]
     assert validation["loss"].item() == pytest.approx(1 - float(ndcg_at_k(np.array(ranks), 20).mean()))
@@ -167,24 +127,15 @@ def test_loss_falls_and_a_batch_is_overfitted(seed: int, measured: Callable[[str
     model = model_of(seed=seed).train()
     rows = Sequences(walkers(12, seed=seed), ITEMS, CONFIG, seed=seed)
     batch = rows.__getitems__([(0, index) for index in range(len(rows))])
-    task, optimizer, losses = NextItem(model), torch.optim.Adam(model.parameters(), lr=0.01), []
+    task, optimizer, losses = NextItemTask(model), torch.optim.Adam(model.parameters(), lr=0.01), []
     for _ in range(150):
         loss = task.training_loss(batch, torch.Generator())["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert measured("loss after 20 steps, times the first", losses[20] / losses[0]) < 1
-    assert measured("loss after 150 steps, times the first", losses[-1] / losses[0]) < 0.1
-
-
-def test_a_restored_part_scores_the_same() -> None:
-    attributes = random_cells(ITEMS, 6, 0.3, seed=1)
-    part, users = NextItems.of(model_of(attributes)), walkers()
-    restored = NextItems.restore(part.state(), CONFIG, attributes)
-    np.testing.assert_allclose(restored.scores(users), part.scores(users), atol=1e-6)
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        NextItems.restore(part.state(), CONFIG.model_copy(update={"width": 32}), attributes)
+    assert measured("loss after 20 steps, times the first", losses[20] / losses[0]) < 0.5  # 0.11–0.18
+    assert measured("loss after 150 steps, times the first", losses[-1] / losses[0]) < 0.1  # 0.005–0.014
 
 
 def followers(users: int, seed: int) -> Histories:
@@ -197,9 +148,9 @@ def followers(users: int, seed: int) -> Histories:
 
 def test_learns_what_follows_what(tmp_path: Path, seed: int, measured: Callable[[str, float], float]) -> None:
     torch.manual_seed(seed)
-    model = SequenceModel(CONFIG, csr_matrix((ITEMS, 0), dtype=np.float32))
-    teach(model, followers(150, seed=2 * seed), followers(30, seed=2 * seed + 1), 20, TRAINER, tmp_path)
+    model = SequenceNetwork(CONFIG, csr_matrix((ITEMS, 0), dtype=np.float32))
+    train(model, followers(150, seed=2 * seed), followers(30, seed=2 * seed + 1), 20, TRAINER, tmp_path)
     first = np.arange(0, ITEMS, 2)
     asked = histories_of(*([(item + 8) % ITEMS, (item + 9) % ITEMS, item] for item in first.tolist()))
-    right = NextItems.of(model).scores(asked).argmax(axis=1) == first + 1
-    assert measured("share of next items that come first", right.mean()) > 0.9
+    right = NextItem.of(model).scores(asked).argmax(axis=1) == first + 1
+    assert measured("share of next items that come first", right.mean()) > 0.9  # 1.000

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from product_batches import TERMS
 from product_ranks import compared
 from safetensors.torch import load_file
 from tiny_task import PointTask, fit_points
 from torch import Tensor
 
-from models.product.config import TERMS
 from models.training import trainer
 from models.training.batches import EpochBatches, OrderedBatches
 from models.training.distributed import gather_objects, gather_rows, run_ranks, sum_over_ranks

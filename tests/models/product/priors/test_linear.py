@@ -9,8 +9,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 
 from configs.errors import VitrinaError
-from models.product.priors.linear import FOLDS, LOGISTIC_C, RIDGE_ALPHA, Block, LinearPrior, fold_of
+from models.product.priors.config import LinearPriorConfig
+from models.product.priors.linear import FOLDS, Block, LinearPrior, fold_of
 
+CONFIG = LinearPriorConfig()
 BITS = 18  # no two n-grams of these few share a column
 BLOCKS = (Block("title", "word", 1, 2), Block("title", "char_wb", 3, 4), Block("description", "word", 1, 1), Block("colour"))
 WORDS = ("shirt", "dress", "watch", "boots", "silk", "steel", "classic", "sale!", "men's", "cheap", "luxury", "new")
@@ -39,7 +41,7 @@ def target(segments: dict[str, list[Any]], seed: int = 1) -> np.ndarray:
 
 
 def fit(segments: dict[str, list[Any]], y: np.ndarray, kind: Any = "ridge") -> LinearPrior:
-    return LinearPrior.fit(BLOCKS, segments, y, fold_of(range(len(y))), kind, BITS)
+    return LinearPrior.fit(BLOCKS, segments, y, fold_of(range(len(y))), kind, BITS, CONFIG)
 
 
 def contributions(prior: LinearPrior, segments: dict[str, list[Any]], fold: np.ndarray | None = None) -> np.ndarray:
@@ -77,7 +79,7 @@ def test_ridge_is_scikit_learns_on_the_same_tf_idf() -> None:
     segments = corpus()
     y, x = target(segments), features(segments)
     found = answers(fit(segments, y), segments)
-    expected = Ridge(alpha=RIDGE_ALPHA, solver="cholesky").fit(x.toarray(), y).predict(x.toarray())
+    expected = Ridge(alpha=CONFIG.ridge_alpha, solver="cholesky").fit(x.toarray(), y).predict(x.toarray())
     assert np.abs(found - expected).max() < 0.02 * y.std()
     assert np.std(found - y) < 0.5 * y.std()
 
@@ -86,7 +88,7 @@ def test_logistic_regression_is_scikit_learns_on_the_same_tf_idf() -> None:
     segments = corpus()
     y, x = (target(segments) > 0.5).astype(int), features(segments)
     found = answers(fit(segments, y, "logistic"), segments)
-    reference = LogisticRegression(C=LOGISTIC_C, solver="liblinear", tol=1e-6, max_iter=1000).fit(x, y)
+    reference = LogisticRegression(C=CONFIG.logistic_c, solver="liblinear", tol=1e-6, max_iter=1000).fit(x, y)
     assert np.abs(found - reference.decision_function(x)).max() < 0.05
     assert np.mean((found > 0) == y) > 0.9
 
@@ -96,7 +98,7 @@ def test_rows_without_a_target_lend_their_words_alone() -> None:
     y, known = target(segments), np.arange(120) % 3 != 0
     found = answers(fit(segments, np.where(known, y, np.nan)), segments)
     x = features(segments)
-    reference = Ridge(alpha=RIDGE_ALPHA).fit(x[known], y[known])
+    reference = Ridge(alpha=CONFIG.ridge_alpha).fit(x[known], y[known])
     assert np.abs(found - reference.predict(x)).max() < 0.05
 
 
@@ -106,9 +108,9 @@ def test_priors_are_joined_by_what_they_say_of_rows_they_did_not_see() -> None:
     noisy = (y + np.random.default_rng(2).normal(0, 2.0, 400) > 0.5).astype(int)  # the other target tells more of the truth
     one, other = fit(segments, noisy, "logistic"), fit(segments, y)
     table = one.features(segments)
-    again = one.refitted(table, y, fold, "ridge")
+    again = one.refitted(table, y, fold, "ridge", CONFIG)
     assert np.array_equal(again.answers(table, fold), other.answers(table, fold))
-    both = one.joined(again, table, noisy, fold)
+    both = one.joined(again, CONFIG.rating_share, table, noisy, fold)
     told = np.stack([one.answers(table, fold), other.answers(table, fold), np.ones(400)], axis=1)
     said = both.answers(table, fold)
     weights, residual, *_ = np.linalg.lstsq(told, said, rcond=None)
@@ -191,7 +193,7 @@ def test_a_fold_is_asked_of_the_model_that_was_fitted_without_it() -> None:
         found = prior.contributions(*asked).sum(axis=1) + prior.folds[number].intercept
         assert np.allclose(prior.answers(*asked), found, atol=1e-4)
         x = features(segments).toarray()
-        expected = Ridge(alpha=RIDGE_ALPHA, solver="cholesky").fit(x[fold != number], y[fold != number]).predict(x[rows])
+        expected = Ridge(alpha=CONFIG.ridge_alpha, solver="cholesky").fit(x[fold != number], y[fold != number]).predict(x[rows])
         assert np.abs(found - expected).max() < 0.03 * y.std()
 
 

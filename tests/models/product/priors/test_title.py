@@ -8,10 +8,12 @@ from sklearn.pipeline import make_union
 from sklearn.svm import LinearSVC
 
 from configs.errors import VitrinaError
+from models.product.priors.config import PriorsConfig
 from models.product.priors.linear import FOLDS
-from models.product.priors.title import BITS, COST, TitlePrior
+from models.product.priors.title import TitlePrior
 
 NOUNS = ("kurta", "kurti", "shirt", "shirts", "shoe", "sandal")
+CONFIG = PriorsConfig()
 TYPES = len(NOUNS) + 1
 
 
@@ -25,18 +27,18 @@ def corpus(rows: int = 400, seed: int = 0) -> tuple[list[str], np.ndarray, np.nd
 
 
 def fit(titles: list[str], labels: np.ndarray, fold: np.ndarray, bits: int = 12) -> TitlePrior:
-    prior = TitlePrior.fit(titles, labels, fold, TYPES, bits)
+    prior = TitlePrior.fit(titles, labels, fold, TYPES, bits, CONFIG)
     assert prior is not None
     return prior
 
 
 def test_margins_are_those_of_scikit_learns_machines() -> None:
     titles, labels, fold = corpus()
-    prior = fit(titles, labels, fold, bits=BITS)
+    prior = fit(titles, labels, fold, bits=CONFIG.title.bits)
     shared = {"sublinear_tf": True, "min_df": 2, "lowercase": False}
     words = TfidfVectorizer(ngram_range=(1, 3), token_pattern=r"[\w']+|[!?]+", **shared)
     x = make_union(words, TfidfVectorizer(ngram_range=(3, 5), analyzer="char_wb", **shared)).fit_transform(titles)
-    expected = LinearSVC(C=COST, tol=1e-6, dual=True, max_iter=100_000).fit(x, labels).decision_function(x)
+    expected = LinearSVC(C=CONFIG.title.cost, tol=1e-6, dual=True, max_iter=100_000).fit(x, labels).decision_function(x)
     told = log_softmax(prior.sharpness * expected, axis=1)
     found = prior.log_probabilities(titles)
     assert np.abs(np.exp(found[:, 1:]) - np.exp(told)).mean() < 0.01  # hashing and the solver's tolerance
@@ -79,7 +81,9 @@ def test_a_title_that_says_nothing_has_no_opinion_and_the_missing_type_is_last()
 def test_two_types_have_one_machine_and_a_type_missing_in_a_fold_is_improbable() -> None:
     titles, labels, fold = corpus()
     two = labels <= 2
-    prior = TitlePrior.fit([t for t, wanted in zip(titles, two, strict=True) if wanted], labels[two], fold[two], TYPES, 12)
+    prior = TitlePrior.fit(
+        [t for t, wanted in zip(titles, two, strict=True) if wanted], labels[two], fold[two], TYPES, 12, CONFIG
+    )
     assert prior is not None
     found = np.exp(prior.log_probabilities(["nike men kurta", "nike men kurti"]))
     assert found[0, 1] > 0.6 > found[0, 2]
@@ -92,8 +96,8 @@ def test_two_types_have_one_machine_and_a_type_missing_in_a_fold_is_improbable()
 
 def test_one_type_is_no_choice() -> None:
     titles, labels, fold = corpus(40)
-    assert TitlePrior.fit(titles, np.ones_like(labels), fold, TYPES, 12) is None
-    assert TitlePrior.fit(titles, labels, np.zeros_like(fold), TYPES, 12) is None
+    assert TitlePrior.fit(titles, np.ones_like(labels), fold, TYPES, 12, CONFIG) is None
+    assert TitlePrior.fit(titles, labels, np.zeros_like(fold), TYPES, 12, CONFIG) is None
 
 
 def test_a_prior_comes_back_and_a_damaged_one_does_not() -> None:

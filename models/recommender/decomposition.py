@@ -1,28 +1,18 @@
-"""The low-pass filter of the graph of users and items: what remains of a history in the largest singular vectors.
+"""Singular vectors of large sparse matrices, by the randomised decomposition of Halko et al. (2011).
 
-After GF-CF (Shen et al. 2021), with degrees damped by other powers than 1/2, by the randomised decomposition of Halko et
-al. (2011).
+Shapes: U users, I items, d dimensions.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
-from models.recommender.config import SpectralConfig
-
-Floats = NDArray[np.float32]
+from models.recommender.readings import Floats
 
 OVERSAMPLED = 20
-ANSWER_POWER = 0.4
-"""An item with n buyers is read with n to the -p, and answered with n to the p."""
+"""Further columns of the random start; they are dropped at the end."""
 
-
-def low_pass(x: csr_matrix, config: SpectralConfig, seed: int) -> tuple[Floats, Floats]:
-    """Vectors of items as they are read and as they are answered, [I, d] each, d at most the smaller side of X."""
-    buyers = np.maximum(np.asarray((x > 0).sum(axis=0)).ravel(), 1).astype(np.float32)
-    vectors = singular_vectors(damped(x, config.user_power, config.item_power), config.dimensions, config.iterations, seed)
-    scale = buyers[:, None] ** ANSWER_POWER
-    return (vectors / scale).astype(np.float32), (vectors * scale).astype(np.float32)
+ITERATIONS = 3
+"""Power iterations: each brings the largest singular values further out."""
 
 
 def damped(x: csr_matrix, user_power: float, item_power: float) -> csr_matrix:
@@ -33,7 +23,7 @@ def damped(x: csr_matrix, user_power: float, item_power: float) -> csr_matrix:
     return found
 
 
-def singular_vectors(x: csr_matrix, dimensions: int, iterations: int, seed: int) -> Floats:
+def singular_vectors(x: csr_matrix, dimensions: int, seed: int, iterations: int = ITERATIONS) -> Floats:
     """The right singular vectors [I, d] of the largest singular values, by subspace iteration from a random start."""
     dimensions = min(dimensions, *x.shape)
     width = min(dimensions + OVERSAMPLED, *x.shape)

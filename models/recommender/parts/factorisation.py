@@ -1,36 +1,75 @@
 """Matrix factorisation by implicit alternating least squares (Hu et al. 2008, as tuned by Rendle et al. 2022).
 
 Every pair that was not bought counts `unobserved`, every bought one 1 more. A user's factors follow from the items' in closed
-form, so a user who was never seen is solved for like any other. Shapes: U users, I items, d factors.
+form, so a user who was never seen is solved for like any other. Shapes: B and U users, I items, d factors.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from models.recommender.config import FactorisationConfig
+from configs.schema import PositiveFloat, PositiveInt, StrictModel
+from models.recommender.answers import ReasonKind
+from models.recommender.bases import DensePart
 from models.recommender.interactions import Histories
-from models.recommender.parts import Scored, State
-from models.recommender.readings import DenseReading, Floats, Reading, Vectors
+from models.recommender.part import Choice, Purchases, Settings
+from models.recommender.readings import Floats
 
 CELLS_A_BATCH = 8_000_000
+"""Cells of the factors of rows that are solved for together."""
+
+
+class FactorisationConfig(StrictModel):
+    """Implicit alternating least squares (Hu et al. 2008; Rendle et al. 2022)."""
+
+    dimensions: PositiveInt = Field(64, description="factors")
+    sweeps: PositiveInt = Field(5, description="times that users and items are solved for")
+    unobserved: PositiveFloat = Field(0.05, description="weight of a pair that was not bought, where one that was has 1")
+    ridge: PositiveFloat = Field(0.003, description="penalty, times what a row weighs in all")
 
 
 @dataclass(frozen=True)
-class Factorisation(Scored):
+class Factorisation(DensePart[FactorisationConfig]):
     """Inner products of item factors [I, d] with those that the history leads to."""
 
     items: Floats
     unobserved: float
     ridge: float
-    kind: ClassVar[str] = "factorisation"
+
+    label: ClassVar[str] = "Matrix factorisation"
+    reason: ClassVar[ReasonKind] = "bought_together"
+    sentence: ClassVar[str] = "Goes with {title}: the same users buy both."
+    order: ClassVar[int] = 40
+    config: ClassVar[type[StrictModel]] = FactorisationConfig
+
+    @classmethod
+    def fit(cls, purchases: Purchases, choice: Choice, settings: Settings[FactorisationConfig]) -> Self:
+        """There is nothing to choose."""
+        config = settings.config
+        return cls(factorise(purchases.matrix, config, settings.trainer.seed), config.unobserved, config.ridge)
+
+    def refit(self, purchases: Purchases, settings: Settings[FactorisationConfig]) -> Self:
+        """From the same random factors."""
+        factors = factorise(purchases.matrix, settings.config, settings.trainer.seed)
+        return type(self)(factors, self.unobserved, self.ridge)
+
+    def query(self, histories: Histories) -> Floats:
+        """Factors of each user [B, d]."""
+        x = histories.matrix(len(self.items))
+        found: Floats = solve(x, self._factors, self.unobserved, self.ridge, self._everything).numpy()
+        return found
+
+    @property
+    def targets(self) -> Floats:
+        """See `DensePart`."""
+        return self.items
 
     @cached_property
     def _factors(self) -> Tensor:
@@ -40,40 +79,17 @@ class Factorisation(Scored):
     def _everything(self) -> Tensor:
         return self.unobserved * self._factors.T @ self._factors
 
-    def query(self, histories: Histories) -> Floats:
-        """Factors of each user [B, d]."""
-        x = histories.matrix(len(self.items))
-        found: Floats = solve(x, self._factors, self.unobserved, self.ridge, self._everything).numpy()
-        return found
 
-    def read(self, histories: Histories) -> Reading:
-        """See `models.recommender.parts.Part`."""
-        return DenseReading(self.query(histories), self._vectors)
-
-    @cached_property
-    def _vectors(self) -> Vectors:
-        return Vectors.of(self.items)
-
-    def state(self) -> State:
-        """See `models.recommender.parts.Part`."""
-        return {"items": self.items, "penalties": np.array([self.unobserved, self.ridge], dtype=np.float32)}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """The part that `state` was taken of."""
-        unobserved, ridge = map(float, state["penalties"])
-        return cls(state["items"], unobserved, ridge)
-
-
-def factorise(x: csr_matrix, config: FactorisationConfig, seed: int) -> Factorisation:
-    """Factors that `config.sweeps` rounds of solving for users, then items, lead to."""
+def factorise(x: csr_matrix, config: FactorisationConfig, seed: int) -> Floats:
+    """Item factors [I, d] that `config.sweeps` rounds of solving for users, then items, lead to."""
     generator = torch.Generator().manual_seed(seed)
     items = torch.randn(x.shape[1], config.dimensions, generator=generator) * 0.1 / config.dimensions**0.5
     turned = x.T.tocsr()
     for _ in range(config.sweeps):
         users = solve(x, items, config.unobserved, config.ridge)
         items = solve(turned, users, config.unobserved, config.ridge)
-    return Factorisation(items.numpy(), config.unobserved, config.ridge)
+    found: Floats = items.numpy()
+    return found
 
 
 def solve(x: csr_matrix, others: Tensor, unobserved: float, ridge: float, everything: Tensor | None = None) -> Tensor:
@@ -108,3 +124,6 @@ def _padded(x: csr_matrix, dimensions: int) -> Iterator[tuple[Tensor, Tensor, Te
         columns[there], weights[there] = x.indices[cells], x.data[cells]
         yield torch.from_numpy(rows), torch.from_numpy(columns), torch.from_numpy(weights)
         start = stop
+
+
+PART = Factorisation

@@ -4,11 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.product.quality import (
-    FEATURES,
+from models.product.heads.quality import (
     FLOOR,
     PartCheck,
-    QualityHead,
     category_features,
     fault_losses,
     part_features,
@@ -81,7 +79,7 @@ def test_price_features_by_hand() -> None:
 
 def test_parts_are_judged_alike_and_the_worst_counts() -> None:
     torch.manual_seed(0)
-    check, parts = PartCheck(), torch.randn(1, 4, 5)
+    check, parts = PartCheck(16), torch.randn(1, 4, 5)
     everything = torch.ones(1, 4, dtype=torch.bool)
     found = check(parts, everything)
     order = torch.tensor([2, 0, 3, 1])
@@ -93,18 +91,11 @@ def test_parts_are_judged_alike_and_the_worst_counts() -> None:
 
 def test_a_missing_part_is_not_judged() -> None:
     torch.manual_seed(0)
-    check, parts = PartCheck(), torch.randn(2, 4, 5)
+    check, parts = PartCheck(16), torch.randn(2, 4, 5)
     present = torch.tensor([[True, False, True, False], [False] * 4])
     other = torch.where(present[:, :, None], parts, 99.0)
     assert torch.equal(check(parts, present), check(other, present))
     assert not check(parts, present)[1].any()
-
-
-def test_the_head_reads_as_many_features_as_it_says() -> None:
-    head = QualityHead(width=8, kinds=3, dropout=0.0)
-    parts, present = torch.randn(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
-    others = torch.randn(2, FEATURES - parts[0].numel() - present[0].numel())
-    assert head(torch.randn(2, 8), parts, present, others).shape == (2, 4)
 
 
 def test_fault_losses_by_hand() -> None:

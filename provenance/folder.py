@@ -3,15 +3,16 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+
+from configs.schema import RunConfig
 
 
-def training_folder(home: Path, model: str, fingerprint: str, config: dict[str, Any], source: str) -> Path:
+def training_folder(home: Path, model: str, fingerprint: str, config: RunConfig, source: str) -> Path:
     """`home/training/<model>/<digest of data, config and source>`, created if it is missing.
 
     A checkpoint is gone on from only by the code that wrote it.
     """
-    digest = hashlib.sha256(json.dumps([fingerprint, config, source], sort_keys=True).encode()).hexdigest()
-    folder = home / "training" / model / digest[:16]
+    about = [fingerprint, config.model_dump(mode="json"), source]
+    folder = home / "training" / model / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,0 +1,1 @@
+"""Where a result came from, and whether it still holds: source, data, configuration."""

@@ -1,0 +1,31 @@
+"""A version's tags say where it came from."""
+
+from configs.schema import GateConfig, Threshold
+from models.evaluation.gates import decide
+from models.evaluation.results import Metric
+from provenance.source import git_commit
+from provenance.tags import version_tags
+
+GATES = GateConfig(thresholds=(Threshold(metric="knn_f1", at_least=0.5),))
+PASSED = decide({"knn_f1": Metric(value=0.6)}, GATES, None)
+
+
+def test_tags_of_a_version() -> None:
+    tags = version_tags(("/a", "/b"), "f" * 64, {"trainer": {"seed": 1}}, PASSED, "run")
+    assert tags["vitrina.data_path"] == "/a\n/b"
+    assert tags["vitrina.data_fingerprint"] == "f" * 64
+    assert tags["vitrina.git_commit"] == git_commit()
+    assert tags["vitrina.zenml_run"] == "run"
+    assert (tags["vitrina.gates"], tags["vitrina.gate_failures"]) == ("passed", "")
+
+
+def test_the_configuration_is_told_whatever_its_order() -> None:
+    configs = ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2})
+    first, second, third = (version_tags((), "f", config, PASSED, "run")["vitrina.config"] for config in configs)
+    assert first == second != third
+
+
+def test_what_failed_is_told() -> None:
+    tags = version_tags((), "f", {}, decide({}, GATES, None), "run")
+    assert tags["vitrina.gates"] == "failed"
+    assert "knn_f1" in tags["vitrina.gate_failures"]
