@@ -213,7 +213,7 @@ def test_loss_falls(
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert measured("loss after 40 steps, times the first", losses[-1] / losses[0]) < 0.5
+    assert measured("loss after 40 steps, times the first", losses[-1] / losses[0]) < 0.5  # 0.0004–0.32
 
 
 @pytest.mark.parametrize("name", TEXT)

@@ -76,17 +76,16 @@ def test_loss_falls_then_overfits_one_batch(seed: int, measured: Callable[[str, 
         judged = task.model(told.listings)["fault_logits"].sigmoid()
         recommended, rating = task.model.forward_reviews(told.reviews).values()
     wrong = torch.cat([judged[:, :1] - told.faults.any(dim=1, keepdim=True).float(), judged[:, 1:] - told.faults.float()], dim=1)
-    # Over five seeds, with one thread and with two:
-    assert measured("loss after 10 of 200 steps, times the first", losses[10] / losses[0]) < 1
+    assert measured("loss after 10 of 200 steps, times the first", losses[10] / losses[0]) < 0.7  # 0.24–0.33
     assert after["article_type_accuracy"] == after["title_only_accuracy"] == 1.0
-    assert measured("article_type", after["article_type"]) < 0.05
-    assert measured("embedding_type", after["embedding_type"]) < 0.05
-    assert measured("price", after["price"]) < -0.5
-    assert measured("contrastive", terms["contrastive"].item()) < 0.3  # validation reads mirror images too
-    assert measured("quality", after["quality"]) < 0.2
-    assert measured("largest error of a fault", wrong.abs().max()) < 0.5
+    assert measured("article_type", after["article_type"]) < 0.05  # 0.001–0.003
+    assert measured("embedding_type", after["embedding_type"]) < 0.05  # 0.003–0.007
+    assert measured("price", after["price"]) < -0.5  # -2.9 to -1.9
+    assert measured("contrastive", terms["contrastive"].item()) < 0.1  # 0.001–0.002; validation reads mirror images too
+    assert measured("quality", after["quality"]) < 0.05  # 0.0004–0.0015
+    assert measured("largest error of a fault", wrong.abs().max()) < 0.2  # 0.0004–0.011
     assert torch.equal(recommended > 0, told.reviews.recommended > 0.5)
-    assert measured("largest error of a rating", (rating - told.reviews.rating).abs().max()) < 0.7
+    assert measured("largest error of a rating", (rating - told.reviews.rating).abs().max()) < 0.7  # 0.12–0.26
 
 
 def test_a_fresh_models_first_answers_are_the_priors() -> None:

@@ -178,5 +178,5 @@ def test_loss_falls_and_a_batch_is_overfitted(surrounded: bool, seed: int, measu
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert measured("loss after 30 steps, times the first", losses[30] / losses[0]) < 1
-    assert measured("loss after 80 steps, times the first", losses[-1] / losses[0]) < 0.15
+    assert measured("loss after 30 steps, times the first", losses[30] / losses[0]) < 0.5  # 0.007–0.09
+    assert measured("loss after 80 steps, times the first", losses[-1] / losses[0]) < 0.25  # 0.001–0.08

@@ -324,7 +324,7 @@ def test_purchases_alone_are_enough_and_training_twice_gives_the_same(
     predictor = RecommenderPredictor.load(first)
     assert "content" not in predictor.recommender.parts
     shares = [share_of(group, ask(predictor, session([100 * group, 100 * group + 1]))) for group in range(3)]
-    assert measured("share of first items of the group", float(np.mean(shares))) > 0.85
+    assert measured("share of first items of the group", float(np.mean(shares))) > 0.8  # 1.000
     with pytest.raises(VitrinaError, match="this version's catalogue has no categories"):
         predictor.recommend([Query(categories=("Shirts",))])
 
@@ -351,7 +351,7 @@ def test_without_an_order_nothing_depends_on_it(tmp_path: Path, seed: int, measu
     assert not {"transitions", "sequence"} & set(predictor.recommender.parts)
     first, turned = predictor.recommend([session([200, 201, 202]), session([202, 200, 201])])
     assert ids(first) == ids(turned)
-    assert measured("share of first items of the group", share_of(2, first)) > 0.6
+    assert measured("share of first items of the group", share_of(2, first)) > 0.6  # 1.000
 
 
 def test_a_given_test_split_is_what_is_measured(tmp_path: Path) -> None:

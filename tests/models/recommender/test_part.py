@@ -19,6 +19,8 @@ from models.recommender.bundle import load_config
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.held_out import HeldOut
 
+pytestmark = pytest.mark.trains
+
 ROOT = Path(__file__).parents[3]
 NAMES = [
     "co_purchase",

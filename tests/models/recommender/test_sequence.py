@@ -134,8 +134,8 @@ def test_loss_falls_and_a_batch_is_overfitted(seed: int, measured: Callable[[str
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert measured("loss after 20 steps, times the first", losses[20] / losses[0]) < 1
-    assert measured("loss after 150 steps, times the first", losses[-1] / losses[0]) < 0.1
+    assert measured("loss after 20 steps, times the first", losses[20] / losses[0]) < 0.5  # 0.11–0.18
+    assert measured("loss after 150 steps, times the first", losses[-1] / losses[0]) < 0.1  # 0.005–0.014
 
 
 def followers(users: int, seed: int) -> Histories:
@@ -153,4 +153,4 @@ def test_learns_what_follows_what(tmp_path: Path, seed: int, measured: Callable[
     first = np.arange(0, ITEMS, 2)
     asked = histories_of(*([(item + 8) % ITEMS, (item + 9) % ITEMS, item] for item in first.tolist()))
     right = NextItem.of(model).scores(asked).argmax(axis=1) == first + 1
-    assert measured("share of next items that come first", right.mean()) > 0.9
+    assert measured("share of next items that come first", right.mean()) > 0.9  # 1.000

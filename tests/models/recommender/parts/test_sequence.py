@@ -14,6 +14,8 @@ from models.recommender.parts import sequence
 from models.recommender.parts.sequence import NextItem, with_next
 from models.recommender.sequence import SequenceConfig, SequenceNetwork
 
+pytestmark = pytest.mark.trains
+
 ITEMS = 30
 CONFIG = SequenceConfig(width=16, layers=2, heads=2, length=8, dropout=0.0, embedding_dropout=0.0, batch_size=32, epochs=2)
 
