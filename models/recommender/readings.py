@@ -169,7 +169,8 @@ class ConstantReading:
 
     def spread(self) -> Floats:
         """See `Reading`."""
-        return np.full(self.users, self.row.std(), dtype=np.float32)
+        alike = not len(self.row) or bool((self.row == self.row[0]).all())  # their deviation may be a rounding error above 0
+        return np.full(self.users, 0.0 if alike else self.row.std(), dtype=np.float32)
 
     def first(self) -> "ConstantReading":
         """See `Reading`."""
@@ -188,7 +189,8 @@ class ConstantReading:
 
 def scaled(scores: Floats, spread: Floats) -> Floats:
     """Scores [B, n] over their spread [B]; 0 where there is none."""
-    found: Floats = (scores / np.maximum(spread, TINY)[:, None]).astype(np.float32)
+    known = spread[:, None] > TINY
+    found: Floats = np.where(known, scores / np.maximum(spread, TINY)[:, None], 0.0).astype(np.float32)
     return found
 
 
