@@ -48,6 +48,7 @@ from serving.run import command
 
 MODEL = "product"
 SMALL = Path(__file__).parents[1] / "tests" / "behaviour" / "bundles" / "product"
+BUNDLE = Path(__file__).parents[1] / "tests" / "behaviour" / "bundles" / "product"
 TEMPERATURES = {1: 1.0, 2: 8.0, 3: 32.0}
 """Calibration temperature by version: a higher one answers with less confidence."""
 START_SECONDS = 120.0
@@ -80,7 +81,10 @@ def main() -> None:
     parser.add_argument("--peer-requests", type=int, default=3_000, help="requests of each peer run; 0 leaves the peers out")
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument(
-        "--bundle", type=Path, help="a trained product bundle; by default the small one that the tests answer from"
+        "--bundle",
+        type=Path,
+        default=BUNDLE,
+        help="a trained product bundle; by default the small one that the tests answer from",
     )
     parser.add_argument("--out", type=Path, help="where to write the JSON; benchmarks/results by default")
     options = parser.parse_args()

@@ -29,11 +29,13 @@ MEASURED = pytest.StashKey[dict[str, list[float]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", type=int, default=1, help="seeds of every test that takes `seed`; what they measured is told")
+    parser.addoption(
+        "--seeds", type=int, default=1, help="seeds of every test that takes `seed` and `measured`; what they measured is told"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
+    if {"seed", "measured"} <= set(metafunc.fixturenames):
         metafunc.parametrize("seed", range(metafunc.config.getoption("seeds")))
 
 

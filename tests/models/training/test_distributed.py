@@ -163,4 +163,4 @@ def test_the_product_models_step_on_two_ranks_is_that_of_one() -> None:
     """Labels that few rows have, pairs between the rows of both ranks, reviews."""
     names = run_ranks(compared, 2)
     assert {"loss", *TERMS} <= set(names)
-    assert "gradient of model.quality_head.layers.0.weight" in names
+    assert "gradient of model.heads.quality.layers.0.weight" in names
