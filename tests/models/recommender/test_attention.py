@@ -2,48 +2,30 @@
 
 from collections.abc import Callable
 
+import attention_cases
 import numpy as np
 import pytest
 import torch
-from recommender_cases import cells, histories_of, random_cells, whole_graph
+from attention_cases import CONFIG, ITEMS, histories, model_of
+from recommender_cases import cells, whole_graph
 from scipy.sparse import csr_matrix
 
 from models.recommender import attention
 from models.recommender.attention import AttentionConfig, GraphAttention, GraphStates, LinkTask, Pairs, propagate
 from models.recommender.graph import Graph
-from models.recommender.interactions import Histories
 from models.recommender.neighbours import co_purchases
 
 pytestmark = pytest.mark.trains
 
-USERS, ITEMS, ATTRIBUTES, WIDTH = 30, 18, 6, 8
-CONFIG = AttentionConfig(
-    width=WIDTH, heads=2, fanouts=(5, 4, 3, 3), negatives=64, hard_negatives=2, lessons=2, lesson_rate=0.05, lesson_pairs=64
-)
-
-
-def histories(bought: csr_matrix) -> Histories:
-    return histories_of(*(row.indices.tolist() for row in bought))
-
-
-def model_of(items: int, content: np.ndarray | None = None, seed: int = 0, **values: object) -> GraphAttention:
-    """Weights at random, so that every one of them matters."""
-    torch.manual_seed(seed)
-    start = np.random.default_rng(seed).standard_normal((items, WIDTH)).astype(np.float32)
-    model = GraphAttention(CONFIG.model_copy(update=values), start, ATTRIBUTES, content)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.4)
-    return model
-
 
 @pytest.fixture(scope="module")
 def bought() -> csr_matrix:
-    return random_cells(USERS, ITEMS, 0.25, seed=1)
+    return attention_cases.bought()
 
 
 @pytest.fixture(scope="module")
 def attributes() -> csr_matrix:
-    return random_cells(ITEMS, ATTRIBUTES, 0.3, seed=2)
+    return attention_cases.attributes()
 
 
 def states_of(model: GraphAttention, bought: csr_matrix, attributes: csr_matrix) -> GraphStates:
