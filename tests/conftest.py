@@ -7,8 +7,12 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from catalog.catalogue import Catalogue
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,3 +76,19 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from catalog.sample import write_sample
 
     return write_sample(tmp_path_factory.mktemp("sample") / "first", products=400)
+
+
+@pytest.fixture(scope="session")
+def product_catalogue(tmp_path_factory: pytest.TempPathFactory) -> "Catalogue":
+    """What the committed product bundle was trained on."""
+    import committed
+
+    return committed.catalogue("product", tmp_path_factory.mktemp("product") / "catalogue")
+
+
+@pytest.fixture(scope="session")
+def recommender_catalogue(tmp_path_factory: pytest.TempPathFactory) -> "Catalogue":
+    """What the committed recommender was trained on."""
+    import committed
+
+    return committed.catalogue("recommender", tmp_path_factory.mktemp("recommender") / "catalogue")

@@ -30,11 +30,11 @@ OWN_NAMES = {
 
 
 @pytest.fixture(scope="module")
-def rows(shop: Catalogue) -> list[Listing]:
+def rows(product_catalogue: Catalogue) -> list[Listing]:
     """The test split as a shop would send it, with everything that it knows."""
-    split = FAMILY.split(shop, committed.config("product"))
-    tested = shop.products()[(split["split"] == "test").to_numpy()].drop_duplicates("product_id")
-    found = [listing_of(row, shop.images.get(row["product_id"])) for row in records_of(tested)]
+    split = FAMILY.split(product_catalogue, committed.config("product"))
+    tested = product_catalogue.products()[(split["split"] == "test").to_numpy()].drop_duplicates("product_id")
+    found = [listing_of(row, product_catalogue.images.get(row["product_id"])) for row in records_of(tested)]
     return [x for x in found if x.title]
 
 
@@ -61,8 +61,10 @@ def scores(product: ProductPredictor, listings: list[Listing]) -> np.ndarray:
     return np.array([p.quality.score for p in product.predict(listings)])
 
 
-def test_beats_its_baselines_by_a_wide_margin(shop: Catalogue) -> None:
-    metrics = FAMILY.evaluate(committed.bundle("product"), shop, committed.config("product").evaluation).evaluation.metrics
+def test_beats_its_baselines_by_a_wide_margin(product_catalogue: Catalogue) -> None:
+    metrics = FAMILY.evaluate(
+        committed.bundle("product"), product_catalogue, committed.config("product").evaluation
+    ).evaluation.metrics
     value = {name: metric.value for name, metric in metrics.items()}
     assert value["article_type_accuracy"] > 0.9  # 1.000
     assert value["majority_accuracy"] < 0.2  # 0.125

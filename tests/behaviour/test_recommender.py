@@ -22,13 +22,13 @@ USERS = range(1, 31)
 
 
 @pytest.fixture(scope="module")
-def products(bought_from: Catalogue) -> pd.DataFrame:
-    return bought_from.products().drop_duplicates("product_id").set_index("product_id")
+def products(recommender_catalogue: Catalogue) -> pd.DataFrame:
+    return recommender_catalogue.products().drop_duplicates("product_id").set_index("product_id")
 
 
 @pytest.fixture(scope="module")
-def bought(bought_from: Catalogue) -> dict[int, list[int]]:
-    table = bought_from.purchases().sort_values("timestamp", kind="stable")
+def bought(recommender_catalogue: Catalogue) -> dict[int, list[int]]:
+    table = recommender_catalogue.purchases().sort_values("timestamp", kind="stable")
     return {int(user): rows.tolist() for user, rows in table.groupby("user_id")["item_id"]}
 
 
@@ -45,10 +45,10 @@ def session(items: Sequence[int], **values: object) -> Query:
     return replace(Query(events=tuple(Event(item) for item in items)), **values)
 
 
-def test_beats_popularity(bought_from: Catalogue) -> None:
-    run = FAMILY.evaluate(committed.bundle("recommender"), bought_from, committed.config("recommender").evaluation)
+def test_beats_popularity(recommender_catalogue: Catalogue) -> None:
+    run = FAMILY.evaluate(committed.bundle("recommender"), recommender_catalogue, committed.config("recommender").evaluation)
     value = {name: metric.value for name, metric in run.evaluation.metrics.items()}
-    assert run.evaluation.n == bought_from.purchases()["user_id"].nunique()
+    assert run.evaluation.n == recommender_catalogue.purchases()["user_id"].nunique()
     for name, times in (("ndcg_at_10", 1.5), ("recall_at_20", 1.15), ("mrr", 1.5)):  # 1.96, 1.31 and 2.38 times
         assert value[name] > times * value[f"popularity.{name}"], name
     assert value["coverage"] > 5 * value["popularity.coverage"]  # 10.5 times

@@ -21,17 +21,11 @@ def predictor(bundle_folder: Path) -> ProductPredictor:
 
 
 @pytest.fixture(scope="session")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    """What the committed bundle was trained on."""
-    return committed.catalogue("product", tmp_path_factory.mktemp("learnt") / "catalogue")
-
-
-@pytest.fixture(scope="session")
-def some(learnt: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+def some(product_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     """The last 120 of its products and the last 60 of its reviews, of which every fifth is not labelled."""
     folder = tmp_path_factory.mktemp("some")
-    products, reviews = learnt.products().tail(120), learnt.reviews().tail(60)
-    images = pd.read_parquet(learnt.root / "images.parquet")
+    products, reviews = product_catalogue.products().tail(120), product_catalogue.reviews().tail(60)
+    images = pd.read_parquet(product_catalogue.root / "images.parquet")
     labelled = pd.Series(range(len(reviews)), index=reviews.index) % 5 != 2
     products.to_parquet(folder / "products.parquet", index=False)
     images[images["product_id"].isin(products["product_id"])].to_parquet(folder / "images.parquet", index=False)

@@ -46,17 +46,14 @@ def reference() -> pd.DataFrame:
     return sample(1500, seed=0)
 
 
-def bundle_of(folder: Path, reference: pd.DataFrame, spec: ReferenceSpec) -> Path:
-    """What monitoring reads of a bundle, in the new `folder`."""
+@pytest.fixture
+def bundle(tmp_path: Path, reference: pd.DataFrame, spec: ReferenceSpec) -> Path:
+    """Of the module's `reference` and `spec`."""
+    folder = tmp_path / "bundle"
     folder.mkdir()
     reference.to_parquet(folder / "reference.parquet")
     (folder / "reference.json").write_text(spec.model_dump_json())
     return folder
-
-
-@pytest.fixture
-def bundle(tmp_path: Path, reference: pd.DataFrame) -> Path:
-    return bundle_of(tmp_path / "bundle", reference, SPEC)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from monitoring.matching import Matched, match
 from monitoring.run import MonitorOutcome, monitor
 from monitoring.verdict import DriftVerdict, ReferenceSpec
 from monitoring.window import ReferenceError, read_reference, read_window
-from tests.monitoring.conftest import bundle_of
 
 SPEC = ReferenceSpec(
     numerical=("price", "quality", "predicted_price"),
@@ -79,71 +78,76 @@ def told_share(matched: Matched) -> tuple[float, float]:
 
 
 @pytest.fixture(scope="module")
-def both() -> pd.DataFrame:
-    """The reference: 1,500 listings told both ways."""
+def spec() -> ReferenceSpec:
+    return SPEC
+
+
+@pytest.fixture(scope="module")
+def reference() -> pd.DataFrame:
+    """1,500 listings told both ways."""
     drawn = listings(1500, 0)
     return pd.concat([sent(drawn, True), sent(drawn, False)]).sort_values("product_id", kind="stable", ignore_index=True)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.9, 1.0])
-def test_calm_traffic_is_no_drift_however_many_clients_tell_categories(both: pd.DataFrame, share: float) -> None:
+def test_calm_traffic_is_no_drift_however_many_clients_tell_categories(reference: pd.DataFrame, share: float) -> None:
     for seed in (1, 2):
-        verdict = judged(both, window(600, seed, share))
+        verdict = judged(reference, window(600, seed, share))
         assert verdict.reasons == ()
         assert {c.column for c in verdict.columns} == {"price", "quality", "predicted_price", "brand"}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_unmatched_the_same_traffic_would_be_drift(both: pd.DataFrame, share: float) -> None:
-    told = both[both["categories_told"]]
+def test_unmatched_the_same_traffic_would_be_drift(reference: pd.DataFrame, share: float) -> None:
+    told = reference[reference["categories_told"]]
     verdict = judge(told, window(600, 1, share), SPEC, CONFIG)
     assert drifted(verdict) == {"quality", "predicted_price"}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("column", ["quality", "predicted_price"])
-def test_what_truly_drifts_is_found_however_it_was_told(both: pd.DataFrame, column: str, share: float) -> None:
+def test_what_truly_drifts_is_found_however_it_was_told(reference: pd.DataFrame, column: str, share: float) -> None:
     current = window(600, 1, share)
     current[column] = current[column] ** 2 if column == "quality" else current[column] * 2
-    assert drifted(judged(both, current)) == {column}
+    assert drifted(judged(reference, current)) == {column}
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_a_fall_of_quality_in_one_way_alone_is_found_in_a_mixture(both: pd.DataFrame, told: bool) -> None:
+def test_a_fall_of_quality_in_one_way_alone_is_found_in_a_mixture(reference: pd.DataFrame, told: bool) -> None:
     current = window(1000, 1, 0.5)
     there = current["categories_told"] == told
     current.loc[there, "quality"] **= 4
-    assert drifted(judged(both, current)) == {"quality"}
+    assert drifted(judged(reference, current)) == {"quality"}
 
 
-def test_inputs_and_errors_are_judged_as_before(both: pd.DataFrame) -> None:
+def test_inputs_and_errors_are_judged_as_before(reference: pd.DataFrame) -> None:
     current = window(600, 1, 0.3)
     dearer, worse = current.assign(price=current["price"] * 2), current.assign(true_article_type="Hats")
-    assert drifted(judged(both, dearer)) == {"price"}
-    assert drifted(judged(both, worse)) == {"predicted_article_type"}
+    assert drifted(judged(reference, dearer)) == {"price"}
+    assert drifted(judged(reference, worse)) == {"predicted_article_type"}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.1, 0.37, 0.5, 0.999, 1.0])
-def test_each_listing_is_drawn_once_and_none_is_lost(both: pd.DataFrame, share: float) -> None:
-    matched = match(both, window(1000, 2, share), SPEC)
+def test_each_listing_is_drawn_once_and_none_is_lost(reference: pd.DataFrame, share: float) -> None:
+    matched = match(reference, window(1000, 2, share), SPEC)
     assert matched.reference["product_id"].is_unique
     assert len(matched.reference) >= 1498  # to within a row of each way
     ours, theirs = told_share(matched)
     assert ours == pytest.approx(theirs, abs=2 / 1500)
     assert (len(matched.current), matched.notes) == (1000, ())
-    rows = both.merge(matched.reference)
+    rows = reference.merge(matched.reference)
     assert len(rows) == len(matched.reference)
 
 
-def test_a_window_of_one_way_is_compared_with_all_rows_of_it(both: pd.DataFrame) -> None:
+def test_a_window_of_one_way_is_compared_with_all_rows_of_it(reference: pd.DataFrame) -> None:
     for told in (True, False):
-        matched = match(both, window(300, 3, float(told)), SPEC)
-        pd.testing.assert_frame_equal(matched.reference, both[both["categories_told"] == told].reset_index(drop=True))
+        matched = match(reference, window(300, 3, float(told)), SPEC)
+        pd.testing.assert_frame_equal(matched.reference, reference[reference["categories_told"] == told].reset_index(drop=True))
 
 
-def test_the_draw_is_the_same_again_and_random(both: pd.DataFrame) -> None:
+def test_the_draw_is_the_same_again_and_random(reference: pd.DataFrame) -> None:
     current = window(800, 4, 0.5)
-    first, again = match(both, current, SPEC).reference, match(both, current, SPEC).reference
+    first, again = match(reference, current, SPEC).reference, match(reference, current, SPEC).reference
     pd.testing.assert_frame_equal(first, again)
     for told, rows in first.groupby("categories_told"):
         ids = rows["product_id"]
@@ -151,8 +155,8 @@ def test_the_draw_is_the_same_again_and_random(both: pd.DataFrame) -> None:
         assert not np.array_equal(np.diff(ids), np.full(len(ids) - 1, 2))
 
 
-def test_listings_that_have_no_categories_become_no_more_frequent(both: pd.DataFrame) -> None:
-    without = both[~(both["categories_told"] & (both["product_id"] % 5 == 0))]
+def test_listings_that_have_no_categories_become_no_more_frequent(reference: pd.DataFrame) -> None:
+    without = reference[~(reference["categories_told"] & (reference["product_id"] % 5 == 0))]
     matched = match(without, window(1000, 5, 0.7), SPEC)
     ours, theirs = told_share(matched)
     assert ours == pytest.approx(theirs, abs=2 / 1000)
@@ -162,9 +166,11 @@ def test_listings_that_have_no_categories_become_no_more_frequent(both: pd.DataF
     assert judged(without, window(1000, 5, 0.7)).reasons == ()
 
 
-def test_a_reference_whose_rows_are_examples_of_their_own_is_thinned(both: pd.DataFrame) -> None:
+def test_a_reference_whose_rows_are_examples_of_their_own_is_thinned(reference: pd.DataFrame) -> None:
     plain = SPEC.model_copy(update={"example": None})
-    rows = pd.concat([both[both["categories_told"]][:1000], both[~both["categories_told"]][1000:1400]], ignore_index=True)
+    rows = pd.concat(
+        [reference[reference["categories_told"]][:1000], reference[~reference["categories_told"]][1000:1400]], ignore_index=True
+    )
     matched = match(rows, window(1000, 6, 0.5), plain)
     ours, theirs = told_share(matched)
     assert ours == pytest.approx(theirs, abs=2 / 800)
@@ -172,31 +178,31 @@ def test_a_reference_whose_rows_are_examples_of_their_own_is_thinned(both: pd.Da
     assert judged(rows, window(1000, 6, 0.5), plain).reasons == ()
 
 
-def test_a_way_that_the_reference_hardly_holds_gives_no_verdict(both: pd.DataFrame) -> None:
-    few = both[~both["categories_told"] | (both["product_id"] < 20)]
+def test_a_way_that_the_reference_hardly_holds_gives_no_verdict(reference: pd.DataFrame) -> None:
+    few = reference[~reference["categories_told"] | (reference["product_id"] < 20)]
     verdict = judged(few, window(600, 7, 0.5))
     assert verdict.summary == "not enough data"
     assert verdict.reasons[0].startswith("the reference has ")
 
 
-def test_rows_that_do_not_say_how_they_were_told_are_left_out_by_name(both: pd.DataFrame) -> None:
+def test_rows_that_do_not_say_how_they_were_told_are_left_out_by_name(reference: pd.DataFrame) -> None:
     current = window(600, 8, 0.5).astype({"categories_told": object})
     current.loc[:99, "categories_told"] = None
     current.loc[:99, "quality"] = 0.0
-    matched = match(both, current, SPEC)
+    matched = match(reference, current, SPEC)
     assert len(matched.current) == 500
     assert matched.notes == ("100 of 600 rows of the window are left out: categories_told missing, or not in the reference",)
-    assert judged(both, current).reasons == ()
+    assert judged(reference, current).reasons == ()
 
 
-def test_nothing_to_match(both: pd.DataFrame) -> None:
+def test_nothing_to_match(reference: pd.DataFrame) -> None:
     current = window(600, 9, 0.5)
     for spec in (SPEC.model_copy(update={"match": ()}), ReferenceSpec.model_validate(RECOMMENDER_SPEC)):
-        matched = match(both, current, spec)
-        assert matched.reference is both
+        matched = match(reference, current, spec)
+        assert matched.reference is reference
         assert matched.current is current
         assert matched.notes == ()
-    assert match(both, pd.DataFrame(), SPEC).reference is both
+    assert match(reference, pd.DataFrame(), SPEC).reference is reference
 
 
 @pytest.mark.slow
@@ -209,11 +215,6 @@ def test_false_alarms_stay_below_alpha() -> None:
         matched = match(reference, window(300, 2 * i + 11, i % 5 / 4), SPEC)
         alarms.append(judge(matched.reference, matched.current, SPEC, config).drifted)
     assert np.mean(alarms) <= 0.2
-
-
-@pytest.fixture
-def bundle(tmp_path: Path, both: pd.DataFrame) -> Path:
-    return bundle_of(tmp_path / "bundle", both, SPEC)
 
 
 def serve(settings: Settings, frame: pd.DataFrame) -> None:
@@ -263,8 +264,8 @@ def test_rows_logged_before_there_was_the_column_are_left_out_with_a_line(settin
         assert (outcome.verdict.summary, outcome.verdict.n_current, outcome.verdict.notes) == ("no drift", 300, (line,))
 
 
-def test_a_bundle_from_before_there_was_the_column_is_judged_unmatched(settings: Settings, bundle: Path, both: Any) -> None:
-    old = both[both["categories_told"]].drop(columns=["categories_told", "product_id"])
+def test_a_bundle_from_before_there_was_the_column_is_judged_unmatched(settings: Settings, bundle: Path, reference: Any) -> None:
+    old = reference[reference["categories_told"]].drop(columns=["categories_told", "product_id"])
     old.to_parquet(bundle / "reference.parquet")
     spec = SPEC.model_dump(mode="json")
     del spec["match"], spec["example"]
@@ -276,9 +277,9 @@ def test_a_bundle_from_before_there_was_the_column_is_judged_unmatched(settings:
 
 @pytest.mark.parametrize("column", ["categories_told", "product_id"])
 def test_a_reference_that_lacks_a_column_to_match_on_is_refused_in_one_line(
-    bundle: Path, both: pd.DataFrame, column: str
+    bundle: Path, reference: pd.DataFrame, column: str
 ) -> None:
-    both.drop(columns=column).to_parquet(bundle / "reference.parquet")
+    reference.drop(columns=column).to_parquet(bundle / "reference.parquet")
     with pytest.raises(ReferenceError, match=f"lacks column {column}; ") as error:
         read_reference(bundle)
     assert "\n" not in str(error.value)

@@ -19,7 +19,6 @@ from monitoring.report import EVIDENTLY, write_report
 from monitoring.run import monitor
 from monitoring.verdict import DriftVerdict, ReferenceSpec
 from monitoring.window import Window, read_reference, read_window
-from tests.monitoring.conftest import bundle_of
 
 SPEC = ReferenceSpec.model_validate(REFERENCE_SPEC)
 ITEMS = 500
@@ -53,40 +52,40 @@ def stream(
 
 
 @pytest.fixture(scope="module")
-def before() -> pd.DataFrame:
+def spec() -> ReferenceSpec:
+    return SPEC
+
+
+@pytest.fixture(scope="module")
+def reference() -> pd.DataFrame:
     return stream(1500, seed=0)
-
-
-@pytest.fixture
-def bundle(tmp_path: Path, before: pd.DataFrame) -> Path:
-    return bundle_of(tmp_path / "bundle", before, SPEC)
 
 
 def drifted(verdict: DriftVerdict) -> set[str]:
     return {c.column for c in verdict.columns if c.drifted} | {p.prediction for p in verdict.performance if p.drifted}
 
 
-def test_a_calm_stream_is_no_drift(before: pd.DataFrame) -> None:
+def test_a_calm_stream_is_no_drift(reference: pd.DataFrame) -> None:
     for seed in range(1, 9):
-        verdict = judge(before, stream(600, seed), SPEC, DriftConfig())
+        verdict = judge(reference, stream(600, seed), SPEC, DriftConfig())
         assert verdict.reasons == ()
         assert [p.hits for p in verdict.performance] == [True]
         assert verdict.performance[0].current_error == pytest.approx(0.7, abs=0.07)
 
 
-def test_other_tastes_are_named(before: pd.DataFrame) -> None:
-    verdict = judge(before, stream(600, 1, popularity=3.0), SPEC, DriftConfig())
+def test_other_tastes_are_named(reference: pd.DataFrame) -> None:
+    verdict = judge(reference, stream(600, 1, popularity=3.0), SPEC, DriftConfig())
     assert drifted(verdict) == {"history_popularity", "shown_popularity"}
     assert all(reason.split(":")[0] in drifted(verdict) for reason in verdict.reasons)
 
 
-def test_other_activity_is_named(before: pd.DataFrame) -> None:
-    verdict = judge(before, stream(600, 1, activity=2.5), SPEC, DriftConfig())
+def test_other_activity_is_named(reference: pd.DataFrame) -> None:
+    verdict = judge(reference, stream(600, 1, activity=2.5), SPEC, DriftConfig())
     assert drifted(verdict) == {"history_length", "new_events"}
 
 
-def test_a_falling_hit_rate_is_named(before: pd.DataFrame) -> None:
-    verdict = judge(before, stream(600, 1, hit_rate=0.15), SPEC, DriftConfig())
+def test_a_falling_hit_rate_is_named(reference: pd.DataFrame) -> None:
+    verdict = judge(reference, stream(600, 1, hit_rate=0.15), SPEC, DriftConfig())
     (found,) = verdict.performance
     assert drifted(verdict) == {"predicted_item_id"}
     now, then = 1 - (found.current_error or 0), 1 - (found.reference_error or 0)
@@ -101,13 +100,13 @@ def test_a_low_hit_rate_that_vanishes_is_drift_though_errors_rise_by_less_than_a
     assert not judge(before, now, SPEC, DriftConfig(max_hit_rate_loss=0.99)).drifted
 
 
-def test_a_rising_hit_rate_is_no_drift(before: pd.DataFrame) -> None:
-    (found,) = judge(before, stream(600, 1, hit_rate=0.6), SPEC, DriftConfig()).performance
+def test_a_rising_hit_rate_is_no_drift(reference: pd.DataFrame) -> None:
+    (found,) = judge(reference, stream(600, 1, hit_rate=0.6), SPEC, DriftConfig()).performance
     assert (found.drifted, found.loss) == (False, 0.0)
 
 
-def test_without_feedback_hits_are_not_compared(before: pd.DataFrame) -> None:
-    (found,) = judge(before, stream(600, 1, feedback=0.0), SPEC, DriftConfig()).performance
+def test_without_feedback_hits_are_not_compared(reference: pd.DataFrame) -> None:
+    (found,) = judge(reference, stream(600, 1, feedback=0.0), SPEC, DriftConfig()).performance
     assert found.note == "not compared: truth is known for 1500 rows of the reference and 0 of the window"
 
 
@@ -120,21 +119,21 @@ def test_an_answer_is_right_where_it_holds_the_truth() -> None:
     assert (found.n_current, found.current_error) == (120, 0.5)
 
 
-def test_the_reference_keeps_its_lists(bundle: Path, before: pd.DataFrame) -> None:
+def test_the_reference_keeps_its_lists(bundle: Path, reference: pd.DataFrame) -> None:
     frame, spec = read_reference(bundle)
     assert spec == SPEC
-    assert list(frame["predicted_item_id"].iloc[0]) == before["predicted_item_id"].iloc[0]
+    assert list(frame["predicted_item_id"].iloc[0]) == reference["predicted_item_id"].iloc[0]
     (found,) = judge(frame, stream(600, 1), spec, DriftConfig()).performance
-    (same,) = judge(before, stream(600, 1), spec, DriftConfig()).performance
+    (same,) = judge(reference, stream(600, 1), spec, DriftConfig()).performance
     assert found == same
 
 
 @pytest.mark.parametrize("change", [{}, {"popularity": 3.0, "activity": 2.5, "hit_rate": 0.1}], ids=["calm", "drift"])
-def test_the_report_is_written_and_names_the_model(tmp_path: Path, before: pd.DataFrame, change: dict[str, float]) -> None:
+def test_the_report_is_written_and_names_the_model(tmp_path: Path, reference: pd.DataFrame, change: dict[str, float]) -> None:
     current = stream(600, 1, **change)
-    verdict = judge(before, current, SPEC, DriftConfig())
+    verdict = judge(reference, current, SPEC, DriftConfig())
     window = Window(frame=current, rows=700, key="k", start=None, end=None)
-    html = write_report(tmp_path, "recommender", 4, before, window, SPEC, verdict).read_text(encoding="utf-8")
+    html = write_report(tmp_path, "recommender", 4, reference, window, SPEC, verdict).read_text(encoding="utf-8")
     assert "recommender version 4" in html
     assert "700 predictions (600 distinct)" in html
     assert ("vitrina monitor --model recommender --retrain" in html) == ("hit rate" in html) == bool(change)

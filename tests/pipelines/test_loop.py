@@ -93,7 +93,7 @@ def test_a_failed_gate_registers_without_an_alias(
         return loaded[-1]
 
     monkeypatch.setattr(BundleMaterializer, "load", load_and_note)
-    strict = config("gates.thresholds=[{metric: article_type_accuracy, at_least: 1.0}, {metric: missing_metric, at_most: 1.0}]")
+    strict = config("gates.thresholds=[{metric: price_rmsle, at_most: 0.0}, {metric: missing_metric, at_most: 1.0}]")
     outcome = run_training(settings, "product", [sample], strict)
     assert not outcome.challenger
     assert "train_model" in cached(outcome)

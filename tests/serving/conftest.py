@@ -144,8 +144,9 @@ def settings(tmp_path):
     return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config():
+    """How the module's applications are set up."""
     return CONFIG
 
 
@@ -159,9 +160,9 @@ def serving(home, config):
 
 
 @pytest.fixture(scope="module")
-def steady(tmp_path_factory):
+def steady(tmp_path_factory, config):
     """One application for all tests of a module that only look at answers."""
-    with serving(tmp_path_factory.mktemp("steady"), CONFIG) as made:
+    with serving(tmp_path_factory.mktemp("steady"), config) as made:
         yield made
 
 

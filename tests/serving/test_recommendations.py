@@ -21,7 +21,7 @@ from database.events import EventRow, all_events, insert_events, newest_events
 from database.predictions import feedback_for, newest_predictions
 from models.recommender.answers import Event
 from serving.app import create_app
-from tests.serving.conftest import CONFIG, LIMIT, Source, quick, refused, serving, wait_until
+from tests.serving.conftest import CONFIG, LIMIT, Source, quick, refused, wait_until
 
 URL = "/v1/recommendations"
 EVENTS = "/v1/recommendations/events"
@@ -31,16 +31,9 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 EVENT = {"user_id": "u", "item_id": "i", "kind": "view"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config():
     return BOTH
-
-
-@pytest.fixture(scope="module")
-def steady(tmp_path_factory):
-    """One application for all tests that only look at answers."""
-    with serving(tmp_path_factory.mktemp("steady"), BOTH) as made:
-        yield made
 
 
 @pytest.fixture

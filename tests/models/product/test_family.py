@@ -201,10 +201,10 @@ def test_an_unknown_device_is_refused(bundle_folder: Path) -> None:
         ProductPredictor.load(bundle_folder, device="abacus")
 
 
-def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path, learnt: Catalogue) -> None:
+def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path, product_catalogue: Catalogue) -> None:
     seen, config = load_seen(bundle_folder), bundle.load_config(bundle_folder).config
-    products, reviews = learnt.products().drop_duplicates("product_id"), learnt.reviews()
-    tested = products["product_id"].isin(FAMILY.split(learnt, config).query("split == 'test'")["product_id"])
+    products, reviews = product_catalogue.products().drop_duplicates("product_id"), product_catalogue.reviews()
+    tested = products["product_id"].isin(FAMILY.split(product_catalogue, config).query("split == 'test'")["product_id"])
     told = reviews[split_reviews(reviews, config.split) != "test"]
     assert set(seen) == set(keys(products[~tested])) | set(review_keys(told))
     assert len(np.unique(keys(products))) == len(products)
@@ -216,11 +216,11 @@ def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path, lea
     assert not np.isin(review_keys(numbered), keys(products)).any()  # a review is no product of the same id and words
 
 
-def test_evaluation_measures_unseen_rows(bundle_folder: Path, learnt: Catalogue) -> None:
+def test_evaluation_measures_unseen_rows(bundle_folder: Path, product_catalogue: Catalogue) -> None:
     config = bundle.load_config(bundle_folder).config
-    run = FAMILY.evaluate(bundle_folder, learnt, config.evaluation)
+    run = FAMILY.evaluate(bundle_folder, product_catalogue, config.evaluation)
     metrics, frame = run.evaluation.metrics, run.predictions
-    split = FAMILY.split(learnt, config)
+    split = FAMILY.split(product_catalogue, config)
     assert set(frame["product_id"]) == set(split.loc[split["split"] == "test", "product_id"])
     assert not frame["product_id"].is_monotonic_increasing  # the first rows are no part of a sorted table
     assert set(metrics) == {
@@ -250,7 +250,7 @@ def test_evaluation_measures_unseen_rows(bundle_folder: Path, learnt: Catalogue)
     assert metrics["fault_auc_lowest"].value == min(metrics[f"fault_auc_{kind}"].value for kind in trained)
     assert metrics["fault_auc_unseen"] == metrics["fault_auc_swapped_description"]
     assert frame["quality"].between(0, 1).all()
-    assert run.evaluation.data == learnt.fingerprint()
+    assert run.evaluation.data == product_catalogue.fingerprint()
 
 
 def test_modalities_restrict_what_is_seen(bundle_folder: Path, some: Catalogue) -> None:

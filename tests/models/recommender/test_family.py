@@ -50,9 +50,8 @@ def train(catalogue: Catalogue, workdir: Path, *overrides: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    """What the committed bundle was trained on."""
-    return committed.catalogue("recommender", tmp_path_factory.mktemp("recommender") / "catalogue")
+def catalogue(recommender_catalogue: Catalogue) -> Catalogue:
+    return recommender_catalogue
 
 
 @pytest.fixture(scope="module")
