@@ -84,7 +84,7 @@ def main() -> None:
         "--bundle",
         type=Path,
         default=BUNDLE,
-        help="a trained product bundle; by default the small one that the tests answer from",
+        help="a trained product bundle; by default the one that tests answer from",
     )
     parser.add_argument("--out", type=Path, help="where to write the JSON; benchmarks/results by default")
     options = parser.parse_args()

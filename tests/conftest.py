@@ -34,7 +34,7 @@ MEASURED = pytest.StashKey[dict[str, list[float]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--seeds", type=int, default=1, help="seeds of every test that takes `seed` and `measured`; what they measured is told"
+        "--seeds", type=int, default=1, help="of every test that takes `seed` and `measured`; what was measured is told"
     )
 
 
