@@ -45,7 +45,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str, float], float]:
-    """Notes a number that a bound is for; `pytest -m trains --seeds 5` tells the lowest and the highest over the seeds."""
+    """Notes a number that a bound is for; `pytest -m trains --seeds 5` tells the lowest and the highest over the seeds.
+
+    Figures beside the bounds are those of five seeds, each on one thread and on two.
+    """
     noted = request.config.stash.setdefault(MEASURED, defaultdict(list))
 
     def note(name: str, value: float) -> float:

@@ -80,12 +80,12 @@ def test_loss_falls_then_overfits_one_batch(seed: int, measured: Callable[[str, 
     assert after["article_type_accuracy"] == after["title_only_accuracy"] == 1.0
     assert measured("article_type", after["article_type"]) < 0.05  # 0.001–0.003
     assert measured("embedding_type", after["embedding_type"]) < 0.05  # 0.003–0.007
-    assert measured("price", after["price"]) < -0.5  # -2.9 to -1.9
+    assert measured("price", after["price"]) < -0.5  # -2.9 to -1.8
     assert measured("contrastive", terms["contrastive"].item()) < 0.1  # 0.001–0.002; validation reads mirror images too
-    assert measured("quality", after["quality"]) < 0.05  # 0.0004–0.0015
-    assert measured("largest error of a fault", wrong.abs().max()) < 0.2  # 0.0004–0.011
+    assert measured("quality", after["quality"]) < 0.05  # 0.0004–0.0019
+    assert measured("largest error of a fault", wrong.abs().max()) < 0.2  # 0.0004–0.015
     assert torch.equal(recommended > 0, told.reviews.recommended > 0.5)
-    assert measured("largest error of a rating", (rating - told.reviews.rating).abs().max()) < 0.7  # 0.12–0.26
+    assert measured("largest error of a rating", (rating - told.reviews.rating).abs().max()) < 0.7  # 0.12–0.32
 
 
 def test_a_fresh_models_first_answers_are_the_priors() -> None:
