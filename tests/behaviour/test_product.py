@@ -68,11 +68,11 @@ def test_beats_its_baselines_by_a_wide_margin(product_catalogue: Catalogue) -> N
     value = {name: metric.value for name, metric in metrics.items()}
     assert value["article_type_accuracy"] > 0.9  # 1.000
     assert value["majority_accuracy"] < 0.2  # 0.125
-    assert value["price_rmsle"] < 0.5 * value["median_price_rmsle"]  # 0.238 and 0.855
-    assert value["expected_calibration_error"] < 0.05  # 0.013
-    assert value["sentiment_auc"] > 0.8  # 0.860
+    assert value["price_rmsle"] < 0.5 * value["median_price_rmsle"]  # 0.216 and 0.855
+    assert value["expected_calibration_error"] < 0.05  # 0.011
+    assert value["sentiment_auc"] > 0.8  # 0.852
     assert value["fault_auc_wrong_price"] > 0.95  # 1.000
-    assert value["fault_auc_wrong_category"] > 0.95  # 1.000
+    assert value["fault_auc_wrong_category"] > 0.95  # 0.999
 
 
 @pytest.mark.parametrize("change", [str.upper, str.title, lambda t: "  " + t.replace(" ", " \t\n "), lambda t: f"<b>{t}</b>"])
@@ -93,7 +93,7 @@ def test_order_of_attributes_changes_nothing(product: ProductPredictor, unseen: 
 def test_a_typing_error_seldom_matters(product: ProductPredictor, unseen: list[Listing]) -> None:
     mistyped = [replace(x, title=(x.title or "").replace("e", "ee", 1)) for x in unseen]
     before, after = article_types(product, unseen), article_types(product, mistyped)
-    assert np.mean([a == b for a, b in zip(before, after, strict=True)]) > 0.9  # 0.993
+    assert np.mean([a == b for a, b in zip(before, after, strict=True)]) > 0.9  # 1.000
 
 
 def test_a_name_of_one_type_is_enough_to_tell_it(product: ProductPredictor) -> None:
@@ -117,9 +117,9 @@ def test_a_dearer_brand_raises_the_price(product: ProductPredictor, unseen: list
 
     by_brand = {brand: priced(brand) for brand in FACTOR}
     rise = by_brand["Meridian"] - by_brand["Pico"]  # the dearest and the cheapest: log(2.6 / 0.55) = 1.55
-    assert rise.mean() > 0.7  # 1.36
+    assert rise.mean() > 0.7  # 1.24
     mean = [float(by_brand[brand].mean()) for brand in FACTOR]
-    assert np.corrcoef(mean, np.log(list(FACTOR.values())))[0, 1] > 0.8  # 0.989
+    assert np.corrcoef(mean, np.log(list(FACTOR.values())))[0, 1] > 0.8  # 0.990
 
 
 def test_a_dearer_thing_costs_more(product: ProductPredictor) -> None:
@@ -127,7 +127,7 @@ def test_a_dearer_thing_costs_more(product: ProductPredictor) -> None:
     price = medians(product, [Listing(title=f"Mono Black {kind.names[0]}") for kind in TYPES])
     priced = list(zip(TYPES, price, strict=True))
     right = [a > b for (dear, a), (cheap, b) in pairs_of(priced, priced) if dear.price >= 2 * cheap.price]
-    assert np.mean(right) > 0.85  # 0.924 of 118
+    assert np.mean(right) > 0.85  # 0.949 of 118
 
 
 def test_an_embedding_is_closer_to_its_own_kind(product: ProductPredictor) -> None:
@@ -152,7 +152,7 @@ def test_a_slipped_decimal_point_lowers_the_score(product: ProductPredictor, com
     for factor in (10.0, 0.1):
         wrong = scores(product, [replace(x, price=(x.price or 0) * factor) for x in complete])
         assert np.mean(wrong < good - 0.01) > 0.9  # 1.000
-        assert wrong.mean() < good.mean() - 0.5  # by 0.92
+        assert wrong.mean() < good.mean() - 0.5  # by 0.93
 
 
 def test_another_products_categories_lower_the_score(product: ProductPredictor, complete: list[Listing]) -> None:
@@ -161,7 +161,7 @@ def test_another_products_categories_lower_the_score(product: ProductPredictor, 
     good = scores(product, [a for a, _ in pairs])
     wrong = scores(product, [replace(a, categories=b.categories) for a, b in pairs])
     assert np.mean(wrong < good - 0.01) > 0.9  # 1.000
-    assert wrong.mean() < good.mean() - 0.5  # by 0.87
+    assert wrong.mean() < good.mean() - 0.5  # by 0.89
 
 
 def test_the_likeliest_fault_is_the_one_that_was_made(product: ProductPredictor, complete: list[Listing]) -> None:
@@ -190,8 +190,8 @@ def test_praise_is_told_from_blame(product: ProductPredictor, written: Callable[
     """Each of the twelve sentences of praise against each of the twelve of blame, as written and shouted."""
     glad, cross = ([clean_review(None, written(x)) for aspect in said.values() for x in aspect] for said in (PRAISE, BLAME))
     recommended, rating = ordered(product, glad, cross)
-    assert recommended > 0.9  # 0.965, shouted 0.993
-    assert rating > 0.9  # 1.000, shouted 1.000
+    assert recommended > 0.9  # 1.000, with exclamation marks 0.986
+    assert rating > 0.85  # 1.000, with exclamation marks 0.938: the sample has them in headings of five stars alone
 
 
 def test_a_heading_alone_is_told(product: ProductPredictor) -> None:
