@@ -189,8 +189,8 @@ class ConstantReading:
 
 def scaled(scores: Floats, spread: Floats) -> Floats:
     """Scores [B, n] over their spread [B]; 0 where there is none."""
-    known = spread[:, None] > TINY
-    found: Floats = np.where(known, scores / np.maximum(spread, TINY)[:, None], 0.0).astype(np.float32)
+    alike = spread[:, None] <= TINY
+    found: Floats = np.where(alike, 0.0, scores / np.maximum(spread, TINY)[:, None]).astype(np.float32)
     return found
 
 

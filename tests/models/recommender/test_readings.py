@@ -13,5 +13,7 @@ def test_scores_that_are_all_alike_say_nothing() -> None:
     alike = ConstantReading(np.full(7, np.log1p(np.float32(5))), users=2)
     assert not scaled(alike.all(), alike.spread()).any()
     assert not scaled(np.ones((1, 3), dtype=np.float32), np.zeros(1, dtype=np.float32)).any()
+    unknown = np.full(1, np.nan, dtype=np.float32)
+    assert np.isnan(scaled(np.full((1, 3), np.nan, dtype=np.float32), unknown)).all()  # what is no number is not hidden
     told = ConstantReading(np.log1p(np.array([1, 5, 9], dtype=np.float32)), users=2)
     assert np.ptp(scaled(told.all(), told.spread()), axis=1).min() > 2
