@@ -18,12 +18,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from catalog.listing import CATEGORY_LEVELS
-from configs.schema import EvaluationConfig, Share
+from configs.schema import EvaluationConfig
 from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
 from models.product.inputs import Inputs
 from models.product.losses import mean
 from models.product.parts import PARTS, PRIOR_SEGMENTS, SEGMENTS, WHOLE
 from models.product.priors.neighbours import MEAN, NAMES
+
+COVERAGE = 0.9
+"""Share of true prices that an interval is to hold: what the API, the card and reports promise, so that it is no setting."""
 
 LOG_SCALES = (-5.0, 3.0)
 """Bounds of the logarithm of the scale: a training price that is met exactly must not have an infinite density."""
@@ -33,7 +36,6 @@ class PriceConfig(HeadConfig):
     """Values of the price head."""
 
     weight: float = Field(1.0, ge=0.0, description="weight of the Laplace negative log likelihood of the standardised log price")
-    coverage: Share = Field(0.9, description="share of true prices that an interval is to hold")
 
     @classmethod
     def head(cls) -> type["PriceHead"]:
@@ -137,7 +139,7 @@ class PriceHead(ListingHead[PriceOutput, PriceAnswers]):
 
     def calibrate(self, rows: Mapping[str, Tensor], config: EvaluationConfig) -> None:
         """Split conformal prediction."""
-        self.quantile.fill_(conformal_quantile(rows["scores"].numpy(), self.values.coverage))
+        self.quantile.fill_(conformal_quantile(rows["scores"].numpy(), COVERAGE))
 
     def calibrated(self) -> dict[str, float]:
         """The half width of the interval."""

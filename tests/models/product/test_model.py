@@ -63,6 +63,14 @@ def weigh_evidence(net: ProductModel, of: str, in_category: float, in_embedding:
         getattr(net.head(head).evidence_weights, of).fill_(weight)
 
 
+def added(before: Decoded, after: Decoded, view: int, to_category: torch.Tensor, to_embedding: torch.Tensor) -> None:
+    """Asserts what was added to the type logits (B, N) of two heads in a view."""
+    paths = after.of(CategoryHead).path_logits[:, view] - before.of(CategoryHead).path_logits[:, view]
+    types = after.of(EmbeddingHead).type_logits[:, view] - before.of(EmbeddingHead).type_logits[:, view]
+    assert torch.allclose(paths, to_category[:, PATHS[:, -1]], atol=1e-5), view
+    assert torch.allclose(types, to_embedding, atol=1e-5), view
+
+
 def row(inputs: Inputs, i: int) -> Inputs:
     """One listing, padded no further than it needs."""
     one = Inputs(**{name: getattr(inputs, name)[i : i + 1] for name in vars(inputs)})
@@ -259,10 +267,7 @@ def test_the_title_prior_adds_to_types_wherever_the_title_is_shown() -> None:
     )
     for view in range(len(net.views)):
         seen = float(view in (WHOLE, TITLE))
-        paths = after.of(CategoryHead).path_logits[:, view] - before.of(CategoryHead).path_logits[:, view]
-        types = after.of(EmbeddingHead).type_logits[:, view] - before.of(EmbeddingHead).type_logits[:, view]
-        assert torch.allclose(paths, seen * 0.5 * extra[:, PATHS[:, -1]], atol=1e-5), view
-        assert torch.allclose(types, seen * 2.0 * extra, atol=1e-5), view
+        added(before, after, view, 0.5 * seen * extra, 2.0 * seen * extra)
     assert same(before.of(PriceHead).location, after.of(PriceHead).location)
     assert same(before.of(EmbeddingHead).instance, after.of(EmbeddingHead).instance)
 
@@ -283,10 +288,7 @@ def test_what_the_photo_alone_tells_adds_to_types_where_no_title_is_shown() -> N
     assert extra[inputs.has_image].abs().max() > 0.1
     for view in range(len(net.views)):
         seen = (rows == 2 if view == WHOLE else torch.full_like(rows, view == PHOTO)).float()[:, None]
-        paths = after.of(CategoryHead).path_logits[:, view] - before.of(CategoryHead).path_logits[:, view]
-        types = after.of(EmbeddingHead).type_logits[:, view] - before.of(EmbeddingHead).type_logits[:, view]
-        assert torch.allclose(paths, seen * 0.5 * extra[:, PATHS[:, -1]], atol=1e-5), view
-        assert torch.allclose(types, seen * 2.0 * extra, atol=1e-5), view
+        added(before, after, view, 0.5 * seen * extra, 2.0 * seen * extra)
     assert same(before.of(PriceHead).location, after.of(PriceHead).location)
     assert same(before.of(EmbeddingHead).instance, after.of(EmbeddingHead).instance)
 
