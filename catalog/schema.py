@@ -20,11 +20,18 @@ PRODUCT_COLUMNS: dict[str, pa.DataType] = {
     "discounted_price": pa.float64(),
     "attributes": pa.string(),  # a JSON object
     "listed_at": pa.timestamp("ns", tz="UTC"),
+    "split": pa.string(),  # one of SPLITS, where the delivery was divided before it came
 }
 
 TABLES: dict[str, dict[str, pa.DataType]] = {
     "products": PRODUCT_COLUMNS,
-    "images": {"product_id": pa.int64(), "jpeg": pa.binary()},
+    "images": {"product_id": pa.int64(), "jpeg": pa.binary(), "position": pa.int64()},  # position 0, or none: the main photo
+    "variants": {
+        "product_id": pa.int64(),
+        "variant_id": pa.string(),
+        "options": pa.string(),  # a JSON object
+        "price": pa.float64(),
+    },
     "embeddings": {"product_id": pa.int64(), "embedding": pa.list_(pa.float32())},  # one length, any norm
     "purchases": {
         "user_id": pa.int64(),
@@ -51,8 +58,9 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 """Columns by table. A table may hold more; keys ending in `_id` may be strings instead of integers."""
 
 REQUIRED: dict[str, tuple[str, ...]] = {
-    "products": ("product_id", "title"),
+    "products": ("product_id",),
     "images": ("product_id", "jpeg"),
+    "variants": ("product_id", "variant_id"),
     "embeddings": ("product_id", "embedding"),
     "purchases": ("user_id", "item_id"),
     "purchases_test": ("user_id", "item_id"),
@@ -61,6 +69,12 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "reviews": ("review_id", "review"),
 }
 """Columns without which a table cannot be read."""
+
+KEY: dict[str, str] = {"products": "product_id", "reviews": "review_id"}
+"""The column that names a row by itself, in the tables that have one."""
+
+SPLITS = ("train", "validation", "test")
+"""What the column `split` of products may say."""
 
 EVENT_KINDS = ("view", "cart", "purchase")
 """What a user may have done with an item."""

@@ -1,0 +1,1 @@
+"""Bringing other people's tables into the form of a catalogue directory."""
