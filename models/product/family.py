@@ -27,6 +27,7 @@ from models.product.bundle import Baselines, BundleConfig
 from models.product.card import card
 from models.product.config import ProductRunConfig
 from models.product.data import Part, records_of
+from models.product.names import NAMES
 from models.product.predictor import ProductPredictor
 from models.product.rewording import translated
 from models.product.summary import REFERENCE_SPEC, summarise, ways
@@ -45,6 +46,7 @@ class ProductFamily:
     tables: tuple[str, ...] = ("products",)
     events = False
     config: type[RunConfig] = ProductRunConfig
+    names = NAMES
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """product_id and split of each product."""
@@ -164,6 +166,8 @@ class ProductFamily:
             n=len(products) or len(reviews),
             metrics=measured.metrics,
             slices=measured.slices,
+            against=measured.against,
+            not_applicable=dict(measured.not_applicable),
         )
         return EvaluationRun(evaluation, measured.predictions)
 
