@@ -53,7 +53,7 @@ class Family(Protocol):
     tables: tuple[str, ...]  # catalogue tables it cannot do without
     events: bool  # whether it learns from what users did with the service's items (catalogue table events)
     config: type[RunConfig]
-    names: Names  # how its metrics read, and which three are told first
+    metric_names: Names  # how its metrics read, and which three are told first
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """Key columns and `split` in {train, validation, test}, a row an example."""

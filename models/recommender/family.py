@@ -39,7 +39,7 @@ class RecommenderFamily:
     name = "recommender"
     tables: tuple[str, ...] = ("purchases",)
     config: type[RunConfig] = RecommenderRunConfig
-    names = NAMES
+    metric_names = NAMES
     events = True
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """How the metrics of a recommender read, in the order of the page."""
 
 from models.evaluation.names import Names
-from models.recommender.evaluate import MEANS
+from models.recommender.evaluate import MEANS, POPULARITY
 
 NAMES = Names(
     metrics={
@@ -20,8 +20,8 @@ NAMES = Names(
         "latency_p95_ms": ("One answer with a new event: 95th percentile, ms", None),
     },
     headline=("ndcg_at_10", "recall_at_20", "coverage"),
-    baselines={name: f"popularity.{name}" for name in (*MEANS, "coverage")},
-    does={f"popularity.{name}": "the most popular items" for name in (*MEANS, "coverage")},
+    baselines={name: f"{POPULARITY}.{name}" for name in (*MEANS, "coverage")},
+    does={f"{POPULARITY}.{name}": "the most popular items" for name in (*MEANS, "coverage")},
     slices={"activity": "Items in the history", "bought": "Bought"},
     without="the most popular items for everyone",
 )
