@@ -8,12 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from data_validation.light import light_imports
 from data_validation.results import QUARANTINE_COLUMNS, CheckResult, empty_quarantine
 from data_validation.rules import Rule, Stage
 from data_validation.suites import KEYS
 
 _EXAMPLES = 5
 _EXAMPLE_LENGTH = 80
+_OTHERS_PACKAGES = ("sqlalchemy", "google", "google.cloud", "google.auth", "google.api_core", "boto3", "botocore", "azure", "pyspark")
+"""Of stores and engines that Great Expectations knows; all that is checked here is a frame."""
+_OTHER_EXPECTATIONS = ("scipy.stats", "altair")
+"""Behind expectations about distributions, which no rule states."""
 
 
 class Engine:
@@ -22,9 +27,10 @@ class Engine:
     def __init__(self) -> None:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"
         logging.getLogger("great_expectations").setLevel(logging.WARNING)  # before the import, which logs at INFO
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
-        from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+        with light_imports(_OTHERS_PACKAGES, _OTHER_EXPECTATIONS):
+            import great_expectations as gx
+            from great_expectations.data_context.types.base import ProgressBarsConfig
+            from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
         logging.getLogger(ProgressBarsConfig.__module__).setLevel(logging.WARNING)  # it sets its own level at import
         self._suite: Any = gx.ExpectationSuite
