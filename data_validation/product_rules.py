@@ -99,7 +99,7 @@ def _descriptions(config: ValidationConfig) -> tuple[Rule, ...]:
 
 def _prices(config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...]:
     most = config.max_price_spread
-    low, high = (percent(quantile) for quantile in PRICE_QUANTILES)
+    low, high = (f"{quantile:.1%}".replace("%", " %") for quantile in PRICE_QUANTILES)
     rules = [
         between("price > 0", "price", "free products are placeholders and have no logarithm", low=0, strict_low=True),
         between(

@@ -81,8 +81,61 @@ def test_missing_and_broken_photos_count_together(delivered: Deliver, tables: di
     images["jpeg"] = [b"broken"] * 11 + list(images["jpeg"].iloc[11:])
     outcome = run(delivered, {"products": tables["products"], "images": images})
     check = next(c for c in outcome.result.checks if c.rule == "at most 50 % of products without a photo")
-    assert check.detail == "50.8 % of products have no photo that can be decoded; at most 50 % may"
+    assert check.detail == "51 % of products have no photo that can be decoded; at most 50 % may"
     assert outcome.result.quarantined["images"] == 11
+
+
+def test_without_title_and_description_a_photo_is_enough(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    products = tables["products"][["product_id", "article_type"]]
+    outcome = run(delivered, {"products": products, "images": tables["images"].iloc[3:]})
+    assert outcome.result.passed
+    assert outcome.quarantine[["row", "rule"]].values.tolist() == [
+        [row, "has a title, a description or a photo"] for row in range(3)
+    ]
+
+
+@pytest.mark.parametrize("alone", ["title", "description"])
+def test_without_a_photo_one_text_is_enough(delivered: Deliver, tables: dict[str, pd.DataFrame], alone: str) -> None:
+    products = tables["products"][["product_id", alone]].assign(price=None, article_type="NA")
+    products.loc[5, alone] = "&nbsp;"
+    outcome = run(delivered, {"products": products})
+    assert outcome.result.passed
+    assert outcome.rows_of("products") == [5]
+    found = {check.rule: check.detail for check in outcome.result.failures("warning")}
+    assert found["optional columns hold values"].startswith("no row has ")
+    assert {"price", "article_type"} <= set(found["optional columns hold values"].removeprefix("no row has ").split(", "))
+    assert f"{alone} is given" in found
+    assert not any(name.startswith(("price", "article_type", "at least 2")) for name in found)
+
+
+def test_blank_titles_are_no_twins(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    products = tables["products"].assign(price=100.0, discounted_price=90.0)
+    products.loc[:9, "title"] = ["", None, " ", "<br>", "NA"] * 2
+    products.loc[[20, 30], "title"] = "Same Shirt"
+    outcome = run(delivered, {"products": products})
+    (twins,) = (c for c in outcome.result.failures() if c.rule == "no two products share title, brand, base_colour, price")
+    assert twins.failed_rows == 2
+    assert twins.examples == ('21: "Same Shirt"', '31: "Same Shirt"')
+
+
+def test_dirty_vocabularies_are_warnings_with_figures(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    products = tables["products"].assign(
+        article_type=[f"Class {row}" for row in range(118)] + ["shirts", "Shirts  "],
+        product_id=["x" * 201, *map(str, range(119))],
+        price=[0.01] * 60 + [9_999_999.0] * 60,
+    )
+    outcome = run(delivered, {"products": products})
+    assert outcome.result.passed
+    found = {check.rule: check for check in outcome.result.failures("warning")}
+    alone = found["at most 50 % of article types have one product"].detail
+    assert alone == "100 % of article types have one product each; at most 50 % may"
+    apart = found["at most 50 % as many article types as products"].detail
+    assert apart == "there are 100 % as many article types as products that have one; at most 50 % may be"
+    spread = found["highest price is at most 10,000 times the lowest"].detail
+    assert spread.startswith("the price at 99.9 % of the products is 999,999,900 times the one at 0.1 %; at most 10,000 times")
+    assert found["product_id has at most 200 characters"].failed_rows == 1
+    (example,) = found["a label has one spelling"].examples
+    assert "is usually written" in example
 
 
 def test_the_report_holds_verdict_rows_and_json(delivered: Deliver, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
