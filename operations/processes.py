@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,6 +22,7 @@ import psutil
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig, StrictModel
 from configs.settings import Settings
+from operations.dashboard import decline_form
 
 STOP_SECONDS = 20.0
 
@@ -54,13 +55,14 @@ class ProcessState(StrictModel):
 
 @dataclass(frozen=True)
 class Process:
-    """How to start a process, and the address that answers once it is up ("" for one that answers nobody)."""
+    """How to start a process, the address that answers once it is up ("" for one that answers nobody), what it is told then."""
 
     name: str
     command: tuple[str, ...]
     url: str = ""
     probe: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    greet: Callable[[str], None] | None = None
 
 
 def stack(
@@ -85,7 +87,7 @@ def stack(
         "ZENML_SERVER_AUTO_ACTIVATE": "True",
     }
     processes = [
-        Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment),
+        Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment, decline_form),
         Process(
             "api",
             (vitrina, "serve", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
@@ -105,6 +107,7 @@ def start(settings: Settings, processes: list[Process], wait_seconds: float, clo
 
     Raises:
         StackError: a port is taken, or a process ended or did not answer in time; its log is named.
+        VitrinaError: a process does not take what it is told once it is up.
     """
     for process in processes:
         if _pid(settings, process.name) is None:
@@ -118,6 +121,8 @@ def start(settings: Settings, processes: list[Process], wait_seconds: float, clo
             if clock.monotonic() > deadline:
                 raise StackError(f"{process.name} does not answer at {process.probe} after {wait_seconds:g} s; see {state.log}")
             clock.sleep(0.5)
+        if process.greet is not None:
+            process.greet(state.url)
     return [status(settings, process) for process in processes]
 
 
