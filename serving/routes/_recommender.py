@@ -134,6 +134,15 @@ class Item(ResponseModel):
     """One recommended item."""
 
     item_id: int | str = Field(examples=["B000142FVW"])
+    title: str | None = Field(
+        description="as in the catalogue that it was trained on; null where that has none", examples=["Blue Denim Jacket"]
+    )
+    price: float | None = Field(
+        description="in the catalogue's currency, when the version was trained; null where it has none", examples=[2199.0]
+    )
+    article_type: str | None = Field(
+        description="category of the lowest level; null where the catalogue has none", examples=["Jackets"]
+    )
     score: float = Field(description="sum of parts; comparable within one answer only", examples=[1.27])
     parts: dict[str, float] = Field(description="what each part of the model adds")
     reason: Reason
@@ -174,6 +183,9 @@ def _item(item: Recommendation) -> Item:
     reason = item.reason
     return Item(
         item_id=item.item_id,
+        title=item.title,
+        price=item.price,
+        article_type=item.article_type,
         score=round(item.score, 6),
         parts={name: round(part, 6) for name, part in item.parts.items()},
         reason=Reason(
