@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import psutil
+from pydantic import Field
 
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig, StrictModel
@@ -51,6 +52,7 @@ class ProcessState(StrictModel):
     pid: int | None
     url: str
     log: str
+    workers: tuple[int, ...] = Field((), description="pids of the processes that it runs by itself")
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def stack(
         Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment, decline_form),
         Process(
             "api",
-            (vitrina, "serve", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
+            (
+                *(vitrina, "serve", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
+                *("--workers", str(serving.workers)),
+            ),
             api,
             f"{api}/livez",
         ),
@@ -152,7 +157,14 @@ def status(settings: Settings, process: Process) -> ProcessState:
     if noted is None:
         return ProcessState(name=process.name, state="stopped", pid=None, url="", log=log)
     answers = not noted.probe or _answers(noted.probe)
-    return ProcessState(name=process.name, state="running" if answers else "starting", pid=noted.pid, url=noted.url, log=log)
+    return ProcessState(
+        name=process.name,
+        state="running" if answers else "starting",
+        pid=noted.pid,
+        url=noted.url,
+        log=log,
+        workers=_children(noted.pid),
+    )
 
 
 def _spawn(settings: Settings, process: Process) -> None:
@@ -212,6 +224,14 @@ def _born(pid: int) -> float | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None
+
+
+def _children(pid: int) -> tuple[int, ...]:
+    """The processes that a process has started, and that still run."""
+    try:
+        return tuple(child.pid for child in psutil.Process(pid).children() if child.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return ()
 
 
 def _answers(url: str) -> bool:
