@@ -21,6 +21,7 @@ from pydantic import Field
 from catalog.catalogue import Catalogue
 from configs.errors import ConfigError
 from configs.schema import EvaluationConfig, RunConfig, StrictModel
+from models.evaluation.names import Names
 from models.evaluation.results import Evaluation
 
 
@@ -52,6 +53,7 @@ class Family(Protocol):
     tables: tuple[str, ...]  # catalogue tables it cannot do without
     events: bool  # whether it learns from what users did with the service's items (catalogue table events)
     config: type[RunConfig]
+    metric_names: Names  # how its metrics read, and which three are told first
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """Key columns and `split` in {train, validation, test}, a row an example."""

@@ -19,43 +19,13 @@ from models.evaluation.metrics import calibration_bins, expected_calibration_err
 from models.evaluation.page import Badge, ImageItem, Section, Tone
 from models.evaluation.results import Evaluation, Metric
 from models.family import EvaluationRun
+from models.product.names import NAMES
 
 HEAT_MAP_TYPES = 18
 CONFUSED_PAIRS = 15
 CHANGED_TYPES = 12
 FAULT_AUC = "fault_auc_"
 WORST_PRICES = 12
-
-NAMES = sections.Names(
-    metrics={
-        "article_type_accuracy": ("Article type: accuracy", "higher"),
-        "article_type_macro_f1": ("Article type: macro F1", "higher"),
-        "sub_category_accuracy": ("Sub-category: accuracy", "higher"),
-        "master_category_accuracy": ("Master category: accuracy", "higher"),
-        "expected_calibration_error": ("Calibration error (ECE)", "lower"),
-        "price_rmsle": ("Price: RMSLE", "lower"),
-        "price_interval_coverage": ("Price: inside the predicted range", None),
-        "title_to_image_recall_at_10": ("Title finds its photo: recall@10", "higher"),
-        "retrieval_ndcg_at_10": ("Title finds photos of its type: nDCG@10", "higher"),
-        "knn_f1": ("Embedding: nearest-neighbour F1", "higher"),
-        "fault_auc_lowest": ("Faults: AUC, worst known kind", "higher"),
-        "fault_auc_unseen": ("Faults: AUC, unseen kind", "higher"),
-        "sentiment_auc": ("Reviews: AUC of recommending", "higher"),
-        "invariance_case_whitespace": ("Unchanged by case and spaces", "higher"),
-        # Judged by gates only: two versions are timed at different moments of a busy machine.
-        "latency_p50_ms": ("One prediction: median, ms", None),
-        "latency_p95_ms": ("One prediction: 95th percentile, ms", None),
-    },
-    baselines={"article_type_accuracy": "majority_accuracy", "price_rmsle": "median_price_rmsle"},
-    slices={
-        "master_category": "Category",
-        "price_band": "Price",
-        "brand_tier": "Brand",
-        "has_image": "Has an image",
-        "has_description": "Has a description",
-        "modalities": "Shown",
-    },
-)
 
 
 def write_report(

@@ -26,6 +26,7 @@ from models.recommender.held_out import HeldOut
 from models.recommender.interactions import Histories, split_interactions
 from models.recommender.items import Items, item_keys
 from models.recommender.model import Recommender
+from models.recommender.names import NAMES
 from models.recommender.predictor import RecommenderPredictor
 from models.recommender.summary import REFERENCE_SPEC, summarise
 
@@ -38,6 +39,7 @@ class RecommenderFamily:
     name = "recommender"
     tables: tuple[str, ...] = ("purchases",)
     config: type[RunConfig] = RecommenderRunConfig
+    metric_names = NAMES
     events = True
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
@@ -182,6 +184,8 @@ class RecommenderFamily:
             n=len(users),
             metrics=measured.metrics,
             slices=measured.slices,
+            against=measured.against,
+            not_applicable=dict(measured.not_applicable),
         )
         return EvaluationRun(evaluation, measured.predictions)
 

@@ -78,7 +78,7 @@ GATES = GateConfig.model_validate(
 
 def test_report_names_the_verdict_and_every_failed_gate(catalogue: Catalogue, tmp_path: Path):
     new, old = run(predict(0.7, 1)), run(predict(0.95, 2), version="3")
-    decision = decide(new.evaluation.metrics, GATES, old.evaluation.metrics)
+    decision = decide(new.evaluation, GATES, old.evaluation)
     assert len(decision.failures()) == 3
     write_report(new, old, catalogue, decision, tmp_path / "report.html")
     html = unescape((tmp_path / "report.html").read_text())
@@ -93,7 +93,7 @@ def test_report_names_the_verdict_and_every_failed_gate(catalogue: Catalogue, tm
 
 def test_report_escapes_titles_and_categories(catalogue: Catalogue, tmp_path: Path):
     new = run(predict(0.7, 1))
-    write_report(new, None, catalogue, decide(new.evaluation.metrics, GateConfig()), tmp_path / "report.html")
+    write_report(new, None, catalogue, decide(new.evaluation, GateConfig()), tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
@@ -102,9 +102,9 @@ def test_report_escapes_titles_and_categories(catalogue: Catalogue, tmp_path: Pa
 def test_report_of_a_passed_first_version_says_how_to_promote(catalogue: Catalogue, tmp_path: Path):
     gates = GateConfig.model_validate({"thresholds": [{"metric": "article_type_accuracy", "at_least": 0.1}]})
     new = run(predict(0.9, 1), version="7")
-    write_report(new, None, catalogue, decide(new.evaluation.metrics, gates), tmp_path / "report.html")
+    write_report(new, None, catalogue, decide(new.evaluation, gates), tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
-    assert "May be promoted: all 1 gates passed" in html
+    assert "May be promoted: its only gate passed" in html
     assert "vitrina promote product 7 " in html
     assert "There is no champion yet" in html
     assert "Champion</th>" not in html
@@ -117,7 +117,7 @@ def test_a_slice_that_got_worse_is_named_though_the_gates_passed(catalogue: Cata
     topwear = worse["true_sub_category"] == "Bottomwear"
     worse.loc[topwear, "predicted_article_type"] = "Shirt"
     new, old = run(worse), run(better, version="1")
-    write_report(new, old, catalogue, decide(new.evaluation.metrics, gates, old.evaluation.metrics), tmp_path / "report.html")
+    write_report(new, old, catalogue, decide(new.evaluation, gates, old.evaluation), tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
     assert "but it is worse in places" in html
     assert "Clearly worse than the champion on True sub category: Bottomwear" in html
@@ -128,7 +128,7 @@ def test_report_copes_with_a_head_that_has_no_truth(catalogue: Catalogue, tmp_pa
     frame = predict(0.8, 1)
     frame[missing] = np.nan
     new = run(frame, article_type_accuracy=Metric(value=None))
-    write_report(new, new, catalogue, decide(new.evaluation.metrics, GATES), tmp_path / "report.html")
+    write_report(new, new, catalogue, decide(new.evaluation, GATES), tmp_path / "report.html")
     assert "could not be measured" in (tmp_path / "report.html").read_text()
 
 
@@ -158,7 +158,7 @@ FAULT_TITLE, REVIEW_TITLE = "Does it see what is wrong with a listing?", "Does i
 
 def test_report_lists_faults_from_the_hardest_on_and_marks_the_one_never_shown(catalogue: Catalogue, tmp_path: Path):
     new = judged(predict(0.9, 1), FAULTS, sentiment_auc=auc(0.961, n=4015))
-    write_report(new, None, catalogue, decide(new.evaluation.metrics, GateConfig()), tmp_path / "report.html")
+    write_report(new, None, catalogue, decide(new.evaluation, GateConfig()), tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
     faults = section(html, FAULT_TITLE)
     rows = ["Swapped description 0.830", "Dark image 0.960", "Mismatched image 0.970", "Wrong price 0.999"]
@@ -179,7 +179,7 @@ def test_report_shows_which_faults_got_worse(catalogue: Catalogue, tmp_path: Pat
     frame = predict(0.9, 1)
     new = judged(frame, FAULTS | {"dark_image": auc(0.80)}, sentiment_auc=auc(0.90))
     old = judged(frame, FAULTS, version="1", sentiment_auc=auc(0.96))
-    write_report(new, old, catalogue, decide(new.evaluation.metrics, GATES, old.evaluation.metrics), tmp_path / "report.html")
+    write_report(new, old, catalogue, decide(new.evaluation, GATES, old.evaluation), tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
     assert "Dark image 0.800 0.790 to 0.810 0.960 -0.160 worse" in section(html, FAULT_TITLE)
     assert len(re.findall(r'<tr class="bad">\s*<td[^>]*>Dark image', html)) == 1
@@ -189,7 +189,7 @@ def test_report_shows_which_faults_got_worse(catalogue: Catalogue, tmp_path: Pat
 
 def test_two_faults_found_equally_well_are_not_taken_for_unseen(catalogue: Catalogue, tmp_path: Path):
     new = judged(predict(0.9, 1), dict.fromkeys(FAULTS, Metric(value=1.0, low=1.0, high=1.0, n=200)))
-    write_report(new, None, catalogue, decide(new.evaluation.metrics, GateConfig()), tmp_path / "report.html")
+    write_report(new, None, catalogue, decide(new.evaluation, GateConfig()), tmp_path / "report.html")
     assert "never shown in training" not in section((tmp_path / "report.html").read_text(), FAULT_TITLE)
 
 
@@ -197,7 +197,7 @@ def test_report_says_what_was_not_measured_and_copes_with_a_champion_that_has_it
     frame = predict(0.9, 1)
     new, old = run(frame, sentiment_auc=Metric(value=None)), judged(frame, FAULTS, version="1", sentiment_auc=auc(0.96))
     for challenger, champion in ((new, old), (old, new)):
-        decision = decide(challenger.evaluation.metrics, GATES, champion.evaluation.metrics)
+        decision = decide(challenger.evaluation, GATES, champion.evaluation)
         write_report(challenger, champion, catalogue, decision, tmp_path / "report.html")
         html = (tmp_path / "report.html").read_text()
         assert ("Not measured" in section(html, FAULT_TITLE)) == (challenger is new)
