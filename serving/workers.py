@@ -6,6 +6,7 @@ that has ended. Told to stop, it first lets the requests in flight be answered.
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -82,6 +83,8 @@ def main() -> None:
     config = ServingConfig.model_validate_json(os.environ[CONFIG])
     os.environ[MULTIPROCESS] = ensure_prometheus_dir()  # where the workers count
     supervisor = Supervisor()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: None)  # the supervisor would end its workers at once; the server below takes both
     front = Front(
         supervisor.address,
         max_body_bytes=config.max_body_bytes,

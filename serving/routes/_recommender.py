@@ -118,7 +118,8 @@ class EventsIn(RequestModel):
         """
         rows = []
         for i, event in enumerate(self.events):
-            named = uuid.uuid5(_REPEATED, f"{key} {i} {event.model_dump_json()}") if key else uuid.uuid4()
+            said = (key, i, str(event.user_id), str(event.item_id), event.kind, event.at, event.prediction_id)
+            named = uuid.uuid5(_REPEATED, repr(said)) if key else uuid.uuid4()
             rows.append(event.row(now + timedelta(microseconds=i), str(named)))
         return rows
 
