@@ -35,7 +35,7 @@ from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.price import PriceHead
 from models.product.heads.quality import QualityHead
 from models.product.inputs import Inputs
-from models.product.parts import MODALITIES
+from models.product.parts import MODALITIES, SEGMENTS
 from models.product.predictor import Answers, ProductPredictor
 
 INVARIANCE_ROWS = 1000
@@ -332,13 +332,17 @@ def _slice_statistics(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFr
 def _subset_slices(
     predictor: ProductPredictor, dataset: ListingDataset, frame: pd.DataFrame, shown: Collection[str], config: EvaluationConfig
 ) -> tuple[SliceMetric, ...]:
-    """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`."""
+    """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`.
+
+    What no row has cannot be withheld: there is no slice that leaves nothing to read, or all that there is.
+    """
     rows = frame.head(SUBSET_ROWS).copy()
     part = dataset.first(len(rows))
+    there = set(shown) & _readable(part, rows)
     found: list[SliceMetric] = []
     for name, visible in SUBSETS.items():
         kept = set(visible) & set(shown)
-        if len(rows) < config.min_slice_rows or not kept or kept == set(shown):
+        if len(rows) < config.min_slice_rows or not kept & there or kept & there == there:
             continue
         answers = predictor.answer_all(inputs.only(kept) for inputs in part.batches(config.batch_size))
         rows["predicted_article_type"] = _best(predictor, answers, -1)
@@ -346,3 +350,15 @@ def _subset_slices(
         statistics = _slice_statistics(config).items()
         found += [SliceMetric(slice="modalities", value=name, metric=metric, result=f(rows)) for metric, f in statistics]
     return tuple(found)
+
+
+def _readable(part: ListingDataset, frame: pd.DataFrame) -> set[str]:
+    """Which of `SEGMENTS` any of the rows has."""
+    listings = part.rows.listings
+    found = {
+        "title": any(row.title for row in listings),
+        "description": any(row.description for row in listings),
+        "image": bool(frame["has_image"].any()),
+        "attributes": any(row.pairs for row in listings),
+    }
+    return {name for name in SEGMENTS if found[name]}
