@@ -42,6 +42,10 @@ Model = Annotated[str, typer.Argument(help="Model, such as product.")]
 Reviewer = Annotated[str, typer.Option("--reviewer", help="Who takes the responsibility; goes into the ledger.")]
 MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")]
 ZenmlPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the ZenML dashboard.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that answer; with two or more, none of them ends with a request unanswered."),
+]
 Note = Annotated[str, typer.Option("--note", help="Why; goes into the ledger.")]
 
 
@@ -283,6 +287,7 @@ def history(model: Model, as_json: Json = False) -> None:
 def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; the configuration's by default.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; the configuration's by default.")] = None,
+    workers: Workers = None,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -292,7 +297,7 @@ def serve(
     from configs.schema import ServingConfig
     from serving.run import serve as run_server
 
-    chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None]
+    chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port), ("workers", workers)) if value is not None]
     serving = load(ServingConfig, config or environment_file(env, "serving"), [*(overrides or []), *chosen])
     settings = _settings()
     run_server(settings, serving)
@@ -376,6 +381,7 @@ def up(
     mlflow_port: MlflowPort = 5000,
     zenml_port: ZenmlPort = 8237,
     watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the watcher.")] = 300,
+    workers: Workers = None,
     env: Env = "base",
     as_json: Json = False,
 ) -> None:
@@ -383,7 +389,7 @@ def up(
     with _results() as write:
         from operations.processes import start
 
-        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port)
+        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port, workers)
         states = start(settings, processes, wait_seconds=180)
         write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
 
@@ -492,14 +498,20 @@ def _validation_config(env: str, file: Path | None, overrides: list[str] | None)
 
 
 def _stack(
-    env: str, port: int | None = None, watch_seconds: float = 300, mlflow_port: int = 5000, zenml_port: int = 8237
+    env: str,
+    port: int | None = None,
+    watch_seconds: float = 300,
+    mlflow_port: int = 5000,
+    zenml_port: int = 8237,
+    workers: int | None = None,
 ) -> "tuple[Settings, list[Process]]":
     from configs.load import environment_file, load
     from configs.schema import ServingConfig
     from operations.processes import stack
 
     settings = _settings()
-    serving = load(ServingConfig, environment_file(env, "serving"), [] if port is None else [f"port={port}"])
+    chosen = [f"{key}={value}" for key, value in (("port", port), ("workers", workers)) if value is not None]
+    serving = load(ServingConfig, environment_file(env, "serving"), chosen)
     return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port)
 
 
@@ -610,8 +622,11 @@ def _show_monitoring(values: Mapping[str, Any]) -> str:
 
 
 def _show_processes(values: Mapping[str, Any]) -> str:
-    rows = [[p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), p["log"]] for p in values["processes"]]
-    return _table(["process", "state", "address", "pid", "log"], rows)
+    rows = [
+        [p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), ", ".join(map(str, p["workers"])) or "–", p["log"]]
+        for p in values["processes"]
+    ]
+    return _table(["process", "state", "address", "pid", "its workers", "log"], rows)
 
 
 def _show_findings(values: Mapping[str, Any]) -> str:
