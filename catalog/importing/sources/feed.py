@@ -1,7 +1,7 @@
 """XML with a repeated element: Merchant feeds (RSS 2.0 and Atom), and any other.
 
 A child becomes a column of its name (`title`, `g:price`); children of children are dotted (`g:shipping.g:price`), attributes have
-an `@` (`@id`, `link.@href`), except that a child with a `name`, as in `<param name="Colour">red</param>`, is called `param.Colour`.
+an `@` (`@id`, `link.@href`), except that a child with a name, as in `<param name="Colour">red</param>`, is called `param.Colour`.
 Repeated children are joined by commas. Nothing is read from elsewhere: entities of one's own and external ones are refused.
 """
 
