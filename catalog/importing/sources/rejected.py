@@ -20,6 +20,7 @@ from catalog.importing.sources.table import one
 LINES = "__lines"
 """Column for as long as lines are counted: how many numbered lines a row takes."""
 
+_LOOK = 4096  # bytes in which a line's number is looked for
 _FETCH = 10_000  # rows that are held at a time
 
 
@@ -48,10 +49,10 @@ class Copy:
                     yield int(number), text.removesuffix("\n").replace(RETURN, "\r")
 
     def number_at(self, byte: int) -> int | None:
-        """The number of the line that begins at this byte, 0 being the first; None where none does."""
+        """The number of the line that begins at this byte (0 is the first) or after blank lines there; None where none does."""
         with self.path.open("rb") as file:
             file.seek(byte)
-            start = file.read(32).decode("utf-8", "ignore")
+            start = file.read(_LOOK).decode("utf-8", "ignore").lstrip("\n")
         number = start[len(NUMBER) :].partition(self.separator)[0]
         return int(number) if start.startswith(NUMBER) and number.isdecimal() else None
 
