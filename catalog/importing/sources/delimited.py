@@ -16,13 +16,10 @@ from catalog.errors import CatalogueError
 from catalog.importing.mapping import ReadingMapping
 from catalog.importing.source import LINE, TABLE, Misfit, Progress, Source
 from catalog.importing.sources.dialect import Dialect, Header, dialect_of, header_of, named_separator, start
-from catalog.importing.sources.encoding import UNREADABLE, decoded, encoding_of, repaired
-from catalog.importing.sources.lines import NUMBER, RETURN, Lines, Seen
+from catalog.importing.sources.encoding import UNREADABLE, decoded, encoding_of
+from catalog.importing.sources.lines import NUMBER, RETURN, SHORTENED, Lines, told
 from catalog.importing.sources.opening import opened
 from catalog.importing.sources.table import one, quoted, text, without_empty
-
-SHORTENED = 200
-"""Characters of a row that a misfit shows."""
 
 _LINES = "__lines"  # a column for as long as the lines are counted: how many a row takes
 
@@ -71,17 +68,6 @@ def read_delimited(
     columns, rows, dropped = without_empty(connection, header.names, header.unnamed)
     notes += [*hints, *dropped, *told(lines.seen)]
     return Source(path, columns, rows, tuple(sorted(misfits, key=lambda misfit: misfit.line)), tuple(notes), connection)
-
-
-def told(seen: Seen) -> list[str]:
-    """What must be said of the text."""
-    if seen.example is None:
-        return []
-    line, part = seen.example
-    return [
-        f"{seen.misdecoded} line{'s' * (seen.misdecoded > 1)} with text that was read in a wrong encoding before it came here, "
-        f"such as {part!r} for {repaired(part)!r} in line {line}; was the file opened and saved in the wrong encoding?"
-    ]
 
 
 def _numbered(lines: Lines, separator: str, path: Path) -> _Copy:

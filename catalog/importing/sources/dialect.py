@@ -165,6 +165,13 @@ def named(names: Sequence[str], line: int) -> Header:
     return Header(tuple(given), tuple(unnamed), line)
 
 
+def distinct(name: str, others: Sequence[str]) -> str:
+    """The name, with a number where one of the others is the same but for case."""
+    taken = {other.lower() for other in others}
+    free = (f"{name} ({n})" for n in count(2))
+    return name if name.lower() not in taken else next(other for other in free if other.lower() not in taken)
+
+
 def named_separator(separator: str) -> str:
     """The separator in words."""
     return NAMES.get(separator, repr(separator))

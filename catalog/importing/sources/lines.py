@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 
 from catalog.errors import CatalogueError
 from catalog.importing.source import Progress
-from catalog.importing.sources.encoding import UNREADABLE, misdecoded
+from catalog.importing.sources.encoding import UNREADABLE, misdecoded, repaired
 
 NUMBER = "\ufdd0"
 """Stands before the number that each line is given; a noncharacter, which no text holds."""
 
 RETURN = "\ufdd1"
 """Stands for a carriage return, or in a file whose lines end with those for a line feed, inside a line."""
+
+SHORTENED = 200
+"""Characters of a row that a misfit shows."""
 
 LONGEST = 1 << 24
 """Characters of a line; a file with a longer one is no table."""
@@ -36,7 +39,17 @@ class Seen:
     unreadable: bool = False
     misdecoded: int = 0
     example: tuple[int, str] | None = None
-    characters: int = 0
+
+
+def told(seen: Seen) -> list[str]:
+    """What must be said of the text."""
+    if seen.example is None:
+        return []
+    line, part = seen.example
+    return [
+        f"{seen.misdecoded} line{'s' * (seen.misdecoded > 1)} with text that was read in a wrong encoding before it came here, "
+        f"such as {part!r} for {repaired(part)!r} in line {line}; was the file opened and saved in the wrong encoding?"
+    ]
 
 
 @dataclass
@@ -129,7 +142,6 @@ class Lines:
     def _look(self, block: list[str], first: int) -> None:
         """Note in `seen` what the lines hold that must be told."""
         text = "\n".join(block)
-        self.seen.characters += len(text)
         self.seen.unreadable = self.seen.unreadable or UNREADABLE in text or "\0" in text
         if not text.isascii() and misdecoded(text) is not None:
             for number, line in enumerate(block, first):
