@@ -1,6 +1,7 @@
 """Dates of several forms, tried in the order that the person gives; all of them UTC."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -11,10 +12,11 @@ from catalog.importing.sql import SPACES
 
 DATE = pa.timestamp("ns", tz="UTC")
 ISO, SECONDS, MILLISECONDS = "ISO8601", "unix", "unix_ms"
+_ALLOWED = f"{ISO}, {SECONDS}, {MILLISECONDS} or as in strptime"
 
 _ISO_START = r"^[0-9]{4}(-?[0-9]{2}|$)"
 _PLAIN_NUMBER = r"^-?[0-9]{1,14}(\.[0-9]{1,9})?$"
-_UNITS = {SECONDS: "s", MILLISECONDS: "ms"}
+_UNITS: dict[str, Literal["s", "ms"]] = {SECONDS: "s", MILLISECONDS: "ms"}
 
 
 def read_dates(values: pa.Array, forms: Sequence[str]) -> pa.Array:
@@ -40,11 +42,9 @@ def check_forms(forms: Sequence[str]) -> None:
             _read(pa.array(["2024-01-31"]), form)
         except (ValueError, TypeError) as error:
             detail = (str(error).splitlines() or [""])[0]
-            raise CatalogueError(
-                f"date_format {form!r} is no form of a date ({detail}); allowed: {ISO}, {SECONDS}, {MILLISECONDS} or as in strptime"
-            ) from error
+            raise CatalogueError(f"date_format {form!r} is no form of a date ({detail}); allowed: {_ALLOWED}") from error
         if form not in (ISO, *_UNITS) and "%" not in form:
-            raise CatalogueError(f"date_format {form!r} names no part of a date; allowed: {ISO}, unix, unix_ms or as in strptime")
+            raise CatalogueError(f"date_format {form!r} names no part of a date; allowed: {_ALLOWED}")
 
 
 def _read(values: pa.Array, form: str) -> pa.Array:

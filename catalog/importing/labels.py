@@ -52,8 +52,8 @@ class Folding:
 def fold(labels: Iterable[tuple[str, int]]) -> Folding:
     """Fold labels, given with their number of rows, in the order of the file.
 
-    Two labels are one where `catalog.text.normalise` makes them equal: the same letters whatever their case, spaces, HTML entities
-    and Unicode form. The commonest spelling stands for all, the first of equally common ones.
+    Two labels are one where `catalog.text.normalise` makes them equal: the same letters whatever their case, spaces, HTML
+    entities and Unicode form. The commonest spelling stands for all, the first of equally common ones.
     """
     found = list(labels)
     spellings: dict[str, Counter[str]] = {}

@@ -18,6 +18,7 @@ DECIMALS = (".", ",")
 
 _SPACE_LIKE = {"\u00a0": " ", "\u2007": " ", "\u2009": " ", "\u202f": " "}
 _SAME = {**_SPACE_LIKE, "’": "'", "ʼ": "'", "−": "-", "٫": ".", "٬": ","}
+_PLAIN = {ord(mark): plain for mark, plain in _SAME.items()}
 _AMOUNT = re.compile(rf"([+-]?)\s*({TOKEN})?\s*([+-]?)([0-9., ']*[0-9.,])([eE][+-]?[0-9]{{1,3}})?\s*({TOKEN})?")
 _FRACTION = re.compile(r"[0-9]*([.,])[0-9]*")
 
@@ -230,8 +231,8 @@ def _agreed(sure: Mapping[tuple[str, str], Seen], doubtful: Mapping[str, Seen], 
 def _contradiction(one: Seen, other: Seen, where: str) -> CatalogueError:
     first, second = sorted((one, other), key=lambda example: example.line)
     return CatalogueError(
-        f"{where}: line {first.line}: {first.value!r} and line {second.line}: {second.value!r} do not agree on one form of numbers; "
-        f'set decimal and thousands in the mapping, such as decimal: "," and thousands: "."'
+        f"{where}: line {first.line}: {first.value!r} and line {second.line}: {second.value!r} do not agree on one form of "
+        f'numbers; set decimal and thousands in the mapping, such as decimal: "," and thousands: "."'
     )
 
 
@@ -256,7 +257,7 @@ def _cleaned(value: str, currency: str | None) -> str:
 
 
 def _plain(value: str) -> str:
-    return value.translate(str.maketrans(_SAME)).strip()
+    return value.translate(_PLAIN).strip()
 
 
 def _same(mark: str | None) -> str | None:

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (names and values are quoted by catalog.importing.sql)
 """The rows of a source as SQL: without what says nothing, filtered, and each of our columns as a text expression.
 
 Nothing is copied: each pass reads only the columns that it needs.
@@ -14,6 +15,9 @@ from catalog.importing.source import LINE, TABLE, Source
 from catalog.importing.sql import name, text, texts, trimmed
 from catalog.importing.where import Condition, parse
 from catalog.schema import KEY, TABLES, is_key
+
+ROW = "__row"
+"""Column of the views with the row's place in the table, which is its own even where several stand on one line."""
 
 KNOWN, KEPT = "known", "kept"
 """Views: the columns that the mapping names, with null for what says nothing; those rows of it that the filters keep."""
@@ -149,19 +153,25 @@ class Relation:
         grouping = [c for c in (variants.by, variants.parent, variants.id) if c is not None] if variants else []
         named = [p for p in placeholders(mapping.images.file or "") if p in self.source.columns]
         filters = [condition.column for condition in self.conditions]
-        return list(dict.fromkeys([*mapping.columns.values(), *ids, *mapping.split, *grouping, *self.inputs.columns, *named, *filters]))
+        return list(
+            dict.fromkeys([*mapping.columns.values(), *ids, *mapping.split, *grouping, *self.inputs.columns, *named, *filters])
+        )
 
     def _check(self) -> None:
         if lacking := [column for column in self.used() if column not in self.source.columns]:
-            raise CatalogueError(f"{self.source.path} has no column {', '.join(lacking)}; it has: {', '.join(self.source.columns)}")
+            raise CatalogueError(
+                f"{self.source.path} has no column {', '.join(lacking)}; it has: {', '.join(self.source.columns)}"
+            )
 
     def _make_views(self) -> None:
         missing = texts(["", *(mark.strip() for mark in self.mapping.missing)])
         cells = [f"CASE WHEN {trimmed(name(c))} NOT IN {missing} THEN {name(c)} END AS {name(c)}" for c in self.used()]
         keep = " AND ".join(condition.sql for condition in self.conditions) or "true"
         connection = self.source.connection
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {KNOWN} AS SELECT {', '.join([name(LINE), *cells])} FROM {TABLE}")  # noqa: S608 (quoted)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {KEPT} AS SELECT * FROM {KNOWN} WHERE {keep}")  # noqa: S608 (quoted)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {KNOWN} AS SELECT {', '.join([name(LINE), f'rowid AS {ROW}', *cells])} FROM {TABLE}"
+        )
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {KEPT} AS SELECT * FROM {KNOWN} WHERE {keep}")
 
 
 def placeholders(template: str) -> Sequence[str]:

@@ -144,5 +144,3 @@ def _as_number(value: str) -> str:
 
 def _error(condition: str, position: int, problem: str) -> CatalogueError:
     return CatalogueError(f"where {condition!r}, position {position}: {problem}")
-
-
