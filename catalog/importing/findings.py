@@ -30,19 +30,23 @@ class Findings:
         forms: Of the numbers, by our column.
         labels: What the label columns' values become, by our column, null where the column is no label or labels are kept.
         paths: What a cell of each path column becomes: our columns, coarse to fine.
-        integers: Keys whose values are all plain integers.
+        keys: Our columns that are ids.
+        integers: Those whose values are all plain integers.
         repeated: Ids that several rows have.
         currency: ISO code of the prices; None where they say none.
         notes: A line each, for the person.
+        warnings: The same of what is likely not meant.
     """
 
     forms: Mapping[str, NumberForm] = field(default_factory=dict)
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     paths: Mapping[str, Mapping[str, tuple[str | None, ...]]] = field(default_factory=dict)
+    keys: frozenset[str] = frozenset()
     integers: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
     currency: str | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def is_number(table: str, column: str) -> bool:
@@ -90,6 +94,7 @@ def find(relation: Relation, rows: str, forms: Mapping[str, NumberForm], notes: 
         forms=forms,
         labels=labels,
         paths={column: {path: levels for path, levels, _ in found} for column, found in paths.items()},
+        keys=frozenset(keys),
         integers=frozenset(column for column in keys if _all_integers(relation, rows, column)),
         repeated=frozenset(_repeated(relation, rows, key)) if key and mapping.ids != "counted" else frozenset(),
         currency=next((forms[column].currency for column in PRICES if column in forms), None),

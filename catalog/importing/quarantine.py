@@ -85,7 +85,7 @@ class Quarantine:
     def notes(self) -> list[str]:
         """A line for each column of which values were dropped."""
         return [
-            f"{column}: {count:,} value{'s' if count > 1 else ''} could not be read and will be missing; first: {self.examples[column]}"
+            f"{column}: {count:,} value{'s' * (count > 1)} could not be read and will be missing; first: {self.examples[column]}"
             for column, count in self.dropped.items()
         ]
 

@@ -28,7 +28,7 @@ from catalog.importing.target import REPORTS, target
 from catalog.schema import TABLES, is_key
 
 SHARE_TOLD = 0.5
-"""A larger share of rows that say nothing, or of products without a photo, is likely not meant."""
+"""A larger share of rows that say nothing, of values that cannot be read or of products without a photo is likely not meant."""
 
 _SAME_KEYS = {"item_id": ("item_id", "product_id"), "product_id": ("product_id", "item_id")}
 """Keys that name the same things in several tables."""
@@ -111,6 +111,7 @@ def _import(job: _Job, out: Path) -> ImportSummary:
         dropped=dict(quarantine.dropped),
         currency=findings.currency,
         notes=(*source.notes, *notes, *findings.notes, *quarantine.notes()),
+        warnings=findings.warnings,
     )
     return _reported(job, quarantine, _with_photos(job, summary, photos))
 
@@ -130,10 +131,15 @@ def _as_there(findings: Findings, catalogue: Catalogue) -> Findings:
     """Ids that other tables have as texts are texts here too; the other way round it must be told."""
     fields = [field for table in catalogue.tables() for field in catalogue.columns(table) if is_key(field.name)]
     kinds = {field.name: bool(pa.types.is_integer(field.type)) for field in fields}
-    texts = {
-        column for column in findings.integers if any(kinds.get(same) is False for same in _SAME_KEYS.get(column, (column,)))
-    }
-    return replace(findings, integers=findings.integers - texts)
+    texts, numbers = (
+        {own for own in findings.keys if any(kinds.get(same) is integer for same in _SAME_KEYS.get(own, (own,)))}
+        for integer in (False, True)
+    )
+    warnings = [
+        f"{key} holds texts, and {catalogue.root} has whole numbers for the same: no row of the two tables will meet"
+        for key in sorted(numbers - findings.integers)
+    ]
+    return replace(findings, integers=findings.integers - texts, warnings=tuple(warnings))
 
 
 def _filtered(relation: Relation) -> tuple[int, list[str]]:
@@ -203,7 +209,10 @@ def _grouped(relation: Relation) -> int:
 
 def _with_photos(job: _Job, summary: ImportSummary, photos: PhotoWriter | None) -> ImportSummary:
     """The summary with what became of photos, and what is likely not meant."""
-    warnings = []
+    warnings = list(summary.warnings)
+    for column, count in summary.dropped.items():
+        if count > SHARE_TOLD * summary.rows:
+            warnings.append(f"{column} could not be read in {count:,} rows; see the notes")
     if summary.left_out and sum(summary.left_out.values()) > SHARE_TOLD * summary.read:
         warnings.append(f"most rows say nothing: {_listed(summary.left_out)}; are the right columns mapped?")
     images = job.mapping.images

@@ -31,6 +31,11 @@ def texts(values: Iterable[str]) -> str:
     return f"({', '.join(map(text, values)) or 'NULL'})"
 
 
+def listed(values: Iterable[str]) -> str:
+    """A list of quoted strings."""
+    return f"CAST([{', '.join(map(text, values))}] AS VARCHAR[])"
+
+
 def trimmed(value: str) -> str:
     """An expression for `value` (an expression itself) without spaces around it."""
     return f"trim({value}, {text(SPACES)})"
