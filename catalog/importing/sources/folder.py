@@ -32,7 +32,9 @@ def read_folder(path: Path, connection: duckdb.DuckDBPyConnection, progress: Pro
             continue
         folders = {f"folder_{level}": name for level, name in enumerate(photo.parts[:-1], 1)}
         records.add(n - others, {"path": photo.as_posix(), "file": photo.name, "stem": photo.stem, **folders})
-    notes = [f"{others} file{'s' * (others != 1)} that are no photos left out"] if others else []
+    notes = (
+        ["1 file that is no photo left out" if others == 1 else f"{others} files that are no photos left out"] if others else []
+    )
     source = records.source(path, notes)
     if not source.rows and not source.misfits:
         raise CatalogueError(f"holds no photo ({', '.join(sorted(PHOTOS))})")
