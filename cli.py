@@ -51,19 +51,46 @@ Note = Annotated[str, typer.Option("--note", help="Why; goes into the ledger.")]
 
 @data_app.command("import")
 def data_import(
-    mapping: Annotated[Path, typer.Option(help="YAML: which CSV column is which of ours.")],
-    csv: Annotated[Path, typer.Option(help="CSV file.")],
-    out: Annotated[Path, typer.Option(help="Catalogue directory to write; must not exist or be empty.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
+    csv: Annotated[Path, typer.Option(help="CSV, TSV, JSON lines, spreadsheet, XML feed, or a folder of photos.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML: which of the file's columns is which of ours.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Catalogue directory to make; must not exist or be empty.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Catalogue directory that gets a further table.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder that the photos lie below.")] = None,
+    guess: Annotated[bool, typer.Option("--guess", help="Propose a mapping for the file, to be edited; import nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a CSV with an image folder into a catalogue directory."""
+    """Bring a table of a shop, with its photos, into a catalogue directory."""
     with _results() as write:
-        from catalog.importer import ImportMapping, import_csv
+        if guess:
+            _propose(csv, mapping, write, as_json)
+            return
+        if mapping is None:
+            raise ConfigError("--mapping is needed to import; --guess proposes one")
+        from catalog.importing.mapping import ImportMapping
+        from catalog.importing.run import import_table
         from configs.load import load
 
-        summary = import_csv(load(ImportMapping, mapping), csv, images, out)
-        write(summary.model_dump(mode="json"), as_json)
+        chosen = load(ImportMapping, mapping)
+        with _progress(shown=not as_json) as progress:
+            summary = import_table(chosen, csv, images, out=out, into=into, progress=progress)
+        write(summary.model_dump(mode="json"), as_json, _show_import)
+
+
+def _propose(file: Path, mapping: Path | None, write: Any, as_json: bool) -> None:
+    """Print a mapping, or write it where `mapping` is a file that does not exist."""
+    from catalog.importing.guess import guess
+    from catalog.importing.mapping import ReadingMapping
+
+    if mapping is not None and mapping.exists():
+        raise ConfigError(f"{mapping} exists; --guess writes no mapping over another")
+    proposed = guess(file, ReadingMapping())
+    if mapping is None:
+        write({"mapping": proposed}, as_json, lambda values: values["mapping"].rstrip())
+        return
+    mapping.write_text(proposed, encoding="utf-8")
+    write(
+        {"mapping": proposed, "file": str(mapping)}, as_json, lambda _: f"written: {mapping}; look through it, then import by it"
+    )
 
 
 @data_app.command("sample")
@@ -476,6 +503,27 @@ def _results() -> Iterator[Any]:
             typer.echo(text)
 
 
+@contextmanager
+def _progress(shown: bool) -> Iterator[Any]:
+    """What to call with what is being done, how much of it is done and how much there is; a bar where a person looks."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
 def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | None) -> "RunConfig":
     from configs.load import environment_file, load
     from models import family
@@ -549,6 +597,25 @@ def _table(columns: list[str], rows: list[list[str]]) -> str:
 
 def _show_facts(values: Mapping[str, Any]) -> str:
     return "\n".join(f"{key}: {value}" for key, value in values.items())
+
+
+def _show_import(values: Mapping[str, Any]) -> str:
+    files, lines = values["files"], [f"{values['rows']:,} rows of {values['table']} from {values['read']:,} in the file"]
+    if values["grouped"] or values["variants"]:
+        lines.append(f"{values['variants']:,} variants; {values['grouped']:,} rows are part of a product above them")
+    if values["images"] or values["missing_images"]:
+        lines.append(f"{values['images']:,} photos; {values['missing_images']:,} products have none")
+    if values["currency"]:
+        lines.append(f"prices in {values['currency']}")
+    lines += [f"left out: {values['filtered']:,} rows by where"] if values["filtered"] else []
+    for what, counts in (("quarantined", values["quarantined"]), ("left out", values["left_out"])):
+        lines += [
+            f"{what}: {count:,} row{'s' * (count != 1)}, {why}; listed in {files['quarantine']}" for why, count in counts.items()
+        ]
+    if values["unreadable_images"]:
+        lines.append(f"{values['unreadable_images']:,} photos could not be found or read; listed in {files['photos']}")
+    lines += [f"- {note}" for note in values["notes"]] + [f"WARNING: {warning}" for warning in values["warnings"]]
+    return "\n".join([*lines, f"written: {values['out']}"])
 
 
 def _show_metrics(values: Mapping[str, Any]) -> str:
