@@ -63,9 +63,26 @@ def test_values_and_bounds_are_said_in_few_words(script: ModuleType) -> None:
 
 @pytest.mark.parametrize("path", WORDS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(path: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)(#[^)\s]*)?\)", path.read_text(encoding="utf-8"))
-    lost = [link for link, _ in links if "://" not in link and not (path.parent / link).exists()]
+    lost = []
+    for link, place in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text(encoding="utf-8")):
+        target = path.parent / link if link else path
+        if "://" not in link and (not target.exists() or (place and place not in places(target))):
+            lost.append(f"{link}#{place}")
     assert not lost, f"{path.relative_to(ROOT)} links to {', '.join(lost)}"
+
+
+def places(page: Path) -> set[str]:
+    """Headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", WORDS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(path: Path) -> None:
+    folders = "|".join(sorted(folder.name for folder in ROOT.iterdir() if folder.is_dir() and not folder.name.startswith(".")))
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", path.read_text(encoding="utf-8"))
+    lost = [name for name in named if not (ROOT / name).exists()]
+    assert not lost, f"{path.relative_to(ROOT)} names {', '.join(lost)}"
 
 
 def test_the_readme_is_short() -> None:
