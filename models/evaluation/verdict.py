@@ -25,7 +25,7 @@ class Figure:
         metric: Its value and 95 % interval.
         champion: The champion's value on the same rows; None without a champion, or where it has no such value.
         change: What the difference from the champion means; None where that cannot be said.
-        peers: What a model that looks at nothing and a simple model reach on the same rows: what it is, and its value.
+        peers: What simple models reach on the same rows: what each does, and its value.
     """
 
     label: str
@@ -109,7 +109,7 @@ def left_out(evaluation: Evaluation, names: Names) -> Iterator[str]:
         if why := evaluation.not_applicable.get(metric):
             reasons.setdefault(why, []).append(names.label(metric))
     for why, labels in reasons.items():
-        yield f"{', '.join(labels)}: {why}"
+        yield f"{', '.join(labels)} ({why})"
 
 
 def figure(value: float, sign: str = "") -> str:
@@ -135,11 +135,11 @@ def _figure(
 ) -> Figure:
     metric = evaluation.metrics.get(name, UNMEASURED)
     old = champion.metrics.get(name, UNMEASURED) if champion else UNMEASURED
-    peers = [(what, evaluation.metrics.get(peer, UNMEASURED).value) for what, peer in names.peers(name)]
+    reached = {peer: evaluation.metrics.get(peer, UNMEASURED).value for peer in names.peers.get(name, ())}
     return Figure(
         label=names.label(name) + (", lower is better" if names.better(name) == "lower" else ""),
         metric=metric,
         champion=old.value,
         change=reading(differences.get(name, independent_difference(metric, old)), names.better(name)),
-        peers=tuple((what, value) for what, value in peers if value is not None),
+        peers=tuple((names.does.get(peer, peer), value) for peer, value in reached.items() if value is not None),
     )
