@@ -33,6 +33,7 @@ def verdict(
         lines.append("There is no champion yet: nothing to compare with.")
     elif not lines:
         lines.append("No clear difference from the champion on any metric.")
+    lines += [f"The champion has tasks that this version lacks: {', '.join(told.lost)}."] if told.lost else []
     lines += [f"Not judged: {'; '.join(told.left_out)}."] if told.left_out else []
     figures = [KeyFigure(f.label, value_of(f.metric), _range(f.metric), tuple(f.against())) for f in told.figures]
     if told.tone == "good" and (worse_slices or "worse" in readings.values()):
