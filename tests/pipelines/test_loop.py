@@ -88,7 +88,7 @@ def test_a_changed_configuration_trains_again_but_does_not_validate_again(
     other = run_training(settings, "product", [sample], config("trainer.seed=18"))
     assert "validate_data" in cached(other)
     assert "train_model" not in cached(other)
-    assert other.version == trained.version + 1
+    assert other.version > trained.version
 
 
 def test_changed_data_is_validated_again(settings: Settings, trained: TrainingOutcome, sample: Path, tmp_path: Path) -> None:
