@@ -123,7 +123,7 @@ def positions(column: pa.Array) -> NDArray[np.float64]:
     Raises:
         pyarrow.ArrowException: no numbers.
     """
-    return np.nan_to_num(column.cast(pa.float64()).to_numpy(zero_copy_only=False), nan=0.0)
+    return np.nan_to_num(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), nan=0.0)
 
 
 def decode(

@@ -20,7 +20,7 @@ from catalog.text import clean_html
 from catalog.vectors import Vectors, faults, holds_vectors
 from configs.schema import ValidationConfig
 from data_validation import interactions, products
-from data_validation.findings import finding, nothing, repeats, texts
+from data_validation.findings import by_value, finding, nothing, repeats, texts
 
 _CLOCK_SLACK = timedelta(days=1)
 _IMAGES_A_BATCH = 1024
@@ -66,15 +66,15 @@ def measure(
 def _images(catalogue: Catalogue) -> pd.DataFrame:
     """Keys and findings alone: the photos pass through memory in batches, decoded by a pool of threads."""
     keys: list[Any] = []
-    places: list[float] = []
+    places: list[str] = []
     undecodable: list[str | None] = []
     names = [name for name in TABLES["images"] if name in catalogue.columns("images").names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in catalogue.batches("images", names, _IMAGES_A_BATCH):
             keys += batch.column("product_id").to_pylist()
-            places += positions(batch.column("position")).tolist() if "position" in names else [0.0] * batch.num_rows
+            places += [f"{p:g}" for p in positions(batch.column("position"))] if "position" in names else ["0"] * batch.num_rows
             undecodable += pool.map(_decode_fault, batch.column("jpeg").to_pylist())
-    frame = pd.DataFrame({"product_id": keys, "position": places, "decode_fault": pd.Series(undecodable, dtype=object)})
+    frame = pd.DataFrame({"product_id": keys, "position": places, "decode_fault": undecodable}, dtype=object)
     again = frame.duplicated(["product_id", "position"]) & frame["product_id"].notna()
     frame["repeated_key"] = finding(again, "repeats a photo of " + texts(frame.loc[again, "product_id"]))
     frame["orphan"] = products.orphans(catalogue, frame["product_id"])
@@ -105,7 +105,7 @@ def _reviews(catalogue: Catalogue) -> pd.DataFrame:
 
 def _said(text: "pd.Series[Any]") -> "pd.Series[Any]":
     """Plain text, '' where it says nothing."""
-    plain = text.fillna("").map(clean_html)
+    plain = by_value(text.astype(object), clean_html).fillna("")
     return plain.mask(plain.isin(_SAYS_NOTHING), "")
 
 

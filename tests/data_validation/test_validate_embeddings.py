@@ -30,10 +30,10 @@ def test_what_is_left_after_quarantine_is_read(delivered: Deliver) -> None:
     outcome = run(delivered, embeddings(vectors))
     assert outcome.result.passed
     assert outcome.quarantine[["key", "reason"]].values.tolist() == [
-        ["17", 'embedding has one length and is finite: "is of length 1 where 2 is usual"'],
-        ["18", 'embedding has one length and is finite: "is missing"'],
-        ["19", 'embedding has one length and is finite: "is empty"'],
-        ["20", 'embedding has one length and is finite: "holds a value that is missing or not finite"'],
+        ["17", "embedding has one length and is finite: is of length 1 where 2 is usual"],
+        ["18", "embedding has one length and is finite: is missing"],
+        ["19", "embedding has one length and is finite: is empty"],
+        ["20", "embedding has one length and is finite: holds a value that is missing or not finite"],
     ]
     ids, found = delivered({}).without(outcome.quarantine).embeddings()
     assert ids.tolist() == list(range(1, 17))
