@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from configs.schema import FaultKind
 from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
-from serving.schemas import Line, ListingIn, RequestModel, ResponseModel, Served, Text
+from serving.schemas import SAID, Count, Line, ListingIn, RequestModel, ResponseModel, Served, Text, at_least_one
 from serving.slots import Answer
 
 MODEL = "product"
@@ -20,7 +20,7 @@ MAX_LABELS = 5
 class CategoriesIn(ListingIn):
     """A listing, and how many labels to answer a level."""
 
-    top_k: int = Field(3, ge=1, le=MAX_LABELS, description="labels a category level, most probable first")
+    top_k: Count = Field(3, ge=1, le=MAX_LABELS, description="labels a category level, most probable first")
 
 
 class BatchIn(RequestModel):
@@ -30,7 +30,9 @@ class BatchIn(RequestModel):
 
 
 class ReviewIn(RequestModel):
-    """A customer's review; at least one of title and text."""
+    """A customer's review; at least one of title and text, and more than markup."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one({"title": SAID, "text": SAID}))
 
     title: Line | None = Field(None, examples=["Not what the photo shows"])
     text: Text | None = Field(

@@ -131,7 +131,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
         summary="Embeddings of several listings",
         response_model=answers.Embeddings,
         responses=errors,
-        openapi_extra=request_body(BatchIn),
+        openapi_extra=request_body(BatchIn, at_most={"items": context.config.max_items}),
     )
     async def embed_batch(request: Request) -> Response:
         """Embeddings of several listings; one listing at fault refuses the request and is named."""
@@ -151,7 +151,7 @@ def _reviews(context: Context, routes: APIRouter) -> None:
         summary="What reviews say",
         response_model=answers.Opinions,
         responses=responses(400, 413, 415, 501, 503, 504),
-        openapi_extra=request_body(ReviewsIn),
+        openapi_extra=request_body(ReviewsIn, at_most={"reviews": context.config.max_items}),
     )
     async def analyze_sentiment(request: Request) -> Response:
         """Whether the writers recommend the product, and the rating they would give.
