@@ -11,7 +11,7 @@ from functools import cached_property
 from catalog.importing.mapping import MISSING
 from catalog.importing.source import TABLE, Source
 from catalog.importing.sources.folder import PHOTOS
-from catalog.importing.sources.table import one, quoted
+from catalog.importing.sources.table import quoted
 
 SAMPLE = 2000
 """Values of a column that are looked at, spread over the file."""
@@ -24,11 +24,18 @@ PATH_MARKS = (">", "»", "|", "/")
 
 DATE_FORMS = (
     "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d-%m-%Y",
-    "%m/%d/%y, %I:%M %p", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y%m%d",
+    "%m/%d/%y, %I:%M %p", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S",
 )  # fmt: skip
 """Forms of dates beside ISO 8601 that are tried."""
 
-_NUMBER = re.compile(r"(?:[A-Z]{3}|Rs\.?|[$€£¥₹₽₩])?\s*[-+]?\d[\d.,'’ \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥₹₽₩]|руб\.?|zł|kr)?", re.IGNORECASE)
+_NOT_STRPTIME = {
+    "ISO8601": r"[12]\d{3}-[01]\d-[0-3]\d(?!\d)",
+    "unix": r"[01]?\d{9}$",
+    "unix_ms": r"1\d{12}$",
+}
+_NUMBER = re.compile(
+    r"(?:[A-Z]{3}|Rs\.?|[$€£¥₹₽₩])?\s*[-+]?\d[\d.,'’ \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥₹₽₩]|руб\.?|zł|kr)?", re.IGNORECASE
+)
 _HTML = re.compile(r"</?[a-zA-Z][^>]*>|&[a-z]+;")
 _CURRENCIES = {"€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "rs": "INR", "руб": "RUB", "zł": "PLN"}
 
@@ -80,7 +87,9 @@ class Column:
     def photos(self) -> bool:
         """Whether values are names or addresses of photos."""
         endings = tuple(PHOTOS)
-        return self._mostly(lambda value: any(part.split("?")[0].strip(" '\"]").endswith(endings) for part in _parts(value.lower())))
+        return self._mostly(
+            lambda value: any(part.split("?")[0].strip(" '\"]").endswith(endings) for part in _parts(value.lower()))
+        )
 
     @cached_property
     def addresses(self) -> bool:
@@ -109,14 +118,23 @@ class Column:
         """The form of dates that nearly all values have: ISO8601, unix, unix_ms, or as in strptime."""
         if not self.values:
             return None
-        if self._mostly(lambda value: re.match(r"\d{4}-\d\d-\d\d", value) is not None):
-            return "ISO8601"
-        for form in DATE_FORMS:
-            if form != "%Y%m%d" and self._mostly(lambda value, form=form: _is_date(value, form)):  # type: ignore[misc]
+        for form in ("ISO8601", *DATE_FORMS, "unix", "unix_ms"):
+            if sum(_has_form(value, form) for value in self.values) >= MOST * len(self.values):
                 return form
-        if self._mostly(lambda value: re.fullmatch(r"1[0-9]{9}", value) is not None):
-            return "unix"
-        return "unix_ms" if self._mostly(lambda value: re.fullmatch(r"1[0-9]{12}", value) is not None) else None
+        return None
+
+    @cached_property
+    def date_forms(self) -> tuple[str, ...]:
+        """The forms of dates that values have, the commonest first; none where most values are no dates."""
+        if self.date_form is not None:
+            return (self.date_form,)
+        left, forms = list(self.values), list[str]()
+        for form in ("ISO8601", *DATE_FORMS, "unix", "unix_ms"):
+            fitting = {value for value in left if _has_form(value, form)}
+            if fitting:
+                forms.append(form)
+                left = [value for value in left if value not in fitting]
+        return tuple(forms) if len(left) * 2 < len(self.values) else ()
 
     @cached_property
     def currencies(self) -> tuple[str, ...]:
@@ -172,13 +190,6 @@ def profiles(source: Source) -> list[Column]:
     ]
 
 
-def agree(source: Source, coarse: str, fine: str) -> bool:
-    """Whether each value of `fine` stands with one value of `coarse`, so that they are two levels of one tree."""
-    values = (quoted(coarse), quoted(fine))
-    pairs = one(source.connection, f"SELECT count(*) FROM (SELECT DISTINCT {values[0]}, {values[1]} FROM {TABLE} WHERE {values[1]} IS NOT NULL)")
-    return pairs <= one(source.connection, f"SELECT count(DISTINCT {values[1]}) FROM {TABLE}") * 1.2
-
-
 def moment(value: str, form: str) -> datetime | None:
     """The moment that a date says."""
     try:
@@ -187,7 +198,9 @@ def moment(value: str, form: str) -> datetime | None:
         return None
 
 
-def _is_date(value: str, form: str) -> bool:
+def _has_form(value: str, form: str) -> bool:
+    if form in _NOT_STRPTIME:
+        return re.match(_NOT_STRPTIME[form], value.strip()) is not None
     return moment(value, form) is not None
 
 
