@@ -13,6 +13,7 @@ from catalog.importing.guessing.recipe import followed, recipe_of
 from catalog.importing.mapping import ReadingMapping
 from catalog.importing.sources.open import open_source
 
+_EXACT = 90.0  # of a name: it is one of the words, not a value that holds one
 _ROW_MARK = "looks like a row"
 _DATES = ("listed_at", "timestamp")
 _PRICES = ("price", "discounted_price")
@@ -49,7 +50,7 @@ def _proposed(columns: Sequence[Column]) -> Proposal:
 
 
 def _means_something(column: Column) -> bool:
-    return any(meant(column.name, meaning) for meaning in words())
+    return any(meant(column.name, meaning) >= _EXACT for meaning in words())
 
 
 def _dates(proposal: Proposal, columns: Sequence[Column]) -> None:

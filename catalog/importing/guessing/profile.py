@@ -34,7 +34,7 @@ _NOT_STRPTIME = {
     "unix_ms": r"1\d{12}$",
 }
 _NUMBER = re.compile(
-    r"(?:[A-Z]{3}|Rs\.?|[$€£¥₹₽₩])?\s*[-+]?\d[\d.,'’ \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥₹₽₩]|руб\.?|zł|kr)?", re.IGNORECASE
+    r"(?:[A-Z]{3}|(?i:Rs\.?)|[$€£¥₹₽₩])?\s*[-+]?\d[\d.,'’ \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥₹₽₩]|(?i:руб\.?|р\.)|zł|kr)?"
 )
 _HTML = re.compile(r"</?[a-zA-Z][^>]*>|&[a-z]+;")
 _CURRENCIES = {"€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "rs": "INR", "руб": "RUB", "zł": "PLN"}

@@ -99,7 +99,7 @@ def followed(recipe: Recipe, columns: Sequence[Column]) -> Proposal:
     _attributes(given, known, proposal)
     if given.variants is not None:
         _variants(given.variants, known, proposal)
-    photos = [column.name for name in given.images if (column := _first((name,), known)) is not None]
+    photos = list(dict.fromkeys(column.name for name in given.images if (column := _first((name,), known)) is not None))
     if photos:
         proposal.say("images", {"columns": photos}, *photos)
     if (
@@ -129,9 +129,7 @@ def _identify(given: MappingRecipe, known: Mapping[str, Column], proposal: Propo
 
 def _split(given: SplitRecipe, column: Column, proposal: Proposal) -> None:
     free: list[str | None] = [level if level not in proposal.says["columns"] else None for level in CATEGORY_LEVELS]
-    while free and free[-1] is None:
-        free.pop()
-    if not free:
+    if not any(free):
         return
     split: dict[str, Any] = {"by": list(given.by), "into": [None, *free] if given.root else free}
     if given.alternatives is not None:
