@@ -19,6 +19,9 @@ SEPARATORS = (",", ";", "\t", "|")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 """What a person calls them."""
 
+ROW_LIKE, NO_HEADER = "looks like a row", "say header: false if it names no columns"
+"""What is told of a header that may be a row."""
+
 _SHARE = 0.9  # share of the sampled rows that must fit before a dialect is chosen against the one a header suggests
 _SEP_LINE = re.compile(r'"?sep=(.{1,4}?)"?', re.IGNORECASE)
 _UNIT = "\x1f"  # stands for a separator of several characters where csv wants one; text does not hold it
@@ -157,7 +160,8 @@ def named(names: Sequence[str], line: int) -> Header:
         places = ", ".join(
             f"{name!r} ({' and '.join(str(n + 1) for n, other in enumerate(plain) if other == name)})" for name in twice
         )
-        raise CatalogueError(f"line {line}: the header names columns twice: {places}; give each its own name")
+        mend = f"it {ROW_LIKE}: {NO_HEADER}" if _no_header(plain, line) is not None else "give each its own name"
+        raise CatalogueError(f"line {line}: the header names columns twice: {places}; {mend}")
     given, unnamed = list[str](), list[str]()
     taken = {LINE.lower()}
     for n, name in enumerate(plain):
@@ -216,6 +220,4 @@ def _no_header(names: Sequence[str], line: int) -> str | None:
     )
     if value is None:
         return None
-    return (
-        f"line {line} looks like a row ({value.strip()!r}), and was taken as the header; say header: false if it names no columns"
-    )
+    return f"line {line} {ROW_LIKE} ({value.strip()!r}), and was taken as the header; {NO_HEADER}"
