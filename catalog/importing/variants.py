@@ -56,7 +56,7 @@ def group(
         CatalogueError: a number cannot be read, and the mapping refuses the file for it.
     """
     connection = relation.source.connection
-    numbers = [f"{form.expression(relation.expression(column))} AS {number(column)}" for column, form in forms.items()]
+    numbers = [f"{_number(relation, column, form)} AS {number(column)}" for column, form in forms.items()]
     own = "NULL" if variants.parent is None else _own(relation)
     given = ["k.*", f"{own} AS {_OWN}", f"{_key(relation, variants)} AS {KEY}", f"{photos} AS {PHOTOS}", *numbers]
     tops = (
@@ -117,6 +117,12 @@ def _as_json(options: list[dict[str, Any]]) -> str:
 
 def _says(option: dict[str, Any]) -> bool:
     return bool(option["name"] and option["value"]) and (option["name"], option["value"]) not in _NOTHING
+
+
+def _number(relation: Relation, column: str, form: NumberForm) -> str:
+    """SQL for a row's number; null where it cannot be read."""
+    read = form.expression(relation.expression(column))
+    return f"(CASE WHEN {read} = round({read}) THEN {read} END)" if is_whole("products", column) else read
 
 
 def _options(relation: Relation) -> str:

@@ -30,6 +30,7 @@ _TWICE = re.compile(
     "|\u00e2[\u0080\u20ac\u201a\u201e][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
     "|(?:[\u0420\u0421][\u0080-\u00bf\u0402-\u045f\u0490\u0491\u2013-\u203a\u20ac\u2116\u2122]){3,}"
 )
+_TWICE_FIRST = "\u00c2\u00c3\u00d0\u00d1\u00e2\u0420\u0421"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def decoded(file: IO[bytes], encoding: Encoding) -> Iterator[str]:
 
 def misdecoded(text: str) -> str | None:
     """The first part of `text` that is UTF-8 which was read as Windows-1252 or -1251 ("Ã©" for "é"), if there is one."""
+    if not any(first in text for first in _TWICE_FIRST):  # many times faster than the pattern, and true of most text
+        return None
     for match in _TWICE.finditer(text):
         if repaired(match[0]) is not None:
             return match[0]
