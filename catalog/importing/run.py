@@ -220,12 +220,12 @@ def _with_photos(job: _Job, summary: ImportSummary, photos: PhotoWriter | None) 
         if images.columns or images.file is not None:
             warnings.append("the mapping says where photos lie, and no folder of them was given: none came in (--images DIR)")
         return summary.model_copy(update={"warnings": tuple(warnings)})
-    lacking = photos.seen - photos.products
-    if lacking == photos.seen:
+    lacking = summary.rows - photos.products
+    if not photos.products:
         examples = f"; such as {'; '.join(photos.examples)}" if photos.examples else "; no row names one"
-        warnings.append(f"no product has a photo: not one of {photos.seen:,} was found below {photos.files.root}{examples}")
-    elif lacking > SHARE_TOLD * photos.seen:
-        warnings.append(f"{lacking:,} of {photos.seen:,} products have no photo")
+        warnings.append(f"no product has a photo: not one of {summary.rows:,} was found below {photos.files.root}{examples}")
+    elif lacking > SHARE_TOLD * summary.rows:
+        warnings.append(f"{lacking:,} of {summary.rows:,} products have no photo")
     counts = {"images": photos.images, "missing_images": lacking, "unreadable_images": photos.unreadable}
     return summary.model_copy(update={**counts, "warnings": tuple(warnings)})
 
@@ -252,7 +252,9 @@ def _all_rows(source: Source) -> int:
 
 def _why_none(quarantine: Quarantine, filtered: int) -> str:
     kinds = {**quarantine.by_kind(counts=True), **quarantine.by_kind(counts=False)}
-    return _listed({**kinds, **({"left out by where": filtered} if filtered else {})})
+    first = min(quarantine.faults, key=lambda fault: fault.line, default=None)
+    told = "" if first is None else f"; first: line {first.line}: {first.detail}"
+    return _listed({**kinds, **({"left out by where": filtered} if filtered else {})}) + told
 
 
 def _listed(counts: dict[str, int]) -> str:

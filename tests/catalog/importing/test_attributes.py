@@ -52,5 +52,5 @@ def test_numbered_pairs_are_counted_as_far_as_they_go() -> None:
     assert numbered([pair], [*columns, "Attribute 3 name"], "attribute_pairs") == [
         (f"Attribute {n} name", f"Attribute {n} value(s)") for n in (1, 2, 10)
     ]
-    with pytest.raises(CatalogueError, match="attribute_pairs names 'Attribute {n} name' and"):
+    with pytest.raises(CatalogueError, match=r"attribute_pairs names 'Attribute \{n\} name' and"):
         numbered([pair], ["sku"], "attribute_pairs")

@@ -21,7 +21,10 @@ CURRENCIES = 'sku,name,price\n1,Mug,"€ 4,50"\n2,Cap,$5.00\n3,Hat,"1.299,00 EUR
 MISSING = "sku,name,kind,price\n1,Mug,Mug,4.5\n2,Cap,N/A,N/A\n3,Sock,-,-\n4,Hat,NULL,\n5,NA,nan,3\n"
 TWINS = 'sku,name,kind\n1,Polo one,Shirt\n2,Polo two,shirt\n3,Polo three,"Shirt "\n4,Polo four,SHIRT\n'
 DATES = "sku,name,added\n1,Mug,2024-01-31\n2,Cap,31.01.2024\n3,Hat,1706659200\n4,Sock,0000-00-00\n"
-RETURNS = "invoice,sku,quantity,customer,when\n1,A,2,7,2024-01-01T10:00:00Z\n2,A,-2,7,2024-01-03T10:00:00Z\n3,B,1,,2024-01-04T10:00:00Z\n"
+RETURNS = (
+    "invoice,sku,quantity,customer,when\n1,A,2,7,2024-01-01T10:00:00Z\n2,A,-2,7,2024-01-03T10:00:00Z\n"
+    "3,B,1,,2024-01-04T10:00:00Z\n"
+)
 
 
 def refused(imports: Imports, content: str | bytes, message: str, name: str = "shop.csv", **said: Any) -> None:
