@@ -18,7 +18,7 @@ import typer
 from configs.errors import CheckFailed, ConfigError, VitrinaError
 
 if TYPE_CHECKING:
-    from configs.schema import RunConfig
+    from configs.schema import RunConfig, ValidationConfig
     from configs.settings import Settings
     from models.family import Family
     from operations.processes import Process
@@ -42,6 +42,10 @@ Model = Annotated[str, typer.Argument(help="Model, such as product.")]
 Reviewer = Annotated[str, typer.Option("--reviewer", help="Who takes the responsibility; goes into the ledger.")]
 MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")]
 ZenmlPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the ZenML dashboard.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that answer; with two or more, none of them ends with a request unanswered."),
+]
 Note = Annotated[str, typer.Option("--note", help="Why; goes into the ledger.")]
 
 
@@ -122,7 +126,7 @@ def data_validate(
         from data_validation.report import write_report
         from data_validation.run import validate
 
-        settings = _run_config("product", env, config, overrides).validation
+        settings = _validation_config(env, config, overrides)
         catalogue = Catalogue.open(directory)
         outcome = validate(catalogue, settings)
         report = write_report(outcome, out or Settings.from_environment().reports / "validation" / catalogue.fingerprint()[:12])
@@ -310,6 +314,7 @@ def history(model: Model, as_json: Json = False) -> None:
 def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; the configuration's by default.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; the configuration's by default.")] = None,
+    workers: Workers = None,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -319,7 +324,7 @@ def serve(
     from configs.schema import ServingConfig
     from serving.run import serve as run_server
 
-    chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None]
+    chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port), ("workers", workers)) if value is not None]
     serving = load(ServingConfig, config or environment_file(env, "serving"), [*(overrides or []), *chosen])
     settings = _settings()
     run_server(settings, serving)
@@ -403,6 +408,7 @@ def up(
     mlflow_port: MlflowPort = 5000,
     zenml_port: ZenmlPort = 8237,
     watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the watcher.")] = 300,
+    workers: Workers = None,
     env: Env = "base",
     as_json: Json = False,
 ) -> None:
@@ -410,7 +416,7 @@ def up(
     with _results() as write:
         from operations.processes import start
 
-        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port)
+        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port, workers)
         states = start(settings, processes, wait_seconds=180)
         write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
 
@@ -525,15 +531,35 @@ def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | 
     return load(family.get(model).config, file or environment_file(env, model), overrides or [])
 
 
+def _validation_config(env: str, file: Path | None, overrides: list[str] | None) -> "ValidationConfig":
+    """The section `validation`; a model is imported, which takes seconds, only to check what else somebody wrote."""
+    from configs.load import environment_file, merged, validate
+    from configs.schema import RunConfig
+
+    path = file or environment_file(env, "product")
+    values = merged(path, overrides or [])
+    if file is None and all(override.lstrip().startswith("validation.") for override in overrides or []):
+        values = {"validation": values.get("validation", {})}
+    if set(values) <= set(RunConfig.model_fields):
+        return validate(RunConfig, values, where=str(path)).validation
+    return _run_config("product", env, file, overrides).validation
+
+
 def _stack(
-    env: str, port: int | None = None, watch_seconds: float = 300, mlflow_port: int = 5000, zenml_port: int = 8237
+    env: str,
+    port: int | None = None,
+    watch_seconds: float = 300,
+    mlflow_port: int = 5000,
+    zenml_port: int = 8237,
+    workers: int | None = None,
 ) -> "tuple[Settings, list[Process]]":
     from configs.load import environment_file, load
     from configs.schema import ServingConfig
     from operations.processes import stack
 
     settings = _settings()
-    serving = load(ServingConfig, environment_file(env, "serving"), [] if port is None else [f"port={port}"])
+    chosen = [f"{key}={value}" for key, value in (("port", port), ("workers", workers)) if value is not None]
+    serving = load(ServingConfig, environment_file(env, "serving"), chosen)
     return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port)
 
 
@@ -663,8 +689,11 @@ def _show_monitoring(values: Mapping[str, Any]) -> str:
 
 
 def _show_processes(values: Mapping[str, Any]) -> str:
-    rows = [[p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), p["log"]] for p in values["processes"]]
-    return _table(["process", "state", "address", "pid", "log"], rows)
+    rows = [
+        [p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), ", ".join(map(str, p["workers"])) or "–", p["log"]]
+        for p in values["processes"]
+    ]
+    return _table(["process", "state", "address", "pid", "its workers", "log"], rows)
 
 
 def _show_findings(values: Mapping[str, Any]) -> str:

@@ -214,7 +214,7 @@ def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
     tops = [top for top in _TOPS.get(image.mode, (65_535.0,)) if low >= 0 and high <= top]
     if tops:
         low, high = 0.0, tops[0]
-    levels = np.rint((greys - low) * (255 / (high - low)))
+    levels = np.rint((greys - low) * (255 / ((high - low) or 1.0)))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         levels[greys == transparent] = 255

@@ -53,7 +53,16 @@ class ValidationConfig(StrictModel):
     """What a delivery must satisfy before anything is trained on it."""
 
     min_products: PositiveInt = Field(100, description="fewer usable products stop the run")
-    min_categories: PositiveInt = Field(2, description="fewer article types stop the run")
+    min_categories: PositiveInt = Field(2, description="fewer article types stop the run, where there are any")
+    max_lone_classes: Share = Field(0.5, description="a larger share of categories with a single product is a warning")
+    max_classes_a_product: Share = Field(
+        0.5, description="more categories than this share of the products is a warning: a column of names, not of classes"
+    )
+    max_price_spread: float = Field(
+        10_000.0,
+        ge=1.0,
+        description="a larger ratio between the prices that 99.9 % and 0.1 % of products are below is a warning",
+    )
     max_quarantined: Share = Field(0.2, description="a larger share of rows in quarantine stops the run")
     max_missing_images: Share = Field(0.5, description="a larger share of products without a decodable image is a warning")
     max_title_length: PositiveInt = Field(500, description="characters; a longer title is quarantined")
@@ -235,12 +244,35 @@ class Threshold(StrictModel):
     metric: str = Field(description="name as printed by `vitrina evaluate --json`")
     at_least: float | None = Field(None, description="lowest value that passes")
     at_most: float | None = Field(None, description="highest value that passes")
+    clearly: bool = Field(
+        False,
+        description="fails only where the whole 95 % interval lies beyond the bound: for bounds that a catalogue of few rows "
+        "would miss by chance",
+    )
 
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError(f"threshold on {self.metric!r} needs exactly one of at_least, at_most")
         return self
+
+
+class BetterThan(StrictModel):
+    """The version must beat a baseline clearly: the 95 % interval of the difference lies on the better side of `margin`."""
+
+    metric: str = Field(description="name as printed by `vitrina evaluate --json`")
+    baseline: str = Field(description="metric of the same evaluation, such as majority_accuracy")
+    better: Literal["higher", "lower"] = Field(description="direction of the metric")
+    margin: float = Field(0.0, ge=0.0, description="improvement that the interval must exceed, in the metric's own unit")
+
+
+class NotWorseThan(StrictModel):
+    """The version must not be clearly worse than a baseline: it fails where the whole 95 % interval of the difference is."""
+
+    metric: str = Field(description="name as printed by `vitrina evaluate --json`")
+    baseline: str = Field(description="metric of the same evaluation, such as linear_title_accuracy")
+    better: Literal["higher", "lower"] = Field(description="direction of the metric")
+    tolerance: float = Field(0.0, ge=0.0, description="loss that is borne besides, in the metric's own unit")
 
 
 class NoRegression(StrictModel):
@@ -252,10 +284,12 @@ class NoRegression(StrictModel):
 
 
 class GateConfig(StrictModel):
-    """What a version must reach to become `challenger`."""
+    """What a version must reach to become `challenger`; a gate on what the version has no task for is not applicable."""
 
-    thresholds: tuple[Threshold, ...] = Field((), description="absolute bounds")
+    better_than: tuple[BetterThan, ...] = Field((), description="baselines on the same rows that must be beaten clearly")
+    not_worse_than: tuple[NotWorseThan, ...] = Field((), description="baselines on the same rows that must be held")
     no_regression: tuple[NoRegression, ...] = Field((), description="comparisons with the current champion on the same rows")
+    thresholds: tuple[Threshold, ...] = Field((), description="absolute bounds: what a shop asks of its own catalogue")
 
 
 class DriftConfig(StrictModel):

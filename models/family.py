@@ -21,7 +21,9 @@ from pydantic import Field
 from catalog.catalogue import Catalogue
 from configs.errors import ConfigError
 from configs.schema import EvaluationConfig, RunConfig, StrictModel
+from models.evaluation.names import Names
 from models.evaluation.results import Evaluation
+from models.evaluation.verdict import Headline
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Family(Protocol):
     tables: tuple[str, ...]  # catalogue tables it cannot do without
     events: bool  # whether it learns from what users did with the service's items (catalogue table events)
     config: type[RunConfig]
+    metric_names: Names  # how its metrics read, and which three are told first
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """Key columns and `split` in {train, validation, test}, a row an example."""
@@ -107,8 +110,8 @@ class Family(Protocol):
         catalogue: Catalogue,
         gates: Any,
         out: Path,
-    ) -> None:
-        """Write the one HTML page from which a reviewer decides."""
+    ) -> Headline:
+        """Write the one HTML page from which a reviewer decides; returns what it says first."""
         ...
 
     def load(self, bundle: Path, device: str = "auto") -> Predictor:

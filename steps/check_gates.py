@@ -12,6 +12,5 @@ from steps.results import MaybeEvaluation
 
 @step(enable_cache=False)
 def check_gates(evaluation: Evaluation, champion: MaybeEvaluation, config: GateConfig) -> Annotated[GateDecision, "gates"]:
-    """Thresholds, and no regression against the champion; the decision is recorded, not raised."""
-    reference = champion.evaluation.metrics if champion.evaluation else None
-    return decide(evaluation.metrics, config, reference)
+    """Baselines, the champion and bounds; the decision is recorded, not raised."""
+    return decide(evaluation, config, champion.evaluation)

@@ -39,6 +39,14 @@ def mean_interval(per_row_values: ArrayLike, samples: int = SAMPLES, seed: int =
     return _metric(float(values.mean()), draws, rows)
 
 
+def rmsle_interval(true: ArrayLike, predicted: ArrayLike, samples: int = SAMPLES, seed: int = 0) -> Metric:
+    """Root mean squared difference of log(1 + x); the interval is that of the mean square, as the root is monotone."""
+    squares = (np.log1p(np.asarray(predicted, dtype=float)) - np.log1p(np.asarray(true, dtype=float))) ** 2
+    mean = mean_interval(squares, samples, seed)
+    value, low, high = (None if x is None else math.sqrt(x) for x in (mean.value, mean.low, mean.high))
+    return Metric(value=value, low=low, high=high, n=mean.n)
+
+
 def macro_f1_interval(true: ArrayLike, predicted: ArrayLike, samples: int = SAMPLES, seed: int = 0) -> Metric:
     """Macro F1 with its interval, corrected for the bootstrap's bias (a resample loses rare classes)."""
     true_codes, predicted_codes, classes = label_codes(true, predicted)

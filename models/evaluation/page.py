@@ -25,12 +25,23 @@ MISSING = "–"
 
 
 @dataclass(frozen=True)
+class KeyFigure:
+    """A figure that is told before all others: what it is, its value, the range that is meant, and what to hold it against."""
+
+    label: str
+    value: str
+    between: str | None = None
+    against: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The answer on top of the page: a short sentence, its tone, and lines that explain it."""
+    """The answer on top of the page: a short sentence, its tone, lines that explain it, and the figures behind it."""
 
     text: str
     tone: Tone
     details: Sequence[str] = ()
+    figures: Sequence[KeyFigure] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What an evaluation says, in a form that survives JSON."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -27,13 +28,29 @@ class SliceMetric(StrictModel):
     result: Metric
 
 
+class AgainstBaseline(StrictModel):
+    """A metric minus a baseline's on the very same rows, with the interval of the difference."""
+
+    metric: str = Field(description="metric of the version, such as article_type_accuracy")
+    baseline: str = Field(description="metric of the baseline, such as majority_accuracy")
+    difference: Metric
+
+
 @dataclass(frozen=True)
 class Measured:
-    """What a family makes an `EvaluationRun` of; `predictions` has a row for each row that was measured."""
+    """What a family makes an `EvaluationRun` of.
+
+    Attributes:
+        predictions: A row for each row that was measured.
+        against: The metrics that were compared with a baseline's row by row.
+        not_applicable: Metric to the reason why the version has no such task; see `Evaluation`.
+    """
 
     metrics: dict[str, Metric]
     slices: tuple[SliceMetric, ...]
     predictions: pd.DataFrame
+    against: tuple[AgainstBaseline, ...] = ()
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
 
 
 class Evaluation(StrictModel):
@@ -46,6 +63,10 @@ class Evaluation(StrictModel):
     n: int
     metrics: dict[str, Metric]
     slices: tuple[SliceMetric, ...] = ()
+    against: tuple[AgainstBaseline, ...] = Field((), description="metrics compared row by row with a baseline's")
+    not_applicable: dict[str, str] = Field(
+        default_factory=dict, description="metric: why this version has no such task, decided from the data before training"
+    )
 
     def flat(self) -> dict[str, float | None]:
         """`NAME`, `NAME_low`, `NAME_high` for every metric, as `vitrina evaluate --json` prints them."""
@@ -57,4 +78,5 @@ class Evaluation(StrictModel):
     def as_json(self) -> dict[str, Any]:
         """The one object that `vitrina evaluate --json` prints."""
         head = {"model": self.model, "version": self.version, "n": self.n, "data": self.data, "split": self.split}
-        return head | {"metrics": self.flat(), "slices": [s.model_dump() for s in self.slices]}
+        rows = {"slices": [s.model_dump() for s in self.slices], "against": [a.model_dump() for a in self.against]}
+        return head | {"metrics": self.flat(), "not_applicable": self.not_applicable} | rows

@@ -1,50 +1,23 @@
 """The sections of an evaluation report that do not depend on the model: verdict, gates, metrics, slices, what to do."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models.evaluation import charts, page
-from models.evaluation.comparison import Better, Reading, independent_difference, reading
-from models.evaluation.gates import GateDecision
-from models.evaluation.page import Badge, Section, Tone, Verdict
+from models.evaluation.comparison import Reading, independent_difference, reading
+from models.evaluation.gates import GateDecision, State
+from models.evaluation.names import Names
+from models.evaluation.page import Badge, KeyFigure, Section, Tone, Verdict
 from models.evaluation.results import Evaluation, Metric, SliceMetric
+from models.evaluation.verdict import Headline, figure, headline, left_out, value_of
 
 TONES: dict[Reading | None, Tone] = {"better": "good", "worse": "bad"}
 
 
-@dataclass(frozen=True)
-class Names:
-    """How a model's metrics and slices read, in the order of the page.
-
-    Attributes:
-        metrics: Metric name to reading name and direction; no direction where versions are not judged by it.
-        baselines: Metric to the metric that says what a model that looks at nothing reaches.
-        slices: Slice name to reading name.
-        without: What the model of the baselines does.
-    """
-
-    metrics: Mapping[str, tuple[str, Better | None]]
-    baselines: Mapping[str, str] = field(default_factory=dict)
-    slices: Mapping[str, str] = field(default_factory=dict)
-    without: str = "always the most frequent answer, or the median"
-
-    def label(self, metric: str) -> str:
-        """Reading name; the name itself for a metric that has none."""
-        return self.metrics.get(metric, (metric, None))[0]
-
-    def better(self, metric: str) -> Better | None:
-        """Direction of the metric, if it has one."""
-        return self.metrics.get(metric, (metric, None))[1]
-
-    def slice(self, part: SliceMetric) -> str:
-        """Reading name of a slice, such as "Price: under 500"."""
-        return f"{self.slices.get(part.slice, part.slice.replace('_', ' ').capitalize())}: {part.value}"
-
-
 def verdict(
-    decision: GateDecision, differences: Mapping[str, Metric] | None, worse_slices: Sequence[SliceMetric], names: Names
+    told: Headline, differences: Mapping[str, Metric] | None, worse_slices: Sequence[SliceMetric], names: Names
 ) -> Verdict:
     """May it ship, and how does it compare; `differences` as of `differences_of`, None without a champion."""
     readings = {name: reading(d, names.better(name)) for name, d in (differences or {}).items()}
@@ -60,37 +33,39 @@ def verdict(
         lines.append("There is no champion yet: nothing to compare with.")
     elif not lines:
         lines.append("No clear difference from the champion on any metric.")
-    failures = decision.failures()
-    if not decision.passed:
-        share = f"{len(failures)} of {len(decision.checks)} gates failed" if decision.checks else "no gate was checked"
-        return Verdict(f"Do not ship: {share}", "bad", [*failures, *lines])
-    headline = f"May be promoted: all {len(decision.checks)} gates passed"
-    if worse_slices or "worse" in readings.values():
-        return Verdict(f"{headline}, but it is worse in places", "warn", lines)
-    return Verdict(headline, "good", lines)
+    lines += [f"Not applicable: {line}." for line in told.left_out]
+    figures = [KeyFigure(f.label, value_of(f.metric), _range(f.metric), tuple(f.against())) for f in told.figures]
+    if told.tone == "good" and (worse_slices or "worse" in readings.values()):
+        return Verdict(f"{told.verdict}, but it is worse in places", "warn", lines, figures)
+    return Verdict(told.verdict, told.tone, [*told.failed, *lines], figures)
 
 
 def gates(decision: GateDecision) -> Section:
-    """Every check with its value, bound and verdict."""
-    rows = [
-        {
-            "Gate": check.name,
-            "Value": check.value,
-            "Bound": check.bound,
-            "Verdict": Badge("passed", "good") if check.passed else Badge("failed", "bad"),
-            "Why": check.detail,
-        }
-        for check in decision.checks
-    ]
-    tones: list[Tone | None] = [None if check.passed else "bad" for check in decision.checks]
-    table = page.table(rows, {"Value": ".4g", "Bound": ".4g"}, tones=tones, empty=" ".join(decision.failures()))
-    return Section("Gates", "A version becomes challenger only if every gate passes; a metric that is missing fails.", [table])
+    """Every check with what it was held against, and its state; the failed ones first, those that do not apply last."""
+    order: dict[State, tuple[Badge, Tone | None]] = {
+        "failed": (Badge("failed", "bad"), "bad"),
+        "passed": (Badge("passed", "good"), None),
+        "not applicable": (Badge("not applicable"), None),
+    }
+    rows, tones = [], []
+    for state, (badge, tone) in order.items():
+        for check in decision.of(state):
+            rows.append(
+                {"Gate": check.name, "Verdict": badge, "Value": check.value, "Held against": check.bound, "How": check.detail}
+            )
+            tones.append(tone)
+    table = page.table(rows, {"Value": ".4g", "Held against": ".4g"}, tones=tones, empty=" ".join(decision.failures()))
+    intro = (
+        "A version becomes challenger only if every gate that applies passes. A metric that is missing fails; what the "
+        "catalogue has no labels for is no task of the version, and its gates do not apply."
+    )
+    return Section("Gates", intro, [table])
 
 
 def differences_of(evaluation: Evaluation, champion: Evaluation, paired: Mapping[str, Metric], names: Names) -> dict[str, Metric]:
     """Challenger minus champion for every metric that both have: the `paired` ones where given, else by their intervals."""
     new, old = evaluation.metrics, champion.metrics
-    found = {n: independent_difference(new[n], old[n]) for n in new if n in old and n not in names.baselines.values()}
+    found = {n: independent_difference(new[n], old[n]) for n in new if n in old and not names.is_peer(n)}
     return found | {n: metric for n, metric in paired.items() if n in found and metric.value is not None}
 
 
@@ -100,8 +75,10 @@ def metrics(
     """Every metric with its interval, against the champion and against looking at nothing."""
     rows: list[dict[str, Any]] = []
     tones: list[Tone | None] = []
-    shown = [n for n in names.metrics if n in evaluation.metrics]
-    shown += [n for n in evaluation.metrics if n not in names.metrics and n not in names.baselines.values()]
+    there = [n for n in evaluation.metrics if n not in evaluation.not_applicable]
+    shown = [n for n in names.metrics if n in there] + [n for n in there if n not in names.metrics and not names.is_peer(n)]
+    peers = {"Without a model": names.baselines, "Simple model": names.simple}
+    peers = {title: of for title, of in peers.items() if any(of.get(name) in evaluation.metrics for name in shown)}
     for name in shown:
         metric = evaluation.metrics[name]
         row: dict[str, Any] = {"Metric": names.label(name), "Value": metric.value, "95 % interval": _range(metric)}
@@ -115,18 +92,19 @@ def metrics(
                 "its 95 % interval": _range(difference, "+"),
                 "Reading": Badge(word, TONES[word]) if word is not None and word in TONES else word,
             }
-        if names.baselines:
-            baseline = evaluation.metrics.get(names.baselines.get(name, ""))
-            row["Without a model"] = baseline.value if baseline else None
+        for title, of in peers.items():
+            row[title] = evaluation.metrics.get(of.get(name, ""), Metric(value=None)).value
         rows.append(row)
         tones.append("bad" if word == "worse" else None)
     intro = "The intervals are 95 % bootstrap intervals over the rows."
     if champion:
         intro += " Differences come from the rows that both were measured on; they are clear where their interval leaves out 0."
-    if names.baselines:
-        intro += f" Without a model: {names.without}."
-    formats: dict[str, page.Format] = dict.fromkeys(("Value", "Champion", "Without a model"), figure)
-    return Section("Is it better?", intro, [page.table(rows, formats | {"Difference": signed}, tones=tones)])
+    for title, told in (("Without a model", names.without), ("Simple model", names.simply)):
+        intro += f" {title}: {told}." if title in peers else ""
+    formats: dict[str, page.Format] = dict.fromkeys(("Value", "Champion", *peers), figure)
+    table = page.table(rows, formats | {"Difference": signed}, tones=tones)
+    absent = [page.text(f"Left out: {line}.") for line in left_out(evaluation, names)]
+    return Section("Is it better?", intro, [table, *absent])
 
 
 def worse_slices(evaluation: Evaluation, champion: Evaluation, names: Names) -> list[SliceMetric]:
@@ -143,13 +121,14 @@ def worse_slices(evaluation: Evaluation, champion: Evaluation, names: Names) -> 
 def slices(evaluation: Evaluation, champion: Evaluation | None, names: Names) -> Section:
     """Each metric by slice, charted and listed; what lags behind the overall value or the champion is marked."""
     title = "Where is it worse?"
-    measured = list(dict.fromkeys(s.metric for s in evaluation.slices))
+    told = _telling(evaluation)
+    measured = list(dict.fromkeys(s.metric for s in told))
     if not measured:
         return Section(title, "", [page.text("No slice has enough rows to be reported.")])
     current = {(s.slice, s.value, s.metric): s.result for s in champion.slices} if champion else {}
     pictures, tables = [], []
     for metric in measured:
-        parts = [s for s in evaluation.slices if s.metric == metric]
+        parts = [s for s in told if s.metric == metric]
         overall = evaluation.metrics.get(metric)
         old = [current.get((s.slice, s.value, metric)) for s in parts]
         drawing = charts.dots(
@@ -166,6 +145,14 @@ def slices(evaluation: Evaluation, champion: Evaluation | None, names: Names) ->
         "Of many slices, about one in twenty is marked by chance."
     )
     return Section(title, intro, [page.columns(*pictures), *tables])
+
+
+def _telling(evaluation: Evaluation) -> list[SliceMetric]:
+    """The slices of tasks that there are, but for columns whose one part is all that was measured."""
+    there = [s for s in evaluation.slices if s.metric not in evaluation.not_applicable]
+    parts = Counter((s.slice, s.metric) for s in there)
+    whole = {name: metric.n for name, metric in evaluation.metrics.items()}
+    return [s for s in there if parts[s.slice, s.metric] > 1 or s.result.n != whole.get(s.metric)]
 
 
 def what_to_do(evaluation: Evaluation, decision: GateDecision) -> Section:
@@ -208,19 +195,19 @@ def write(
     parts: Sequence[Section],
     names: Names,
     rows: str,
-) -> None:
-    """Write the page to the file `out`: the verdict, then `parts`, then what to do; `rows` says what was measured, in plural."""
+) -> Headline:
+    """Write the page to the file `out`: the verdict, then `parts`, then what to do; `rows` says what was measured, in plural.
+
+    Returns what the page says first.
+    """
     title = f"Evaluation of {evaluation.model} {f'version {evaluation.version}' if evaluation.version else 'candidate'}"
     worse = worse_slices(evaluation, champion, names) if champion else []
-    told = verdict(decision, differences, worse, names)
+    first = headline(evaluation, champion, decision, names, differences)
+    told = verdict(first, differences, worse, names)
     subtitle = f"{evaluation.n:,} {evaluation.split} {rows} of catalogue {evaluation.data[:12]}"
     last = [what_to_do(evaluation, decision), what_was_measured(evaluation, champion)]
     page.write_page(out, page.render_page(title, subtitle, told, [*parts, *last]))
-
-
-def figure(value: float, sign: str = "") -> str:
-    """Three decimals for shares and errors, one for larger figures such as milliseconds."""
-    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign}.1f}"
+    return first
 
 
 def signed(value: float) -> str:

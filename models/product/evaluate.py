@@ -16,11 +16,18 @@ from catalog.text import clean_html
 from catalog.vocabulary import UNKNOWN
 from configs.errors import VitrinaError
 from configs.schema import CorruptionConfig, EvaluationConfig
-from models.evaluation.bootstrap import auc_interval, calibration_error_interval, macro_f1_interval, mean_interval
+from models.evaluation.bootstrap import (
+    auc_interval,
+    calibration_error_interval,
+    macro_f1_interval,
+    mean_interval,
+    rmsle_interval,
+)
 from models.evaluation.latency import latency_metrics, one_thread
 from models.evaluation.metrics import graded_ndcg, knn_predict, match_ranks, nearest, recall_at_k
 from models.evaluation.results import Measured, Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
+from models.product.baselines import SimpleModels, compare
 from models.product.bundle import BundleConfig
 from models.product.data import ListingDataset, ReviewRows, Rows, records_of
 from models.product.heads.category import CategoryHead
@@ -28,7 +35,7 @@ from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.price import PriceHead
 from models.product.heads.quality import QualityHead
 from models.product.inputs import Inputs
-from models.product.parts import MODALITIES
+from models.product.parts import MODALITIES, SEGMENTS
 from models.product.predictor import Answers, ProductPredictor
 
 INVARIANCE_ROWS = 1000
@@ -78,6 +85,8 @@ def measure(
     reviews: pd.DataFrame,
     config: EvaluationConfig,
     modalities: Sequence[str] | None = None,
+    *,
+    simple: SimpleModels,
 ) -> Measured:
     """Every metric on `products` and `reviews`, either of which may be empty; the model sees only `modalities` of products.
 
@@ -85,6 +94,7 @@ def measure(
     error like any other. `knn_f1` is leave-one-out among the measured rows; retrieval looks for each title's photo among
     the first `retrieval_pool` rows that have both, and nDCG counts every photo of the title's article type as relevant;
     invariance is measured on the first 1,000 rows that have text. First means in an order drawn at random, always the same.
+    `simple` models are measured on the same rows, and the version against them row by row.
     """
     shown = check_modalities(modalities)
     sentiment = {"sentiment_auc": _sentiment(predictor, reviews, config)}
@@ -94,7 +104,9 @@ def measure(
     dataset = ListingDataset(Rows.of(products), catalogue.images, predictor.encoders, predictor.config.model)
     answers, pool, has_image = _answer_all(predictor, dataset, config, shown)
     frame = _frame(products, predictor, settings, answers, has_image)
-    metrics = _head_metrics(frame, config) | _baseline_metrics(frame, settings, config)
+    base = settings.baselines
+    beside = compare(frame, dataset, simple, base.article_type, base.price, shown, config.bootstrap_samples)
+    metrics = _head_metrics(frame, config) | dict(beside.metrics)
     labels = frame["true_article_type"]
     known = labels.notna().to_numpy()
     neighbours = knn_predict(answers.of(EmbeddingHead).vectors[known], labels[known].to_numpy(), config.neighbours)
@@ -106,7 +118,8 @@ def measure(
     columns = ["master_category", "price_band", "brand_tier", "has_image", "has_description"]
     sliced = frame.assign(master_category=frame["true_master_category"])
     slices = slice_metrics(sliced, columns, _slice_statistics(config), config.min_slice_rows)
-    return Measured(metrics, slices + _subset_slices(predictor, dataset, frame, shown, config), frame)
+    slices += _subset_slices(predictor, dataset, frame, shown, config)
+    return Measured(metrics, slices, frame, beside.against, beside.not_applicable)
 
 
 def _answer_all(
@@ -191,29 +204,9 @@ def _head_metrics(frame: pd.DataFrame, config: EvaluationConfig) -> dict[str, Me
     correct = _correct(frame, "article_type")
     metrics["expected_calibration_error"] = calibration_error_interval(known["article_type_confidence"], correct, samples)
     priced = frame[frame["true_price"].notna() & frame["predicted_price"].notna()]
-    metrics["price_rmsle"] = _rmsle(priced["true_price"], priced["predicted_price"], samples)
+    metrics["price_rmsle"] = rmsle_interval(priced["true_price"], priced["predicted_price"], samples)
     inside = (priced["price_low"] <= priced["true_price"]) & (priced["true_price"] <= priced["price_high"])
     metrics["price_interval_coverage"] = mean_interval(inside.to_numpy(dtype=float), samples)
-    return metrics
-
-
-def _rmsle(true: "pd.Series[float]", predicted: "pd.Series[float]", samples: int) -> Metric:
-    """Root of the mean of squared errors; the interval is that of the mean, as the root is monotone."""
-    squares = (np.log1p(predicted.to_numpy(dtype=float)) - np.log1p(true.to_numpy(dtype=float))) ** 2
-    mean = mean_interval(squares, samples)
-    value, low, high = (None if x is None else float(np.sqrt(x)) for x in (mean.value, mean.low, mean.high))
-    return Metric(value=value, low=low, high=high, n=mean.n)
-
-
-def _baseline_metrics(frame: pd.DataFrame, settings: BundleConfig, config: EvaluationConfig) -> dict[str, Metric]:
-    """What the most frequent type and the median price of the training rows would reach."""
-    known = frame["true_article_type"].dropna()
-    majority = (known == settings.baselines.article_type).to_numpy(dtype=float)
-    metrics = {"majority_accuracy": mean_interval(majority, config.bootstrap_samples)}
-    if settings.baselines.price is not None:
-        prices = frame["true_price"].dropna()
-        median = pd.Series(settings.baselines.price, index=prices.index)
-        metrics["median_price_rmsle"] = _rmsle(prices, median, config.bootstrap_samples)
     return metrics
 
 
@@ -331,7 +324,7 @@ def _slice_statistics(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFr
 
     def price(rows: pd.DataFrame) -> Metric:
         priced = rows[rows["true_price"].notna() & rows["predicted_price"].notna()]
-        return _rmsle(priced["true_price"], priced["predicted_price"], config.bootstrap_samples)
+        return rmsle_interval(priced["true_price"], priced["predicted_price"], config.bootstrap_samples)
 
     return {"article_type_accuracy": accuracy, "price_rmsle": price}
 
@@ -339,13 +332,17 @@ def _slice_statistics(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFr
 def _subset_slices(
     predictor: ProductPredictor, dataset: ListingDataset, frame: pd.DataFrame, shown: Collection[str], config: EvaluationConfig
 ) -> tuple[SliceMetric, ...]:
-    """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`."""
+    """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`.
+
+    What no row has cannot be withheld: there is no slice that leaves nothing to read, or all that there is.
+    """
     rows = frame.head(SUBSET_ROWS).copy()
     part = dataset.first(len(rows))
+    there = set(shown) & _readable(part, rows)
     found: list[SliceMetric] = []
     for name, visible in SUBSETS.items():
         kept = set(visible) & set(shown)
-        if len(rows) < config.min_slice_rows or not kept or kept == set(shown):
+        if len(rows) < config.min_slice_rows or not kept & there or kept & there == there:
             continue
         answers = predictor.answer_all(inputs.only(kept) for inputs in part.batches(config.batch_size))
         rows["predicted_article_type"] = _best(predictor, answers, -1)
@@ -353,3 +350,15 @@ def _subset_slices(
         statistics = _slice_statistics(config).items()
         found += [SliceMetric(slice="modalities", value=name, metric=metric, result=f(rows)) for metric, f in statistics]
     return tuple(found)
+
+
+def _readable(part: ListingDataset, frame: pd.DataFrame) -> set[str]:
+    """Which of `SEGMENTS` any of the rows has."""
+    listings = part.rows.listings
+    found = {
+        "title": any(row.title for row in listings),
+        "description": any(row.description for row in listings),
+        "image": bool(frame["has_image"].any()),
+        "attributes": any(row.pairs for row in listings),
+    }
+    return {name for name in SEGMENTS if found[name]}

@@ -21,12 +21,15 @@ from configs.schema import EvaluationConfig, RunConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
+from models.evaluation.verdict import Headline
 from models.family import EmbeddingSummary, EvaluationRun
 from models.product import bundle
+from models.product.baselines import SimpleModels
 from models.product.bundle import Baselines, BundleConfig
 from models.product.card import card
 from models.product.config import ProductRunConfig
-from models.product.data import Part, records_of
+from models.product.data import ListingDataset, Part, Rows, records_of
+from models.product.names import NAMES
 from models.product.predictor import ProductPredictor
 from models.product.rewording import translated
 from models.product.summary import REFERENCE_SPEC, summarise, ways
@@ -45,6 +48,7 @@ class ProductFamily:
     tables: tuple[str, ...] = ("products",)
     events = False
     config: type[RunConfig] = ProductRunConfig
+    metric_names = NAMES
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """product_id and split of each product."""
@@ -92,6 +96,8 @@ class ProductFamily:
         seen = [found for part in (training, validation) for found in (keys(part.products), review_keys(part.reviews))]
         with new_bundle(workdir) as folder:
             bundle.save(folder, trained.model, trained.encoders, settings, np.concatenate(seen))
+            as_they_are = ListingDataset(Rows.of(training.products), catalogue.images, trained.encoders, config.model)
+            SimpleModels.fit(as_they_are, config.model).save(folder)
             if config.cpu_runtime != "pytorch":
                 export_model(trained.model, folder / bundle.GRAPHS, quantise=config.cpu_runtime == "int8")
             held_out = validation.products
@@ -155,7 +161,9 @@ class ProductFamily:
                 f"{_where(catalogue)} has no {split} product or review to measure; other splits: {', '.join(SPLITS)}"
             )
         predictor = ProductPredictor.load(folder)
-        measured = measure(predictor, settings, catalogue, products, reviews, config, modalities)
+        measured = measure(
+            predictor, settings, catalogue, products, reviews, config, modalities, simple=SimpleModels.load(folder)
+        )
         evaluation = Evaluation(
             model=self.name,
             version=None,
@@ -164,6 +172,8 @@ class ProductFamily:
             n=len(products) or len(reviews),
             metrics=measured.metrics,
             slices=measured.slices,
+            against=measured.against,
+            not_applicable=dict(measured.not_applicable),
         )
         return EvaluationRun(evaluation, measured.predictions)
 
@@ -174,11 +184,11 @@ class ProductFamily:
         catalogue: Catalogue,
         gates: Any,
         out: Path,
-    ) -> None:
+    ) -> Headline:
         """The page from which a reviewer decides."""
         from models.product.report import write_report
 
-        write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out)
 
     def load(self, folder: Path, device: str = "auto") -> ProductPredictor:
         """The predictor, warmed up."""

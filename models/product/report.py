@@ -1,6 +1,6 @@
 """The page from which a reviewer decides on a product model: is it better, where is it worse, may I ship it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +18,15 @@ from models.evaluation.gates import GateDecision
 from models.evaluation.metrics import calibration_bins, expected_calibration_error, interval_coverage, macro_f1_of_codes, rmsle
 from models.evaluation.page import Badge, ImageItem, Section, Tone
 from models.evaluation.results import Evaluation, Metric
+from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
+from models.product.names import NAMES
 
 HEAT_MAP_TYPES = 18
 CONFUSED_PAIRS = 15
 CHANGED_TYPES = 12
 FAULT_AUC = "fault_auc_"
 WORST_PRICES = 12
-
-NAMES = sections.Names(
-    metrics={
-        "article_type_accuracy": ("Article type: accuracy", "higher"),
-        "article_type_macro_f1": ("Article type: macro F1", "higher"),
-        "sub_category_accuracy": ("Sub-category: accuracy", "higher"),
-        "master_category_accuracy": ("Master category: accuracy", "higher"),
-        "expected_calibration_error": ("Calibration error (ECE)", "lower"),
-        "price_rmsle": ("Price: RMSLE", "lower"),
-        "price_interval_coverage": ("Price: inside the predicted range", None),
-        "title_to_image_recall_at_10": ("Title finds its photo: recall@10", "higher"),
-        "retrieval_ndcg_at_10": ("Title finds photos of its type: nDCG@10", "higher"),
-        "knn_f1": ("Embedding: nearest-neighbour F1", "higher"),
-        "fault_auc_lowest": ("Faults: AUC, worst known kind", "higher"),
-        "fault_auc_unseen": ("Faults: AUC, unseen kind", "higher"),
-        "sentiment_auc": ("Reviews: AUC of recommending", "higher"),
-        "invariance_case_whitespace": ("Unchanged by case and spaces", "higher"),
-        # Judged by gates only: two versions are timed at different moments of a busy machine.
-        "latency_p50_ms": ("One prediction: median, ms", None),
-        "latency_p95_ms": ("One prediction: 95th percentile, ms", None),
-    },
-    baselines={"article_type_accuracy": "majority_accuracy", "price_rmsle": "median_price_rmsle"},
-    slices={
-        "master_category": "Category",
-        "price_band": "Price",
-        "brand_tier": "Brand",
-        "has_image": "Has an image",
-        "has_description": "Has a description",
-        "modalities": "Shown",
-    },
-)
 
 
 def write_report(
@@ -65,26 +36,32 @@ def write_report(
     decision: GateDecision,
     out: Path,
     worst: int = EvaluationConfig().worst,
-) -> None:
-    """Write the page to the file `out`; `worst` errors are shown with their photos."""
+) -> Headline:
+    """Write the page to the file `out`, and return what it says first; `worst` errors are shown with their photos.
+
+    Tasks that the version does not have are left out: the section of the metrics and the verdict say which, and why.
+    """
     new, old = run.evaluation, champion.evaluation if champion else None
     differences = None
     if champion:
         paired = paired_differences(*shared_rows(run.predictions, champion.predictions))
         differences = sections.differences_of(new, champion.evaluation, paired, NAMES)
-    parts = [
-        sections.gates(decision),
-        sections.metrics(_without_kinds(new), old, differences, NAMES),
-        sections.slices(new, old, NAMES),
-        *([_changes(run.predictions, champion.predictions)] if champion else []),
-        _confusion(run.predictions),
-        _calibration(run.predictions, champion.predictions if champion else None),
-        _prices(run.predictions),
-        _faults(new, old),
-        _sentiment(new, old),
-        _worst(run.predictions, catalogue, worst),
-    ]
-    sections.write(out, new, old, decision, differences, parts, NAMES, "products")
+    parts = [sections.gates(decision), sections.metrics(_without_kinds(new), old, differences, NAMES)]
+    if {"article_type_accuracy", "price_rmsle"} - new.not_applicable.keys():
+        parts.append(sections.slices(new, old, NAMES))
+    if "article_type_accuracy" not in new.not_applicable:
+        comparable = champion is not None and "article_type_accuracy" not in champion.evaluation.not_applicable
+        before = champion.predictions if champion and comparable else None
+        parts += [] if before is None else [_changes(run.predictions, before)]
+        parts += [_confusion(run.predictions), _calibration(run.predictions, before)]
+    if "price_rmsle" not in new.not_applicable:
+        parts.append(_prices(run.predictions))
+    if f"{FAULT_AUC}lowest" not in new.not_applicable:
+        parts.append(_faults(new, old))
+    if "sentiment_auc" not in new.not_applicable:
+        parts.append(_sentiment(new, old))
+    parts += _worst(run.predictions, catalogue, worst, new.not_applicable)
+    return sections.write(out, new, old, decision, differences, parts, NAMES, "products")
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:
@@ -296,8 +273,8 @@ def _readable(kind: str) -> str:
     return kind.replace("_", " ").capitalize()
 
 
-def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int) -> Section:
-    """The most confident wrong types and the largest price errors, with photos."""
+def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int, absent: Collection[str]) -> list[Section]:
+    """The most confident wrong types and the largest price errors, with photos; of tasks that are not `absent`."""
     labelled, priced = _labelled(predictions), _priced(predictions)
     sure = labelled[~_hits(labelled)].sort_values("article_type_confidence", ascending=False, kind="stable").head(worst)
     error = (np.log(priced["predicted_price"]) - np.log(priced["true_price"])).abs()
@@ -322,13 +299,15 @@ def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int) -> Secti
         between = f"{_money(row.price_low)}–{_money(row.price_high)}"
         return f"true: {_money(row.true_price)}", f"predicted: {_money(row.predicted_price)} ({between})"
 
-    blocks = [
-        page.text("Wrong article types, by confidence:"),
-        page.image_grid(items(sure, type_lines), empty="No article type is wrong."),
-        page.text("Price errors, by ratio:"),
-        page.image_grid(items(off, price_lines), empty="No product has a known price."),
-    ]
-    return Section("Worst errors", "Some of these are mistakes of the catalogue: correct those at the source.", blocks)
+    blocks = []
+    if "article_type_accuracy" not in absent:
+        grid = page.image_grid(items(sure, type_lines), empty="No article type is wrong.")
+        blocks += [page.text("Wrong article types, by confidence:"), grid]
+    if "price_rmsle" not in absent:
+        grid = page.image_grid(items(off, price_lines), empty="No product has a known price.")
+        blocks += [page.text("Price errors, by ratio:"), grid]
+    intro = "Some of these are mistakes of the catalogue: correct those at the source."
+    return [Section("Worst errors", intro, blocks)] if blocks else []
 
 
 def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from models.evaluation import ranking
 from models.evaluation.bootstrap import mean_interval, totals_interval
 from models.evaluation.latency import latency_metrics, one_thread
 from models.evaluation.ranking import NOTHING
-from models.evaluation.results import Measured, Metric
+from models.evaluation.results import AgainstBaseline, Measured, Metric
 from models.evaluation.slices import slice_metrics
 from models.recommender.answers import Event, Key, Query, Recommendations
 from models.recommender.blend import normalised
@@ -39,6 +39,9 @@ SHOWN = 10
 
 BLEND = ""
 """Name of the whole among the parts."""
+
+POPULARITY = "popularity"
+"""The part that shows the best-selling items to everyone: what the blend is held against."""
 
 DIVERSITIES = (0.0, 0.2, 0.5, 0.8)
 DIVERSITY_USERS = 500
@@ -146,7 +149,8 @@ def measure(
     frame = _frame(asked, lists[BLEND], values[BLEND], items)
     slices = slice_metrics(frame, ["activity"], _statistics(config), config.min_slice_rows)
     bought = _by_tier(lists[BLEND], asked.held, tiers)
-    return Measured(metrics, slices + slice_metrics(bought, ["bought"], _statistics(config), config.min_slice_rows), frame)
+    slices += slice_metrics(bought, ["bought"], _statistics(config), config.min_slice_rows)
+    return Measured(metrics, slices, frame, _against_popularity(values, config) if POPULARITY in values else ())
 
 
 def _asked(users: Sequence[Key] | NDArray[Any], histories: Histories, relevant: csr_matrix, unknown: NDArray[Any]) -> Asked:
@@ -244,6 +248,19 @@ def _metrics(name: str, lists: Lists, values: pd.DataFrame, items: int, config: 
     shown = ranking.shown_table(lists.ranked[:, :SHOWN], items)
     found[f"{prefix}coverage"] = totals_interval(_covered, shown, config.bootstrap_samples)
     return found
+
+
+def _against_popularity(values: Mapping[str, pd.DataFrame], config: EvaluationConfig) -> tuple[AgainstBaseline, ...]:
+    """The blend minus the most popular items for everyone, user by user, of the metrics that are means over users."""
+    gain = values[BLEND] - values[POPULARITY]
+    return tuple(
+        AgainstBaseline(
+            metric=name,
+            baseline=f"{POPULARITY}.{name}",
+            difference=mean_interval(gain[name].dropna(), config.bootstrap_samples),
+        )
+        for name in MEANS
+    )
 
 
 def _covered(shown: NDArray[np.float64]) -> float:

@@ -16,6 +16,7 @@ from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_c
 from models.errors import NotSupported
 from models.evaluation.metrics import normalised
 from models.evaluation.results import Evaluation
+from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
 from models.recommender import bundle
 from models.recommender.answers import Query
@@ -26,6 +27,7 @@ from models.recommender.held_out import HeldOut
 from models.recommender.interactions import Histories, split_interactions
 from models.recommender.items import Items, item_keys
 from models.recommender.model import Recommender
+from models.recommender.names import NAMES
 from models.recommender.predictor import RecommenderPredictor
 from models.recommender.summary import REFERENCE_SPEC, summarise
 
@@ -38,6 +40,7 @@ class RecommenderFamily:
     name = "recommender"
     tables: tuple[str, ...] = ("purchases",)
     config: type[RunConfig] = RecommenderRunConfig
+    metric_names = NAMES
     events = True
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
@@ -182,6 +185,8 @@ class RecommenderFamily:
             n=len(users),
             metrics=measured.metrics,
             slices=measured.slices,
+            against=measured.against,
+            not_applicable=dict(measured.not_applicable),
         )
         return EvaluationRun(evaluation, measured.predictions)
 
@@ -192,11 +197,11 @@ class RecommenderFamily:
         catalogue: Catalogue,
         gates: Any,
         out: Path,
-    ) -> None:
+    ) -> Headline:
         """The page from which a reviewer decides."""
         from models.recommender.report import write_report
 
-        write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out)
 
     def load(self, folder: Path, device: str = "auto") -> RecommenderPredictor:
         """The predictor, warmed up; it computes on the CPU."""

@@ -13,9 +13,11 @@ from models.evaluation.comparison import independent_difference, reading, shared
 from models.evaluation.gates import GateDecision
 from models.evaluation.page import Badge, Section, Tone
 from models.evaluation.results import Evaluation, Metric
+from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
 from models.recommender import part as parts
 from models.recommender.evaluate import DIVERSITIES, MEANS, TIERS
+from models.recommender.names import NAMES
 
 EXAMPLES = 4
 """Users shown of each kind."""
@@ -25,33 +27,13 @@ EXAMPLE_BOUGHT = 8
 LONGEST_TITLE = 30
 MISSING = Metric(value=None)
 
-NAMES = sections.Names(
-    metrics={
-        "ndcg_at_10": ("nDCG@10", "higher"),
-        "ndcg_at_20": ("nDCG@20", "higher"),
-        "recall_at_20": ("Recall@20", "higher"),
-        "hit_rate_at_10": ("Hit rate@10", "higher"),
-        "mrr": ("Mean reciprocal rank", "higher"),
-        "coverage": ("Coverage of the catalogue", "higher"),
-        "gini": ("Gini: uneven exposure", "lower"),
-        # Neither has a better direction: random items are the most novel and the most diverse.
-        "novelty": ("Novelty, bits", None),
-        "intra_list_diversity": ("Diversity within a list", None),
-        # Judged by gates only: two versions are timed at different moments of a busy machine.
-        "latency_p50_ms": ("One answer with a new event: median, ms", None),
-        "latency_p95_ms": ("One answer with a new event: 95th percentile, ms", None),
-    },
-    baselines={name: f"popularity.{name}" for name in (*MEANS, "coverage")},
-    slices={"activity": "Items in the history", "bought": "Bought"},
-    without="the most popular items for everyone",
-)
 TIER_NAMES = {"head": "best sellers", "middle": "middle", "tail": "slow sellers"}
 
 
 def write_report(
     run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, decision: GateDecision, out: Path
-) -> None:
-    """Write the page to the file `out`."""
+) -> Headline:
+    """Write the page to the file `out`, and return what it says first."""
     new, old = _main(run.evaluation), _main(champion.evaluation) if champion else None
     shared = shared_rows(run.predictions, champion.predictions, "user_id") if champion else None
     differences = sections.differences_of(new, old, paired_differences(*shared), NAMES) if old and shared else None
@@ -66,7 +48,7 @@ def write_report(
         _popularity(whole, before, run.predictions),
         _examples(run.predictions, shared, catalogue),
     ]
-    sections.write(out, new, old, decision, differences, parts, NAMES, "users")
+    return sections.write(out, new, old, decision, differences, parts, NAMES, "users")
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

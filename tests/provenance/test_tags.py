@@ -2,12 +2,13 @@
 
 from configs.schema import GateConfig, Threshold
 from models.evaluation.gates import decide
-from models.evaluation.results import Metric
+from models.evaluation.results import Evaluation, Metric
 from provenance.source import git_commit
 from provenance.tags import version_tags
 
 GATES = GateConfig(thresholds=(Threshold(metric="knn_f1", at_least=0.5),))
-PASSED = decide({"knn_f1": Metric(value=0.6)}, GATES, None)
+EMPTY = Evaluation(model="product", data="f", split="test", n=1, metrics={})
+PASSED = decide(EMPTY.model_copy(update={"metrics": {"knn_f1": Metric(value=0.6)}}), GATES)
 
 
 def test_tags_of_a_version() -> None:
@@ -26,6 +27,6 @@ def test_the_configuration_is_told_whatever_its_order() -> None:
 
 
 def test_what_failed_is_told() -> None:
-    tags = version_tags((), "f", {}, decide({}, GATES, None), "run")
+    tags = version_tags((), "f", {}, decide(EMPTY, GATES), "run")
     assert tags["vitrina.gates"] == "failed"
     assert "knn_f1" in tags["vitrina.gate_failures"]

@@ -6,8 +6,7 @@ dialect makes of the lines after it. A line inside a quoted value leaves its num
 can be counted whether all lines came in, in a row or with a reason: none is lost without a word.
 """
 
-import csv
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,24 +18,8 @@ from catalog.importing.sources.dialect import Dialect, Header, dialect_of, heade
 from catalog.importing.sources.encoding import UNREADABLE, decoded, encoding_of
 from catalog.importing.sources.lines import NUMBER, RETURN, SHORTENED, Lines, told
 from catalog.importing.sources.opening import opened
+from catalog.importing.sources.rejected import LINES, Copy, rejected
 from catalog.importing.sources.table import one, quoted, text, without_empty
-
-_LINES = "__lines"  # a column for as long as the lines are counted: how many a row takes
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """The numbered copy of a file.
-
-    Attributes:
-        path: Of the copy.
-        lines: That have a number; blank ones have none.
-        last: Number of the last of them.
-    """
-
-    path: Path
-    lines: int
-    last: int
 
 
 def read_delimited(
@@ -70,7 +53,7 @@ def read_delimited(
     return Source(path, columns, rows, tuple(sorted(misfits, key=lambda misfit: misfit.line)), tuple(notes), connection)
 
 
-def _numbered(lines: Lines, separator: str, path: Path) -> _Copy:
+def _numbered(lines: Lines, separator: str, path: Path) -> Copy:
     written, last = 0, 0
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         for block in lines.blocks():
@@ -78,12 +61,12 @@ def _numbered(lines: Lines, separator: str, path: Path) -> _Copy:
             file.write("".join([f"{NUMBER}{n}{separator}{line}\n" if line else "\n" for n, line in enumerate(block, first)]))
             filled = len(block) - block.count("")
             written += filled
-            last = first + len(block) - 1 if filled else last
-    return _Copy(path, written, last)
+            last = next((n for n in range(first + len(block) - 1, first - 1, -1) if block[n - first]), last)
+    return Copy(path, written, last, separator)
 
 
 def _read(
-    connection: duckdb.DuckDBPyConnection, copy: _Copy, header: Header, dialect: Dialect, reading: ReadingMapping
+    connection: duckdb.DuckDBPyConnection, copy: Copy, header: Header, dialect: Dialect, reading: ReadingMapping
 ) -> tuple[Dialect, list[Misfit]]:
     """The table in the dialect or, where tabs separate values and quotes turn out to be text, in the one without quotes."""
     misfits, cut = _read_as(connection, copy, header, dialect)
@@ -93,18 +76,16 @@ def _read(
         if len(others) < len(misfits) and not _any_quoted(connection, header):
             return plain, others
         misfits, cut = _read_as(connection, copy, header, dialect)
-    if cut is not None:
+    if cut:
         raise CatalogueError(
-            f"line {cut.line}: the file ends inside the quoted value that begins here: {cut.text!r}; "
-            'it was cut off, or quotes are text (say quote: "")'
+            f"line {cut}: the file ends inside a quoted value that begins here; it was cut off, or quotes are text "
+            '(then say quote: "" in the mapping)'
         )
     return dialect, misfits
 
 
-def _read_as(
-    connection: duckdb.DuckDBPyConnection, copy: _Copy, header: Header, dialect: Dialect
-) -> tuple[list[Misfit], Misfit | None]:
-    """The table in this dialect; the rows that do not fit, and the one in whose quoted value the file ends."""
+def _read_as(connection: duckdb.DuckDBPyConnection, copy: Copy, header: Header, dialect: Dialect) -> tuple[list[Misfit], int]:
+    """The table in this dialect; the lines that do not fit, and the one in whose quoted value the file ends, or 0."""
     cells = [f"c{n}" for n in range(1, len(header.names) + 1)]
     options = {
         "delim": dialect.separator,
@@ -123,18 +104,12 @@ def _read_as(
     for table in ("reject_errors", "reject_scans", TABLE):
         connection.execute(f"DROP TABLE IF EXISTS {table}")
     connection.execute(
-        f"CREATE TABLE {TABLE} AS SELECT TRY_CAST(substr(c0, 2) AS BIGINT) AS {LINE}, {names}, {_counted(cells)} AS {_LINES} "
+        f"CREATE TABLE {TABLE} AS SELECT TRY_CAST(substr(c0, 2) AS BIGINT) AS {LINE}, {names}, {_counted(cells)} AS {LINES} "
         f"FROM read_csv({text(str(copy.path))}, auto_detect = false, header = false, store_rejects = true, rejects_limit = 0, "
         f"null_padding = false, strict_mode = true, columns = {{{types}}}, {given})"
     )
-    misfits, lines, cut = _rejected(connection, header, dialect, copy)
-    lines += one(connection, f"SELECT sum({_LINES}) FROM {TABLE}")
-    if lines != copy.lines or one(connection, f"SELECT count(*) FROM {TABLE} WHERE {LINE} IS NULL"):
-        raise CatalogueError(
-            f"{copy.lines} lines of the file became {lines} of the table; values are not separated by "
-            f"{named_separator(dialect.separator)}, or not quoted rightly: say separator and quote in the mapping"
-        )
-    connection.execute(f"ALTER TABLE {TABLE} DROP COLUMN {_LINES}")
+    misfits, cut = rejected(connection, copy, header, dialect)
+    connection.execute(f"ALTER TABLE {TABLE} DROP COLUMN {LINES}")
     return misfits, cut
 
 
@@ -153,56 +128,6 @@ def _counted(cells: list[str]) -> str:
         for cell in cells
     )
     return " + ".join(("1", *each))
-
-
-def _rejected(
-    connection: duckdb.DuckDBPyConnection, header: Header, dialect: Dialect, copy: _Copy
-) -> tuple[list[Misfit], int, Misfit | None]:
-    """Rows that DuckDB did not take: as misfits, the lines they take, and the one in which the file ends."""
-    rows = connection.execute(
-        "SELECT any_value(csv_line), min(column_idx), max(column_idx), list(error_type::VARCHAR) FROM reject_errors "
-        "GROUP BY line_byte_position ORDER BY line_byte_position"
-    ).fetchall()
-    misfits: list[Misfit] = []
-    cut = None
-    for row, least, most, kinds in rows:
-        parts = _parted(row, dialect.separator)
-        reason = _reason(kinds, least, most, header, parts[0][0], len(parts))
-        misfits.append(Misfit(parts[0][0], reason, parts[0][1][:SHORTENED]))
-        misfits += [Misfit(n, f"stands inside the quoted value of line {parts[0][0]}", part[:SHORTENED]) for n, part in parts[1:]]
-        if "UNQUOTED VALUE" in kinds and parts[-1][0] == copy.last and _open(parts, dialect):
-            cut = Misfit(parts[0][0], reason, parts[0][1][:SHORTENED])
-    return misfits, len(misfits), cut
-
-
-def _parted(row: str, separator: str) -> list[tuple[int, str]]:
-    """The lines of a row that did not fit, with their numbers."""
-    parts = []
-    for part in row.split(NUMBER)[1:]:
-        number, _, rest = part.partition(separator)
-        parts.append((int(number), rest.rstrip("\n").replace(RETURN, "\r")))
-    return parts
-
-
-def _reason(kinds: list[str], least: int, most: int, header: Header, line: int, lines: int) -> str:
-    if "UNQUOTED VALUE" in kinds:
-        return "a quoted value does not end before the next separator" + f"; it goes on for {lines} lines" * (lines > 1)
-    if "LINE SIZE OVER MAXIMUM" in kinds:
-        return "the row is longer than 2 million bytes"
-    found = (least if "MISSING COLUMNS" in kinds else most) - 1
-    if found != len(header.names):
-        whose = "the header names" if header.line is not None else "most rows have"
-        return f"{found} value{'s' * (found != 1)} where {whose} {len(header.names)}"
-    return f"line {line} cannot be read: {', '.join(sorted(set(kinds))).lower()}"
-
-
-def _open(parts: list[tuple[int, str]], dialect: Dialect) -> bool:
-    """Whether the row ends inside a quoted value."""
-    try:
-        list(csv.reader([part + "\n" for _, part in parts], delimiter=dialect.separator[0], quotechar=dialect.quote, strict=True))
-    except csv.Error as error:
-        return "unexpected end" in str(error)
-    return False
 
 
 def _any_quoted(connection: duckdb.DuckDBPyConnection, header: Header) -> bool:

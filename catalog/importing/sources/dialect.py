@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 from catalog.errors import CatalogueError
 from catalog.importing.mapping import ReadingMapping
@@ -38,20 +39,25 @@ class Dialect:
     quote: str = '"'
     escape: str = '"'
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What Python's csv module wants to know; a separator of several characters must have been replaced."""
+        return {
+            "delimiter": self.separator if len(self.separator) == 1 else _UNIT,
+            "quotechar": self.quote or None,
+            "quoting": csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+            "doublequote": self.escape == self.quote,
+            "escapechar": None if self.escape == self.quote or not self.quote else self.escape,
+        }
+
     def rows(self, lines: Iterable[str]) -> list[tuple[int, list[str]]]:
         """Rows with the number of lines they and all before them take; of a row that is not quoted rightly, one value.
 
         For samples and headers: the table itself is read by DuckDB.
         """
-        parts = (line.replace(self.separator, _UNIT) + "\n" for line in lines) if len(self.separator) > 1 else (
-            line + "\n" for line in lines)  # fmt: skip
         reader = csv.reader(
-            parts,
-            delimiter=_UNIT if len(self.separator) > 1 else self.separator,
-            quotechar=self.quote or None,
-            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
-            doublequote=self.escape == self.quote,
-            escapechar=None if self.escape == self.quote or not self.quote else self.escape,
+            (line + "\n" if len(self.separator) == 1 else line.replace(self.separator, _UNIT) + "\n" for line in lines),
+            **self.options,
             strict=True,
         )
         found: list[tuple[int, list[str]]] = []

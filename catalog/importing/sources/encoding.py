@@ -22,6 +22,7 @@ UNREADABLE = "\ufdd2"
 PIECE = 1 << 20
 """Bytes that are read at a time."""
 
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r"))  # say nothing about the encoding
 _EXAMPLES = 1 << 16  # bytes of lines beyond ASCII that the detection sees: enough for it, and quick
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -145,7 +146,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _detected(sample: bytes) -> str:
-    matches = from_bytes(sample, cp_isolation=list(LIKELY))
+    matches = from_bytes(sample.translate(None, _CONTROLS), cp_isolation=list(LIKELY))
     best = min((match.chaos for match in matches), default=None)
     fitting = {name for match in matches if match.chaos == best for name in match.could_be_from_charset}
     for name in LIKELY:

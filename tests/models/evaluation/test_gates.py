@@ -4,15 +4,25 @@ import pytest
 
 from configs.schema import GateConfig
 from models.evaluation.gates import decide
-from models.evaluation.results import Metric
+from models.evaluation.results import AgainstBaseline, Evaluation, Metric
 
 
-def config(thresholds=(), no_regression=()) -> GateConfig:
-    return GateConfig.model_validate({"thresholds": list(thresholds), "no_regression": list(no_regression)})
+def config(thresholds=(), no_regression=(), **more) -> GateConfig:
+    return GateConfig.model_validate({"thresholds": list(thresholds), "no_regression": list(no_regression), **more})
 
 
-def measured(**values: float | None) -> dict[str, Metric]:
-    return {name: Metric(value=value) for name, value in values.items()}
+def evaluation(metrics: dict[str, Metric], not_applicable=None, against=()) -> Evaluation:
+    head = {"model": "product", "version": None, "data": "f", "split": "test", "n": 100, "slices": ()}
+    fields = head | {"metrics": metrics, "not_applicable": not_applicable or {}, "against": tuple(against)}
+    return Evaluation.model_construct(**fields)  # one test holds a NaN, which a validated metric cannot
+
+
+def measured(not_applicable: dict[str, str] | None = None, **values: float | None) -> Evaluation:
+    return evaluation({name: Metric(value=value) for name, value in values.items()}, not_applicable)
+
+
+def around(value: float, half: float) -> Metric:
+    return Metric(value=value, low=value - half, high=value + half, n=100)
 
 
 @pytest.mark.parametrize(
@@ -50,20 +60,20 @@ def test_no_regression_keeps_its_direction_and_tolerance(better, value, passed):
 
 
 @pytest.mark.parametrize("kind", ["threshold", "no_regression"])
-@pytest.mark.parametrize("metrics", [{}, measured(m=None), {"m": Metric.model_construct(value=math.nan)}])
+@pytest.mark.parametrize("metrics", [{}, {"m": Metric(value=None)}, {"m": Metric.model_construct(value=math.nan)}])
 def test_a_missing_or_nan_metric_fails_and_says_so(kind, metrics):
     rules = {
         "threshold": config([{"metric": "m", "at_least": 0.0}]),
         "no_regression": config(no_regression=[{"metric": "m", "better": "higher"}]),
     }
-    decision = decide(metrics, rules[kind], measured(m=0.0))
+    decision = decide(evaluation(metrics), rules[kind], measured(m=0.0))
     assert not decision.passed
     expected = "m could not be measured" if metrics else "m is missing from the evaluation"
     assert decision.failures() == [expected]
 
 
 def test_a_missing_metric_fails_without_a_champion_too():
-    assert not decide({}, config(no_regression=[{"metric": "m", "better": "higher"}]), None).passed
+    assert not decide(measured(), config(no_regression=[{"metric": "m", "better": "higher"}]), None).passed
 
 
 def test_without_champion_comparisons_pass_and_say_so():
@@ -73,7 +83,7 @@ def test_without_champion_comparisons_pass_and_say_so():
 
 
 def test_a_champion_without_the_metric_fails():
-    for champion in ({}, measured(m=None)):
+    for champion in (measured(), measured(m=None)):
         decision = decide(measured(m=0.9), config(no_regression=[{"metric": "m", "better": "higher"}]), champion)
         assert not decision.passed
         assert decision.failures()[0].startswith("champion's m ")
@@ -85,8 +95,8 @@ def test_every_failure_is_listed_and_passes_are_not():
         [{"metric": "a", "better": "higher"}, {"metric": "gone", "better": "lower"}],
     )
     decision = decide(measured(a=0.5, b=2.0, c=3.0), rules, measured(a=0.7, gone=1.0))
-    assert [c.passed for c in decision.checks] == [False, True, False, False, False]
-    assert [line.split()[0] for line in decision.failures()] == ["a", "c", "a", "gone"]
+    assert [c.passed for c in decision.checks] == [False, False, False, True, False]
+    assert [line.split()[0] for line in decision.failures()] == ["a", "gone", "a", "c"]
     assert all("\n" not in line for line in decision.failures())
 
 
@@ -96,6 +106,147 @@ def test_no_gate_is_no_pass():
     assert len(decision.failures()) == 1
 
 
+BEAT = {"metric": "m", "baseline": "b", "better": "higher"}
+
+
+@pytest.mark.parametrize(
+    ("better", "margin", "low", "high", "passed"),
+    [
+        ("higher", 0.0, 0.01, 0.05, True),
+        ("higher", 0.0, 0.0, 0.05, False),  # may be no better
+        ("higher", 0.0, -0.05, -0.01, False),
+        ("higher", 0.02, 0.03, 0.05, True),
+        ("higher", 0.02, 0.01, 0.05, False),
+        ("lower", 0.0, -0.05, -0.01, True),
+        ("lower", 0.0, -0.05, 0.01, False),
+        ("lower", 0.02, -0.05, -0.01, False),
+    ],
+)
+def test_a_baseline_is_beaten_only_where_the_whole_interval_is_better(better, margin, low, high, passed):
+    difference = Metric(value=(low + high) / 2, low=low, high=high, n=100)
+    against = [AgainstBaseline(metric="m", baseline="b", difference=difference)]
+    told = evaluation({"m": around(0.5, 0.2), "b": around(0.5 - difference.value, 0.2)}, against=against)
+    rule = BEAT | {"better": better, "margin": margin}
+    check = decide(told, config(better_than=[rule])).checks[0]
+    assert (check.passed, check.kind) == (passed, "better_than")
+    assert (check.value, check.bound) == (0.5, pytest.approx(0.5 - difference.value))
+
+
+@pytest.mark.parametrize(
+    ("better", "tolerance", "low", "high", "passed"),
+    [
+        ("higher", 0.0, -0.05, 0.01, True),  # worse, but perhaps by chance
+        ("higher", 0.0, -0.05, 0.0, True),
+        ("higher", 0.0, -0.05, -0.01, False),
+        ("higher", 0.02, -0.05, -0.01, True),
+        ("higher", 0.02, -0.05, -0.03, False),
+        ("lower", 0.0, -0.01, 0.05, True),
+        ("lower", 0.0, 0.01, 0.05, False),
+        ("lower", 0.02, 0.01, 0.05, True),
+    ],
+)
+def test_a_baseline_is_held_unless_the_whole_interval_is_worse(better, tolerance, low, high, passed):
+    against = [AgainstBaseline(metric="m", baseline="b", difference=Metric(value=(low + high) / 2, low=low, high=high, n=100))]
+    told = evaluation({"m": around(0.5, 0.2), "b": around(0.52, 0.2)}, against=against)
+    rule = BEAT | {"better": better, "tolerance": tolerance}
+    assert decide(told, config(not_worse_than=[rule])).passed is passed
+
+
+def test_without_a_paired_difference_the_two_intervals_decide():
+    rules = config(better_than=[BEAT])
+    # The error of a difference of independent figures is the root of the squared errors: 0.04 and 0.03 give 0.05.
+    assert decide(evaluation({"m": around(0.751, 0.04), "b": around(0.7, 0.03)}), rules).passed
+    assert not decide(evaluation({"m": around(0.749, 0.04), "b": around(0.7, 0.03)}), rules).passed
+
+
+def test_the_words_of_a_comparison_say_both_figures_the_gain_and_what_is_asked():
+    against = [AgainstBaseline(metric="m", baseline="b", difference=Metric(value=-0.03, low=-0.05, high=-0.01, n=100))]
+    told = evaluation({"m": around(0.5, 0.1), "b": around(0.53, 0.1)}, against=against)
+    decision = decide(told, config(better_than=[BEAT], not_worse_than=[BEAT | {"better": "lower"}]))
+    assert decision.failures() == ["m is 0.5, b 0.53: worse by 0.01 to 0.05; asked: clearly better"]
+    assert decision.checks[1].detail == "m is 0.5, b 0.53: better by 0.01 to 0.05; asked: not clearly worse"
+    assert [check.name for check in decision.checks] == ["m clearly better than b", "m not clearly worse than b"]
+
+
+@pytest.mark.parametrize("present", ["m", "b"])
+def test_a_baseline_or_a_metric_that_is_missing_fails(present):
+    decision = decide(measured(**{present: 0.5}), config(better_than=[BEAT], not_worse_than=[BEAT]))
+    missing = "b" if present == "m" else "m"
+    assert decision.failures() == [f"{missing} is missing from the evaluation"] * 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "interval", "passed"),
+    [
+        ({"at_least": 0.85}, (0.80, 0.86), True),
+        ({"at_least": 0.85}, (0.80, 0.84), False),
+        ({"at_most": 0.05}, (0.04, 0.10), True),
+        ({"at_most": 0.05}, (0.06, 0.10), False),
+    ],
+)
+def test_a_bound_that_must_be_missed_clearly_reads_the_nearer_end_of_the_interval(rule, interval, passed):
+    low, high = interval
+    told = evaluation({"m": Metric(value=(low + high) / 2, low=low, high=high, n=50)})
+    assert decide(told, config([{"metric": "m", "clearly": True, **rule}])).passed is passed
+    assert not decide(told, config([{"metric": "m", **rule}])).passed
+
+
+ALL_KINDS = {
+    "thresholds": [{"metric": "m", "at_least": 0.9}],
+    "no_regression": [{"metric": "m", "better": "higher"}],
+    "better_than": [BEAT],
+    "not_worse_than": [BEAT],
+}
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_what_is_no_task_of_the_version_is_neither_passed_nor_failed(kind):
+    other = {"metric": "other", "at_least": 0.5}
+    rules = config(**(ALL_KINDS | {"thresholds": [other]}) if kind != "thresholds" else {"thresholds": [*ALL_KINDS[kind], other]})
+    rules = rules.model_copy(update={k: () for k in ALL_KINDS if k not in (kind, "thresholds")})
+    decision = decide(measured({"m": "no prices"}, other=0.7, b=0.2), rules, measured(m=0.8, b=0.2, other=0.6))
+    absent = next(check for check in decision.checks if check.metric == "m")
+    assert (absent.passed, absent.state, absent.value) == (None, "not applicable", None)
+    assert absent.detail.startswith("m is not applicable: no prices")
+    assert decision.passed
+    assert decision.failures() == []
+    assert not decide(measured({"m": "no prices"}, other=0.3, b=0.2), rules).passed
+
+
+def test_a_baseline_that_cannot_be_makes_its_gate_not_applicable():
+    told = measured({"b": "no titles"}, m=0.8)
+    check = decide(told, config(better_than=[BEAT])).checks[0]
+    assert (check.state, check.value, check.detail) == ("not applicable", 0.8, "b is not applicable: no titles")
+
+
+def test_a_task_that_the_champion_does_not_have_is_not_compared():
+    rules = config([{"metric": "m", "at_least": 0.5}], [{"metric": "m", "better": "higher"}])
+    decision = decide(measured(m=0.6), rules, measured({"m": "no prices"}))
+    assert [check.state for check in decision.checks] == ["not applicable", "passed"]
+    assert decision.checks[0].detail == "m is 0.6; the champion has no such task: no prices"
+    assert decision.passed
+
+
+def test_a_task_that_only_the_champion_has_says_what_it_reaches():
+    check = decide(
+        measured({"m": "no prices"}), config(no_regression=[{"metric": "m", "better": "lower"}]), measured(m=0.21)
+    ).checks[0]
+    assert check.detail == "m is not applicable: no prices (the champion reaches 0.21)"
+
+
+def test_gates_of_which_none_applies_are_no_pass():
+    decision = decide(measured({"m": "no prices", "b": "no titles"}), config(**ALL_KINDS))
+    assert not decision.passed
+    assert len(decision.of("not applicable")) == 4
+    assert decision.failures()[0].startswith("no gate is applicable, so nothing says that the version may ship: ")
+
+
+def test_a_gap_is_no_task_only_where_the_evaluation_says_so():
+    decision = decide(measured({"other": "no prices"}, m=None), config([{"metric": "m", "at_least": 0.5}]))
+    assert decision.failures() == ["m could not be measured"]
+
+
 def test_decision_survives_json():
-    decision = decide(measured(m=0.5), config([{"metric": "m", "at_least": 0.8}]))
+    decision = decide(measured({"n": "no prices"}, m=0.5), config([{"metric": x, "at_least": 0.8} for x in ("m", "n")]))
+    assert [check.passed for check in decision.checks] == [False, None]
     assert type(decision).model_validate_json(decision.model_dump_json()) == decision

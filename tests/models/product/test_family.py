@@ -72,6 +72,7 @@ def test_bundle_has_the_files_of_the_contract(bundle_folder: Path) -> None:
         "encoders.json",
         "tokenizer.json",
         "priors.safetensors",
+        "baselines.safetensors",
         "seen.npy",
         "reference.parquet",
         "reference.json",
@@ -241,6 +242,14 @@ def test_evaluation_measures_unseen_rows(bundle_folder: Path, product_catalogue:
         "latency_p95_ms",
         "majority_accuracy",
         "median_price_rmsle",
+        "linear_title_accuracy",
+        "linear_photo_accuracy",
+        "linear_title_price_rmsle",
+    }
+    assert run.evaluation.not_applicable == {}
+    assert {(pair.metric, pair.baseline) for pair in run.evaluation.against} == {
+        *(("article_type_accuracy", f"{name}_accuracy") for name in ("majority", "linear_title", "linear_photo")),
+        *(("price_rmsle", f"{name}_rmsle") for name in ("median_price", "linear_title_price")),
     }
     assert all(m.value is not None and m.low is not None and m.low <= m.value <= m.high + 1e-9 for m in metrics.values())
     assert metrics["invariance_case_whitespace"].value == 1.0

@@ -297,7 +297,7 @@ def test_what_is_measured_makes_a_page(tmp_path: Path) -> None:
         found = measured(weights=weights)
         told = Evaluation(model="recommender", data="0", split="test", n=3, metrics=found.metrics, slices=found.slices)
         runs.append(EvaluationRun(told, found.predictions))
-    decision = decide(runs[0].evaluation.metrics, GateConfig(), runs[1].evaluation.metrics)
+    decision = decide(runs[0].evaluation, GateConfig(), runs[1].evaluation)
     write_report(runs[0], runs[1], Catalogue.open(tmp_path), decision, tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
     assert "Not measured." not in html

@@ -102,7 +102,7 @@ config, catalogue = validate(FAMILY.config, values, where="test"), Catalogue.ope
 split = FAMILY.split(catalogue, config)
 bundle = FAMILY.train(catalogue, split, split.iloc[:0], config, folder / "work")
 run = FAMILY.evaluate(bundle, catalogue, config.evaluation)
-FAMILY.report(run, None, catalogue, decide(run.evaluation.metrics, config.gates, None), folder / "report.html")
+FAMILY.report(run, None, catalogue, decide(run.evaluation, config.gates, None), folder / "report.html")
 predictor = FAMILY.load(bundle)
 (answer,) = predictor.recommend([Query(events=(Event(10),))])
 fitted = predictor.recommender.parts["next_door"]

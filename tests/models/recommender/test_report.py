@@ -86,7 +86,7 @@ def run(frame: pd.DataFrame, version: str | None = None, **changed: Metric) -> E
 
 
 def page_of(new: EvaluationRun, old: EvaluationRun | None, catalogue: Catalogue, folder: Path) -> str:
-    decision = decide(new.evaluation.metrics, GATES, old.evaluation.metrics if old else None)
+    decision = decide(new.evaluation, GATES, old.evaluation if old else None)
     write_report(new, old, catalogue, decision, folder / "report.html")
     return (folder / "report.html").read_text()
 
