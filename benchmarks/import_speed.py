@@ -30,7 +30,7 @@ def table(path: Path) -> None:
             price = f'"€ {row % 9 + 1},{row % 1000:03d}.{row % 100:02d}"' if row % 3 else f"{row % 900 + 5}.50 EUR"
             date = f"2024-{row % 12 + 1:02d}-{row % 28 + 1:02d}T10:00:00Z"
             file.write(
-                f'{row},"{words[row % 16].title()} {words[row % 13]} item {row}","{text}, number {row}, for every day of the year",'
+                f'{row},"{words[row % 16].title()} {words[row % 13]} item {row}","{text}, number {row}, for every day",'
                 f"Brand {row % 700},{KINDS[row % 4]},{COLOURS[row % 7]},{price},{date},{words[row % 11]},images/{row}.jpg\n"
             )
 

@@ -16,7 +16,8 @@ from catalog.importing.run import import_table
 from configs.errors import ConfigError, VitrinaError
 from configs.load import validate
 from tests.catalog.importing.bringing import mapping_of
-from tests.catalog.importing.test_cases import BROKEN, CURRENCIES, DATES, LONGER, MISSING as MARKS, RETURNS, TWINS
+from tests.catalog.importing.test_cases import BROKEN, CURRENCIES, DATES, LONGER, RETURNS, TWINS
+from tests.catalog.importing.test_cases import MISSING as MARKS
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     (LONGER, {"more": {"article_type": "kind", "description": "text"}}),
@@ -148,7 +149,7 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
         "ids": st.one_of(st.just("counted"), st.lists(columns, min_size=1, max_size=2)),
         "where": st.one_of(st.sampled_from(["price > 1", "name is given", "kind in (Shirt, a)"]), st.lists(words, max_size=2)),
         "missing": st.lists(words, max_size=3),
-        "values": st.dictionaries(st.sampled_from(["brand", "title", "price"]), st.dictionaries(words, words, max_size=2), max_size=2),
+        "values": st.dictionaries(st.sampled_from(OURS), st.dictionaries(words, words, max_size=2), max_size=2),
         "decimal": st.sampled_from([".", ",", "x", "'"]),
         "thousands": st.sampled_from([".", ",", " ", "\\", "'"]),
         "currency": st.sampled_from(["EUR", "USD", "XXX"]),

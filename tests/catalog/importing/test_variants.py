@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from catalog.errors import CatalogueError
+from catalog.importing.mapping import ImportMapping
 from configs.errors import ConfigError
 from configs.load import validate
-from catalog.importing.mapping import ImportMapping
 from tests.catalog.importing.bringing import Imports, mapping_of
 
 HANDLES: dict[str, Any] = {"more": {"product_id": "Handle", "title": "Title", "price": "Price", "discounted_price": "Sale"}}
