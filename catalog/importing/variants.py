@@ -26,7 +26,7 @@ KEY, OPTIONS, PHOTOS = "__key", "__options", "__photos"
 """Columns of both: the product; its options as structs of name and value; its photos as texts."""
 
 _VARIANT = "__variant"
-_ROWS, _OPTED = "grouped_rows", "grouped_options"
+_ROWS, _OPTED, _OUT = "grouped_rows", "grouped_options", "grouped_out"
 _TOP, _TOP_KEY, _OWN = "__top", "__top_key", "__own"
 _NOTHING = {("Title", "Default Title")}
 """What a shop system writes as the option of a product that has none."""
@@ -196,9 +196,10 @@ def _take_out_unreadable(relation: Relation, forms: Mapping[str, NumberForm], qu
 
 
 def _take_out(relation: Relation, faults: Sequence[Fault]) -> None:
-    rows = ", ".join(str(fault.row) for fault in faults)
-    if rows:
-        relation.source.connection.execute(f"DELETE FROM {_ROWS} WHERE {ROW} IN ({rows})")
+    connection = relation.source.connection
+    connection.register(_OUT, pa.table({"place": pa.array([fault.row for fault in faults], pa.int64())}))
+    connection.execute(f"DELETE FROM {_ROWS} WHERE {ROW} IN (SELECT place FROM {_OUT})")
+    connection.unregister(_OUT)
 
 
 def _orphan(line: int, row: int, column: str, value: str | None) -> Fault:

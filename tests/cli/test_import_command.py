@@ -85,13 +85,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words
 
 
 def test_a_guess_goes_to_standard_output_or_to_a_new_file_and_imports(shop: Path) -> None:
-    done = run("--csv", "shop.csv", "--guess", cwd=shop)
+    (shop / "good.csv").write_text(ROWS.replace(",cheap", ',"€ 3,00"'), encoding="utf-8")
+    done = run("--csv", "good.csv", "--guess", cwd=shop)
     assert (done.returncode, done.stderr) == (0, "")
     assert "product_id: sku" in done.stdout
-    assert json.loads(run("--csv", "shop.csv", "--guess", "--json", cwd=shop).stdout)["mapping"].rstrip() == done.stdout.rstrip()
-    assert "written: new.yaml" in run("--csv", "shop.csv", "--guess", "--mapping", "new.yaml", cwd=shop).stdout
+    assert json.loads(run("--csv", "good.csv", "--guess", "--json", cwd=shop).stdout)["mapping"].rstrip() == done.stdout.rstrip()
+    assert "written: new.yaml" in run("--csv", "good.csv", "--guess", "--mapping", "new.yaml", cwd=shop).stdout
     assert (shop / "new.yaml").read_text(encoding="utf-8").rstrip() == done.stdout.rstrip()
-    (shop / "good.csv").write_text(ROWS.replace(",cheap", ',"€ 3,00"'), encoding="utf-8")
     done = run("--csv", "good.csv", "--mapping", "new.yaml", "--out", "out", cwd=shop)
     assert done.returncode == 0, done.stderr
     assert pq.read_table(shop / "out" / "products.parquet")["price"].to_pylist() == [1299.5, 5.0, 3.0]

@@ -389,3 +389,14 @@ def test_a_mapping_is_read_from_yaml(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text("columns:\n  product_id: id\n  title: naam\nimages:\n  file: '{id}.png'\nwhere: a > 0\n")
     mapping = load(ImportMapping, tmp_path / "m.yaml")
     assert (mapping.images.file, mapping.where) == ("{id}.png", ("a > 0",))
+
+
+def test_columns_that_are_called_as_others_of_ours(imports: Imports) -> None:
+    rows = "1,long text,short,7\n"
+    imports.bring(
+        f"product_id,title,description,value\n{rows}",
+        mapping_of(more={"product_id": "value", "title": "description", "description": "title"}),
+    )
+    assert imports.rows() == [{"product_id": 7, "title": "short", "description": "long text"}]
+    with pytest.raises(CatalogueError, match="column __row begins with __"):
+        import_table(mapping_of(more={"title": "__row"}), imports.file("sku,__row\n1,a\n"), out=imports.folder / "other")
