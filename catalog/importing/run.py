@@ -215,9 +215,8 @@ def _write_variants(job: _Job, reader: TableReader) -> int:
 def _grouped(relation: Relation) -> int:
     if relation.mapping.variants is None:
         return 0
-    ((rows, products),) = relation.query(
-        f"SELECT (SELECT count(*) FROM {grouping.GROUPED}), (SELECT count(*) FROM {grouping.PRODUCTS})"
-    )
+    ((rows,),) = relation.query(f"SELECT count(*) FROM {grouping.GROUPED} WHERE NOT {grouping.FAULTY}")
+    ((products,),) = relation.query(f"SELECT count(*) FROM {grouping.PRODUCTS}")
     return int(rows) - int(products)
 
 

@@ -58,7 +58,7 @@ def test_rows_that_do_not_fit_are_named_and_never_shift(
 
 
 def test_a_file_that_was_cut_off_is_refused(imports: Imports) -> None:
-    refused(imports, 'sku,name,text\n1,Cap,Soft\n2,Mug,"Holds te', "line 3: the file ends inside the quoted value")
+    refused(imports, 'sku,name,text\n1,Cap,Soft\n2,Mug,"Holds te', "line 3: the file ends inside a quoted value")
 
 
 def test_quotes_are_text_where_the_dialect_has_none(imports: Imports) -> None:

@@ -90,6 +90,7 @@ def ends_well(mapping: ImportMapping, content: bytes, folder: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(MUTATED))
 def test_mutated_files_are_imported_or_refused_in_one_line(seed: int, tmp_path: Path) -> None:
     dice = random.Random(seed)
@@ -179,6 +180,7 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
     return {"columns": mapped, "max_quarantined": 1.0, **{name: draw(optional[name]) for name in sorted(chosen)}}
 
 
+@pytest.mark.slow
 def test_any_mapping_ends_in_a_catalogue_or_in_one_line() -> None:
     ended: list[bool] = []
 

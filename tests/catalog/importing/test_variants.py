@@ -45,16 +45,17 @@ def test_the_discounted_price_is_that_of_the_lowest_price(imports: Imports) -> N
 
 
 def test_a_price_that_cannot_be_read_leaves_out_its_row_alone(imports: Imports) -> None:
-    rows = "polo,Polo,P1,Size,S,,,ten,,\npolo,Polo,P2,,M,,,8,,\n"
-    summary = imports.bring(HEADER + rows, mapping_of(**SHOPIFY, max_quarantined=0.5))
-    assert imports.column("price") == [8.0]
+    rows = "polo,Polo,P1,Size,S,,,ten,few,\npolo,,P2,,M,,,8,,\ncap,Cap,P3,Size,S,,,ten,,\n"
+    summary = imports.bring(HEADER + rows, mapping_of(**SHOPIFY, max_quarantined=0.7))
+    assert [(row["title"], row["price"]) for row in imports.rows()] == [("Polo", 8.0)]  # called as its first row says
     assert imports.column("variant_id", "variants") == ["P2"]
-    assert summary.quarantined == {"price cannot be read": 1}
+    assert summary.quarantined == {"price cannot be read": 2}
+    assert (summary.read, summary.rows, summary.grouped) == (3, 1, 0)
     assert imports.listed("products-quarantine.csv")[0].startswith("2,price: 'ten' is no number,")
     dropped = Imports(imports.folder / "other")
     dropped.folder.mkdir()
-    dropped.bring(HEADER + rows, mapping_of(**SHOPIFY, unreadable={"price": "drop"}))
-    assert [(row["variant_id"], row["price"]) for row in dropped.rows("variants")] == [("P1", 8.0), ("P2", 8.0)]
+    dropped.bring(HEADER + rows, mapping_of(**SHOPIFY, unreadable={"price": "drop", "discounted_price": "drop"}))
+    assert [(row["variant_id"], row["price"]) for row in dropped.rows("variants")] == [("P1", 8.0), ("P2", 8.0), ("P3", None)]
 
 
 def test_a_row_without_a_handle_is_left_out(imports: Imports) -> None:
