@@ -11,10 +11,10 @@ from catalog.importing.guessing.profile import Column, moment, profiles
 from catalog.importing.guessing.proposal import Proposal, said, written
 from catalog.importing.guessing.recipe import followed, recipe_of
 from catalog.importing.mapping import ReadingMapping
+from catalog.importing.sources.dialect import NO_HEADER, ROW_LIKE
 from catalog.importing.sources.open import open_source
 
 _EXACT = 90.0  # of a name: it is one of the words, not a value that holds one
-_ROW_MARK = "looks like a row"
 _DATES = ("listed_at", "timestamp")
 _PRICES = ("price", "discounted_price")
 
@@ -25,10 +25,15 @@ def guess(path: Path, reading: ReadingMapping) -> str:
     Raises:
         CatalogueError: the file cannot be read as `reading` says, or has no rows.
     """
-    with open_source(path, reading) as source:
-        columns, notes, rows = profiles(source), list(source.notes), source.rows
-        misfits = source.misfits
-    if reading.header and any(_ROW_MARK in note for note in notes) and not any(_means_something(column) for column in columns):
+    try:
+        with open_source(path, reading) as source:
+            columns, notes, rows = profiles(source), list(source.notes), source.rows
+            misfits = source.misfits
+    except CatalogueError as error:
+        if reading.header and NO_HEADER in str(error):
+            return guess(path, reading.model_copy(update={"header": False}))
+        raise
+    if reading.header and any(ROW_LIKE in note for note in notes) and not any(_means_something(column) for column in columns):
         return guess(path, reading.model_copy(update={"header": False}))
     if not rows:
         raise CatalogueError(f"{path} has no rows that a mapping could be told from")

@@ -39,8 +39,6 @@ def meant(name: str, meaning: str) -> float:
     for rank, word in enumerate(words()[meaning]):
         if own == word or own.replace(" ", "") == word.replace(" ", ""):
             return _SURE - rank * 0.1
-    for word in words()[meaning]:
-        inside = word in own if not word.isascii() else f" {word} " in tokens
-        if inside and (len(word) >= _SHORTEST or not word.isascii()):
-            return _SURE * len(word) / (2 * len(own))
-    return 0.0
+    inside = [word for word in words()[meaning] if (f" {word} " in tokens if word.isascii() else word in own)]
+    long_enough = [len(word) for word in inside if len(word) >= _SHORTEST or not word.isascii()]
+    return _SURE * max(long_enough, default=0) / (2 * max(len(own), 1))

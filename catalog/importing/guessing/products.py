@@ -11,11 +11,15 @@ from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
 from catalog.schema import SPLITS
 
 _TREE = ("category", *CATEGORY_LEVELS)
+_MEANINGS = ("title", "description", *_TREE, *CATEGORICAL_FIELDS, "price", "discounted_price", "listed_at", "images", "tags")
+_CLEAR = 0.8  # of the surest meaning of a name: what a column is taken for must be about as sure
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "validation", "valid": "validation",
            "validation": "validation", "dev": "validation"}  # fmt: skip
+_LONGEST_TITLE = 300  # characters of a title
 _LONGEST_CLASS = 60  # characters of a class's name
 _MOST_CLASSES = 500  # of a column that is taken for classes by its values alone
 _FULL = 0.5  # share of rows that must have an id by name, a title by values or classes by values
+_SURE = 90.0  # of a name: it stands in the list of words
 _SPARSE = 0.05  # share of rows below which a column is no attribute
 _DEEP = 0.2  # share of paths that reach a level for it to be one of ours
 
@@ -33,13 +37,8 @@ def guessed_products(columns: Sequence[Column]) -> Proposal:
     _take("price", free, proposal, _is_price)
     _take("discounted_price", free, proposal, _is_price)
     _take("listed_at", free, proposal, lambda column: bool(column.date_forms))
-    _take(
-        "title",
-        free,
-        proposal,
-        lambda column: not column.numeric and not column.photos and not column.addresses and column.length < 300,
-    )
-    _take("description", free, proposal, lambda column: not column.numeric and not column.photos and not column.addresses)
+    _take("title", free, proposal, lambda column: _is_text(column) and column.length < _LONGEST_TITLE)
+    _take("description", free, proposal, _is_text)
     _pairs_of_attributes(free, proposal)
     _variants(free, proposal)
     _categories(free, proposal)
@@ -67,8 +66,18 @@ def best(meaning: str, columns: Sequence[Column], fits: Callable[[Column], bool]
 
 
 def _take(ours: str, columns: Sequence[Column], proposal: Proposal, fits: Callable[[Column], bool]) -> None:
-    if (column := best(ours, _left(columns, proposal), fits)) is not None:
+    left = [column for column in _left(columns, proposal) if meant(column.name, ours) >= _CLEAR * _most(column)]
+    if (column := best(ours, left, fits)) is not None:
         proposal.map(ours, column, "by its name")
+
+
+def _most(column: Column) -> float:
+    """How surely the name means anything of a product."""
+    return max(meant(column.name, meaning) for meaning in _MEANINGS)
+
+
+def _is_text(column: Column) -> bool:
+    return not (column.numeric or column.photos or column.addresses or column.files)
 
 
 def _is_price(column: Column) -> bool:
@@ -106,16 +115,17 @@ def _photos(columns: Sequence[Column], proposal: Proposal) -> None:
     left = _left(columns, proposal)
     found = [column for column in left if column.photos or (column.addresses and meant(column.name, "images") >= 1)]
     if not found:
+        key = next((column for column in columns if column.name == proposal.says["columns"].get("product_id")), None)
+        if key is not None and meant(key.name, "images") >= _SURE:
+            file = key.name if key.photos else f"{{{key.name}}}.jpg"
+            proposal.say("images", {"columns": [file]} if key.photos else {"file": file}, why="product_id names the photo")
         return
-    first = max(found, key=lambda column: (meant(column.name, "images") >= 90, column.filled, meant(column.name, "images")))
+    first = max(found, key=lambda column: (meant(column.name, "images") >= _SURE, column.filled, meant(column.name, "images")))
     names = [first.name, *(column.name for column in found if column is not first)]
     images: dict[str, Any] = {"columns": names}
-    for mark in ("|", ";"):
-        if sum(mark in value for value in first.values) > len(first.values) / 10 and not any(
-            "," in value for value in first.values
-        ):
-            images["separator"] = mark
-            break
+    bars = [mark for mark in ("|", ";") if sum(mark in value for value in first.values) * 10 > len(first.values)]
+    if bars and not any("," in value for value in first.values):
+        images["separator"] = bars[0]
     proposal.say("images", images, *names, why=described(first))
 
 
@@ -128,23 +138,22 @@ def _rename_splits(proposal: Proposal, columns: Sequence[Column]) -> None:
 
 def _categories(columns: Sequence[Column], proposal: Proposal) -> None:
     left = _left(columns, proposal)
-    paths = [column for column in left if column.mark is not None and (_tree(column) or column.repeated)]
+    paths = [column for column in left if column.mark is not None and (_tree(column) or (column.repeated and column.mark != ","))]
     if paths:
         _split(max(paths, key=lambda column: (_tree(column), column.filled)), proposal)
         return
-    classes = [
-        column for column in left if _tree(column) and not column.numeric and column.length < _LONGEST_CLASS and not column.unique
-    ]
+    named = [c for c in left if _tree(c) >= _CLEAR * _most(c) and c.length < _LONGEST_CLASS and not c.unique and not c.yes_or_no]
+    classes = [column for column in named if _tree(column) and not column.numeric and column.distinct > 1]
+    classes = classes or [column for column in named if meant(column.name, "article_type") >= _SURE and column.repeated]
     why = "by its name"
     if not classes:
         why = "by its values alone: short, and few are different"
-        classes = [column for column in left if _is_classes(column)]
+        classes = [column for column in left if _is_classes(column)] or [c for c in left if _is_numbered_classes(c)]
         classes = [max(classes, key=lambda column: column.distinct)] if classes else []
     levels = sorted(classes, key=lambda column: (-column.distinct, -_tree(column)))[: len(CATEGORY_LEVELS)]
     for ours, column in zip(reversed(CATEGORY_LEVELS), levels, strict=False):
-        proposal.map(
-            ours, column, f"{why}, the {'finest' if ours == CATEGORY_LEVELS[-1] else 'next coarser'}" if len(levels) > 1 else why
-        )
+        place = "the finest" if ours == CATEGORY_LEVELS[-1] else "the next coarser"
+        proposal.map(ours, column, f"{why}, {place}" if len(levels) > 1 else why)
 
 
 def _tree(column: Column) -> float:
@@ -154,22 +163,27 @@ def _tree(column: Column) -> float:
 def _is_classes(column: Column) -> bool:
     named = any(meant(column.name, meaning) for meaning in (*CATEGORICAL_FIELDS, "title", "description", "user_id", "quantity"))
     short = column.length < _LONGEST_CLASS / 2 and not column.numeric and column.date_form is None
-    return not named and short and column.repeated and 1 < column.distinct <= _MOST_CLASSES and column.filled > _FULL
+    return (
+        not (named or column.yes_or_no or column.files)
+        and short
+        and column.repeated
+        and 1 < column.distinct <= _MOST_CLASSES
+        and column.filled > _FULL
+    )
+
+
+def _is_numbered_classes(column: Column) -> bool:
+    """Whether a column without a name has classes by their numbers."""
+    whole = all(re.fullmatch("[0-9]{1,3}", value.strip()) for value in column.values)
+    return column.name.isdecimal() and whole and column.repeated and 1 < column.distinct <= _MOST_CLASSES
 
 
 def _split(column: Column, proposal: Proposal) -> None:
     assert column.mark is not None
-    alternatives = next((mark for mark in (",", ";") if sum(_several(value, column.mark, mark) for value in column.values)), None)
-    marks = [
-        column.mark,
-        *(
-            m
-            for m in PATH_MARKS
-            if m != column.mark
-            and sum(m in value for value in column.values)
-            > sum(column.mark in v and m in v for v in column.values for value in [v])
-        ),
-    ]
+    between = [mark for mark in (",", ";") if mark != column.mark]
+    alternatives = next((mark for mark in between if any(_several(value, column.mark, mark) for value in column.values)), None)
+    without = [value for value in column.values if column.mark not in value]
+    marks = [column.mark, *(mark for mark in PATH_MARKS if mark != column.mark and any(mark in value for value in without))]
     depths = column.depths(column.mark, alternatives)
     total = sum(depths.values())
     depth = max((n for n in (1, 2, 3) if sum(count for d, count in depths.items() if d >= n) >= _DEEP * total), default=1)

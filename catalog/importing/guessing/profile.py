@@ -30,12 +30,13 @@ DATE_FORMS = (
 
 _NOT_STRPTIME = {
     "ISO8601": r"[12]\d{3}-[01]\d-[0-3]\d(?!\d)",
-    "unix": r"[01]?\d{9}$",
+    "unix": r"(?:9\d{8}|1\d{9})$",
     "unix_ms": r"1\d{12}$",
 }
 _NUMBER = re.compile(
     r"(?:[A-Z]{3}|(?i:Rs\.?)|[$€£¥₹₽₩])?\s*[-+]?\d[\d.,'’ \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥₹₽₩]|(?i:руб\.?|р\.)|zł|kr)?"
 )
+_YES_OR_NO = {"true", "false", "yes", "no", "y", "n", "0", "1", "t", "f", "ja", "nein", "si", "sí", "oui", "non", "да", "нет"}
 _HTML = re.compile(r"</?[a-zA-Z][^>]*>|&[a-z]+;")
 _CURRENCIES = {"€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "rs": "INR", "руб": "RUB", "zł": "PLN"}
 
@@ -92,6 +93,16 @@ class Column:
         )
 
     @cached_property
+    def files(self) -> bool:
+        """Whether values are paths or names of files."""
+        return self._mostly(lambda value: re.fullmatch(r"\S*[\w)]\.[A-Za-z]{2,4}", value.strip()) is not None)
+
+    @cached_property
+    def yes_or_no(self) -> bool:
+        """Whether values say whether something is so."""
+        return {value.strip().lower() for value in self.values} <= _YES_OR_NO
+
+    @cached_property
     def addresses(self) -> bool:
         """Whether values are addresses of pages."""
         return self._mostly(lambda value: re.match(r"(https?://|www\.)", value.strip().lower()) is not None)
@@ -106,7 +117,8 @@ class Column:
             with_mark = [value for value in self.values if mark in value.strip(mark)]
             if len(with_mark) >= (0.3 if spaced else 0.5) * len(self.values) and with_mark and not self.numeric:
                 return mark
-        return None
+        commas = sum("," in value for value in self.values)
+        return "," if commas >= 0.3 * len(self.values) and commas and self.repeated and not self.numeric else None
 
     def depths(self, mark: str, alternatives: str | None) -> Counter[int]:
         """How many levels the paths have."""

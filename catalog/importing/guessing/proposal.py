@@ -66,17 +66,17 @@ def described(column: Column) -> str:
 
 def written(proposal: Proposal, title: str, notes: Sequence[str], columns: Sequence[Column]) -> str:
     """The mapping as YAML with comments."""
-    lines = [f"# Proposed for {title}. Read it, change what is wrong, then import with it."]
-    lines += [f"# It looks like {proposal.kind}."] if proposal.kind else []
-    lines += [f"# Found: {note}" for note in notes] + [""]
+    lines = [_remark(f"Proposed for {title}. Read it, change what is wrong, then import with it.")]
+    lines += [_remark(f"It looks like {proposal.kind}.")] if proposal.kind else []
+    lines += [_remark(f"Found: {note}") for note in notes] + [""]
     for part in _ORDER:
-        lines += [f"# {line}" for line in proposal.remarks.get(part, [])]
+        lines += [_remark(line) for line in proposal.remarks.get(part, [])]
         if part in proposal.says:
             lines += _part(part, proposal.says[part], proposal)
     left = [column for column in columns if column.name not in proposal.used]
     if left:
-        lines += ["", "# Left out:", *(f"#   {_scalar(column.name)}: {described(column)}" for column in left)]
-    text = "\n".join(_commented(line) for line in lines) + "\n"
+        lines += ["", "# Left out:", *(_remark(f"  {_scalar(column.name)}: {described(column)}") for column in left)]
+    text = "\n".join(lines) + "\n"
     assert yaml.safe_load(text) == proposal.says
     return text
 
@@ -98,7 +98,7 @@ def _part(part: str, value: Any, proposal: Proposal) -> list[str]:
 
 
 def _reason(why: str | None) -> str:
-    return f"  # {why}" if why else ""
+    return f"  {_remark(why)}" if why else ""
 
 
 def _scalar(value: Any) -> str:
@@ -107,6 +107,6 @@ def _scalar(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _commented(line: str) -> str:
-    """The line without what YAML does not allow, which only the values in comments may hold."""
-    return "".join(character if character == "\t" or character.isprintable() else " " for character in line)
+def _remark(line: str) -> str:
+    """A comment, without characters that YAML does not allow."""
+    return "# " + "".join(character if character.isprintable() else " " for character in line)

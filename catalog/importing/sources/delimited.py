@@ -54,7 +54,7 @@ def read_delimited(
 
 
 def _numbered(lines: Lines, separator: str, path: Path) -> Copy:
-    written, last = 0, 0
+    begun, written, last = lines.number + 1, 0, 0
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         for block in lines.blocks():
             first = lines.number + 1
@@ -62,7 +62,7 @@ def _numbered(lines: Lines, separator: str, path: Path) -> Copy:
             filled = len(block) - block.count("")
             written += filled
             last = next((n for n in range(first + len(block) - 1, first - 1, -1) if block[n - first]), last)
-    return Copy(path, written, last, separator)
+    return Copy(path, begun, written, last, separator)
 
 
 def _read(

@@ -11,7 +11,8 @@ from typing import Any
 from catalog.errors import CatalogueError
 from catalog.importing.mapping import ReadingMapping
 from catalog.importing.source import LINE
-from catalog.importing.sources.lines import Lines
+from catalog.importing.sources.encoding import UNREADABLE
+from catalog.importing.sources.lines import RETURN, Lines
 
 SEPARATORS = (",", ";", "\t", "|")
 """What separates values in exports, the commonest first."""
@@ -19,6 +20,10 @@ SEPARATORS = (",", ";", "\t", "|")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 """What a person calls them."""
 
+ROW_LIKE, NO_HEADER = "looks like a row", "say header: false if it names no columns"
+"""What is told of a header that may be a row."""
+
+_NO_NAME = str.maketrans({"\0": None, RETURN: " ", UNREADABLE: "\ufffd"})  # characters that no name keeps
 _SHARE = 0.9  # share of the sampled rows that must fit before a dialect is chosen against the one a header suggests
 _SEP_LINE = re.compile(r'"?sep=(.{1,4}?)"?', re.IGNORECASE)
 _UNIT = "\x1f"  # stands for a separator of several characters where csv wants one; text does not hold it
@@ -142,7 +147,7 @@ def header_of(lines: Lines, dialect: Dialect, reading: ReadingMapping) -> tuple[
     line = lines.number + 1
     for _ in range(taken):
         lines.take()
-    header = named(names, line)
+    header = named(_as_wide(names, [row for _, row in rows[1:]]), line)
     return header, [hint] if (hint := _no_header(names, line)) else []
 
 
@@ -152,23 +157,31 @@ def named(names: Sequence[str], line: int) -> Header:
     Raises:
         CatalogueError: a name occurs twice.
     """
-    plain = [" ".join(name.replace("\0", "").split()) for name in names]
+    plain = [" ".join(name.translate(_NO_NAME).split()) for name in names]
     if twice := [name for name, times in Counter(filter(None, plain)).items() if times > 1]:
         places = ", ".join(
             f"{name!r} ({' and '.join(str(n + 1) for n, other in enumerate(plain) if other == name)})" for name in twice
         )
-        raise CatalogueError(f"line {line}: the header names columns twice: {places}; give each its own name")
+        mend = f"it {ROW_LIKE}: {NO_HEADER}" if _no_header(plain, line) is not None else "give each its own name"
+        raise CatalogueError(f"line {line}: the header names columns twice: {places}; {mend}")
     given, unnamed = list[str](), list[str]()
-    taken = {LINE.lower()}
     for n, name in enumerate(plain):
-        wanted = name or f"column {n + 1}"
-        free = (
-            wanted if wanted.lower() not in taken else next(s for k in count(2) if (s := f"{wanted} ({k})").lower() not in taken)
-        )
-        taken.add(free.lower())
-        given.append(free)
-        unnamed += [] if name else [free]
+        given.append(distinct(name or f"column {n + 1}", [LINE, *given]))
+        unnamed += [] if name else [given[-1]]
     return Header(tuple(given), tuple(unnamed), line)
+
+
+def _as_wide(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Sequence[str]:
+    """The header with as many cells as nearly all rows have, where only empty ones at the end make the difference."""
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
+    fitting = [row for row in rows if len(row) == width]
+    if len(fitting) < _SHARE * len(rows):
+        return names
+    if width > len(names) and not any(value.strip() for row in fitting for value in row[len(names) :]):
+        return [*names, *[""] * (width - len(names))]
+    if width < len(names) and not any(name.strip() for name in names[width:]):
+        return names[:width]
+    return names
 
 
 def distinct(name: str, others: Sequence[str]) -> str:
@@ -216,6 +229,4 @@ def _no_header(names: Sequence[str], line: int) -> str | None:
     )
     if value is None:
         return None
-    return (
-        f"line {line} looks like a row ({value.strip()!r}), and was taken as the header; say header: false if it names no columns"
-    )
+    return f"line {line} {ROW_LIKE} ({value.strip()!r}), and was taken as the header; {NO_HEADER}"

@@ -26,10 +26,14 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r"))  # say nothing about the enco
 _EXAMPLES = 1 << 16  # bytes of lines beyond ASCII that the detection sees: enough for it, and quick
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
-_TWICE = re.compile(
-    "(?:[\u00c2\u00c3\u00d0\u00d1][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122])+"
-    "|\u00e2[\u0080\u20ac\u201a\u201e][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-    "|(?:[\u0420\u0421][\u0080-\u00bf\u0402-\u045f\u0490\u0491\u2013-\u203a\u20ac\u2116\u2122]){3,}"
+_THEN = "\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122"
+_THEN_1251 = "\u0080-\u00bf\u0402-\u045f\u0490\u0491\u2013-\u203a\u20ac\u2116\u2122"
+# Characters that the bytes 80 to bf are in cp1252, and in cp1251.
+_TWICE = re.compile(  # the set of first characters stands first: what has none of them is passed over quickly
+    "[\u00c2\u00c3\u00d0\u00d1\u00e2\u0420\u0421](?:"
+    f"(?<=[\u00c2\u00c3\u00d0\u00d1])[{_THEN}](?:[\u00c2\u00c3\u00d0\u00d1][{_THEN}])*"
+    f"|(?<=\u00e2)[\u0080\u20ac\u201a\u201e][{_THEN}]"
+    f"|(?<=[\u0420\u0421])[{_THEN_1251}](?:[\u0420\u0421][{_THEN_1251}]){{2,}})"
 )
 _TWICE_FIRST = "\u00c2\u00c3\u00d0\u00d1\u00e2\u0420\u0421"
 

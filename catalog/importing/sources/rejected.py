@@ -30,23 +30,28 @@ class Copy:
 
     Attributes:
         path: Of the copy.
+        first: Number of its first line.
         lines: That have a number; blank ones have none.
         last: Number of the last of them.
         separator: After the number.
     """
 
     path: Path
+    first: int
     lines: int
     last: int
     separator: str
 
     def numbered(self) -> Iterator[tuple[int, str]]:
-        """The lines with their numbers."""
+        """The lines that have numbers, with them; blank ones stand in the copy too, so that it is enough to count."""
         with self.path.open(encoding="utf-8", newline="\n") as file:
-            for line in file:
+            for number, line in enumerate(file, self.first):
                 if line != "\n":
-                    number, _, text = line[len(NUMBER) :].partition(self.separator)
-                    yield int(number), text.removesuffix("\n").replace(RETURN, "\r")
+                    yield number, line
+
+    def text(self, line: str) -> str:
+        """What stands after the number."""
+        return line.partition(self.separator)[2].removesuffix("\n").replace(RETURN, "\r")
 
     def number_at(self, byte: int) -> int | None:
         """The number of the line that begins at this byte (0 is the first) or after blank lines there; None where none does."""
@@ -96,7 +101,7 @@ def _left(connection: duckdb.DuckDBPyConnection, copy: Copy) -> Iterator[tuple[i
     rows = _rows(connection)
     begins, takes = next(rows, (0, 0))
     inside, first = 0, True
-    for number, text in copy.numbered():
+    for number, line in copy.numbered():
         if number == begins:
             if inside:
                 break
@@ -105,7 +110,7 @@ def _left(connection: duckdb.DuckDBPyConnection, copy: Copy) -> Iterator[tuple[i
         if inside:
             inside, first = inside - 1, True
         else:
-            yield number, text, first
+            yield number, copy.text(line), first
             first = False
     if inside or begins:
         raise CatalogueError(f"line {begins}: rows and lines do not agree; say separator and quote in the mapping")
@@ -146,10 +151,10 @@ def _open(copy: Copy, dialect: Dialect, first: int) -> int:
 
     def tail() -> Iterator[str]:
         nonlocal begun
-        for number, text in copy.numbered():
+        for number, line in copy.numbered():
             if number >= first:
                 begun = begun or number
-                yield text + "\n"
+                yield copy.text(line) + "\n"
 
     reader = csv.reader(tail(), **dialect.options, strict=True)
     while True:

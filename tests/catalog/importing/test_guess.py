@@ -297,3 +297,11 @@ def test_what_was_said_about_reading_is_kept(tmp_path: Path) -> None:
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match="has no rows"):
         propose(tmp_path, "sku,name\n")
+
+
+def test_names_with_odd_characters_come_back(tmp_path: Path) -> None:
+    mapping, _, _ = propose(
+        tmp_path, "sku,na\u00a0me\u200b: #1,\U0001f600 'x',{y}\n1,Mug,red,S\n2,Cap,red,M\n3,Hat,blue,M\n4,Sock,blue,S\n"
+    )
+    assert mapping.columns["product_id"] == "sku"
+    assert set(mapping.attributes) | set(mapping.columns.values()) >= {"na me\u200b: #1", "\U0001f600 'x'", "{y}"}

@@ -108,6 +108,13 @@ def test_what_exports_do_to_the_form_of_a_file_is_understood(
     assert not found.misfits
 
 
+@pytest.mark.parametrize("content", ["sku,name\n1,Cap,\n2,Mug,\n", "sku,name,\n1,Cap\n2,Mug\n"], ids=["rows", "header"])
+def test_separators_at_the_end_of_all_rows_or_of_the_header_make_no_column(tmp_path: Path, content: str) -> None:
+    found = read_text(tmp_path, content)
+    assert found.columns == ("sku", "name")
+    assert found.rows == [(2, "1", "Cap"), (3, "2", "Mug")]
+
+
 def test_what_was_passed_over_is_told(tmp_path: Path) -> None:
     assert read_text(tmp_path, "\n\nsku,name\n1,Cap\n").notes == ("2 blank lines before the table skipped",)
     assert read_text(tmp_path, "sep=;\nsku;name\n1;Cap\n").notes[0].startswith("line 1 says that semicolon separates values")
