@@ -78,11 +78,11 @@ def data_import(
 
 def _propose(file: Path, mapping: Path | None, write: Any, as_json: bool) -> None:
     """Print a mapping, or write it where `mapping` is a file that does not exist."""
+    if mapping is not None and mapping.exists():
+        raise ConfigError(f"{mapping} exists; --guess writes no mapping over another")
     from catalog.importing.guess import guess
     from catalog.importing.mapping import ReadingMapping
 
-    if mapping is not None and mapping.exists():
-        raise ConfigError(f"{mapping} exists; --guess writes no mapping over another")
     proposed = guess(file, ReadingMapping())
     if mapping is None:
         write({"mapping": proposed}, as_json, lambda values: values["mapping"].rstrip())
