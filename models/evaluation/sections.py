@@ -1,5 +1,6 @@
 """The sections of an evaluation report that do not depend on the model: verdict, gates, metrics, slices, what to do."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,13 +121,14 @@ def worse_slices(evaluation: Evaluation, champion: Evaluation, names: Names) -> 
 def slices(evaluation: Evaluation, champion: Evaluation | None, names: Names) -> Section:
     """Each metric by slice, charted and listed; what lags behind the overall value or the champion is marked."""
     title = "Where is it worse?"
-    measured = list(dict.fromkeys(s.metric for s in evaluation.slices))
+    told = _telling(evaluation)
+    measured = list(dict.fromkeys(s.metric for s in told))
     if not measured:
         return Section(title, "", [page.text("No slice has enough rows to be reported.")])
     current = {(s.slice, s.value, s.metric): s.result for s in champion.slices} if champion else {}
     pictures, tables = [], []
     for metric in measured:
-        parts = [s for s in evaluation.slices if s.metric == metric]
+        parts = [s for s in told if s.metric == metric]
         overall = evaluation.metrics.get(metric)
         old = [current.get((s.slice, s.value, metric)) for s in parts]
         drawing = charts.dots(
@@ -143,6 +145,14 @@ def slices(evaluation: Evaluation, champion: Evaluation | None, names: Names) ->
         "Of many slices, about one in twenty is marked by chance."
     )
     return Section(title, intro, [page.columns(*pictures), *tables])
+
+
+def _telling(evaluation: Evaluation) -> list[SliceMetric]:
+    """The slices of tasks that there are, but for columns whose one part is all that was measured."""
+    there = [s for s in evaluation.slices if s.metric not in evaluation.not_applicable]
+    parts = Counter((s.slice, s.metric) for s in there)
+    whole = {name: metric.n for name, metric in evaluation.metrics.items()}
+    return [s for s in there if parts[s.slice, s.metric] > 1 or s.result.n != whole.get(s.metric)]
 
 
 def what_to_do(evaluation: Evaluation, decision: GateDecision) -> Section:

@@ -21,7 +21,7 @@ class Figure:
     """One metric beside what it must be judged by.
 
     Attributes:
-        label: Reading name of the metric.
+        label: Reading name of the metric, with its direction where lower is better.
         metric: Its value and 95 % interval.
         champion: The champion's value on the same rows; None without a champion, or where it has no such value.
         change: What the difference from the champion means; None where that cannot be said.
@@ -66,7 +66,7 @@ class Headline:
         lines = [f"**{self.verdict}.**", ""]
         for told in self.figures:
             against = "; ".join(told.against())
-            lines.append(f"- {told.label}: **{value_of(told.metric)}**{f' ({against})' if against else ''}")
+            lines.append(f"- {told.label} **{value_of(told.metric)}**{f' ({against})' if against else ''}")
         for title, items in (("Why not", self.failed), ("Not applicable", self.left_out)):
             lines += ["", f"{title}:", "", *(f"- {item}" for item in items)] if items else []
         return lines
@@ -103,10 +103,10 @@ def verdict_of(decision: GateDecision) -> tuple[str, Tone]:
 
 
 def left_out(evaluation: Evaluation, names: Names) -> Iterator[str]:
-    """Of each reason why metrics are not applicable: which, and why. Baselines that cannot be are not named."""
+    """Of each reason why metrics of the page are not applicable: which, and why."""
     reasons: dict[str, list[str]] = {}
-    for metric, why in evaluation.not_applicable.items():
-        if not names.is_peer(metric):
+    for metric in names.metrics:
+        if why := evaluation.not_applicable.get(metric):
             reasons.setdefault(why, []).append(names.label(metric))
     for why, labels in reasons.items():
         yield f"{', '.join(labels)}: {why}"
@@ -137,7 +137,7 @@ def _figure(
     old = champion.metrics.get(name, UNMEASURED) if champion else UNMEASURED
     peers = [(what, evaluation.metrics.get(peer, UNMEASURED).value) for what, peer in names.peers(name)]
     return Figure(
-        label=names.label(name),
+        label=names.label(name) + (", lower is better" if names.better(name) == "lower" else ""),
         metric=metric,
         champion=old.value,
         change=reading(differences.get(name, independent_difference(metric, old)), names.better(name)),

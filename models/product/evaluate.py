@@ -366,13 +366,17 @@ def _subset_slices(
     config: EvaluationConfig,
     absent: Collection[str],
 ) -> tuple[SliceMetric, ...]:
-    """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`."""
+    """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`.
+
+    What no row has cannot be withheld: there is no slice that leaves nothing to read, or all that there is.
+    """
     rows = frame.head(SUBSET_ROWS).copy()
     part = dataset.first(len(rows))
+    there = set(shown) & _readable(part, rows) - set(predictor.encoders.unread)
     found: list[SliceMetric] = []
     for name, visible in SUBSETS.items():
-        kept, whole = (set(names) & set(shown) - set(predictor.encoders.unread) for names in (visible, shown))
-        if len(rows) < config.min_slice_rows or not kept & set(SEGMENTS) or kept == whole:
+        kept = set(visible) & set(shown)
+        if len(rows) < config.min_slice_rows or not kept & there or kept & there == there:
             continue
         answers = predictor.answer_all(inputs.only(kept) for inputs in part.batches(config.batch_size))
         rows["predicted_article_type"] = _best(predictor, answers, -1)
@@ -380,3 +384,15 @@ def _subset_slices(
         statistics = _slice_statistics(config, absent).items()
         found += [SliceMetric(slice="modalities", value=name, metric=metric, result=f(rows)) for metric, f in statistics]
     return tuple(found)
+
+
+def _readable(part: ListingDataset, frame: pd.DataFrame) -> set[str]:
+    """Which of `SEGMENTS` any of the rows has."""
+    listings = part.rows.listings
+    found = {
+        "title": any(row.title for row in listings),
+        "description": any(row.description for row in listings),
+        "image": bool(frame["has_image"].any()),
+        "attributes": any(row.pairs for row in listings),
+    }
+    return {name for name in SEGMENTS if found[name]}

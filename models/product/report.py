@@ -1,6 +1,6 @@
 """The page from which a reviewer decides on a product model: is it better, where is it worse, may I ship it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +36,30 @@ def write_report(
     out: Path,
     worst: int = EvaluationConfig().worst,
 ) -> None:
-    """Write the page to the file `out`; `worst` errors are shown with their photos."""
+    """Write the page to the file `out`; `worst` errors are shown with their photos.
+
+    Tasks that the version does not have are left out: the section of the metrics and the verdict say which, and why.
+    """
     new, old = run.evaluation, champion.evaluation if champion else None
     differences = None
     if champion:
         paired = paired_differences(*shared_rows(run.predictions, champion.predictions))
         differences = sections.differences_of(new, champion.evaluation, paired, NAMES)
-    parts = [
-        sections.gates(decision),
-        sections.metrics(_without_kinds(new), old, differences, NAMES),
-        sections.slices(new, old, NAMES),
-        *([_changes(run.predictions, champion.predictions)] if champion else []),
-        _confusion(run.predictions),
-        _calibration(run.predictions, champion.predictions if champion else None),
-        _prices(run.predictions),
-        _faults(new, old),
-        _sentiment(new, old),
-        _worst(run.predictions, catalogue, worst),
-    ]
+    parts = [sections.gates(decision), sections.metrics(_without_kinds(new), old, differences, NAMES)]
+    if {"article_type_accuracy", "price_rmsle"} - new.not_applicable.keys():
+        parts.append(sections.slices(new, old, NAMES))
+    if "article_type_accuracy" not in new.not_applicable:
+        comparable = champion is not None and "article_type_accuracy" not in champion.evaluation.not_applicable
+        before = champion.predictions if champion and comparable else None
+        parts += [] if before is None else [_changes(run.predictions, before)]
+        parts += [_confusion(run.predictions), _calibration(run.predictions, before)]
+    if "price_rmsle" not in new.not_applicable:
+        parts.append(_prices(run.predictions))
+    if f"{FAULT_AUC}lowest" not in new.not_applicable:
+        parts.append(_faults(new, old))
+    if "sentiment_auc" not in new.not_applicable:
+        parts.append(_sentiment(new, old))
+    parts += _worst(run.predictions, catalogue, worst, new.not_applicable)
     sections.write(out, new, old, decision, differences, parts, NAMES, "products")
 
 
@@ -266,8 +272,8 @@ def _readable(kind: str) -> str:
     return kind.replace("_", " ").capitalize()
 
 
-def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int) -> Section:
-    """The most confident wrong types and the largest price errors, with photos."""
+def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int, absent: Collection[str]) -> list[Section]:
+    """The most confident wrong types and the largest price errors, with photos; of tasks that are not `absent`."""
     labelled, priced = _labelled(predictions), _priced(predictions)
     sure = labelled[~_hits(labelled)].sort_values("article_type_confidence", ascending=False, kind="stable").head(worst)
     error = (np.log(priced["predicted_price"]) - np.log(priced["true_price"])).abs()
@@ -292,13 +298,15 @@ def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int) -> Secti
         between = f"{_money(row.price_low)}–{_money(row.price_high)}"
         return f"true: {_money(row.true_price)}", f"predicted: {_money(row.predicted_price)} ({between})"
 
-    blocks = [
-        page.text("Wrong article types, by confidence:"),
-        page.image_grid(items(sure, type_lines), empty="No article type is wrong."),
-        page.text("Price errors, by ratio:"),
-        page.image_grid(items(off, price_lines), empty="No product has a known price."),
-    ]
-    return Section("Worst errors", "Some of these are mistakes of the catalogue: correct those at the source.", blocks)
+    blocks = []
+    if "article_type_accuracy" not in absent:
+        grid = page.image_grid(items(sure, type_lines), empty="No article type is wrong.")
+        blocks += [page.text("Wrong article types, by confidence:"), grid]
+    if "price_rmsle" not in absent:
+        grid = page.image_grid(items(off, price_lines), empty="No product has a known price.")
+        blocks += [page.text("Price errors, by ratio:"), grid]
+    intro = "Some of these are mistakes of the catalogue: correct those at the source."
+    return [Section("Worst errors", intro, blocks)] if blocks else []
 
 
 def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -132,6 +132,106 @@ def test_report_copes_with_a_head_that_has_no_truth(catalogue: Catalogue, tmp_pa
     assert "could not be measured" in (tmp_path / "report.html").read_text()
 
 
+NO_PRICES = "the catalogue has no prices"
+PRICES = ("price_rmsle", "price_interval_coverage")
+GATED = GateConfig.model_validate(
+    {
+        "better_than": [
+            {"metric": "article_type_accuracy", "baseline": "majority_accuracy", "better": "higher"},
+            {"metric": "price_rmsle", "baseline": "median_price_rmsle", "better": "lower"},
+        ],
+        "not_worse_than": [{"metric": "article_type_accuracy", "baseline": "linear_title_accuracy", "better": "higher"}],
+        "thresholds": [{"metric": "article_type_accuracy", "at_least": 0.99}],
+    }
+)
+
+
+def photos_alone(frame: pd.DataFrame, version: str | None = None, **absent: str) -> EvaluationRun:
+    """A run on a catalogue of photos with one level of classes: no titles, no prices, no reviews, no faults."""
+    frame = frame.assign(brand=None, has_description=False, brand_tier=None, price_band=None)
+    for column in ("true_price", "predicted_price", "price_low", "price_high"):
+        frame[column] = np.nan
+    frame[[f"{side}_{level}" for side in ("true", "predicted") for level in ("sub_category", "master_category")]] = None
+    common = (frame["true_article_type"] == "Shirt").mean()
+    metrics = {"majority_accuracy": Metric(value=common, low=common - 0.06, high=common + 0.06, n=ROWS)}
+    found = run(frame, version, **metrics)
+    reasons = dict.fromkeys(PRICES, NO_PRICES) | {"linear_title_accuracy": "no titles", "sub_category_accuracy": "one level"}
+    reasons |= {"sentiment_auc": "no reviews", "fault_auc_lowest": "no texts", "fault_auc_unseen": "no texts"} | absent
+    has = {f"{key}": metric for key, metric in found.evaluation.metrics.items() if key not in reasons}
+    return EvaluationRun(found.evaluation.model_copy(update={"not_applicable": reasons, "metrics": has}), found.predictions)
+
+
+def test_the_page_of_photos_alone_has_no_holes(catalogue: Catalogue, tmp_path: Path):
+    new = photos_alone(predict(0.8, 1))
+    decision = decide(new.evaluation, GATED)
+    write_report(new, None, catalogue, decision, tmp_path / "report.html")
+    html = unescape((tmp_path / "report.html").read_text())
+    assert "Do not ship: 1 of 2 gates failed (2 not applicable)" in html
+    for title in ("Prices", FAULT_TITLE, REVIEW_TITLE):
+        assert f">{title}</h2>" not in html
+    for word in ("Price errors", "No product has a known price", "Not measured", "nan", "None"):
+        assert word not in html, word
+    assert f"Left out: Price: RMSLE, Price: inside the predicted range: {NO_PRICES}." in section(html, "Is it better?")
+    assert "Left out: Sub-category: accuracy: one level." in section(html, "Is it better?")
+    assert "What is confused with what" in html
+
+
+def test_gates_read_in_three_states_the_failed_ones_first(catalogue: Catalogue, tmp_path: Path):
+    new = photos_alone(predict(0.8, 1))
+    write_report(new, None, catalogue, decide(new.evaluation, GATED), tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    gates = section(html, "Gates")
+    places = [
+        gates.index(f"{name} {state}")
+        for name, state in (
+            ("article_type_accuracy ≥ 0.99", "failed"),
+            ("article_type_accuracy clearly better than majority_accuracy", "passed"),
+            ("price_rmsle clearly better than median_price_rmsle", "not applicable"),
+        )
+    ]
+    assert places == sorted(places)
+    assert f"price_rmsle is not applicable: {NO_PRICES}" in gates
+    assert "linear_title_accuracy is not applicable: no titles" in gates
+    assert html.count('<span class="badge plain">not applicable</span>') == 2
+    assert html.count('<span class="badge good">passed</span>') == 1
+
+
+def test_a_version_without_types_or_prices_has_a_page(catalogue: Catalogue, tmp_path: Path):
+    frame = predict(0.8, 1)
+    frame[["true_article_type", "true_price", "predicted_price"]] = np.nan
+    new = photos_alone(frame, article_type_accuracy="no categories")
+    write_report(new, new, catalogue, decide(new.evaluation, GATED, new.evaluation), tmp_path / "report.html")
+    html = unescape((tmp_path / "report.html").read_text())
+    assert "Do not ship: none of its 4 gates is applicable" in html
+    assert "no gate is applicable, so nothing says that the version may ship" in html
+    for title in ("What is confused with what", "Worst errors", "Where is it worse?", "Prices"):
+        assert f">{title}</h2>" not in html
+
+
+def test_the_first_screen_holds_three_figures_beside_champion_and_simple_models(catalogue: Catalogue, tmp_path: Path):
+    metrics = {
+        "price_rmsle": auc(0.21),
+        "median_price_rmsle": auc(0.85),
+        "linear_title_price_rmsle": auc(0.34),
+        "majority_accuracy": auc(0.6),
+        "knn_f1": auc(0.9),
+        "expected_calibration_error": auc(0.02),
+    }
+    new, old = run(predict(0.9, 1), **metrics), run(predict(0.5, 2), "3", **metrics | {"price_rmsle": auc(0.2)})
+    decision = decide(new.evaluation, GATES, old.evaluation)
+    write_report(new, old, catalogue, decision, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    first = html.split('class="key"', 1)[1].split("</ul>", 1)[0]
+    told = " ".join(unescape(re.sub(r"<[^>]*>", " ", first)).split())
+    accuracies = [f"{r.evaluation.metrics['article_type_accuracy'].value:.3f}" for r in (new, old)]
+    assert f"Article type: accuracy {accuracies[0]} 95 % interval" in told
+    assert f"champion {accuracies[1]}: clearly better always the most frequent type 0.600" in told
+    assert "Price: RMSLE, lower is better 0.210 95 % interval 0.200 to 0.220 champion 0.200" in told
+    assert "always the median price 0.850 a linear model on titles 0.340" in told
+    assert "Embedding: nearest-neighbour F1 0.900" in told
+    assert "Calibration error" not in told  # the fourth
+
+
 def auc(value: float, half: float = 0.01, n: int = 2000) -> Metric:
     return Metric(value=value, low=value - half, high=min(1.0, value + half), n=n)
 
