@@ -18,7 +18,7 @@ import typer
 from configs.errors import CheckFailed, ConfigError, VitrinaError
 
 if TYPE_CHECKING:
-    from configs.schema import RunConfig
+    from configs.schema import RunConfig, ValidationConfig
     from configs.settings import Settings
     from models.family import Family
     from operations.processes import Process
@@ -95,7 +95,7 @@ def data_validate(
         from data_validation.report import write_report
         from data_validation.run import validate
 
-        settings = _run_config("product", env, config, overrides).validation
+        settings = _validation_config(env, config, overrides)
         catalogue = Catalogue.open(directory)
         outcome = validate(catalogue, settings)
         report = write_report(outcome, out or Settings.from_environment().reports / "validation" / catalogue.fingerprint()[:12])
@@ -475,6 +475,20 @@ def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | 
     from models import family
 
     return load(family.get(model).config, file or environment_file(env, model), overrides or [])
+
+
+def _validation_config(env: str, file: Path | None, overrides: list[str] | None) -> "ValidationConfig":
+    """The section `validation`; a model is imported, which takes seconds, only to check what else somebody wrote."""
+    from configs.load import environment_file, merged, validate
+    from configs.schema import RunConfig
+
+    path = file or environment_file(env, "product")
+    values = merged(path, overrides or [])
+    if file is None and all(override.lstrip().startswith("validation.") for override in overrides or []):
+        values = {"validation": values.get("validation", {})}
+    if set(values) <= set(RunConfig.model_fields):
+        return validate(RunConfig, values, where=str(path)).validation
+    return _run_config("product", env, file, overrides).validation
 
 
 def _stack(

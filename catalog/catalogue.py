@@ -208,7 +208,7 @@ class Catalogue:
     @cached_property
     def images(self) -> ImageStore:
         """The photos; nothing is opened before the first is asked for."""
-        return ImageStore(self.path("images"))
+        return ImageStore(self.path("images"), self.withheld.get("images", frozenset()))
 
     def _arrow(self, table: str, columns: Sequence[str] | None) -> pa.Table:
         self._check_columns(table, columns or ())

@@ -9,13 +9,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
+from catalog.schema import MAX_ID_LENGTH
 from serving.images import from_base64
 
 _CONTROL = {chr(code) for code in range(32)} - {"\t", "\n", "\r"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mPQcDsBAAHQATfyJir2AAAAAElFTkSuQmCC"
 """A blue PNG of one pixel: the example of a photo."""
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-MAX_ID = 200
 MAX_AHEAD = timedelta(days=1)
 """How far a client's clock may be ahead of ours."""
 
@@ -35,8 +35,8 @@ def identifier(value: Any) -> int | str:
     """
     if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return value
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
-        raise ValueError(f"must be an integer of 64 bits or a string of 1 to {MAX_ID} characters")
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH:
+        raise ValueError(f"must be an integer of 64 bits or a string of 1 to {MAX_ID_LENGTH} characters")
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise ValueError("must not hold control characters")
     return value
@@ -76,7 +76,7 @@ Text = Annotated[str, Field(max_length=50_000), AfterValidator(_printable)]
 Id = Annotated[
     int | str,
     PlainValidator(identifier),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "minLength": 1, "maxLength": MAX_ID}]}),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}]}),
 ]
 Instant = Annotated[datetime, PlainValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 PredictionId = Annotated[
