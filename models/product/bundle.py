@@ -74,7 +74,9 @@ class BundleConfig(StrictModel):
     image_plan: ImagePlan | None = Field(None, description="how its pretrained vision encoder is built, where it has one")
     updates: Updates = Field(description="of the whole model")
     photo_updates: Updates | None = Field(description="of the photo tower by itself, where it had lessons")
-    lacks: Lacks = Field(default_factory=Lacks, description="tasks that it has not and parts it does not read, decided from its training rows")
+    lacks: Lacks = Field(
+        default_factory=Lacks, description="tasks that it has not and parts it does not read, decided from its training rows"
+    )
     threads: int = Field(description="of the CPU that trained it: sums in another order give other weights")
 
     @property

@@ -70,7 +70,9 @@ class _Run:
             log.info("embedded %d of %d products", self.embedded, len(self.products))
         if not self.embedded:
             where = ", ".join(map(str, self.catalogue.folders))
-            raise VitrinaError(f"no product of {where} has a title, description, photo or attribute that this version reads; there is nothing to embed")
+            raise VitrinaError(
+                f"no product of {where} has a title, description, photo or attribute that this version reads: nothing to embed"
+            )
 
     def _batches(self, group: pd.DataFrame) -> Iterator[pd.DataFrame]:
         size = self.predictor.config.evaluation.batch_size

@@ -129,9 +129,7 @@ def measure(
     sliced = frame.assign(master_category=frame["true_master_category"])
     slices = slice_metrics(sliced, columns, _slice_statistics(config, absent), config.min_slice_rows)
     slices += _subset_slices(predictor, dataset, frame, shown, config, absent)
-    return Measured(
-        _applicable(metrics, absent), slices, frame, beside.against, {**beside.not_applicable, **absent}
-    )
+    return Measured(_applicable(metrics, absent), slices, frame, beside.against, {**beside.not_applicable, **absent})
 
 
 def _applicable(metrics: dict[str, Metric], absent: Mapping[str, str]) -> dict[str, Metric]:

@@ -44,8 +44,7 @@ def lacks(rows: Rows, images: ImageStore, reviews: ReviewRows, corruption: Corru
     counts = _count(rows, images)
     parts = {part: _too_few(counts.parts[part], PARTS[part], config) for part in SEGMENTS}
     tasks: dict[str, str | None] = {
-        level: _labels([row.categories[i] for row in rows.listings], level, config)
-        for i, level in enumerate(CATEGORY_LEVELS)
+        level: _labels([row.categories[i] for row in rows.listings], level, config) for i, level in enumerate(CATEGORY_LEVELS)
     }
     tasks["price"] = _too_few(counts.priced, "prices", config)
     tasks["sentiment"] = _opinions(reviews, config)
@@ -63,7 +62,9 @@ def lacks(rows: Rows, images: ImageStore, reviews: ReviewRows, corruption: Corru
 
 def _require_something(found: Lacks) -> None:
     if len(found.parts) == len(SEGMENTS):
-        raise VitrinaError(f"training rows have nothing to read: {_listed(found.parts.values())}; a listing needs at least one of these")
+        raise VitrinaError(
+            f"training rows have nothing to read: {_listed(found.parts.values())}; a listing needs at least one of these"
+        )
     learnt = ("price", "retrieval", *CATEGORY_LEVELS)
     if all(task in found.tasks for task in learnt):
         raise VitrinaError(

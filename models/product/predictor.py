@@ -49,7 +49,7 @@ class ProductPrediction:
 
     @property
     def categories(self) -> Mapping[str, list[tuple[str, float]]]:
-        """For each of `CATEGORY_LEVELS`, the most probable values and their probabilities, best first; none where it is no task."""
+        """Of each of `CATEGORY_LEVELS`, the most probable values and their probabilities, best first; none where it is no task."""
         found: Mapping[str, list[tuple[str, float]]] = self.answers[CategoryHead.name]
         return found
 
@@ -180,9 +180,8 @@ class ProductPredictor:
         """
         if self.encoders.priors.review is None:
             reason = self.lacks.tasks.get("sentiment", "no reviews")
-            raise NotSupported(
-                f"this version was trained without reviews; train on a catalogue with reviews.parquet ({reason} in its training rows)"
-            )
+            found = f"this version was trained without reviews; train on a catalogue with reviews.parquet ({reason} in this one)"
+            raise NotSupported(found)
         empty = [i for i, review in enumerate(reviews) if not (review.title or review.text)]
         if empty:
             raise VitrinaError(f"review {empty[0]} is empty; give a title or a text")

@@ -1,7 +1,7 @@
 """What a version may have no task for, and not read; `models.product.lacking` decides it from training rows.
 
-A task without enough labels is left out: no encoder, loss, answer or metric of it. A part that training hardly saw is not read, also
-where a client sends it: what an untrained tower says of it would be noise in every answer.
+A task without enough labels is left out: no encoder, loss, answer or metric of it. A part that training hardly saw is not read,
+also where a client sends it: what an untrained tower says of it would be noise in every answer.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,9 @@ class Lacks(StrictModel):
     """What a version has no task for and does not read, each with the reason; all empty for a catalogue that has everything."""
 
     tasks: dict[Task, str] = Field(default_factory=dict, description="task: why it is none, such as 'no prices'")
-    parts: dict[Segment, str] = Field(default_factory=dict, description="part of a listing that is not read: why, such as 'no photos'")
+    parts: dict[Segment, str] = Field(
+        default_factory=dict, description="part of a listing that is not read: why, such as 'no photos'"
+    )
     faults: dict[FaultKind, str] = Field(default_factory=dict, description="kind of fault that no training row can carry: why")
 
     def terms(self) -> frozenset[str]:

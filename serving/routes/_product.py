@@ -112,7 +112,9 @@ class Assessment(Quality, Prediction):
 class Analysis(Embedding, PriceEstimate, Categories):
     """All heads that read listings."""
 
-    quality: Quality | None = Field(description="null where the version has no such task; POST /v1/quality/assess then answers 501")
+    quality: Quality | None = Field(
+        description="null where the version has no such task; POST /v1/quality/assess then answers 501"
+    )
     left_out: dict[str, str] = Field(
         default_factory=dict,
         description="tasks that this version has not, such as price, and what its training rows lacked for each",

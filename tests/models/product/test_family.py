@@ -314,9 +314,13 @@ def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path
     assert not (strange["predicted_article_type"] == "Hover Boards").any()
 
 
-def test_one_category_only_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VitrinaError, match="article types: Shirts; at least two"):
-        train(tmp_path, lambda products: products.assign(article_type="Shirts"))
+def test_one_article_type_only_is_no_task(tmp_path: Path) -> None:
+    folder = train(tmp_path, lambda products: products.assign(article_type="Shirts"), reviews=0)
+    assert bundle.load_config(folder).lacks.tasks == {"article_type": "only one article type", "sentiment": "no reviews"}
+    (found,) = ProductPredictor.load(folder).predict([SHIRT])
+    assert found.categories["article_type"] == []
+    assert found.categories["sub_category"][0][0] == "Topwear"
+    assert found.price is not None
 
 
 def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> None:
@@ -325,13 +329,13 @@ def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> Non
     assert found.price is None
     assert found.categories["sub_category"] == []
     run = FAMILY.evaluate(bare, Catalogue.open(tmp_path / "bare" / "catalogue"), tiny_config().evaluation)
-    assert run.evaluation.metrics["price_rmsle"].value is None
-    assert run.evaluation.metrics["title_to_image_recall_at_10"].value is None
+    reasons = run.evaluation.not_applicable
+    assert (reasons["price_rmsle"], reasons["title_to_image_recall_at_10"]) == ("no prices", "no photos")
+    assert reasons["fault_auc_unseen"] == "no descriptions"
+    assert not set(reasons) & set(run.evaluation.metrics)
     assert run.evaluation.metrics["article_type_accuracy"].value is not None
-    assert run.evaluation.metrics["fault_auc_unseen"].value is None
     assert {name for name in run.evaluation.metrics if name.startswith("fault_auc")} == {
         "fault_auc_wrong_category",
-        "fault_auc_unseen",
         "fault_auc_lowest",
     }
 
@@ -390,7 +394,8 @@ def test_without_reviews_a_model_trains_and_says_nothing_about_them(tmp_path: Pa
         predictor.predict_reviews([clean_review("lovely", None)])
     tiny_reviews(30).to_parquet(tmp_path / "catalogue" / "reviews.parquet", index=False)
     run = FAMILY.evaluate(folder, Catalogue.open(tmp_path / "catalogue"), tiny_config().evaluation)
-    assert run.evaluation.metrics["sentiment_auc"].value is None
+    assert run.evaluation.not_applicable == {"sentiment_auc": "no reviews"}
+    assert "sentiment_auc" not in run.evaluation.metrics
     assert run.evaluation.metrics["article_type_accuracy"].value is not None
 
 
