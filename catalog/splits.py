@@ -28,7 +28,8 @@ def split_products(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[An
     large a share of them as the configuration asks for. The log says so.
 
     Raises:
-        CatalogueError: a split by time where listed_at is missing, a value of `split` that is none of `SPLITS`, or no training row.
+        CatalogueError: a split by time where listed_at is missing, a value of `split` that is none of `SPLITS`, or no row for
+            training.
     """
     said = published(products)
     open_rows = said.isna()

@@ -49,7 +49,7 @@ class ProductPrediction:
 
     @property
     def categories(self) -> Mapping[str, list[tuple[str, float]]]:
-        """Of each of `CATEGORY_LEVELS`, the most probable values and their probabilities, best first; none where it is no task."""
+        """The most probable values of each of `CATEGORY_LEVELS` and their probabilities, best first; none where it is no task."""
         found: Mapping[str, list[tuple[str, float]]] = self.answers[CategoryHead.name]
         return found
 

@@ -67,7 +67,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
         openapi_extra=categories_body,
     )
     async def analyze(request: Request) -> Response:
-        """Everything the model knows about one listing; what the version has no task for is null or empty, and named in left_out."""
+        """Everything the model knows about one listing; what the version cannot say is null or empty, and named in left_out."""
         start = time.perf_counter()
         body, listing, answer = await one(request, CategoriesIn)
         analysis = answers.Analysis(

@@ -31,6 +31,7 @@ from models.product.parts import MODALITIES
 from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
+from models.product.tasks import METRICS
 
 pytestmark = pytest.mark.trains
 
@@ -247,6 +248,8 @@ def test_evaluation_measures_unseen_rows(bundle_folder: Path, product_catalogue:
         "linear_title_price_rmsle",
     }
     assert run.evaluation.not_applicable == {}
+    of_tasks = {metric for several in METRICS.values() for metric in several}  # all but times belong to a task
+    assert set(metrics) == of_tasks | {"latency_p50_ms", "latency_p95_ms"}
     assert {(pair.metric, pair.baseline) for pair in run.evaluation.against} == {
         *(("article_type_accuracy", f"{name}_accuracy") for name in ("majority", "linear_title", "linear_photo")),
         *(("price_rmsle", f"{name}_rmsle") for name in ("median_price", "linear_title_price")),
@@ -284,6 +287,16 @@ def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path, some: Catal
         for s in ("unseen", "validation", "train")
     ]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
+
+
+def test_unseen_rows_of_a_published_split_are_its_test_rows(bundle_folder: Path, some: Catalogue, tmp_path: Path) -> None:
+    config = tiny_config().evaluation
+    new = FAMILY.evaluate(bundle_folder, some, config).predictions["product_id"].tolist()
+    parts = {key: "test" if place % 2 else "train" for place, key in enumerate(new)}  # none of them was learnt from
+    products = some.products().assign(split=lambda rows: rows["product_id"].map(parts))
+    products.to_parquet(tmp_path / "products.parquet", index=False)
+    run = FAMILY.evaluate(bundle_folder, Catalogue.open(tmp_path), config)
+    assert set(run.predictions["product_id"]) == {key for key, part in parts.items() if part == "test"}
 
 
 def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) -> None:
