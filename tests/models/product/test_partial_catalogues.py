@@ -159,12 +159,15 @@ def test_a_photo_that_is_not_read_need_not_be_one(of_titles: Version) -> None:
     assert plain.categories == same.categories
 
 
+def test_a_version_of_photos_is_exported(of_photos: Version, tmp_path: Path) -> None:
+    assert max(FAMILY.export(of_photos.folder, tmp_path / "graphs").values()) < 1e-3
+
+
 @pytest.mark.parametrize("kind", ["photos", "titles"])
-def test_a_partial_version_is_exported_and_embeds_its_catalogue(
+def test_a_partial_version_embeds_its_catalogue_and_has_a_report(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     version: Version = request.getfixturevalue(f"of_{kind}")
-    assert max(FAMILY.export(version.folder, tmp_path / "graphs").values()) < 1e-3
     summary = FAMILY.embed(version.folder, version.catalogue, tmp_path / "embedded", "cpu")
     assert summary.says_nothing == 0
     report = tmp_path / "report.html"
