@@ -42,24 +42,55 @@ Model = Annotated[str, typer.Argument(help="Model, such as product.")]
 Reviewer = Annotated[str, typer.Option("--reviewer", help="Who takes the responsibility; goes into the ledger.")]
 MlflowPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")]
 ZenmlPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the ZenML dashboard.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that answer; with two or more, none of them ends with a request unanswered."),
+]
 Note = Annotated[str, typer.Option("--note", help="Why; goes into the ledger.")]
 
 
 @data_app.command("import")
 def data_import(
-    mapping: Annotated[Path, typer.Option(help="YAML: which CSV column is which of ours.")],
-    csv: Annotated[Path, typer.Option(help="CSV file.")],
-    out: Annotated[Path, typer.Option(help="Catalogue directory to write; must not exist or be empty.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
+    csv: Annotated[Path, typer.Option(help="CSV, TSV, JSON lines, spreadsheet, XML feed, or a folder of photos.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML: which of the file's columns is which of ours.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Catalogue directory to make; must not exist or be empty.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Catalogue directory that gets a further table.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder that the photos lie below.")] = None,
+    guess: Annotated[bool, typer.Option("--guess", help="Propose a mapping for the file, to be edited; import nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a CSV with an image folder into a catalogue directory."""
+    """Bring a table of a shop, with its photos, into a catalogue directory."""
     with _results() as write:
-        from catalog.importer import ImportMapping, import_csv
+        if guess:
+            _propose(csv, mapping, write, as_json)
+            return
+        if mapping is None:
+            raise ConfigError("--mapping is needed to import; --guess proposes one")
+        from catalog.importing.mapping import ImportMapping
+        from catalog.importing.run import import_table
         from configs.load import load
 
-        summary = import_csv(load(ImportMapping, mapping), csv, images, out)
-        write(summary.model_dump(mode="json"), as_json)
+        chosen = load(ImportMapping, mapping)
+        with _progress(shown=not as_json) as progress:
+            summary = import_table(chosen, csv, images, out=out, into=into, progress=progress)
+        write(summary.model_dump(mode="json"), as_json, _show_import)
+
+
+def _propose(file: Path, mapping: Path | None, write: Any, as_json: bool) -> None:
+    """Print a mapping, or write it where `mapping` is a file that does not exist."""
+    from catalog.importing.guess import guess
+    from catalog.importing.mapping import ReadingMapping
+
+    if mapping is not None and mapping.exists():
+        raise ConfigError(f"{mapping} exists; --guess writes no mapping over another")
+    proposed = guess(file, ReadingMapping())
+    if mapping is None:
+        write({"mapping": proposed}, as_json, lambda values: values["mapping"].rstrip())
+        return
+    mapping.write_text(proposed, encoding="utf-8")
+    write(
+        {"mapping": proposed, "file": str(mapping)}, as_json, lambda _: f"written: {mapping}; look through it, then import by it"
+    )
 
 
 @data_app.command("sample")
@@ -283,6 +314,7 @@ def history(model: Model, as_json: Json = False) -> None:
 def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; the configuration's by default.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; the configuration's by default.")] = None,
+    workers: Workers = None,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -292,7 +324,7 @@ def serve(
     from configs.schema import ServingConfig
     from serving.run import serve as run_server
 
-    chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port)) if value is not None]
+    chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port), ("workers", workers)) if value is not None]
     serving = load(ServingConfig, config or environment_file(env, "serving"), [*(overrides or []), *chosen])
     settings = _settings()
     run_server(settings, serving)
@@ -376,6 +408,7 @@ def up(
     mlflow_port: MlflowPort = 5000,
     zenml_port: ZenmlPort = 8237,
     watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the watcher.")] = 300,
+    workers: Workers = None,
     env: Env = "base",
     as_json: Json = False,
 ) -> None:
@@ -383,7 +416,7 @@ def up(
     with _results() as write:
         from operations.processes import start
 
-        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port)
+        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port, workers)
         states = start(settings, processes, wait_seconds=180)
         write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
 
@@ -470,6 +503,27 @@ def _results() -> Iterator[Any]:
             typer.echo(text)
 
 
+@contextmanager
+def _progress(shown: bool) -> Iterator[Any]:
+    """What to call with what is being done, how much of it is done and how much there is; a bar where a person looks."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
 def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | None) -> "RunConfig":
     from configs.load import environment_file, load
     from models import family
@@ -492,14 +546,20 @@ def _validation_config(env: str, file: Path | None, overrides: list[str] | None)
 
 
 def _stack(
-    env: str, port: int | None = None, watch_seconds: float = 300, mlflow_port: int = 5000, zenml_port: int = 8237
+    env: str,
+    port: int | None = None,
+    watch_seconds: float = 300,
+    mlflow_port: int = 5000,
+    zenml_port: int = 8237,
+    workers: int | None = None,
 ) -> "tuple[Settings, list[Process]]":
     from configs.load import environment_file, load
     from configs.schema import ServingConfig
     from operations.processes import stack
 
     settings = _settings()
-    serving = load(ServingConfig, environment_file(env, "serving"), [] if port is None else [f"port={port}"])
+    chosen = [f"{key}={value}" for key, value in (("port", port), ("workers", workers)) if value is not None]
+    serving = load(ServingConfig, environment_file(env, "serving"), chosen)
     return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port)
 
 
@@ -537,6 +597,25 @@ def _table(columns: list[str], rows: list[list[str]]) -> str:
 
 def _show_facts(values: Mapping[str, Any]) -> str:
     return "\n".join(f"{key}: {value}" for key, value in values.items())
+
+
+def _show_import(values: Mapping[str, Any]) -> str:
+    files, lines = values["files"], [f"{values['rows']:,} rows of {values['table']} from {values['read']:,} in the file"]
+    if values["grouped"] or values["variants"]:
+        lines.append(f"{values['variants']:,} variants; {values['grouped']:,} rows are part of a product above them")
+    if values["images"] or values["missing_images"]:
+        lines.append(f"{values['images']:,} photos; {values['missing_images']:,} products have none")
+    if values["currency"]:
+        lines.append(f"prices in {values['currency']}")
+    lines += [f"left out: {values['filtered']:,} rows by where"] if values["filtered"] else []
+    for what, counts in (("quarantined", values["quarantined"]), ("left out", values["left_out"])):
+        lines += [
+            f"{what}: {count:,} row{'s' * (count != 1)}, {why}; listed in {files['quarantine']}" for why, count in counts.items()
+        ]
+    if values["unreadable_images"]:
+        lines.append(f"{values['unreadable_images']:,} photos could not be found or read; listed in {files['photos']}")
+    lines += [f"- {note}" for note in values["notes"]] + [f"WARNING: {warning}" for warning in values["warnings"]]
+    return "\n".join([*lines, f"written: {values['out']}"])
 
 
 def _show_metrics(values: Mapping[str, Any]) -> str:
@@ -610,8 +689,11 @@ def _show_monitoring(values: Mapping[str, Any]) -> str:
 
 
 def _show_processes(values: Mapping[str, Any]) -> str:
-    rows = [[p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), p["log"]] for p in values["processes"]]
-    return _table(["process", "state", "address", "pid", "log"], rows)
+    rows = [
+        [p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), ", ".join(map(str, p["workers"])) or "–", p["log"]]
+        for p in values["processes"]
+    ]
+    return _table(["process", "state", "address", "pid", "its workers", "log"], rows)
 
 
 def _show_findings(values: Mapping[str, Any]) -> str:

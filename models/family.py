@@ -23,6 +23,7 @@ from configs.errors import ConfigError
 from configs.schema import EvaluationConfig, RunConfig, StrictModel
 from models.evaluation.names import Names
 from models.evaluation.results import Evaluation
+from models.evaluation.verdict import Headline
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Family(Protocol):
         catalogue: Catalogue,
         gates: Any,
         out: Path,
-    ) -> None:
-        """Write the one HTML page from which a reviewer decides."""
+    ) -> Headline:
+        """Write the one HTML page from which a reviewer decides; returns what it says first."""
         ...
 
     def load(self, bundle: Path, device: str = "auto") -> Predictor:

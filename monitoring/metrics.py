@@ -9,6 +9,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -29,6 +31,9 @@ class _Metrics:
         )
         self.batch = Histogram(
             "vitrina_prediction_batch_size", "Listings, or reviews, a forward pass", buckets=_SIZES, registry=of
+        )
+        self.lost = Counter(
+            "vitrina_workers_lost_total", "Requests asked again, or given up, because their worker ended", registry=of
         )
         self.info = Gauge(
             "vitrina_model_info",
@@ -66,6 +71,11 @@ def request_done(endpoint: str, status: int, seconds: float) -> None:
     """Count one answer; `endpoint` is the route's template, never a path with ids in it."""
     _metrics().requests.labels(endpoint, str(status)).inc()
     _metrics().seconds.labels(endpoint).observe(seconds)
+
+
+def worker_lost() -> None:
+    """Count a worker that ended with a request which it had not answered."""
+    _metrics().lost.inc()
 
 
 def batch_ran(size: int) -> None:
@@ -124,10 +134,8 @@ def exposition() -> bytes:
 
 
 def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that was killed and that nobody has taken note of yet does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    return True

@@ -12,16 +12,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 import psutil
+from pydantic import Field
 
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig, StrictModel
 from configs.settings import Settings
+from operations.dashboard import decline_form
 
 STOP_SECONDS = 20.0
 
@@ -50,17 +52,19 @@ class ProcessState(StrictModel):
     pid: int | None
     url: str
     log: str
+    workers: tuple[int, ...] = Field((), description="pids of the processes that it runs by itself")
 
 
 @dataclass(frozen=True)
 class Process:
-    """How to start a process, and the address that answers once it is up ("" for one that answers nobody)."""
+    """How to start a process, the address that answers once it is up ("" for one that answers nobody), what it is told then."""
 
     name: str
     command: tuple[str, ...]
     url: str = ""
     probe: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    greet: Callable[[str], None] | None = None
 
 
 def stack(
@@ -85,10 +89,13 @@ def stack(
         "ZENML_SERVER_AUTO_ACTIVATE": "True",
     }
     processes = [
-        Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment),
+        Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment, decline_form),
         Process(
             "api",
-            (vitrina, "serve", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
+            (
+                *(vitrina, "serve", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
+                *("--workers", str(serving.workers)),
+            ),
             api,
             f"{api}/livez",
         ),
@@ -105,6 +112,7 @@ def start(settings: Settings, processes: list[Process], wait_seconds: float, clo
 
     Raises:
         StackError: a port is taken, or a process ended or did not answer in time; its log is named.
+        VitrinaError: a process does not take what it is told once it is up.
     """
     for process in processes:
         if _pid(settings, process.name) is None:
@@ -118,6 +126,8 @@ def start(settings: Settings, processes: list[Process], wait_seconds: float, clo
             if clock.monotonic() > deadline:
                 raise StackError(f"{process.name} does not answer at {process.probe} after {wait_seconds:g} s; see {state.log}")
             clock.sleep(0.5)
+        if process.greet is not None:
+            process.greet(state.url)
     return [status(settings, process) for process in processes]
 
 
@@ -147,7 +157,14 @@ def status(settings: Settings, process: Process) -> ProcessState:
     if noted is None:
         return ProcessState(name=process.name, state="stopped", pid=None, url="", log=log)
     answers = not noted.probe or _answers(noted.probe)
-    return ProcessState(name=process.name, state="running" if answers else "starting", pid=noted.pid, url=noted.url, log=log)
+    return ProcessState(
+        name=process.name,
+        state="running" if answers else "starting",
+        pid=noted.pid,
+        url=noted.url,
+        log=log,
+        workers=_children(noted.pid),
+    )
 
 
 def _spawn(settings: Settings, process: Process) -> None:
@@ -207,6 +224,14 @@ def _born(pid: int) -> float | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None
+
+
+def _children(pid: int) -> tuple[int, ...]:
+    """The processes that a process has started, and that still run."""
+    try:
+        return tuple(child.pid for child in psutil.Process(pid).children() if child.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return ()
 
 
 def _answers(url: str) -> bool:

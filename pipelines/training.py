@@ -30,5 +30,5 @@ def training(run: ModelRun, checks: Checks, data: list[str]) -> None:
     measured, predictions = evaluate_model(bundle, delivery, split, run.fitted, run.config.evaluation)
     champion, champion_predictions = evaluate_champion(delivery, split, run.model, run.config.evaluation)
     decision = check_gates(measured, champion, run.config.gates)
-    report = write_report(delivery, measured, predictions, champion, champion_predictions, decision, run.model)
-    register_model(bundle, mlflow_run, delivery, measured, decision, report, validation_report, run)
+    report, headline = write_report(delivery, measured, predictions, champion, champion_predictions, decision, run.model)
+    register_model(bundle, mlflow_run, delivery, measured, decision, report, headline, validation_report, run)

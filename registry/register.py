@@ -33,18 +33,20 @@ def register(
     config: Mapping[str, Any],
     tags: Mapping[str, str],
     reports: Mapping[str, Path],
+    headline: str = "",
     run_id: str | None = None,
 ) -> ModelVersion:
     """Seal the bundle with a manifest and make it the model's next version.
 
     The run gets the bundle under `bundle/`, the reports under `reports/`, `config.json`, the metrics, and the
-    configuration as parameters. The version gets the tags, `vitrina.bundle_sha256` and the bundle's `card.md` as its
-    description. The version comes last: where anything fails before, there is none. What is registered already, with the
-    same bundle, configuration and verdict, is returned as it is.
+    configuration as parameters. The version gets the tags and `vitrina.bundle_sha256`; its description is the headline, links to
+    the reports, and the bundle's `card.md`. The version comes last: where anything fails before, there is none. What is
+    registered already, with the same bundle, configuration and verdict, is returned as it is.
 
     Args:
         tags: `vitrina.gates` (passed or failed) and where the version came from.
         reports: File name in the registry, and the file.
+        headline: What a reviewer reads first, Markdown.
         run_id: Run of the training; a new one by default, and where an earlier version has it.
 
     Raises:
@@ -76,7 +78,7 @@ def register(
             f"runs:/{run_id}/{BUNDLE}",
             run_id=run_id,
             tags=sealed,
-            description=_description(bundle),
+            description=_description(bundle, headline, _links(client, run_id, reports)),
             await_creation_for=0,
         )
         client.set_terminated(run_id)
@@ -147,8 +149,15 @@ def _ensure_registered(client: "MlflowClient", name: str, model: str) -> None:
             raise
 
 
-def _description(bundle: Path) -> str:
+def _links(client: "MlflowClient", run_id: str, reports: Mapping[str, Path]) -> str:
+    """Markdown links to the reports, as the MLflow UI that shows the version addresses them."""
+    run = f"#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}/artifacts/{REPORTS}"
+    return " · ".join(f"[{Path(name).stem.capitalize()} report]({run}/{name})" for name in reports)
+
+
+def _description(bundle: Path, headline: str, links: str) -> str:
+    """What the version's page says: the verdict and where to read on, then the card."""
     card = bundle / CARD
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    text = "\n\n".join(filter(None, [headline, links, card.read_text(encoding="utf-8") if card.is_file() else ""]))
     ending = f"\n\n… (whole card: {BUNDLE}/{CARD} of the run)"
     return text if len(text) <= _DESCRIPTION_LIMIT else text[: _DESCRIPTION_LIMIT - len(ending)] + ending

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -61,6 +62,8 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         for batcher in batchers:
             batcher.start()
         follower.start()
+        if config.workers > 1:  # the others answer meanwhile: a new one takes requests when it can answer them
+            await to_thread.run_sync(follower.wait)
         yield
         follower.stop()
         for batcher in batchers:

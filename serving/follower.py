@@ -68,7 +68,7 @@ class Follower:
         self._failed: dict[str, tuple[int, int, float]] = {}  # model: version, failed loads of it, time of the next try
         self._unsettled: set[str] = set()
         self._frozen = False
-        self._stopped = threading.Event()
+        self._stopped, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="look")
 
@@ -79,6 +79,10 @@ class Follower:
     def stop(self) -> None:
         """Stop after the look in progress; does not wait for it."""
         self._stopped.set()
+
+    def wait(self) -> None:
+        """Until the first look is over: every model is loaded, or its slot says why not."""
+        self._looked.wait()
 
     def look(self) -> None:
         """Ask once for every model, and follow where a champion moved."""
@@ -96,6 +100,7 @@ class Follower:
     def _follow(self) -> None:
         while not self._stopped.is_set():
             self.look()
+            self._looked.set()
             self._stopped.wait(self._poll)
         self._looks.shutdown(wait=False)
 

@@ -1,6 +1,7 @@
 """Bodies are cut off at a fixed size, whether or not the client declares a length, and at a fixed time."""
 
 import asyncio
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,33 +25,39 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        refusal = self._refuse(headers)
-        if refusal is not None:
-            await error_response(refusal)(scope, receive, send)
+        refused = refusal(dict(scope["headers"]), self.limit)
+        if refused is not None:
+            await error_response(refused)(scope, receive, send)
             return
-        received, complete = 0, False
-        deadline = asyncio.get_running_loop().time() + self.seconds
+        await self.app(scope, limited(receive, self.limit, self.seconds), send)
 
-        async def counted() -> Message:
-            nonlocal received, complete
-            try:
-                async with asyncio.timeout_at(None if complete else deadline):
-                    message = await receive()
-            except TimeoutError as error:
-                raise TooSlow(self.seconds) from error
-            received += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if received > self.limit:
-                raise TooLarge(self.limit)
-            return message
 
-        await self.app(scope, counted, send)
+def refusal(headers: Mapping[bytes, bytes], limit: int) -> ApiError | None:
+    """Why a body is not read at all, from what its headers say of it."""
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        return UnsupportedMediaType("compressed request bodies are not read; send it without Content-Encoding")
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit():
+        return InvalidInput("Content-Length is not a number")
+    return TooLarge(limit) if int(declared[:20]) > limit else None
 
-    def _refuse(self, headers: dict[bytes, bytes]) -> ApiError | None:
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            return UnsupportedMediaType("compressed request bodies are not read; send it without Content-Encoding")
-        declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit():
-            return InvalidInput("Content-Length is not a number")
-        return TooLarge(self.limit) if int(declared[:20]) > self.limit else None
+
+def limited(receive: Receive, limit: int, seconds: float) -> Receive:
+    """`receive` for one request; it raises `TooLarge` or `TooSlow`."""
+    received, complete = 0, False
+    deadline = asyncio.get_running_loop().time() + seconds
+
+    async def counted() -> Message:
+        nonlocal received, complete
+        try:
+            async with asyncio.timeout_at(None if complete else deadline):
+                message = await receive()
+        except TimeoutError as error:
+            raise TooSlow(seconds) from error
+        received += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        if received > limit:
+            raise TooLarge(limit)
+        return message
+
+    return counted

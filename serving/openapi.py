@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from serving.errors import ErrorBody
-from serving.requests import FORM, JSON
+from serving.requests import FORM, IDEMPOTENCY_KEY, JSON, KEY
 from serving.schemas import RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
@@ -28,6 +28,18 @@ def request_body(schema: type[RequestModel], form: bool = False) -> dict[str, An
         file = properties["image"] | {"type": "string", "format": "binary"}
         content[FORM] = {"schema": described | {"properties": properties | {"image": file}}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def repeatable() -> dict[str, Any]:
+    """`openapi_extra` of a route that takes the same request twice as one."""
+    key = {
+        "name": IDEMPOTENCY_KEY,
+        "in": "header",
+        "required": False,
+        "description": "name of this request, such as a UUID: sent again with the same name, it counts once",
+        "schema": {"type": "string", "pattern": KEY},
+    }
+    return {"parameters": [key]}
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """A request's body as a schema instance: JSON, or a form with a file."""
 
 import json
+import re
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -12,6 +13,9 @@ from serving.schemas import RequestModel
 
 Body = TypeVar("Body", bound=RequestModel)
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
+"""Header that names a request, so that its repetition is known as one."""
+KEY = r"^[!-~]{1,255}$"
 JSON = "application/json"
 FORM = "multipart/form-data"
 _OBJECTS = ("attributes",)
@@ -39,6 +43,18 @@ async def read(request: Request, schema: type[Body], form: bool = False) -> Body
         raise invalid(error, schema.model_fields) from error
     allowed = f"{JSON} or {FORM}" if form else JSON
     raise UnsupportedMediaType(f"content type {kind[:100]!r} is not read here; allowed: {allowed}")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The name that a client, or the front of several workers, gave a request.
+
+    Raises:
+        InvalidInput: it is no name.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not re.fullmatch(KEY, key):
+        raise InvalidInput(f"{IDEMPOTENCY_KEY}: must be 1 to 255 visible ASCII characters", IDEMPOTENCY_KEY)
+    return key
 
 
 async def _form(request: Request, schema: type[RequestModel]) -> dict[str, Any]:

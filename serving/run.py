@@ -14,6 +14,8 @@ from serving.routes import discover
 
 ROOT = Path(__file__).parents[1]
 SERVICE = "serving.service:Vitrina"
+CONFIG = "VITRINA_SERVING"
+"""Variable by which a server's processes know their configuration."""
 
 
 class ServingError(VitrinaError):
@@ -21,7 +23,7 @@ class ServingError(VitrinaError):
 
 
 def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[str, str]]:
-    """Arguments and environment of the process that serves.
+    """Arguments and environment of the process that serves: BentoML, with a front before it where there are several workers.
 
     Raises:
         ServingError: the host is not an address of this machine, or the port is taken.
@@ -32,12 +34,14 @@ def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[
     environment = os.environ | {
         "VITRINA_HOME": str(settings.home),
         "VITRINA_DATABASE_URL": settings.database_url,
-        "VITRINA_SERVING": config.model_dump_json(),
+        CONFIG: config.model_copy(update={"host": host}).model_dump_json(),
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
         "BENTOML_HOME": str(state),
         "BENTOML_DO_NOT_TRACK": "True",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
+    if config.workers > 1:
+        return [sys.executable, "-m", "serving.workers"], environment
     arguments = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(ROOT)]
     return [*arguments, "--host", host, "--port", str(config.port)], environment
 

@@ -14,9 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from serving.app import create_app
+from serving.run import CONFIG
 from serving.source import PACKED, PackedSource, RegistrySource
 
-config = ServingConfig.model_validate_json(os.environ.get("VITRINA_SERVING", "{}"))
+config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
 settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()

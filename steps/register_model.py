@@ -23,6 +23,7 @@ def register_model(
     evaluation: Evaluation,
     gates: GateDecision,
     evaluation_report: HTMLString,
+    headline: str,
     validation_report: HTMLString,
     run: ModelRun,
 ) -> Annotated[RegisteredVersion, "registered"]:
@@ -36,7 +37,15 @@ def register_model(
         for name, page in reports.items():
             paths[name].write_text(page, encoding="utf-8")
         version = register(
-            settings, run.model, bundle.path, metrics=metrics, config=config, tags=tags, reports=paths, run_id=mlflow_run
+            settings,
+            run.model,
+            bundle.path,
+            metrics=metrics,
+            config=config,
+            tags=tags,
+            reports=paths,
+            headline=headline,
+            run_id=mlflow_run,
         )
     if gates.passed:
         version = mark_challenger(settings, version)

@@ -56,7 +56,7 @@ def bare_items(count: int, attributes: csr_matrix | None = None, buyers: NDArray
     """Items without titles, categories and prices."""
     attributes = csr_matrix((count, 0), dtype=np.float32) if attributes is None else attributes
     names = tuple(f"attribute {a}" for a in range(attributes.shape[1]))
-    prices = np.full(count, np.nan, dtype=np.float32)
+    prices = np.full(count, np.nan)
     return Items(tuple(range(count)), attributes, names, {}, ("",) * count, prices, np.ones(count) if buyers is None else buyers)
 
 

@@ -195,14 +195,19 @@ def write(
     parts: Sequence[Section],
     names: Names,
     rows: str,
-) -> None:
-    """Write the page to the file `out`: the verdict, then `parts`, then what to do; `rows` says what was measured, in plural."""
+) -> Headline:
+    """Write the page to the file `out`: the verdict, then `parts`, then what to do; `rows` says what was measured, in plural.
+
+    Returns what the page says first.
+    """
     title = f"Evaluation of {evaluation.model} {f'version {evaluation.version}' if evaluation.version else 'candidate'}"
     worse = worse_slices(evaluation, champion, names) if champion else []
-    told = verdict(headline(evaluation, champion, decision, names, differences), differences, worse, names)
+    first = headline(evaluation, champion, decision, names, differences)
+    told = verdict(first, differences, worse, names)
     subtitle = f"{evaluation.n:,} {evaluation.split} {rows} of catalogue {evaluation.data[:12]}"
     last = [what_to_do(evaluation, decision), what_was_measured(evaluation, champion)]
     page.write_page(out, page.render_page(title, subtitle, told, [*parts, *last]))
+    return first
 
 
 def signed(value: float) -> str:

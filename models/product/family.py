@@ -21,6 +21,7 @@ from configs.schema import EvaluationConfig, RunConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
+from models.evaluation.verdict import Headline
 from models.family import EmbeddingSummary, EvaluationRun
 from models.product import bundle
 from models.product.baselines import SimpleModels
@@ -190,11 +191,11 @@ class ProductFamily:
         catalogue: Catalogue,
         gates: Any,
         out: Path,
-    ) -> None:
+    ) -> Headline:
         """The page from which a reviewer decides."""
         from models.product.report import write_report
 
-        write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out)
 
     def load(self, folder: Path, device: str = "auto") -> ProductPredictor:
         """The predictor, warmed up."""

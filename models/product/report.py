@@ -18,6 +18,7 @@ from models.evaluation.gates import GateDecision
 from models.evaluation.metrics import calibration_bins, expected_calibration_error, interval_coverage, macro_f1_of_codes, rmsle
 from models.evaluation.page import Badge, ImageItem, Section, Tone
 from models.evaluation.results import Evaluation, Metric
+from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
 from models.product.names import NAMES
 
@@ -35,8 +36,8 @@ def write_report(
     decision: GateDecision,
     out: Path,
     worst: int = EvaluationConfig().worst,
-) -> None:
-    """Write the page to the file `out`; `worst` errors are shown with their photos.
+) -> Headline:
+    """Write the page to the file `out`, and return what it says first; `worst` errors are shown with their photos.
 
     Tasks that the version does not have are left out: the section of the metrics and the verdict say which, and why.
     """
@@ -60,7 +61,7 @@ def write_report(
     if "sentiment_auc" not in new.not_applicable:
         parts.append(_sentiment(new, old))
     parts += _worst(run.predictions, catalogue, worst, new.not_applicable)
-    sections.write(out, new, old, decision, differences, parts, NAMES, "products")
+    return sections.write(out, new, old, decision, differences, parts, NAMES, "products")
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

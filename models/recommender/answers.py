@@ -73,12 +73,18 @@ class Recommendation:
     Attributes:
         score: Sum of `parts`; comparable within one answer only.
         parts: What each part of the blend adds.
+        title: As the catalogue had it when the version was trained, like price and type; None where it had none.
+        price: In the catalogue's currency.
+        article_type: The lowest category level.
     """
 
     item_id: Key
     score: float
     parts: Mapping[str, float]
     reason: Reason
+    title: str | None = None
+    price: float | None = None
+    article_type: str | None = None
 
 
 @dataclass(frozen=True)

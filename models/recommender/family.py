@@ -16,6 +16,7 @@ from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_c
 from models.errors import NotSupported
 from models.evaluation.metrics import normalised
 from models.evaluation.results import Evaluation
+from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
 from models.recommender import bundle
 from models.recommender.answers import Query
@@ -196,11 +197,11 @@ class RecommenderFamily:
         catalogue: Catalogue,
         gates: Any,
         out: Path,
-    ) -> None:
+    ) -> Headline:
         """The page from which a reviewer decides."""
         from models.recommender.report import write_report
 
-        write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out)
 
     def load(self, folder: Path, device: str = "auto") -> RecommenderPredictor:
         """The predictor, warmed up; it computes on the CPU."""

@@ -37,7 +37,7 @@ class Items:
         names: Of the attributes, readable.
         categories: Values by category level, each [I] with "" where it is missing; no levels without a products table.
         titles: [I], "" where there is none.
-        prices: float32 [I] in the catalogue's currency, NaN where missing.
+        prices: float64 [I] in the catalogue's currency, to the cent, NaN where missing.
         buyers: float32 [I], training users who bought it.
     """
 
@@ -46,7 +46,7 @@ class Items:
     names: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
     titles: tuple[str, ...]
-    prices: Floats
+    prices: NDArray[np.float64]
     buyers: Floats
 
     @classmethod
@@ -99,6 +99,16 @@ class Items:
         """What an item is called, for a person."""
         return self.titles[code] or f"item {self.keys[code]}"
 
+    def price(self, code: int) -> float | None:
+        """What an item cost when the version was trained; None where the catalogue does not say."""
+        price = float(self.prices[code])
+        return None if np.isnan(price) else price
+
+    def article_type(self, code: int) -> str | None:
+        """The lowest category level of an item; None where the catalogue does not say."""
+        types = self.categories.get("article_type")
+        return (types[code] or None) if types else None
+
     def shared(self, first: int, second: int) -> tuple[str, ...]:
         """Names of the attributes that two items have in common, the rarest first."""
         of = self.attributes
@@ -144,7 +154,8 @@ class Items:
         attributes = csr_restored("attributes", arrays, columns=len(described["names"]))
         categories = {level: tuple(values) for level, values in described["categories"].items()}
         names, titles = tuple(described["names"]), tuple(described["titles"])
-        return cls(tuple(described["keys"]), attributes, names, categories, titles, arrays["prices"], arrays["buyers"])
+        prices = arrays["prices"].astype(str).astype(np.float64)  # 19.99 is 19.99 also where a bundle holds it as float32
+        return cls(tuple(described["keys"]), attributes, names, categories, titles, prices, arrays["buyers"])
 
 
 def item_keys(catalogue: Catalogue, *more: "pd.Series[Any]") -> list[Key]:
@@ -185,12 +196,20 @@ def _described(catalogue: Catalogue, code: "pd.Series[Any]") -> pd.DataFrame:
     return pd.DataFrame({"item": long["product_id"].astype(str).map(code), "attribute": names}).dropna()
 
 
-def _bounds(catalogue: Catalogue, code: "pd.Series[Any]") -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], Floats]:
+def _bounds(
+    catalogue: Catalogue, code: "pd.Series[Any]"
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], NDArray[np.float64]]:
     """Categories, titles and prices by item."""
     if "products" not in catalogue.tables():
-        return {}, ("",) * len(code), np.full(len(code), np.nan, dtype=np.float32)
+        return {}, ("",) * len(code), np.full(len(code), np.nan)
     products = catalogue.products().drop_duplicates("product_id")
     products = products.set_index(products["product_id"].astype(str)).reindex(code.index)
-    levels = {name: tuple(products[name].fillna("").astype(str)) for name in CATEGORY_LEVELS}
-    prices = products["price"].astype("float32").where(products["price"] > 0).to_numpy(dtype=np.float32)
-    return levels, tuple(products["title"].fillna("").astype(str)), prices
+    levels = {name: _said(products[name]) for name in CATEGORY_LEVELS}
+    prices = products["price"].where((products["price"] > 0) & np.isfinite(products["price"])).to_numpy(dtype=np.float64)
+    return levels, _said(products["title"]), prices
+
+
+def _said(column: "pd.Series[Any]") -> tuple[str, ...]:
+    """A column's texts, "" where one says nothing."""
+    texts = column.fillna("").astype(str)
+    return tuple(texts.mask(texts.str.strip().isin(_MISSING), ""))

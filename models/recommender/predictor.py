@@ -87,15 +87,18 @@ class RecommenderPredictor:
         whole = {name: reading.first() for name, reading in readings.items()}
         ranked = self._ranked(query, allowed, history, whole)
         found = reasons(self.recommender, history, readings, ranked.codes, ranked.parts, self.config.reasons)
-        items, popularity = history.items, self.recommender.items.popularity
+        items, catalogue, popularity = history.items, self.recommender.items, self.recommender.items.popularity
         basis: Basis = "history" if known else "session" if len(items) else "popularity"
         return Recommendations(
             items=tuple(
                 Recommendation(
-                    item_id=self.recommender.items.keys[code],
+                    item_id=catalogue.keys[code],
                     score=float(ranked.scores[place]),
                     parts={name: float(added[place]) for name, added in ranked.parts.items()},
                     reason=reason,
+                    title=catalogue.titles[code] or None,
+                    price=catalogue.price(code),
+                    article_type=catalogue.article_type(code),
                 )
                 for place, (code, reason) in enumerate(zip(ranked.codes.tolist(), found, strict=True))
             ),

@@ -13,6 +13,7 @@ from models.evaluation.comparison import independent_difference, reading, shared
 from models.evaluation.gates import GateDecision
 from models.evaluation.page import Badge, Section, Tone
 from models.evaluation.results import Evaluation, Metric
+from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
 from models.recommender import part as parts
 from models.recommender.evaluate import DIVERSITIES, MEANS, TIERS
@@ -31,8 +32,8 @@ TIER_NAMES = {"head": "best sellers", "middle": "middle", "tail": "slow sellers"
 
 def write_report(
     run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, decision: GateDecision, out: Path
-) -> None:
-    """Write the page to the file `out`."""
+) -> Headline:
+    """Write the page to the file `out`, and return what it says first."""
     new, old = _main(run.evaluation), _main(champion.evaluation) if champion else None
     shared = shared_rows(run.predictions, champion.predictions, "user_id") if champion else None
     differences = sections.differences_of(new, old, paired_differences(*shared), NAMES) if old and shared else None
@@ -47,7 +48,7 @@ def write_report(
         _popularity(whole, before, run.predictions),
         _examples(run.predictions, shared, catalogue),
     ]
-    sections.write(out, new, old, decision, differences, parts, NAMES, "users")
+    return sections.write(out, new, old, decision, differences, parts, NAMES, "users")
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

@@ -20,6 +20,9 @@ MAX_RECOMMENDATIONS = 100
 ChosenItem = Annotated[Id, AfterValidator(str)]
 """An item in feedback; 5 and "5" are the same."""
 
+_REPEATED = uuid.UUID("5f0a1c58-6a53-4f0e-9a3c-5b6f0b7f3a11")
+"""Namespace of the ids of events that a request with an idempotency key brings."""
+
 EventId = Annotated[str, Field(pattern=UUID.replace("a-f", "a-fA-F")), AfterValidator(str.lower)]
 
 
@@ -90,8 +93,8 @@ class EventIn(RecentItem):
         None, description="of the recommendation that led to it; a purchase is feedback on that prediction as well"
     )
 
-    def row(self, now: datetime) -> EventRow:
-        """As it is stored; without a time of its own it happened `now`."""
+    def row(self, now: datetime, event_id: str) -> EventRow:
+        """As it is stored; without a time of its own it happened `now`, without an id of its own it gets `event_id`."""
         return EventRow(
             user_id=str(self.user_id),
             item_id=str(self.item_id),
@@ -99,7 +102,7 @@ class EventIn(RecentItem):
             occurred_at=self.at or now,
             created_at=now,
             prediction_id=self.prediction_id,
-            event_id=self.event_id or str(uuid.uuid4()),
+            event_id=self.event_id or event_id,
         )
 
 
@@ -108,9 +111,17 @@ class EventsIn(RequestModel):
 
     events: list[EventIn]
 
-    def rows(self, now: datetime) -> list[EventRow]:
-        """Of events without a time, the later in the list is a microsecond later."""
-        return [event.row(now + timedelta(microseconds=i)) for i, event in enumerate(self.events)]
+    def rows(self, now: datetime, key: str | None) -> list[EventRow]:
+        """Of events without a time, the later in the list is a microsecond later.
+
+        Where a `key` names the request, the events of its repetition have the ids that they had before.
+        """
+        rows = []
+        for i, event in enumerate(self.events):
+            said = (key, i, str(event.user_id), str(event.item_id), event.kind, event.at, event.prediction_id)
+            named = uuid.uuid5(_REPEATED, repr(said)) if key else uuid.uuid4()
+            rows.append(event.row(now + timedelta(microseconds=i), str(named)))
+        return rows
 
 
 def events_in(limit: int) -> type[EventsIn]:
@@ -134,6 +145,15 @@ class Item(ResponseModel):
     """One recommended item."""
 
     item_id: int | str = Field(examples=["B000142FVW"])
+    title: str | None = Field(
+        description="as in the catalogue that it was trained on; null where that has none", examples=["Blue Denim Jacket"]
+    )
+    price: float | None = Field(
+        description="in the catalogue's currency, when the version was trained; null where it has none", examples=[2199.0]
+    )
+    article_type: str | None = Field(
+        description="category of the lowest level; null where the catalogue has none", examples=["Jackets"]
+    )
     score: float = Field(description="sum of parts; comparable within one answer only", examples=[1.27])
     parts: dict[str, float] = Field(description="what each part of the model adds")
     reason: Reason
@@ -174,6 +194,9 @@ def _item(item: Recommendation) -> Item:
     reason = item.reason
     return Item(
         item_id=item.item_id,
+        title=item.title,
+        price=item.price,
+        article_type=item.article_type,
         score=round(item.score, 6),
         parts={name: round(part, 6) for name, part in item.parts.items()},
         reason=Reason(

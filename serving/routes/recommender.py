@@ -16,9 +16,9 @@ from models.recommender.answers import Query
 from models.recommender.summary import summarise
 from serving.context import Context
 from serving.errors import NotFound
-from serving.openapi import request_body, responses
+from serving.openapi import repeatable, request_body, responses
 from serving.replies import json_reply
-from serving.requests import read
+from serving.requests import idempotency_key, read
 from serving.routes import _recommender as answers
 from serving.routes._recommender import MODEL, ChosenItem, RecommendationsIn
 from serving.slots import Answer
@@ -77,15 +77,16 @@ def _events(context: Context, routes: APIRouter) -> None:
         summary="Say what users did",
         response_model=answers.Stored,
         responses=responses(400, 404, 413, 415, 503),
-        openapi_extra=request_body(schema),
+        openapi_extra=request_body(schema) | repeatable(),
     )
     async def tell_events(request: Request) -> Response:
         """Views, carts and purchases; each user's next recommendation takes them in, whichever worker answers.
 
-        All are stored, or none. A purchase with the `prediction_id` of a recommendation is feedback on it as well.
+        All are stored, or none. A purchase with the `prediction_id` of a recommendation is feedback on it as well. A request
+        that is sent again with the same `Idempotency-Key` and the same events counts once.
         """
         body = await read(request, schema)
-        rows = body.rows(datetime.now(UTC))
+        rows = body.rows(datetime.now(UTC), idempotency_key(request))
         try:
             new = await tell(insert_events, context.settings.database_url, rows)
         except NoSuchRow as error:

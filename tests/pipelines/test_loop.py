@@ -56,6 +56,21 @@ def test_a_run_registers_a_challenger_with_its_provenance(settings: Settings, tr
     assert version.tags["vitrina.zenml_run"] == trained.zenml_run
     assert {"vitrina.git_commit", "vitrina.config", "vitrina.data_fingerprint", "vitrina.bundle_sha256"} <= set(version.tags)
     assert Path(trained.report).read_text().startswith("<!")
+    first, _, figure, *_ = version.description.splitlines()
+    assert first == "**May be promoted: its only gate passed.**"
+    assert figure.startswith("- Article type: accuracy: **")
+    assert "\n\nThere is no champion yet.\n\n[Evaluation report](#/experiments/" in version.description
+
+
+def test_a_version_tells_what_it_was_compared_with(
+    settings: Settings, trained: TrainingOutcome, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_promotion(settings, "product", trained.version, "ana", "")
+    judged = run_training(settings, "product", [sample], config("gates.no_regression=[{metric: price_rmsle, better: lower}]"))
+    description = resolve(settings, f"product@{judged.version}").description
+    figures = [line for line in description.splitlines() if line.startswith("- ")]
+    assert all("champion" in line for line in figures[:3])
+    assert f"Champion: version {trained.version}, measured on the same rows." in description
 
 
 def test_the_same_run_again_is_cached_and_registers_nothing_new(

@@ -32,6 +32,15 @@ def test_the_version_names_the_digest_of_its_manifest(settings, make_version, tm
     assert version.tags["vitrina.bundle_sha256"] == manifest_sha256(tmp_path / "work" / "bundle-0")
 
 
+def test_the_versions_page_begins_with_the_verdict_and_links_to_the_reports(settings, make_version):
+    headline = "**May be promoted: all 2 gates passed.**\n\n- Accuracy: **0.912** (champion 0.850: clearly better)"
+    version = make_version(settings, headline=headline)
+    run = MlflowClient(settings.tracking_uri).get_run(version.run_id)
+    address = f"#/experiments/{run.info.experiment_id}/runs/{version.run_id}/artifacts/reports/evaluation.html"
+    assert version.description == f"{headline}\n\n[Evaluation report]({address})\n\n# Model card of 0\n"
+    assert address.partition("/artifacts/")[2] in artifacts(settings, version, "reports")
+
+
 def test_artifacts_stay_inside_the_home(settings, make_version, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     make_version(settings)

@@ -103,7 +103,13 @@ class Recommender:
         reason = Reason("bought_next", f"Often bought after {seen[-1]}.", 0.25, seen[-1], ("Fabric: Cotton",)) if seen else None
         reason = reason or Reason("popular", "Bought by many.", 0.5)
         items = [
-            Recommendation(f"next {i}" if i else 7, 1.0 - i / 200, {"graph": 0.7 - i / 200, "sequence": 0.3}, reason)
+            Recommendation(
+                f"next {i}" if i else 7,
+                1.0 - i / 200,
+                {"graph": 0.7 - i / 200, "sequence": 0.3},
+                reason,
+                *((None, None, None) if i else ("Blue Denim Jacket", 2199.5, "Jackets")),
+            )
             for i in range(query.num_recs)
         ]
         basis = "history" if known else "session" if seen else "popularity"

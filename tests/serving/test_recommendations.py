@@ -74,8 +74,24 @@ def test_a_known_user_gets_items_with_scores_parts_and_reasons(steady):
         "history": 3,
         "ignored": [],
         "items": [
-            {"item_id": 7, "score": 1.0, "parts": {"graph": 0.7, "sequence": 0.3}, "reason": reason},
-            {"item_id": "next 1", "score": 0.995, "parts": {"graph": 0.695, "sequence": 0.3}, "reason": reason},
+            {
+                "item_id": 7,
+                "title": "Blue Denim Jacket",
+                "price": 2199.5,
+                "article_type": "Jackets",
+                "score": 1.0,
+                "parts": {"graph": 0.7, "sequence": 0.3},
+                "reason": reason,
+            },
+            {
+                "item_id": "next 1",
+                "title": None,
+                "price": None,
+                "article_type": None,
+                "score": 0.995,
+                "parts": {"graph": 0.695, "sequence": 0.3},
+                "reason": reason,
+            },
         ],
     }
 
@@ -559,7 +575,9 @@ def test_the_document_describes_both_routes_with_examples_that_work(client):
     assert {"event_id", "prediction_id", "at"} < set(told["items"]["properties"])
     labels = paths["/v1/feedback"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["labels"]
     assert "item_id" in labels["properties"]
-    assert {"Recommended", "Item", "Stored"} <= set(document["components"]["schemas"])
+    schemas = document["components"]["schemas"]
+    assert {"Recommended", "Item", "Stored"} <= set(schemas)
+    assert all(schemas["Item"]["properties"][name]["description"] for name in ("title", "price", "article_type"))
 
 
 def flat(schema):

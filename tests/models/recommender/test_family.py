@@ -97,6 +97,12 @@ def test_a_bundle_answers_the_same_wherever_it_travels(
     assert predictor.recommend(queries) == [ask(predictor, query) for query in queries]
 
 
+def test_items_come_with_what_the_catalogue_says_of_them(predictor: RecommenderPredictor, products: pd.DataFrame) -> None:
+    for item in ask(predictor, Query(user_id=3)).items:
+        said = products.loc[item.item_id]
+        assert (item.title, item.price, item.article_type) == (said["title"], said["price"], said["article_type"])
+
+
 def test_the_bundle_says_what_it_was_trained_on(bundle: Path, catalogue: Catalogue) -> None:
     settings = load_config(bundle)
     split = FAMILY.split(catalogue, settings.config)

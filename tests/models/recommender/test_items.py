@@ -18,7 +18,7 @@ from models.recommender.items import Items, item_keys
 PRODUCTS = pd.DataFrame(
     {
         "product_id": [1, 2, 3, 3],
-        "title": ["Blue shirt", "Red shirt", None, "again"],
+        "title": ["Blue shirt", "Red shirt", " NA ", "again"],
         "brand": ["Nordal", "Nordal", "Velora", "Nordal"],
         "base_colour": ["Blue", "NA", "Blue", "Red"],
         "master_category": ["Apparel", "Apparel", "Footwear", "Apparel"],
@@ -55,9 +55,22 @@ def test_titles_prices_and_categories(items: Items) -> None:
     assert items.titles == ("Blue shirt", "Red shirt", "", "")
     assert items.title(0) == "Blue shirt"
     assert items.title(2) == "item 3"
-    np.testing.assert_array_equal(items.prices, np.array([900, np.nan, 2500, np.nan], dtype=np.float32))
+    np.testing.assert_array_equal(items.prices, np.array([900, np.nan, 2500, np.nan]))
     assert items.categories["article_type"] == ("Shirts", "Shirts", "", "")
     assert items.categories["sub_category"] == ("", "", "", "")
+    assert [items.price(code) for code in range(4)] == [900.0, None, 2500.0, None]
+    assert [items.article_type(code) for code in range(4)] == ["Shirts", "Shirts", None, None]
+
+
+def test_prices_are_kept_to_the_cent(tmp_path: Path) -> None:
+    costly = pd.DataFrame({"product_id": [1, 2, 3], "title": "a", "price": [1234567.89, 19.99, math.inf]})
+    items = Items.of(catalogue_of(tmp_path / "costly", products=costly), [1, 2, 3], np.zeros(3))
+    arrays, said = items.state()
+    restored = Items.restore(arrays, json.loads(json.dumps(said)))
+    assert [restored.price(code) for code in range(3)] == [1234567.89, 19.99, None]
+    earlier = Items.restore(arrays | {"prices": arrays["prices"].astype(np.float32)}, said)
+    assert earlier.price(1) == 19.99
+    assert earlier.allowed([], 19.99, 19.99).tolist() == [False, True, False]
 
 
 def test_codes_are_found_by_number_and_text(items: Items) -> None:
@@ -79,6 +92,7 @@ def test_a_catalogue_that_describes_nothing(tmp_path: Path) -> None:
     assert found.keys == ("a", "b")
     assert found.attributes.shape == (2, 0)
     assert found.title(1) == "item b"
+    assert (found.price(1), found.article_type(1)) == (None, None)
     assert found.alike(5).nnz == 0
     assert found.shared(0, 1) == ()
     with pytest.raises(VitrinaError, match=r"category 'Shirts' is not known: this version's catalogue has no categories"):

@@ -1,0 +1,183 @@
+"""The front of several workers: it listens, passes each request on, and asks again where the worker was lost.
+
+A worker that is killed takes the connections down that it had accepted. So a request is read whole before it is passed on,
+and an answer before its first byte is passed back: where the connection breaks in between, the same request is asked again, and
+answered by whichever worker accepts it. The workers share one listening socket that outlives each of them: while none runs,
+requests wait in its queue. Every request of the API may be asked twice: answers are computed from what was sent, feedback
+replaces, and an event is told from its repetition by the `Idempotency-Key` that is added here where the client gives none.
+
+Answers of type text/event-stream are passed back piece by piece, and are not asked for again once they have begun.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+
+import aiohttp
+from multidict import CIMultiDict
+from starlette.types import Receive, Scope, Send
+from yarl import URL
+
+from monitoring import metrics
+from serving.errors import ApiError, NotFound, TimedOut, Unavailable, error_response
+from serving.limits import limited, refusal
+from serving.requests import IDEMPOTENCY_KEY
+
+ASKED = 3
+"""How often a request is asked at most: one that ends every worker which computes it must not end them all."""
+EVENTS = "text/event-stream"
+
+_OF_A_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
+_SAID_HERE = {"content-length", "x-forwarded-for", "x-forwarded-proto"}
+"""What a client says of its own address is not passed on: workers believe what comes from this machine."""
+_LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
+_AS_THEY_ARE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that aiohttp would add."""
+
+
+class ClientLeft(Exception):
+    """The client closed its connection before its request was complete."""
+
+
+class Front:
+    """ASGI application in front of workers.
+
+    Args:
+        address: Where the workers listen, such as http://127.0.0.1:40123; asked for at startup.
+        max_body_bytes: Larger request bodies get 413.
+        body_seconds: A body that takes longer to arrive gets 408.
+        answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
+        on_lost: Told when a worker was lost with a request.
+    """
+
+    def __init__(
+        self,
+        address: Callable[[], str],
+        *,
+        max_body_bytes: int,
+        body_seconds: float,
+        answer_seconds: float,
+        on_lost: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._address, self._on_lost = address, on_lost
+        self._limit, self._body_seconds, self._answer_seconds = max_body_bytes, body_seconds, answer_seconds
+        self._base = URL()
+        self._sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession]  # connections kept, and a new one each time
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or start and stop with the server; web sockets are refused."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        else:
+            start = time.perf_counter()
+            try:
+                await self._serve(scope, receive, send)
+            except ClientLeft:
+                return
+            except ApiError as error:
+                metrics.request_done("unknown", error.status, time.perf_counter() - start)
+                await error_response(error)(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._base = URL(self._address())
+        async with _session(keep=True) as kept, _session(keep=False) as new:
+            self._sessions = kept, new
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if refused := refusal(dict(scope["headers"]), self._limit):
+            raise refused
+        url, headers = self._url(scope), _passed_on(scope)
+        body = await _whole(limited(receive, self._limit, self._body_seconds))
+        try:
+            async with asyncio.timeout(self._answer_seconds) as limit:
+                for turn in range(ASKED):
+                    session = self._sessions[0 if turn == 0 else 1]
+                    try:
+                        async with session.request(
+                            scope["method"], url, headers=headers, data=body or None, allow_redirects=False
+                        ) as answer:
+                            if answer.content_type == EVENTS:
+                                limit.reschedule(None)
+                                await _stream(answer, send)
+                            else:
+                                await _reply(answer, await answer.read(), send)
+                            return
+                    except _LOST:
+                        metrics.worker_lost()
+                        self._on_lost()
+        except TimeoutError as error:
+            raise TimedOut(f"no answer within {self._answer_seconds:g} s; try again") from error
+        raise Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
+
+    def _url(self, scope: Scope) -> URL:
+        """What is asked for, byte by byte, of the workers and of nobody else."""
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        if not path.startswith("/"):
+            raise NotFound(f"{scope['method']} {path[:200]}: Not Found")
+        return URL.build(
+            scheme=self._base.scheme,
+            host=self._base.host or "",
+            port=self._base.port,
+            path=path,
+            query_string=query,
+            encoded=True,
+        )
+
+
+def _session(keep: bool) -> aiohttp.ClientSession:
+    """A client without limit of connections (workers say themselves when too many wait), cookies or a clock of its own."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=not keep),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(),
+        auto_decompress=False,
+        skip_auto_headers=_AS_THEY_ARE,
+    )
+
+
+def _passed_on(scope: Scope) -> CIMultiDict[str]:
+    """The client's headers, without those of its connection."""
+    named = ((name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in scope["headers"])
+    headers = CIMultiDict((name, value) for name, value in named if name not in _OF_A_CONNECTION | _SAID_HERE)
+    headers.setdefault(IDEMPOTENCY_KEY, str(uuid.uuid4()))
+    if scope["client"]:
+        headers["x-forwarded-for"] = scope["client"][0]
+    headers["x-forwarded-proto"] = scope["scheme"]
+    return headers
+
+
+async def _whole(receive: Receive) -> bytes:
+    pieces, more = list[bytes](), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def _reply(answer: aiohttp.ClientResponse, content: bytes, send: Send) -> None:
+    await _start(answer, send)
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _stream(answer: aiohttp.ClientResponse, send: Send) -> None:
+    await _start(answer, send)
+    async for piece in answer.content.iter_any():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _start(answer: aiohttp.ClientResponse, send: Send) -> None:
+    headers = [
+        (name.lower(), value) for name, value in answer.raw_headers if name.decode("latin-1").lower() not in _OF_A_CONNECTION
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -1,0 +1,127 @@
+"""Several workers behind one address: `python -m serving.workers`, which `vitrina serve` becomes where it has more than one.
+
+This process holds the front and BentoML's supervisor, whose children are the workers; the supervisor starts a worker again
+that has ended. Told to stop, it first lets the requests in flight be answered.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import bentoml
+import uvicorn
+from bentoml.serving import ensure_prometheus_dir
+from circus.exc import ConflictError
+
+from configs.schema import ServingConfig
+from monitoring.metrics import MULTIPROCESS
+from serving.front import Front
+from serving.run import CONFIG, ROOT, SERVICE, ServingError
+
+SOCKET = "_bento_api_server"
+"""BentoML's name of the socket that its workers share."""
+ANSWER_TIMES = 4
+"""An answer may take so many times `request_seconds`: a net, as workers answer 504 before."""
+START_SECONDS = 60.0
+DRAIN_SECONDS = 15
+"""Longest wait for requests in flight when told to stop."""
+WATCH_SECONDS = 0.5
+LOOK_SECONDS = 0.5
+"""From a lost connection to the look at the workers: a process closes its connections a moment before it has ended."""
+
+
+class Supervisor:
+    """BentoML's supervisor in a thread of this process; its workers listen on a port of 127.0.0.1 that the system chose."""
+
+    def __init__(self) -> None:
+        self._server: Any = bentoml.serve(SERVICE, working_dir=str(ROOT), host="127.0.0.1", port=0)
+        self._about_to_look = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it looks after its workers."""
+        return bool(self._server.running)
+
+    def address(self) -> str:
+        """Where the workers listen; waits until they have a socket, not until they answer.
+
+        Raises:
+            ServingError: they have none after a minute.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while not self.running:
+            if time.monotonic() > deadline:
+                raise ServingError(f"BentoML's supervisor did not start within {START_SECONDS:g} s")
+            time.sleep(0.05)
+        return f"http://127.0.0.1:{self._server.arbiter.sockets[SOCKET].port}"
+
+    def look(self) -> None:
+        """Start workers again that have ended, now and not at the next of the supervisor's rounds, 10 s apart."""
+        if not self._about_to_look:
+            self._about_to_look = True
+            loop = self._server.arbiter.loop
+            loop.add_callback(loop.call_later, LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._about_to_look = False
+        with suppress(ConflictError):  # it looks at this moment
+            self._server.arbiter.manage_watchers()
+
+    def stop(self) -> None:
+        """End the workers, and wait for them."""
+        self._server.stop()
+
+
+def main() -> None:
+    """Serve until told to stop; exit code 1 where the supervisor ended by itself."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
+    config = ServingConfig.model_validate_json(os.environ[CONFIG])
+    os.environ[MULTIPROCESS] = ensure_prometheus_dir()  # where the workers count
+    supervisor = Supervisor()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: None)  # the supervisor would end its workers at once; the server below takes both
+    front = Front(
+        supervisor.address,
+        max_body_bytes=config.max_body_bytes,
+        body_seconds=config.request_seconds,
+        answer_seconds=ANSWER_TIMES * config.request_seconds,
+        on_lost=supervisor.look,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            front,
+            host=config.host,
+            port=config.port,
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,  # workers say both
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+    lost = threading.Event()
+    threading.Thread(target=_watch, args=(supervisor, server, lost), daemon=True).start()
+    server.run()
+    supervisor.stop()
+    sys.exit(1 if lost.is_set() or not server.started else 0)
+
+
+def _watch(supervisor: Supervisor, server: uvicorn.Server, lost: threading.Event) -> None:
+    """End the server where its supervisor has ended: what started it sees that, and nobody waits for answers in vain."""
+    while not server.started:
+        time.sleep(WATCH_SECONDS)
+    while not server.should_exit:
+        if not supervisor.running:
+            lost.set()
+            server.should_exit = True
+        time.sleep(WATCH_SECONDS)
+
+
+if __name__ == "__main__":
+    main()
