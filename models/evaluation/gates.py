@@ -60,7 +60,8 @@ class GateDecision(StrictModel):
 
 def decide(evaluation: Evaluation, config: GateConfig, champion: Evaluation | None = None) -> GateDecision:
     """Hold an evaluation against baselines and bounds, and against the champion's evaluation of the same rows."""
-    checks = [_against_baseline(evaluation, rule) for rule in (*config.better_than, *config.not_worse_than)]
+    checks = [_against_baseline(evaluation, beat) for beat in config.better_than]
+    checks += [_against_baseline(evaluation, hold) for hold in config.not_worse_than]
     checks += [_no_regression(evaluation, rule, champion) for rule in config.no_regression]
     checks += [_threshold(evaluation, rule) for rule in config.thresholds]
     told = [check.passed for check in checks if check.passed is not None]

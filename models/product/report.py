@@ -47,6 +47,7 @@ def write_report(
         paired = paired_differences(*shared_rows(run.predictions, champion.predictions))
         differences = sections.differences_of(new, champion.evaluation, paired, NAMES)
     parts = [sections.gates(decision), sections.metrics(_without_kinds(new), old, differences, NAMES)]
+    parts += sections.beside_simple_models(new, NAMES)
     if {"article_type_accuracy", "price_rmsle"} - new.not_applicable.keys():
         parts.append(sections.slices(new, old, NAMES))
     if "article_type_accuracy" not in new.not_applicable:
