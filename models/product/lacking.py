@@ -9,12 +9,12 @@ from catalog.corruption import MIN_PAIRS, MIN_TEXT
 from catalog.images import ImageStore
 from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
-from configs.schema import CorruptionConfig, FaultKind
+from configs.schema import CorruptionConfig
 from models.product.data import ReviewRows, Rows
 from models.product.parts import SEGMENTS
 from models.product.priors.linear import fold_of
 from models.product.priors.priors import told_apart
-from models.product.tasks import Lacks, TasksConfig
+from models.product.tasks import Lacks, Task, TasksConfig
 
 NAMES = {
     "master_category": ("master category", "master categories"),
@@ -65,7 +65,7 @@ def _require_something(found: Lacks) -> None:
         raise VitrinaError(
             f"training rows have nothing to read: {_listed(found.parts.values())}; a listing needs at least one of these"
         )
-    learnt = ("price", "retrieval", *CATEGORY_LEVELS)
+    learnt: tuple[Task, ...] = ("price", "retrieval", "master_category", "sub_category", "article_type")
     if all(task in found.tasks for task in learnt):
         raise VitrinaError(
             f"training rows have nothing to learn from: {_listed(found.tasks[task] for task in learnt)}; "
@@ -92,7 +92,7 @@ def _count(rows: Rows, images: ImageStore) -> _Counts:
 
 def _faults(
     counts: _Counts, parts: Mapping[str, str | None], tasks: Mapping[str, str | None], config: TasksConfig
-) -> dict[FaultKind, str | None]:
+) -> dict[str, str | None]:
     """Why training rows cannot carry each kind of fault (`catalog.corruption.corrupt`), None where they can."""
     long = parts["description"] or _too_few(counts.long_descriptions, f"descriptions of {MIN_TEXT} characters", config)
     many = parts["attributes"] or _too_few(counts.many_pairs, f"products with {MIN_PAIRS} attributes", config)

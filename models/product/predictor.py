@@ -28,7 +28,7 @@ from models.product.heads.quality import QualityEstimate, QualityHead
 from models.product.heads.sentiment import Sentiment, SentimentAnswers, SentimentHead
 from models.product.inputs import Inputs
 from models.product.parts import SEGMENTS
-from models.product.tasks import Lacks
+from models.product.tasks import Lacks, Task
 
 OfHead = TypeVar("OfHead", bound=HeadAnswers)
 
@@ -45,7 +45,7 @@ class ProductPrediction:
 
     answers: Mapping[str, Any]
     modalities: tuple[str, ...]
-    lacks: Mapping[str, str] = field(default_factory=dict)
+    lacks: Mapping[Task, str] = field(default_factory=dict)
 
     @property
     def categories(self) -> Mapping[str, list[tuple[str, float]]]:
