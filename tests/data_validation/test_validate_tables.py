@@ -54,9 +54,10 @@ def test_too_many_rows_in_quarantine_stop_the_run(delivered: Deliver, tables: di
 
 
 def test_a_column_of_the_wrong_type_stops_the_run_by_name(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
-    outcome = run(delivered, {"products": tables["products"].assign(price="cheap")})
+    outcome = run(delivered, {"products": tables["products"].assign(price="cheap", year="new")})
     assert stops(outcome) == {
-        "price is of type number or integer": "price is of type string; allowed: number or integer or nothing"
+        "columns are of types that can be read": "year is of type string; allowed: integer or number; "
+        "price is of type string; allowed: number or integer"
     }
 
 
