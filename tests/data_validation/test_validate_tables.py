@@ -119,6 +119,18 @@ def test_blank_titles_are_no_twins(delivered: Deliver, tables: dict[str, pd.Data
     assert twins.examples == ('21: "Same Shirt"', '31: "Same Shirt"')
 
 
+def test_prices_that_are_all_zero_are_told_in_words(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"].assign(price=0.0, discounted_price=float("nan"))})
+    assert stops(outcome) == {
+        "at least 100 usable rows": "no row is usable; at least 100 must be",
+        "at most 20 % of rows in quarantine": "100 % of rows are in quarantine; at most 20 % may be",
+        "at least 2 article types": "no article type is known; at least 2 must be",
+    }
+    found = {check.rule: check.detail for check in outcome.result.failures("warning")}
+    assert found["a price is known for some products"] == "no product has a price above 0; at least one must"
+    assert not any("times the lowest" in rule for rule in found)
+
+
 def test_dirty_vocabularies_are_warnings_with_figures(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     products = tables["products"].assign(
         article_type=[f"Class {row}" for row in range(118)] + ["shirts", "Shirts  "],
