@@ -107,7 +107,7 @@ def _detail(rule: Rule, item: Any, frame: pd.DataFrame, rows: int) -> str:
     if rule.level == "row" and "unexpected_count" in item.result:
         return f"{rows:,} of {len(frame):,} rows break this"
     if rule.stage == "schema":
-        return f"{rule.column} is of type {frame[rule.column].iat[0]}; allowed: {' or '.join(rule.arguments['value_set'])}"
+        return "; ".join(frame[rule.arguments["column"]].dropna())
     if "observed_value" in item.result and rule.tells is not None:
         observed = item.result["observed_value"]
         return "there is no row" if len(frame) == 0 else rule.tells(observed)

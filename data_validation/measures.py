@@ -15,7 +15,7 @@ import pyarrow.types as t
 from catalog.catalogue import Catalogue
 from catalog.errors import ImageError
 from catalog.images import decode, positions
-from catalog.schema import TABLES
+from catalog.schema import TABLES, is_key
 from catalog.text import clean_html
 from catalog.vectors import Vectors, faults, holds_vectors
 from configs.schema import ValidationConfig
@@ -123,9 +123,29 @@ def decodable_ids(images: pd.DataFrame) -> set[str]:
     return set(texts(images.loc[good, "product_id"]))
 
 
-def kinds(catalogue: Catalogue, table: str) -> pd.DataFrame:
-    """One row: the kind of each column's values, from the file's footer."""
-    return pd.DataFrame({field.name: [_kind(field.type)] for field in catalogue.columns(table)})
+def types(catalogue: Catalogue, table: str) -> pd.DataFrame:
+    """A row a known column: `type_fault`, what is wrong with the type of its values, from the file's footer."""
+    known = [field for field in catalogue.columns(table) if field.name in TABLES[table]]
+    return pd.DataFrame({"type_fault": [_type_fault(table, field.name, _kind(field.type)) for field in known]}, dtype=object)
+
+
+def _type_fault(table: str, column: str, kind: str) -> str | None:
+    allowed = ("integer", "string") if is_key(column) else _KINDS[str(TABLES[table][column])]
+    if "integer" in allowed and not is_key(column) and (table in ("reviews", "images") or column == "year"):
+        allowed = (*allowed, "number")  # integers with gaps are often written so
+    if kind in (*allowed, "nothing"):
+        return None
+    return f"{column} is of type {kind}; allowed: {' or '.join(dict.fromkeys(allowed))}"
+
+
+_KINDS = {
+    "int64": ("integer",),
+    "double": ("number", "integer"),
+    "string": ("string",),
+    "binary": ("binary",),
+    "timestamp[ns, tz=UTC]": ("timestamp",),
+    "list<item: float>": ("list of numbers",),
+}
 
 
 def _kind(type_: Any) -> str:

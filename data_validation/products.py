@@ -103,7 +103,8 @@ def _add_numbers(frame: pd.DataFrame, latest: pd.Timestamp) -> None:
     frame["year_ahead"] = finding(ahead, "year " + years[0] + ", listed in " + years[1])
     price = frame["price"]
     frame["has_price"] = (price > 0).astype("float64")
-    low, high = price[(price > 0) & (price < float("inf"))].quantile(list(PRICE_QUANTILES))
+    known = price[(price > 0) & (price < float("inf"))]
+    low, high = known.quantile(list(PRICE_QUANTILES)) if len(known) else (1.0, 1.0)
     frame["price_spread"] = pd.Series(high / low, frame.index[:1])
 
 
@@ -115,7 +116,7 @@ def _spellings(labels: "pd.Series[Any]") -> tuple[dict[str, str], dict[str, str]
         usual.setdefault(normalise(label), label)
     spellings = {label: usual[normalise(label)] for label in counts.index} if len(usual) < len(counts) else {}
     rarer = {label: f"{label!r} is usually written {other!r}" for label, other in spellings.items() if other != label}
-    return {label: f"{label!r}" for label in counts.index if looks_misread(label)}, rarer
+    return {label: repr(label) for label in counts.index if looks_misread(label)}, rarer
 
 
 def _misplaced(child: "pd.Series[Any]", parent: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -62,9 +62,11 @@ def is_given(column: str, reason: str, severity: Severity = "warning") -> Rule:
     return Rule(f"{column} is given", "expect_column_values_to_not_be_null", arguments, reason, severity=severity)
 
 
-def finds_nothing(name: str, finding: str, reason: str, severity: Severity = "error", shows: str | None = None) -> Rule:
+def finds_nothing(
+    name: str, finding: str, reason: str, severity: Severity = "error", *, shows: str | None = None, stage: Stage = "row"
+) -> Rule:
     """Column `finding`, made by `measures`, is null: it holds the fault, in words, where there is one."""
-    return Rule(name, "expect_column_values_to_be_null", {"column": finding}, reason, severity=severity, shows=shows)
+    return Rule(name, "expect_column_values_to_be_null", {"column": finding}, reason, stage, severity, shows)
 
 
 def between(

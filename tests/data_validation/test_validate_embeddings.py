@@ -62,8 +62,8 @@ def test_vectors_of_another_shop_are_a_warning(delivered: Deliver, tables: dict[
 def test_what_is_no_list_of_numbers_stops_the_run(delivered: Deliver, vectors: list[Any], found: str) -> None:
     outcome = run(delivered, embeddings(vectors))
     (check,) = outcome.result.stopping()
-    assert check.rule == "embedding is of type list of numbers"
-    assert check.detail == f"embedding is of type {found}; allowed: list of numbers or nothing"
+    assert check.rule == "columns are of types that can be read"
+    assert check.detail == f"embedding is of type {found}; allowed: list of numbers"
 
 
 @pytest.mark.parametrize("vectors", [[None, None], [[], []], []], ids=["missing", "empty", "no rows"])

@@ -54,9 +54,10 @@ def test_too_many_rows_in_quarantine_stop_the_run(delivered: Deliver, tables: di
 
 
 def test_a_column_of_the_wrong_type_stops_the_run_by_name(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
-    outcome = run(delivered, {"products": tables["products"].assign(price="cheap")})
+    outcome = run(delivered, {"products": tables["products"].assign(price="cheap", year="new")})
     assert stops(outcome) == {
-        "price is of type number or integer": "price is of type string; allowed: number or integer or nothing"
+        "columns are of types that can be read": "year is of type string; allowed: integer or number; "
+        "price is of type string; allowed: number or integer"
     }
 
 
@@ -116,6 +117,18 @@ def test_blank_titles_are_no_twins(delivered: Deliver, tables: dict[str, pd.Data
     (twins,) = (c for c in outcome.result.failures() if c.rule == "no two products share title, brand, base_colour, price")
     assert twins.failed_rows == 2
     assert twins.examples == ('21: "Same Shirt"', '31: "Same Shirt"')
+
+
+def test_prices_that_are_all_zero_are_told_in_words(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"].assign(price=0.0, discounted_price=float("nan"))})
+    assert stops(outcome) == {
+        "at least 100 usable rows": "no row is usable; at least 100 must be",
+        "at most 20 % of rows in quarantine": "100 % of rows are in quarantine; at most 20 % may be",
+        "at least 2 article types": "no article type is known; at least 2 must be",
+    }
+    found = {check.rule: check.detail for check in outcome.result.failures("warning")}
+    assert found["a price is known for some products"] == "no product has a price above 0; at least one must"
+    assert not any("times the lowest" in rule for rule in found)
 
 
 def test_dirty_vocabularies_are_warnings_with_figures(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
