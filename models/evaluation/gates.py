@@ -116,16 +116,15 @@ def _how(low: float, high: float) -> str:
         return f"better by {low:.3g} to {high:.3g}"
     if high < 0:
         return f"worse by {-high:.3g} to {-low:.3g}"
-    return f"between {-low:.3g} worse and {high:.3g} better" if low or high else "the same"
+    return f"between {abs(low):.3g} worse and {high:.3g} better" if low or high else "the same"
 
 
 def _threshold(evaluation: Evaluation, rule: Threshold) -> GateCheck:
     higher = rule.at_least is not None
     bound = rule.at_least if rule.at_least is not None else rule.at_most
     assert bound is not None  # Threshold's validator
-    name = f"{rule.metric} {'≥' if higher else '≤'} {bound:g}"
-    if rule.clearly:
-        name = f"{rule.metric} not clearly {'below' if higher else 'above'} {bound:g}"
+    asked = f"not clearly {'below' if higher else 'above'}" if rule.clearly else "≥" if higher else "≤"
+    name = f"{rule.metric} {asked} {bound:g}"
     if absent := _not_checked(evaluation, rule.metric, name, rule.metric, "threshold", bound):
         return absent
     value = _value(evaluation, rule.metric)
