@@ -1,8 +1,10 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -45,6 +47,18 @@ def test_workers_that_share_a_folder_are_added_up_and_dead_ones_leave_the_gauges
     text = subprocess.run([sys.executable, "-c", ask], env=environment, check=True, capture_output=True).stdout
     assert value(text, "vitrina_requests_total", endpoint="/v1/x", status="200") == 3
     assert value(text, "vitrina_model_info", model="product", version="1") == 1
+
+
+def test_a_killed_worker_leaves_the_gauges_before_its_parent_has_noted_its_end(tmp_path: Path) -> None:
+    environment = os.environ | {metrics.MULTIPROCESS: str(tmp_path), "PYTHONPATH": str(ROOT)}
+    work = "from monitoring import metrics as m; m.model_swapped('product', None, 1)"
+    killed = subprocess.Popen([sys.executable, "-c", f"{work}; import os; os.kill(os.getpid(), 9)"], env=environment)
+    ask = f"{work}; import sys; sys.stdout.buffer.write(m.exposition())"
+    while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.05)
+    text = subprocess.run([sys.executable, "-c", ask], env=environment, check=True, capture_output=True).stdout
+    assert value(text, "vitrina_model_info", model="product", version="1") == 1
+    killed.wait()
 
 
 def test_importing_does_not_import_the_client_library() -> None:

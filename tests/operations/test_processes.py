@@ -7,9 +7,11 @@ import socket
 import sys
 import time
 
+import psutil
 import pytest
 
-from operations.processes import STOP_SECONDS, Process, StackError, start, status, stop
+from configs.schema import ServingConfig
+from operations.processes import STOP_SECONDS, Process, StackError, stack, start, status, stop
 
 
 class Clock:
@@ -49,6 +51,28 @@ def test_a_process_is_started_once_and_ended(settings, web):
     assert stop(settings, [web]) == ["web"]
     assert status(settings, web).state == "stopped"
     assert stop(settings, [web]) == []
+
+
+def test_status_names_the_processes_that_a_process_runs(settings):
+    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
+    parent = Process("parent", (sys.executable, "-c", code))
+    start(settings, [parent], wait_seconds=20)
+    try:
+        deadline = time.monotonic() + 20
+        while not (found := status(settings, parent)).workers:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        [worker] = found.workers
+        assert psutil.Process(worker).ppid() == found.pid
+    finally:
+        stop(settings, [parent])
+    assert status(settings, parent).workers == ()
+
+
+def test_the_api_has_as_many_workers_as_it_is_told(settings):
+    processes = stack(settings, ServingConfig(workers=2), "base", 300, 5000, 8237)
+    [api] = [process for process in processes if process.name == "api"]
+    assert api.command[-2:] == ("--workers", "2")
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(settings, web, port):

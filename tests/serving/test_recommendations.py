@@ -150,7 +150,7 @@ A_DAY_AND_MORE = (datetime.now(UTC) + timedelta(days=2)).isoformat()
         ({"user": "u"}, "user", "unknown field 'user'; allowed: user_id, recent_items"),
         ({"user_id": True}, "user_id", "must be an integer of 64 bits or a string of 1 to 200 characters"),
         ({"user_id": False}, "user_id", "must be an integer"),
-        ({"user_id": 1.0}, "user_id", "must be an integer"),
+        ({"user_id": 1.5}, "user_id", "must be an integer"),
         ({"user_id": 2**63}, "user_id", "64 bits"),
         ({"user_id": 10**400}, "user_id", "64 bits"),
         ({"user_id": ""}, "user_id", "1 to 200 characters"),
@@ -326,6 +326,30 @@ def test_an_event_that_is_sent_again_counts_once(client, settings):
     assert tell(client, third, third).json() == {"count": 2, "repeated": 1}
     assert ask(client, user_id="u").json()["history"] == 3
     assert [row.event_id for row in all_events(settings.database_url)] == [first, second, third["event_id"]]
+
+
+def test_a_request_that_is_sent_again_with_its_key_counts_once(client, settings):
+    body = {"events": [EVENT, EVENT, EVENT | {"kind": "cart", "at": "2026-01-02T05:30:00Z"}]}
+
+    def send(key, body):
+        response = client.post(EVENTS, json=body, headers={"Idempotency-Key": key})
+        assert response.status_code == 201
+        return response.json()
+
+    assert send("first", body) == {"count": 3, "repeated": 0}
+    assert send("first", body) == {"count": 3, "repeated": 3}
+    assert send("second", body) == {"count": 3, "repeated": 0}
+    assert send("first", {"events": [EVENT | {"user_id": "v"}]}) == {"count": 1, "repeated": 0}  # other events, not a repetition
+    assert len(list(all_events(settings.database_url))) == 7
+    for key in ("", "a b", "x" * 256):
+        refused(client.post(EVENTS, json=body, headers={"Idempotency-Key": key}), 400, "invalid_input", "Idempotency-Key")
+
+
+def test_a_whole_number_with_a_fraction_of_zero_is_that_number(client, source):
+    assert ask(client, user_id=5.0, num_recs=2.0).status_code == 200
+    query = asked(source)
+    assert (query.user_id, query.num_recs) == (5, 2)
+    assert isinstance(query.user_id, int)
 
 
 def test_the_same_events_sent_by_many_at_once_count_once(client, settings):
