@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import translate
 from typing import Any
 
@@ -11,6 +11,7 @@ from catalog.errors import CatalogueError
 from catalog.importing.mapping import PairMapping
 
 _NUMBERED = "{n}"
+_ENCODER = json.JSONEncoder(ensure_ascii=False)  # dumps() would make one a row
 
 
 class NoAttributes(CatalogueError):
@@ -74,7 +75,7 @@ def as_json(pairs: Iterable[tuple[str | None, str | None]]) -> str | None:
     for name, value in pairs:
         if name and value and (name := name.strip()) and value.strip():
             kept.setdefault(name, value.strip())
-    return json.dumps(kept, ensure_ascii=False) if kept else None
+    return _ENCODER.encode(kept) if kept else None
 
 
 def _numbers(pair: PairMapping, columns: Sequence[str]) -> list[str]:
@@ -130,13 +131,3 @@ def _pairs(text: str) -> dict[str, str] | None:
         elif value:
             found[name] = value
     return found or None
-
-
-def joined(values: Iterable[Mapping[str, str | None]]) -> dict[str, str]:
-    """Options of a product's variants: each name with its distinct values, joined by a comma in the order of the file."""
-    found: dict[str, dict[str, None]] = {}
-    for option in values:
-        name, value = option["name"], option["value"]
-        if name and value:
-            found.setdefault(name, {})[value] = None
-    return {name: ", ".join(options) for name, options in found.items()}

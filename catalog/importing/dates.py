@@ -1,5 +1,6 @@
 """Dates of several forms, tried in the order that the person gives; all of them UTC."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -40,7 +41,7 @@ def check_forms(forms: Sequence[str]) -> None:
     for form in forms:
         try:
             _read(pa.array(["2024-01-31"]), form)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, re.error) as error:
             detail = (str(error).splitlines() or [""])[0]
             raise CatalogueError(f"date_format {form!r} is no form of a date ({detail}); allowed: {_ALLOWED}") from error
         if form not in (ISO, *_UNITS) and "%" not in form:

@@ -14,7 +14,8 @@ from configs.schema import PositiveInt, Share, StrictModel
 
 TableName = Literal["products", "reviews", "purchases", "purchases_test", "item_attributes", "events"]
 Unreadable = Literal["quarantine", "drop", "refuse"]
-Char = Annotated[str, Field(min_length=1, max_length=1)]
+Decimal = Literal[".", ","]
+Thousands = Literal[".", ",", " ", "'", "’", "\u00a0", "\u2009", "\u202f"]
 
 MISSING = ("-", "--", "?", "N/A", "n/a", "#N/A", "NA", "n.a.", "NULL", "null", "None", "nan", "NaN", "\\N")
 """Values that say nothing in most exports; an empty cell always does."""
@@ -146,8 +147,8 @@ class ImportMapping(ReadingMapping):
         default_factory=dict, description="our column: what its values become, {addtocart: cart}"
     )
 
-    decimal: Char | None = Field(None, description="decimal mark of numbers; found by itself where all values agree on one")
-    thousands: Char | None = Field(None, description="mark between groups of three digits; found by itself likewise")
+    decimal: Decimal | None = Field(None, description="decimal mark of numbers; found by itself where all values agree on one")
+    thousands: Thousands | None = Field(None, description="mark between groups of three digits; found by itself likewise")
     currency: str | None = Field(
         None, pattern="^[A-Z]{3}$", description="ISO code of all prices; a row in another is quarantined. Found by itself"
     )

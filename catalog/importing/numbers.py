@@ -55,8 +55,8 @@ class NumberForm:
     @cached_property
     def pattern(self) -> str:
         """RE2 pattern of a number of this form, without sign, currency and spaces."""
-        groups = [rf"[0-9]{{1,3}}(?:{_escaped(mark)}[0-9]{{3}})+" for mark in self.thousands]
-        groups += [rf"[0-9]{{1,2}}(?:{_escaped(mark)}[0-9]{{2}})+{_escaped(mark)}[0-9]{{3}}" for mark in self.thousands]
+        groups = [rf"[1-9][0-9]{{0,2}}(?:{_escaped(mark)}[0-9]{{3}})+" for mark in self.thousands]
+        groups += [rf"[1-9][0-9]?(?:{_escaped(mark)}[0-9]{{2}})+{_escaped(mark)}[0-9]{{3}}" for mark in self.thousands]
         whole, decimal = "|".join([*groups, "[0-9]+"]), _escaped(self.fraction)
         return rf"[+-]?(?:(?:{whole})(?:{decimal}[0-9]*)?|{decimal}[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?"
 
@@ -243,8 +243,7 @@ def _fits(found: Amount, reading: Reading) -> bool:
     if found.exponent:
         return False
     form = NumberForm(reading.decimal, (reading.thousands or "",))
-    whole = found.digits.partition(reading.decimal)[0] if reading.decimal else found.digits
-    return re.fullmatch(form.pattern, found.digits) is not None and not whole.startswith("0")
+    return re.fullmatch(form.pattern, found.digits) is not None
 
 
 def _cleaned(value: str, currency: str | None) -> str:

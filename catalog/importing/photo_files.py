@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from catalog.errors import CatalogueError, ImageError
 
-_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 _NAMED = 3
 
@@ -96,7 +96,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[str]:
 
 def _readings(named: str) -> Iterator[list[str]]:
     """Parts of the path that a cell names: as it stands, and with what addresses escape."""
-    path = urlsplit(named).path if _ADDRESS.match(named) else named
+    path = _ADDRESS.sub("", named).partition("#")[0].partition("?")[0] if _ADDRESS.match(named) else named
     for reading in dict.fromkeys((path, unquote(path), unquote(path).partition("?")[0])):
         slashed = _DRIVE.sub("", reading.replace("\\", "/"))
         parts = [part for part in slashed.split("/") if part.strip() not in ("", ".")]

@@ -66,7 +66,6 @@ class PhotoWriter:
         wanting: CSV file, of product_id, file and reason.
         images: Photos written.
         products: Products with a photo.
-        seen: Products that passed.
         unreadable: Photos that are named and could not be used.
     """
 
@@ -77,7 +76,6 @@ class PhotoWriter:
     pool: ThreadPoolExecutor
     images: int = 0
     products: int = 0
-    seen: int = 0
     unreadable: int = 0
     examples: list[str] = field(default_factory=list)
     _rows: list[tuple[Any, bytes, int]] = field(default_factory=list)
@@ -96,7 +94,6 @@ class PhotoWriter:
             self._held += len(found)
             if len(self._rows) >= PHOTOS_A_GROUP or self._held >= GROUP_BYTES:
                 self.flush()
-        self.seen += len(ids)
         self.products += sum(1 for photos in positions if photos)
         return [photos > 0 for photos in positions]
 

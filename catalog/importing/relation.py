@@ -159,8 +159,11 @@ class Relation:
 
     def _check(self) -> None:
         if lacking := [column for column in self.used() if column not in self.source.columns]:
+            found = "; ".join([", ".join(self.source.columns), *self.source.notes])
+            raise CatalogueError(f"{self.source.path} has no column {', '.join(lacking)}; it has: {found}")
+        if ours := [column for column in self.used() if column.startswith("__")]:
             raise CatalogueError(
-                f"{self.source.path} has no column {', '.join(lacking)}; it has: {', '.join(self.source.columns)}"
+                f"{self.source.path}: column {', '.join(ours)} begins with __ as those of an import do; rename it"
             )
 
     def _known(self, value: str) -> str:

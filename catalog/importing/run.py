@@ -15,7 +15,7 @@ from catalog.errors import CatalogueError
 from catalog.importing import variants as grouping
 from catalog.importing.dates import check_forms
 from catalog.importing.findings import Findings, find, find_forms
-from catalog.importing.mapping import ImportMapping
+from catalog.importing.mapping import ImageMapping, ImportMapping
 from catalog.importing.photo_files import PhotoFiles
 from catalog.importing.photos import PhotoWriter, photo_names, photo_writer
 from catalog.importing.quarantine import Quarantine
@@ -93,27 +93,41 @@ def _import(job: _Job, out: Path) -> ImportSummary:
     findings = _find(relation, names, quarantine, job.catalogue)
     (job.folder / REPORTS).mkdir()
     reader = TableReader(relation, findings, quarantine, names)
+    grouped = _grouped(relation)
     with _photos(job, reader) as photos:
-        rows = _write(job, reader, kept)
+        rows = _write(job, reader, kept - grouped)
     quarantine.check(kept + len(source.misfits), mapping.max_quarantined)
     if not rows:
         raise CatalogueError(f"{source.path}: no row comes in: {_why_none(quarantine, source.rows - kept)}")
-    summary = ImportSummary(
+    counts = {"rows": rows, "filtered": source.rows - kept, "grouped": grouped, "variants": _write_variants(job, reader)}
+    notes = [*source.notes, *notes, *findings.notes, *quarantine.notes()]
+    summary = _with_photos(_summary(job, out, findings, quarantine, counts, notes), mapping.images, photos)
+    return _reported(job, quarantine, summary)
+
+
+def _summary(
+    job: _Job, out: Path, findings: Findings, quarantine: Quarantine, counts: dict[str, int], notes: list[str]
+) -> ImportSummary:
+    """What is known of the rows."""
+    warnings = list(findings.warnings)
+    for column, count in quarantine.dropped.items():
+        if count > SHARE_TOLD * counts["rows"]:
+            warnings.append(f"{column} could not be read in {count:,} rows; see the notes")
+    left_out = quarantine.by_kind(counts=False)
+    if sum(left_out.values()) > SHARE_TOLD * _all_rows(job.source):
+        warnings.append(f"most rows say nothing: {_listed(left_out)}; are the right columns mapped?")
+    return ImportSummary(
         out=str(out),
-        table=mapping.table,
-        read=_all_rows(source),
-        rows=rows,
-        filtered=source.rows - kept,
-        grouped=_grouped(relation),
-        variants=_write_variants(job, reader),
+        table=job.mapping.table,
+        read=_all_rows(job.source),
+        **counts,
         quarantined=quarantine.by_kind(counts=True),
-        left_out=quarantine.by_kind(counts=False),
+        left_out=left_out,
         dropped=dict(quarantine.dropped),
         currency=findings.currency,
-        notes=(*source.notes, *notes, *findings.notes, *quarantine.notes()),
-        warnings=findings.warnings,
+        notes=tuple(notes),
+        warnings=tuple(warnings),
     )
-    return _reported(job, quarantine, _with_photos(job, summary, photos))
 
 
 def _find(relation: Relation, names: str | None, quarantine: Quarantine, catalogue: Catalogue | None) -> Findings:
@@ -172,7 +186,7 @@ def _photos(job: _Job, reader: TableReader) -> Iterator[PhotoWriter | None]:
         wanting.unlink()
 
 
-def _write(job: _Job, reader: TableReader, kept: int) -> int:
+def _write(job: _Job, reader: TableReader, total: int) -> int:
     """Stream the rows into the table; how many come in."""
     rows = 0
     with pq.ParquetWriter(job.folder / f"{job.mapping.table}.parquet", reader.schema, compression="zstd") as writer:
@@ -180,7 +194,7 @@ def _write(job: _Job, reader: TableReader, kept: int) -> int:
             writer.write_table(table)
             rows += table.num_rows
             if job.progress is not None:
-                job.progress("bringing in rows", done, kept)
+                job.progress("bringing in rows", done, total)
     return rows
 
 
@@ -201,31 +215,24 @@ def _write_variants(job: _Job, reader: TableReader) -> int:
 def _grouped(relation: Relation) -> int:
     if relation.mapping.variants is None:
         return 0
-    ((rows, products),) = relation.query(
-        f"SELECT (SELECT count(*) FROM {grouping.GROUPED}), (SELECT count(*) FROM {grouping.PRODUCTS})"
-    )
+    ((rows,),) = relation.query(f"SELECT count(*) FROM {grouping.GROUPED} WHERE NOT {grouping.FAULTY}")
+    ((products,),) = relation.query(f"SELECT count(*) FROM {grouping.PRODUCTS}")
     return int(rows) - int(products)
 
 
-def _with_photos(job: _Job, summary: ImportSummary, photos: PhotoWriter | None) -> ImportSummary:
-    """The summary with what became of photos, and what is likely not meant."""
+def _with_photos(summary: ImportSummary, images: ImageMapping, photos: PhotoWriter | None) -> ImportSummary:
+    """The summary with what became of photos."""
     warnings = list(summary.warnings)
-    for column, count in summary.dropped.items():
-        if count > SHARE_TOLD * summary.rows:
-            warnings.append(f"{column} could not be read in {count:,} rows; see the notes")
-    if summary.left_out and sum(summary.left_out.values()) > SHARE_TOLD * summary.read:
-        warnings.append(f"most rows say nothing: {_listed(summary.left_out)}; are the right columns mapped?")
-    images = job.mapping.images
     if photos is None:
         if images.columns or images.file is not None:
             warnings.append("the mapping says where photos lie, and no folder of them was given: none came in (--images DIR)")
         return summary.model_copy(update={"warnings": tuple(warnings)})
-    lacking = photos.seen - photos.products
-    if lacking == photos.seen:
+    lacking = summary.rows - photos.products
+    if not photos.products:
         examples = f"; such as {'; '.join(photos.examples)}" if photos.examples else "; no row names one"
-        warnings.append(f"no product has a photo: not one of {photos.seen:,} was found below {photos.files.root}{examples}")
-    elif lacking > SHARE_TOLD * photos.seen:
-        warnings.append(f"{lacking:,} of {photos.seen:,} products have no photo")
+        warnings.append(f"no product has a photo: not one of {summary.rows:,} was found below {photos.files.root}{examples}")
+    elif lacking > SHARE_TOLD * summary.rows:
+        warnings.append(f"{lacking:,} of {summary.rows:,} products have no photo")
     counts = {"images": photos.images, "missing_images": lacking, "unreadable_images": photos.unreadable}
     return summary.model_copy(update={**counts, "warnings": tuple(warnings)})
 
@@ -252,7 +259,9 @@ def _all_rows(source: Source) -> int:
 
 def _why_none(quarantine: Quarantine, filtered: int) -> str:
     kinds = {**quarantine.by_kind(counts=True), **quarantine.by_kind(counts=False)}
-    return _listed({**kinds, **({"left out by where": filtered} if filtered else {})})
+    first = min(quarantine.faults, key=lambda fault: fault.line, default=None)
+    told = "" if first is None else f"; first: line {first.line}: {first.detail}"
+    return _listed({**kinds, **({"left out by where": filtered} if filtered else {})}) + told
 
 
 def _listed(counts: dict[str, int]) -> str:

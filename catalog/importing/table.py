@@ -134,10 +134,8 @@ class TableReader:
         for column in relation.given():
             value = relation.expression(column)
             if is_number(self._table, column):
-                read = number(column) if self._grouped else self.findings.forms[column].expression(value)
-                selected += [f"{read} AS {name(column)}", f"CASE WHEN {read} IS NULL THEN {value} END AS {name(_RAW + column)}"]
-                if is_whole(self._table, column):
-                    selected[-1] = f"{value} AS {name(_RAW + column)}"
+                read, raw = (number(column), "NULL") if self._grouped else self._number(column, value)
+                selected += [f"{read} AS {name(column)}", f"CAST({raw} AS VARCHAR) AS {name(_RAW + column)}"]
             else:
                 selected.append(f"{value} AS {name(column)}")
         selected += [f"{name(column)} AS {name(_RAW + _RAW + column)}" for column in self._inputs()]
@@ -145,6 +143,11 @@ class TableReader:
             selected.append(PHOTOS if self._grouped else f"{self.names} AS {PHOTOS}")
         selected += [GROUP, OPTIONS] if self._grouped else []
         return f"SELECT {', '.join(selected)} FROM {PRODUCTS if self._grouped else KEPT}"
+
+    def _number(self, column: str, value: str) -> tuple[str, str]:
+        """SQL for a number, and for its text where that may be needed to say what is wrong with it."""
+        read = self.findings.forms[column].expression(value)
+        return read, value if is_whole(self._table, column) else f"CASE WHEN {read} IS NULL THEN {value} END"
 
     def _inputs(self) -> list[str]:
         """Columns of the file that are read beside those that are mapped one to one."""

@@ -6,7 +6,8 @@ one), or of the next that has one; its price is the lowest of its variants', its
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -25,8 +26,11 @@ GROUPED, PRODUCTS = "grouped", "grouped_products"
 KEY, OPTIONS, PHOTOS = "__key", "__options", "__photos"
 """Columns of both: the product; its options as structs of name and value; its photos as texts."""
 
+FAULTY = "__faulty"
+"""Column of the first: whether the row is in quarantine. It still says what its product is called, where others are not."""
+
 _VARIANT = "__variant"
-_ROWS, _OPTED = "grouped_rows", "grouped_options"
+_ROWS, _OPTED, _OUT = "grouped_rows", "grouped_options", "grouped_out"
 _TOP, _TOP_KEY, _OWN = "__top", "__top_key", "__own"
 _NOTHING = {("Title", "Default Title")}
 """What a shop system writes as the option of a product that has none."""
@@ -56,7 +60,7 @@ def group(
         CatalogueError: a number cannot be read, and the mapping refuses the file for it.
     """
     connection = relation.source.connection
-    numbers = [f"{form.expression(relation.expression(column))} AS {number(column)}" for column, form in forms.items()]
+    numbers = [f"{_number(relation, column, form)} AS {number(column)}" for column, form in forms.items()]
     own = "NULL" if variants.parent is None else _own(relation)
     given = ["k.*", f"{own} AS {_OWN}", f"{_key(relation, variants)} AS {KEY}", f"{photos} AS {PHOTOS}", *numbers]
     tops = (
@@ -66,10 +70,12 @@ def group(
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS SELECT {', '.join(given)} FROM {KEPT} k {tops}")
     _take_out_orphans(relation, variants, quarantine)
-    _take_out_unreadable(relation, forms, quarantine)
+    faulty = _unreadable(relation, forms, quarantine)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {_OPTED} AS SELECT *, {_options(relation)} AS {OPTIONS} FROM {_ROWS}")
-    variant = f"coalesce({_is_variant(relation, variants, forms)}, false) AS {_VARIANT}"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {GROUPED} AS SELECT *, {variant} FROM {_OPTED}")
+    variant = f"NOT {FAULTY} AND coalesce({_is_variant(relation, variants, forms)}, false) AS {_VARIANT}"
+    with _places(relation, faulty) as out:
+        marked = f"SELECT *, {ROW} IN (SELECT place FROM {out}) AS {FAULTY} FROM {_OPTED}"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {GROUPED} AS SELECT *, {variant} FROM ({marked})")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {PRODUCTS} AS {_products(relation, variants, forms)}")
     connection.execute(f"DROP TABLE {_ROWS}")
     connection.execute(f"DROP TABLE {_OPTED}")
@@ -117,6 +123,12 @@ def _as_json(options: list[dict[str, Any]]) -> str:
 
 def _says(option: dict[str, Any]) -> bool:
     return bool(option["name"] and option["value"]) and (option["name"], option["value"]) not in _NOTHING
+
+
+def _number(relation: Relation, column: str, form: NumberForm) -> str:
+    """SQL for a row's number; null where it cannot be read."""
+    read = form.expression(relation.expression(column))
+    return f"(CASE WHEN {read} = round({read}) THEN {read} END)" if is_whole("products", column) else read
 
 
 def _options(relation: Relation) -> str:
@@ -171,28 +183,31 @@ def _take_out_orphans(relation: Relation, variants: VariantsMapping, quarantine:
             for line, row, key, first in twice
             if key
         ]
-    _take_out(relation, faults)
+    with _places(relation, [fault.row for fault in faults]) as out:
+        relation.source.connection.execute(f"DELETE FROM {_ROWS} WHERE {ROW} IN (SELECT place FROM {out})")
     quarantine.faults += faults
 
 
-def _take_out_unreadable(relation: Relation, forms: Mapping[str, NumberForm], quarantine: Quarantine) -> None:
-    """The rows with a number that cannot be read, unless the mapping says that its value is dropped."""
-    before = len(quarantine.faults)
+def _unreadable(relation: Relation, forms: Mapping[str, NumberForm], quarantine: Quarantine) -> set[int]:
+    """Places of the rows with a number that cannot be read, unless the mapping says that its value is dropped."""
+    faulty: set[int] = set()
     for column, form in forms.items():
-        whole = is_whole("products", column)
         value = relation.expression(column)
-        query = (
-            f"SELECT {LINE}, {ROW}, {value} FROM {_ROWS} WHERE {value} IS NOT NULL AND {number(column)} IS NULL ORDER BY {ROW}"
-        )
-        for line, row, raw in relation.query(query):
-            quarantine.unreadable(column, line, row, explain(raw, form, whole))
-    _take_out(relation, quarantine.faults[before:])
+        failed = f"{value} IS NOT NULL AND {number(column)} IS NULL"
+        for line, row, raw in relation.query(f"SELECT {LINE}, {ROW}, {value} FROM {_ROWS} WHERE {failed} ORDER BY {ROW}"):
+            why = explain(raw, form, is_whole("products", column))
+            if row not in faulty and not quarantine.unreadable(column, line, row, why):
+                faulty.add(row)
+    return faulty
 
 
-def _take_out(relation: Relation, faults: Sequence[Fault]) -> None:
-    rows = ", ".join(str(fault.row) for fault in faults)
-    if rows:
-        relation.source.connection.execute(f"DELETE FROM {_ROWS} WHERE {ROW} IN ({rows})")
+@contextmanager
+def _places(relation: Relation, rows: Collection[int | None]) -> Iterator[str]:
+    """Name of a table with the column place, for as long as the block runs."""
+    connection = relation.source.connection
+    connection.register(_OUT, pa.table({"place": pa.array(list(rows), pa.int64())}))
+    yield _OUT
+    connection.unregister(_OUT)
 
 
 def _orphan(line: int, row: int, column: str, value: str | None) -> Fault:
@@ -217,7 +232,7 @@ def _is_variant(relation: Relation, variants: VariantsMapping, forms: Mapping[st
 
 
 def _products(relation: Relation, variants: VariantsMapping, forms: Mapping[str, NumberForm]) -> str:
-    """SQL for a row a product."""
+    """SQL for a row a product; a row that is at fault still says what its product is called, where others are not at fault."""
     rank = ROW if variants.parent is None else f"CASE WHEN {_VARIANT} THEN {_LATER} ELSE 0 END + {ROW}"
     cells = [f"arg_min({name(c)}, {rank}) FILTER ({name(c)} IS NOT NULL) AS {name(c)}" for c in relation.used()]
     numbers = [f"arg_min({number(c)}, {rank}) FILTER ({number(c)} IS NOT NULL) AS {number(c)}" for c in forms if c not in PRICES]
@@ -225,7 +240,8 @@ def _products(relation: Relation, variants: VariantsMapping, forms: Mapping[str,
     return (
         f"SELECT {KEY}, arg_min({LINE}, {rank}) AS {LINE}, min({ROW}) AS {ROW}, "
         f"{named} FILTER ({_VARIANT})) AS {OPTIONS}, flatten(list({PHOTOS} ORDER BY {rank})) AS {PHOTOS}, "
-        f"{', '.join([*cells, *numbers, *_prices(forms, rank)])} FROM {GROUPED} GROUP BY {KEY} ORDER BY min({ROW})"
+        f"{', '.join([*cells, *numbers, *_prices(forms, rank)])} FROM {GROUPED} "
+        f"GROUP BY {KEY} HAVING NOT bool_and({FAULTY}) ORDER BY min({ROW})"
     )
 
 
@@ -234,7 +250,7 @@ def _prices(forms: Mapping[str, NumberForm], rank: str) -> list[str]:
     found = []
     if "price" in forms:
         price = number("price")
-        found.append(f"coalesce(min({price}) FILTER ({_VARIANT}), min({price})) AS {price}")
+        found.append(f"coalesce(min({price}) FILTER ({_VARIANT}), min({price}) FILTER (NOT {FAULTY})) AS {price}")
         found.append(f"arg_min({price}, {rank}) FILTER ({price} IS NOT NULL) AS __first_price")
     if "discounted_price" in forms:
         discounted = number("discounted_price")

@@ -35,6 +35,7 @@ _TWICE = re.compile(  # the set of first characters stands first: what has none 
     f"|(?<=\u00e2)[\u0080\u20ac\u201a\u201e][{_THEN}]"
     f"|(?<=[\u0420\u0421])[{_THEN_1251}](?:[\u0420\u0421][{_THEN_1251}]){{2,}})"
 )
+_TWICE_FIRST = "\u00c2\u00c3\u00d0\u00d1\u00e2\u0420\u0421"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def decoded(file: IO[bytes], encoding: Encoding) -> Iterator[str]:
 
 def misdecoded(text: str) -> str | None:
     """The first part of `text` that is UTF-8 which was read as Windows-1252 or -1251 ("Ã©" for "é"), if there is one."""
+    if not any(first in text for first in _TWICE_FIRST):  # many times faster than the pattern, and true of most text
+        return None
     for match in _TWICE.finditer(text):
         if repaired(match[0]) is not None:
             return match[0]
