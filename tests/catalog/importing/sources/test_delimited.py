@@ -194,7 +194,7 @@ def test_several_characters_may_separate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("separator", ["\n", '"', "€€"])
 def test_what_cannot_separate_is_refused(tmp_path: Path, separator: str) -> None:
-    with pytest.raises(CatalogueError, match="separator .* cannot be used; allowed: up to 4 bytes"):
+    with pytest.raises(CatalogueError, match=r"separator .* cannot be used; allowed: up to 4 bytes"):
         read_text(tmp_path, "sku,name\n1,Cap\n", separator=separator)
 
 
