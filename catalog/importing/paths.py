@@ -1,21 +1,34 @@
 """A category path in one cell, `Clothing > Tops > Polo Shirts`, as one value a level."""
 
+import json
+
 from catalog.importing.mapping import SplitMapping
 
 
 def split_path(text: str | None, split: SplitMapping) -> tuple[str | None, ...]:
     """A value for each of `split.into`, coarse to fine, None where the path has none.
 
-    Of several paths the deepest counts, the first of equally deep ones. A path longer than `into` gives its last level to the
-    last column; one that is shorter leaves the finer columns empty, or repeats its last level where `fill` says so.
+    A cell may hold several paths, divided by `alternatives` or as a JSON list: the deepest counts, the first of equally deep ones.
+    A path longer than `into` gives its last level to the last column; one that is shorter leaves the finer columns empty, or
+    repeats its last level where `fill` says so.
     """
-    paths = (text or "").split(split.alternatives) if split.alternatives else [text or ""]
-    levels = max((_levels(path, split) for path in paths), key=len)
+    levels = max((_levels(path, split) for path in _paths((text or "").strip(), split)), key=len)
     width = len(split.into)
     if len(levels) > width:
         levels = [*levels[: width - 1], levels[-1]]
     rest = levels[-1] if split.fill and levels else None
     return (*levels, *[rest] * (width - len(levels)))
+
+
+def _paths(text: str, split: SplitMapping) -> list[str]:
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            listed = json.loads(text)
+        except ValueError:
+            listed = None
+        if isinstance(listed, list) and listed and all(isinstance(path, str) for path in listed):
+            return listed
+    return text.split(split.alternatives) if split.alternatives else [text]
 
 
 def _levels(path: str, split: SplitMapping) -> list[str]:

@@ -36,14 +36,19 @@ _NO_PHOTOS = "CAST([] AS VARCHAR[])"
 def photo_names(relation: Relation, images: ImageMapping) -> str:
     """SQL for what a row calls its photos, a list of texts.
 
-    Without a word on where they lie, a photo is called as its product's id.
+    A cell with several has them divided by `separator`, or as a JSON list. Without a word on where they lie, a photo is called
+    as its product's id.
 
     Raises:
         CatalogueError: `file` names no column, or one that is not there.
     """
     if relation.inputs.photos:
         cells = [trimmed(name(column)) for column in relation.inputs.photos]
-        lists = [f"string_split({cell}, {text(images.separator)})" for cell in cells]
+        lists = [
+            f"CASE WHEN {cell} LIKE '[\"%\"]' THEN regexp_extract_all(replace({cell}, '\\/', '/'), '\"([^\"]*)\"', 1) "
+            f"ELSE string_split({cell}, {text(images.separator)}) END"
+            for cell in cells
+        ]
         return f"flatten([{', '.join(f'coalesce({found}, {_NO_PHOTOS})' for found in lists)}])"
     template = images.file or "{product_id}"
     if not placeholders(template):
