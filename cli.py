@@ -628,7 +628,8 @@ def _show_metrics(values: Mapping[str, Any]) -> str:
     head = (
         f"{values['model']} version {values['version']} on {values['n']} rows ({values['split']}) of data {values['data'][:12]}"
     )
-    return f"{head}\n{_table(['metric', 'value', '95 % interval'], rows)}"
+    absent = [f"not applicable: {name}: {reason}" for name, reason in values["not_applicable"].items()]
+    return "\n".join([head, _table(["metric", "value", "95 % interval"], rows), *absent])
 
 
 def _show_export(values: Mapping[str, Any]) -> str:
@@ -660,7 +661,8 @@ def _show_checks(values: Mapping[str, Any]) -> str:
 
 def _show_training(values: Mapping[str, Any]) -> str:
     stages = [[s["name"], "cached" if s["cached"] else f"{s['seconds']:.1f} s"] for s in values["stages"]]
-    gates = [["passed" if c["passed"] else "FAILED", c["name"], c["detail"]] for c in values["gates"]["checks"]]
+    states = {True: "passed", False: "FAILED", None: "not applicable"}
+    gates = [[states[c["passed"]], c["name"], c["detail"]] for c in values["gates"]["checks"]]
     alias = "challenger" if values["challenger"] else "no alias: gates failed"
     parts = [_table(["stage", "time"], stages), _table(["gate", "check", "detail"], gates), _show_metrics(values)]
     return "\n".join(

@@ -6,7 +6,7 @@ import mmap
 import struct
 import tempfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,8 @@ def positions(column: pa.Array) -> NDArray[np.float64]:
     Raises:
         pyarrow.ArrowException: no numbers.
     """
-    return np.nan_to_num(column.cast(pa.float64()).to_numpy(zero_copy_only=False), nan=0.0)
+    places: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return np.nan_to_num(places, nan=0.0)
 
 
 def decode(
@@ -132,7 +133,7 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     *,
     max_side: int | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: tuple[str, ...] = FORMATS,
 ) -> NDArray[np.uint8]:
     """Pixels of a photo, height × width × 3, RGB, upright (EXIF); of an animation the first frame.
 
@@ -161,7 +162,7 @@ def decode(
 
 
 def _opened(
-    data: bytes, size: tuple[int, int] | None, max_side: int | None, max_pixels: int, formats: Sequence[str]
+    data: bytes, size: tuple[int, int] | None, max_side: int | None, max_pixels: int, formats: tuple[str, ...]
 ) -> Image.Image:
     """The photo, at least twice as large as `size` or `max_side` where it is that large itself."""
     try:

@@ -20,15 +20,16 @@ SHOWN = 5
 def split_products(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[Any]":
     """`train`, `validation` or `test` for each product, indexed as `products`.
 
-    What the column `split` says is kept, of rows with one id what the first says; rows without a value are divided as follows. By
-    hash, a product's part depends on its id and the salt alone, so adding rows moves none. By time, the newest `test` share of
+    What the column `split` says is kept, of rows with one id what the first says; rows without a value are divided as follows.
+    By hash, a product's part depends on its id and the salt alone, so adding rows moves none. By time, the newest `test` share of
     products is test and the newest of the rest is validation; products listed at the same instant stay together.
 
     Where the column never says validation, or never says test, that part is drawn by hash from the rows that it calls train: as
     large a share of them as the configuration asks for. The log says so.
 
     Raises:
-        CatalogueError: a split by time where listed_at is missing, a value of `split` that is none of `SPLITS`, or no training row.
+        CatalogueError: a split by time where listed_at is missing, a value of `split` that is none of `SPLITS`, or no row for
+            training.
     """
     said = published(products)
     open_rows = said.isna()
@@ -63,7 +64,9 @@ def published(products: pd.DataFrame) -> "pd.Series[Any]":
     if len(unknown):
         names = [repr(value) for value in unknown.unique()[:SHOWN]]
         more = f" and {unknown.nunique() - SHOWN} more" if unknown.nunique() > SHOWN else ""
-        raise CatalogueError(f"products.split says {', '.join(names)}{more} in {len(unknown):,} rows; allowed: {', '.join(SPLITS)}")
+        raise CatalogueError(
+            f"products.split says {', '.join(names)}{more} in {len(unknown):,} rows; allowed: {', '.join(SPLITS)}"
+        )
     if products["product_id"].duplicated().any():
         said = said.groupby(products["product_id"].astype(str)).transform("first")
     return said.mask(said.isna(), None).rename("split")
@@ -76,7 +79,9 @@ def _tell(counts: dict[str, int], without: int, drawn: dict[str, int], config: S
         log.warning("%s products have no value in split; they are divided by %s", f"{without:,}", config.by)
     for part, rows in drawn.items():
         share = getattr(config, part)
-        log.warning("no product is marked %s; split.%s = %g of those marked train, %s, are drawn by hash", part, part, share, f"{rows:,}")
+        log.warning(
+            "no product is marked %s; split.%s = %g of those marked train, %s, are drawn by hash", part, part, share, f"{rows:,}"
+        )
 
 
 def _configured(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[Any]":

@@ -17,7 +17,7 @@ _INLINE = frozenset(
 _HIDDEN = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "template")}
 _LONG_REFERENCE = re.compile(r"&#[0-9]{8,}+;?")
 _SECOND = r"\x80-\xbf" + bytes(range(0x80, 0xA0)).decode("cp1252", errors="ignore")  # what a byte after the first reads as
-_MISREAD = re.compile(rf"Ã[{_SECOND}]|Â[\xa0-\xbf]|â[€„].|(?:[ÄÅÎÏÐÑ×ØÙ][{_SECOND}]){{2}}|ï»¿|\ufffd")
+_MISREAD = re.compile(rf"Ã[{_SECOND}]|Â[\xa0-\xbf]|[âï][{_SECOND}]{{2}}|(?:[ÄÅÎÏÐÑ×ØÙ][{_SECOND}]){{2}}|\ufffd")
 _MAX_ROUNDS = 6
 _MARKUP = str.maketrans("&<", "  ")
 

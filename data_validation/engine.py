@@ -107,7 +107,7 @@ def _detail(rule: Rule, item: Any, frame: pd.DataFrame, rows: int) -> str:
     if rule.level == "row" and "unexpected_count" in item.result:
         return f"{rows:,} of {len(frame):,} rows break this"
     if rule.stage == "schema":
-        return f"{rule.column} is of type {frame[rule.column].iat[0]}; allowed: {' or '.join(rule.arguments['value_set'])}"
+        return "; ".join(frame[rule.arguments["column"]].dropna())
     if "observed_value" in item.result and rule.tells is not None:
         observed = item.result["observed_value"]
         return "there is no row" if len(frame) == 0 else rule.tells(observed)
@@ -125,13 +125,13 @@ def _examples(table: str, rule: Rule, frame: pd.DataFrame, rows: "pd.Index[Any]"
     keys = _keys(table, first)
     if rule.column is None or rule.column not in frame:
         return tuple(keys)
-    return tuple(f"{key}: {_short(value)}" for key, value in zip(keys, first[rule.column], strict=True))
+    return tuple(f"{key}: {_short(value, rule.shows_words)}" for key, value in zip(keys, first[rule.column], strict=True))
 
 
 def _broken(table: str, rule: Rule, frame: pd.DataFrame, rows: "pd.Index[Any]") -> pd.DataFrame:
     broken = frame.loc[rows]
     values = broken[rule.column] if rule.column is not None else pd.Series("", broken.index)
-    reasons = [f"{rule.name}: {_short(value)}" for value in values]
+    reasons = [f"{rule.name}: {_short(value, rule.shows_words)}" for value in values]
     columns = {
         "table": table,
         "row": broken.index.astype("int64"),
@@ -147,14 +147,12 @@ def _keys(table: str, rows: pd.DataFrame) -> list[str]:
     return ["/".join(values) for values in zip(*parts, strict=True)]
 
 
-def _short(value: Any) -> str:
-    if not isinstance(value, str) and (value is None or bool(pd.isna(value))):
+def _short(value: Any, words: bool) -> str:
+    """A value, quoted where it is text that was delivered, as it is where it is our own words."""
+    if isinstance(value, str):
+        text = value if words else json.dumps(value, ensure_ascii=False)
+    elif value is None or bool(pd.isna(value)):
         return "missing"
-    text = (
-        json.dumps(value, ensure_ascii=False)
-        if isinstance(value, str)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    else:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _EXAMPLE_LENGTH else text[: _EXAMPLE_LENGTH - 1] + "…"

@@ -15,12 +15,12 @@ import pyarrow.types as t
 from catalog.catalogue import Catalogue
 from catalog.errors import ImageError
 from catalog.images import decode, positions
-from catalog.schema import TABLES
+from catalog.schema import TABLES, is_key
 from catalog.text import clean_html
 from catalog.vectors import Vectors, faults, holds_vectors
 from configs.schema import ValidationConfig
 from data_validation import interactions, products
-from data_validation.findings import finding, nothing, repeats, texts
+from data_validation.findings import by_value, finding, nothing, repeats, texts
 
 _CLOCK_SLACK = timedelta(days=1)
 _IMAGES_A_BATCH = 1024
@@ -66,15 +66,15 @@ def measure(
 def _images(catalogue: Catalogue) -> pd.DataFrame:
     """Keys and findings alone: the photos pass through memory in batches, decoded by a pool of threads."""
     keys: list[Any] = []
-    places: list[float] = []
+    places: list[str] = []
     undecodable: list[str | None] = []
     names = [name for name in TABLES["images"] if name in catalogue.columns("images").names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in catalogue.batches("images", names, _IMAGES_A_BATCH):
             keys += batch.column("product_id").to_pylist()
-            places += positions(batch.column("position")).tolist() if "position" in names else [0.0] * batch.num_rows
+            places += [f"{p:g}" for p in positions(batch.column("position"))] if "position" in names else ["0"] * batch.num_rows
             undecodable += pool.map(_decode_fault, batch.column("jpeg").to_pylist())
-    frame = pd.DataFrame({"product_id": keys, "position": places, "decode_fault": pd.Series(undecodable, dtype=object)})
+    frame = pd.DataFrame({"product_id": keys, "position": places, "decode_fault": undecodable}, dtype=object)
     again = frame.duplicated(["product_id", "position"]) & frame["product_id"].notna()
     frame["repeated_key"] = finding(again, "repeats a photo of " + texts(frame.loc[again, "product_id"]))
     frame["orphan"] = products.orphans(catalogue, frame["product_id"])
@@ -105,7 +105,7 @@ def _reviews(catalogue: Catalogue) -> pd.DataFrame:
 
 def _said(text: "pd.Series[Any]") -> "pd.Series[Any]":
     """Plain text, '' where it says nothing."""
-    plain = text.fillna("").map(clean_html)
+    plain = by_value(text.astype(object), clean_html).fillna("")
     return plain.mask(plain.isin(_SAYS_NOTHING), "")
 
 
@@ -123,9 +123,29 @@ def decodable_ids(images: pd.DataFrame) -> set[str]:
     return set(texts(images.loc[good, "product_id"]))
 
 
-def kinds(catalogue: Catalogue, table: str) -> pd.DataFrame:
-    """One row: the kind of each column's values, from the file's footer."""
-    return pd.DataFrame({field.name: [_kind(field.type)] for field in catalogue.columns(table)})
+def types(catalogue: Catalogue, table: str) -> pd.DataFrame:
+    """A row a known column: `type_fault`, what is wrong with the type of its values, from the file's footer."""
+    known = [field for field in catalogue.columns(table) if field.name in TABLES[table]]
+    return pd.DataFrame({"type_fault": [_type_fault(table, field.name, _kind(field.type)) for field in known]}, dtype=object)
+
+
+def _type_fault(table: str, column: str, kind: str) -> str | None:
+    allowed = ("integer", "string") if is_key(column) else _KINDS[str(TABLES[table][column])]
+    if "integer" in allowed and not is_key(column) and (table in ("reviews", "images") or column == "year"):
+        allowed = (*allowed, "number")  # integers with gaps are often written so
+    if kind in (*allowed, "nothing"):
+        return None
+    return f"{column} is of type {kind}; allowed: {' or '.join(dict.fromkeys(allowed))}"
+
+
+_KINDS = {
+    "int64": ("integer",),
+    "double": ("number", "integer"),
+    "string": ("string",),
+    "binary": ("binary",),
+    "timestamp[ns, tz=UTC]": ("timestamp",),
+    "list<item: float>": ("list of numbers",),
+}
 
 
 def _kind(type_: Any) -> str:

@@ -72,6 +72,7 @@ def _titles(config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...
             "twin",
             "the same product listed twice ends up on both sides of a split",
             "warning",
+            shows="title",
         ),
     )
 
@@ -99,7 +100,7 @@ def _descriptions(config: ValidationConfig) -> tuple[Rule, ...]:
 
 def _prices(config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...]:
     most = config.max_price_spread
-    low, high = (f"{quantile:.1%}".replace("%", " %") for quantile in PRICE_QUANTILES)
+    rest = f"{PRICE_QUANTILES[0]:.1%}".replace("%", " %")
     rules = [
         between("price > 0", "price", "free products are placeholders and have no logarithm", low=0, strict_low=True),
         between(
@@ -120,7 +121,8 @@ def _prices(config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...
             "price_spread",
             "several currencies or units in one column, or made-up prices",
             lambda spread: (
-                f"the price at {high} of the products is {spread:,.0f} times the one at {low}; at most {most:,.0f} times is usual"
+                f"but for {rest} at each end, the highest price is {spread:,.0f} times the lowest; at most {most:,.0f} "
+                "times is usual"
             ),
             high=most,
         ),
@@ -159,7 +161,7 @@ def _other_columns(given: Collection[str]) -> tuple[Rule, ...]:
         rules.append(finds_nothing("year is at most the year after listed_at", "year_ahead", reason, "warning"))
     if "split" in given:
         name = f"split is {', '.join(SPLITS[:-1])}, {SPLITS[-1]} or missing"
-        rules.append(finds_nothing(name, "split_fault", "whether the row may be learned from is not known"))
+        rules.append(finds_nothing(name, "split_fault", "whether the row may be learned from is not known", shows="split"))
     return tuple(rules)
 
 

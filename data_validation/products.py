@@ -63,7 +63,7 @@ def orphans(catalogue: Catalogue, product: "pd.Series[Any]") -> "pd.Series[Any]"
     """Ids that no product has; no finding where there is no table of products."""
     if "products" not in catalogue.tables():
         return nothing(product.index)
-    strange = absent(product, set(texts(catalogue.read("products", ["product_id"])["product_id"])))
+    strange = absent(product, set(texts(catalogue.keys("products", "product_id").dropna())))
     return finding(strange, "no product " + texts(product[strange]))
 
 
@@ -74,12 +74,12 @@ def _add_texts(frame: pd.DataFrame) -> None:
     frame["description"] = frame["description"].mask(frame["description_words"].isna(), None)
     frame["description_length"] = by_value(frame["description"], len).astype("float64")
     same = frame.duplicated(list(TWINS), keep=False) & frame["title"].notna()
-    frame["twin"] = finding(same, frame.loc[same, "title"])
+    frame["twin"] = finding(same, "is listed twice")
 
 
 def _add_labels(frame: pd.DataFrame) -> None:
     """Labels that are written in several ways or decoded wrongly; classes of one product; classes under an unusual parent."""
-    frame["misread"] = by_value(frame["title"], _misread)
+    frame["misread"] = by_value(frame["title"], lambda title: f"title {title!r}" if looks_misread(title) else None)
     frame["other_spelling"] = nothing(frame.index)
     for column in LABELS:
         misread, spelling = _spellings(frame[column])
@@ -103,7 +103,8 @@ def _add_numbers(frame: pd.DataFrame, latest: pd.Timestamp) -> None:
     frame["year_ahead"] = finding(ahead, "year " + years[0] + ", listed in " + years[1])
     price = frame["price"]
     frame["has_price"] = (price > 0).astype("float64")
-    low, high = price[(price > 0) & (price < float("inf"))].quantile(list(PRICE_QUANTILES))
+    known = price[(price > 0) & (price < float("inf"))]
+    low, high = known.quantile(list(PRICE_QUANTILES)) if len(known) else (1.0, 1.0)
     frame["price_spread"] = pd.Series(high / low, frame.index[:1])
 
 
@@ -115,7 +116,7 @@ def _spellings(labels: "pd.Series[Any]") -> tuple[dict[str, str], dict[str, str]
         usual.setdefault(normalise(label), label)
     spellings = {label: usual[normalise(label)] for label in counts.index} if len(usual) < len(counts) else {}
     rarer = {label: f"{label!r} is usually written {other!r}" for label, other in spellings.items() if other != label}
-    return {label: found for label in counts.index if (found := _misread(label))}, rarer
+    return {label: repr(label) for label in counts.index if looks_misread(label)}, rarer
 
 
 def _misplaced(child: "pd.Series[Any]", parent: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -136,10 +137,6 @@ def _words(text: str) -> int | None:
     return sum(1 for _ in islice(_WORD.finditer(plain), MIN_DESCRIPTION_WORDS)) if plain else None
 
 
-def _misread(text: str) -> str | None:
-    return repr(text) if looks_misread(text) else None
-
-
 def _attributes_fault(value: str) -> str | None:
     try:
         parse_attributes(value)
@@ -149,4 +146,4 @@ def _attributes_fault(value: str) -> str | None:
 
 
 def _split_fault(value: str) -> str | None:
-    return None if value in SPLITS else value
+    return None if value in SPLITS else "is no split"

@@ -46,6 +46,11 @@ class Rule:
         return (*named, *self.arguments.get("column_list", ()), *self.arguments.get("column_set", ()))
 
     @property
+    def shows_words(self) -> bool:
+        """Whether what examples show is our own sentence, not a value that was delivered."""
+        return self.expectation == "expect_column_values_to_be_null" and self.shows is None
+
+    @property
     def level(self) -> Literal["row", "table"]:
         """Whether single rows or the whole table break it."""
         return "row" if self.stage == "row" else "table"
@@ -57,9 +62,11 @@ def is_given(column: str, reason: str, severity: Severity = "warning") -> Rule:
     return Rule(f"{column} is given", "expect_column_values_to_not_be_null", arguments, reason, severity=severity)
 
 
-def finds_nothing(name: str, finding: str, reason: str, severity: Severity = "error") -> Rule:
-    """Column `finding`, made by `measures`, is null: it holds the fault where there is one."""
-    return Rule(name, "expect_column_values_to_be_null", {"column": finding}, reason, severity=severity)
+def finds_nothing(
+    name: str, finding: str, reason: str, severity: Severity = "error", *, shows: str | None = None, stage: Stage = "row"
+) -> Rule:
+    """Column `finding`, made by `measures`, is null: it holds the fault, in words, where there is one."""
+    return Rule(name, "expect_column_values_to_be_null", {"column": finding}, reason, stage, severity, shows)
 
 
 def between(

@@ -11,9 +11,9 @@ from catalog.schema import TABLES
 from configs.errors import CheckFailed
 from configs.schema import ValidationConfig
 from data_validation.engine import Engine
-from data_validation.measures import decodable_ids, kinds, measure
+from data_validation.measures import decodable_ids, measure, types
 from data_validation.results import CheckResult, ValidationResult, ValidationRun, empty_quarantine
-from data_validation.suites import rules_of, schema
+from data_validation.suites import SCHEMA, rules_of
 
 
 def validate(
@@ -39,7 +39,7 @@ def validate(
     quarantine = [empty_quarantine()]
     decodable: set[str] = set()
     for table in sorted(tables, key=lambda name: name != "images"):  # products need to know which photos decode
-        checks[table], _ = engine.check(table, "schema", schema(table, catalogue.columns(table).names), kinds(catalogue, table))
+        checks[table], _ = engine.check(table, "schema", (SCHEMA,), types(catalogue, table))
         if any(not check.passed and check.severity == "error" for check in checks[table]):
             continue
         frame = measure(catalogue, table, decodable, config, now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from catalog.schema import EVENT_KINDS, REQUIRED, TABLES, is_key
+from catalog.schema import EVENT_KINDS, REQUIRED, TABLES
 from configs.schema import ValidationConfig
 from data_validation.product_rules import products, variants
 from data_validation.rules import Rule, Severity, between, counted, finds_nothing, is_given, of_table, percent
@@ -25,14 +25,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 """Columns that name a row in reports."""
 
-_KINDS = {
-    "int64": ("integer",),
-    "double": ("number", "integer"),
-    "string": ("string",),
-    "binary": ("binary",),
-    "timestamp[ns, tz=UTC]": ("timestamp",),
-    "list<item: float>": ("list of numbers",),
-}
+SCHEMA = finds_nothing("columns are of types that can be read", "type_fault", "another type cannot be read", stage="schema")
+"""The rule about a table's columns, which must hold before anything in them is looked at."""
 
 
 def rules_of(
@@ -64,20 +58,6 @@ def rules_of(
         case _:
             rows = _reviews(config, given)
     return (*rows, *_whole_table(table, config, given))
-
-
-def schema(table: str, present: Collection[str]) -> tuple[Rule, ...]:
-    """The rules about the types of the columns that are `present`."""
-    rules = []
-    for column, kind in TABLES[table].items():
-        if column in present:
-            allowed = ("integer", "string") if is_key(column) else _KINDS[str(kind)]
-            if "integer" in allowed and not is_key(column) and (table in ("reviews", "images") or column == "year"):
-                allowed = tuple(dict.fromkeys((*allowed, "number")))  # a table with gaps is often written so
-            arguments = {"column": column, "value_set": [*allowed, "nothing"]}
-            name = f"{column} is of type {' or '.join(allowed)}"
-            rules.append(Rule(name, "expect_column_values_to_be_in_set", arguments, "other types cannot be read", "schema"))
-    return tuple(rules)
 
 
 def _whole_table(table: str, config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...]:

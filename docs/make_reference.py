@@ -254,7 +254,9 @@ def http() -> Iterator[str]:
     yield table(("route", "answers", "statuses"), rows)
     for path, method, what in routes:
         body = what.get("requestBody", {}).get("content", {})
-        answer = next((r["content"] for status, r in what["responses"].items() if status[0] == "2" and "content" in r), {})
+        answer: Mapping[str, Any] = next(
+            (r["content"] for status, r in what["responses"].items() if status[0] == "2" and "content" in r), {}
+        )
         if not body:
             continue
         yield f"### `{method.upper()} {path}`"

@@ -1,5 +1,6 @@
 """The OpenAPI document and its page, which needs nothing from outside this server."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from serving.errors import ErrorBody
 from serving.requests import FORM, IDEMPOTENCY_KEY, JSON, KEY
-from serving.schemas import RequestModel
+from serving.schemas import PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 """Swagger UI as BentoML ships it."""
@@ -19,15 +20,25 @@ ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_conten
 _POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 
-def request_body(schema: type[RequestModel], form: bool = False) -> dict[str, Any]:
-    """`openapi_extra` of a route whose body `serving.requests.read` reads."""
+def request_body(schema: type[RequestModel], form: bool = False, at_most: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body `serving.requests.read` reads; `at_most` are lengths of lists that are configured."""
     described = _inlined(schema.model_json_schema())
+    for name, limit in (at_most or {}).items():
+        described["properties"][name]["maxItems"] = limit
     content: dict[str, Any] = {JSON: {"schema": described}}
     if form:
-        properties = described["properties"]
-        file = properties["image"] | {"type": "string", "format": "binary"}
-        content[FORM] = {"schema": described | {"properties": properties | {"image": file}}}
+        properties = {name: _in_a_form(known) for name, known in described["properties"].items()}
+        file = {"type": "string", "format": "binary", "description": "a whole JPEG, PNG or WebP"}
+        encoding = {"image": {"contentType": PHOTO_TYPES}, "attributes": {"contentType": JSON}}
+        content[FORM] = {"schema": described | {"properties": properties | {"image": file}}, "encoding": encoding}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _in_a_form(known: dict[str, Any]) -> dict[str, Any]:
+    """A property as a form field, which cannot be null: it is left out."""
+    kinds = [kind for kind in known.get("anyOf", ()) if kind != {"type": "null"}]
+    said = {name: value for name, value in known.items() if name not in ("anyOf", "default", "examples")}
+    return {**kinds[0], **said} if len(kinds) == 1 else known
 
 
 def repeatable() -> dict[str, Any]:

@@ -1,21 +1,32 @@
-"""Request bodies that any model may use: strict types, no unknown fields, no NaN, bounded lengths."""
+"""Request bodies that any model may use: strict types, no unknown fields, no NaN, bounded lengths.
+
+What a validator checks beyond types is said in the JSON schema as well, so that a client can check it before it asks.
+"""
 
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema
 
 from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
 from catalog.schema import MAX_ID_LENGTH
 from serving.images import from_base64
 
+PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
+"""Text as `_printable` takes it; JSON schema."""
+SAID: dict[str, Any] = {"type": "string", "pattern": r"\S"}
+"""Text that says something; JSON schema."""
 _CONTROL = {chr(code) for code in range(32)} - {"\t", "\n", "\r"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mPQcDsBAAHQATfyJir2AAAAAElFTkSuQmCC"
 """A blue PNG of one pixel: the example of a photo."""
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+PHOTO_TYPES = "image/jpeg, image/png, image/webp"
+MAX_ATTRIBUTES = 100
+EXACT = 2**53
+"""Up to here a number with a fraction names one integer."""
 MAX_AHEAD = timedelta(days=1)
 """How far a client's clock may be ahead of ours."""
 
@@ -27,12 +38,18 @@ def _printable(text: str) -> str:
     return text
 
 
+def whole(value: Any) -> Any:
+    """A number that JSON writes with a fraction of zero, 5.0, as the integer that it is; everything else as it comes."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT else value
+
+
 def identifier(value: Any) -> int | str:
     """A user's or an item's id: what fits 64 bits or a short line; a boolean is neither.
 
     Raises:
         ValueError: it is no id.
     """
+    value = whole(value)
     if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return value
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH:
@@ -70,13 +87,34 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
 
-Word = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
-Line = Annotated[str, Field(max_length=1_000), AfterValidator(_printable)]
-Text = Annotated[str, Field(max_length=50_000), AfterValidator(_printable)]
+_PRINTABLE = {"pattern": PRINTABLE}
+Word = Annotated[str, Field(max_length=200, json_schema_extra=_PRINTABLE), AfterValidator(_printable)]
+Line = Annotated[str, Field(max_length=1_000, json_schema_extra=_PRINTABLE), AfterValidator(_printable)]
+Text = Annotated[str, Field(max_length=50_000, json_schema_extra=_PRINTABLE), AfterValidator(_printable)]
 Id = Annotated[
     int | str,
     PlainValidator(identifier),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": -EXACT, "maximum": EXACT},  # larger ones are taken, and safe as text
+                {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
+            ]
+        }
+    ),
+]
+Count = Annotated[int, BeforeValidator(whole)]
+Attributes = Annotated[
+    dict[Word, Line],
+    Field(max_length=MAX_ATTRIBUTES),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_ATTRIBUTES,
+            "propertyNames": TypeAdapter(Word).json_schema(),
+            "additionalProperties": TypeAdapter(Line).json_schema(),
+        }
+    ),
 ]
 Instant = Annotated[datetime, PlainValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 PredictionId = Annotated[
@@ -85,12 +123,29 @@ PredictionId = Annotated[
 Photo = Annotated[
     bytes,
     BeforeValidator(from_base64),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/jpeg"}),
+    WithJsonSchema(
+        {"type": "string", "format": "byte", "contentEncoding": "base64", "contentMediaType": "image/*", "minLength": 1}
+    ),
 ]
+
+
+def at_least_one(said: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """JSON schema of an object of which at least one field is there as `said`."""
+    return {"anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in said.items()]}
+
+
+_TOLD = {
+    **dict.fromkeys(("title", "description", *CATEGORICAL_FIELDS), SAID),
+    "image": {"type": "string"},
+    "attributes": {"type": "object", "not": {"additionalProperties": {"not": SAID}}},
+}
+"""By field, what counts as one of the parts of which a listing has at least one."""
 
 
 class ListingIn(RequestModel):
     """A product listing; send what is known, at least one of title, description, image, attributes or a describing field."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one(_TOLD))
 
     title: Line | None = Field(None, examples=["Nike Men Blue Running Shoes"])
     description: Text | None = Field(None, description="plain text or HTML", examples=["<p>Light mesh upper, rubber sole</p>"])
@@ -103,13 +158,13 @@ class ListingIn(RequestModel):
     price: float | None = Field(
         None, gt=0, le=1e12, description="in the catalogue's currency; hidden from the price and embedding heads", examples=[3995]
     )
-    attributes: dict[Word, Line] = Field(
-        default_factory=dict, max_length=100, description="free attributes, name to value", examples=[{"Fabric": "Mesh"}]
+    attributes: Attributes = Field(
+        default_factory=dict, description="free attributes, name to value", examples=[{"Fabric": "Mesh"}]
     )
     master_category: Word | None = Field(None, description="read by the price and quality heads only", examples=["Footwear"])
     sub_category: Word | None = Field(None, description="read by the price and quality heads only", examples=["Shoes"])
     article_type: Word | None = Field(None, description="read by the price and quality heads only", examples=["Sports Shoes"])
-    image: Photo | None = Field(None, description="JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
+    image: Photo | None = Field(None, description="a whole JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
 
     def listing(self, image: DecodedPhoto | None) -> Listing:
         """As the models take it; blank text is missing text."""

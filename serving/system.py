@@ -16,7 +16,7 @@ from serving.errors import InvalidInput, NotFound
 from serving.openapi import request_body, responses
 from serving.replies import json_reply
 from serving.requests import read
-from serving.schemas import Models, PredictionId, Readiness, RequestModel, ResponseModel
+from serving.schemas import Models, PredictionId, Readiness, RequestModel, ResponseModel, at_least_one
 from serving.storage import tell
 
 
@@ -64,12 +64,13 @@ def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["feedback"])
     fields: dict[str, Any] = {name: (kind | None, None) for name, kind in labels.items()}
     known: type[RequestModel] = create_model("Labels", __base__=RequestModel, __doc__="True values; at least one.", **fields)
+    told = at_least_one({label: {"not": {"type": "null"}} for label in labels})
     schema: type[Any] = create_model(
         "Feedback",
         __base__=RequestModel,
         __doc__="The truth about one prediction.",
         prediction_id=(PredictionId, ...),
-        labels=(known, Field(examples=[{"article_type": "Sports Shoes"}])),
+        labels=(known, Field(examples=[{"article_type": "Sports Shoes"}], json_schema_extra=told)),
     )
 
     @routes.post(

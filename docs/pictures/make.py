@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -69,7 +70,7 @@ def api() -> Iterator[str]:
         def champion(self, model: str) -> int:
             raise VitrinaError(f"{model} is not asked here")
 
-        def load(self, model: str, version: int) -> object:
+        def load(self, model: str, version: int) -> Any:
             raise AssertionError("nothing to load")
 
         def settled(self, model: str) -> None:

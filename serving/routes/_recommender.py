@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, crea
 
 from database.events import EventRow, Past
 from models.recommender.answers import Basis, Event, EventKind, Query, ReasonKind, Recommendation, Recommendations
-from serving.schemas import UUID, Id, Instant, PredictionId, RequestModel, ResponseModel, Served, Word, identifier
+from serving.schemas import UUID, Count, Id, Instant, PredictionId, RequestModel, ResponseModel, Served, Word, identifier
 from serving.slots import Answer
 
 MODEL = "recommender"
@@ -55,9 +55,11 @@ class RecommendationsIn(RequestModel):
         default_factory=list, max_length=MAX_CATEGORIES, description="of any level; items of others are left out; empty: all"
     )
     price_min: float | None = Field(None, ge=0, le=1e12, description="cheaper items, and those without a price, are left out")
-    price_max: float | None = Field(None, ge=0, le=1e12, description="dearer items, and those without a price, are left out")
+    price_max: float | None = Field(
+        None, ge=0, le=1e12, description="dearer items, and those without a price, are left out; at least price_min"
+    )
     exclude_bought: bool = Field(True, description="leave out what the user has bought", examples=[True])
-    num_recs: int = Field(10, ge=1, le=MAX_RECOMMENDATIONS, description="items at most", examples=[10])
+    num_recs: Count = Field(10, ge=1, le=MAX_RECOMMENDATIONS, description="items at most", examples=[10])
     diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone; 1: as unlike each other as can be", examples=[0.2])
 
     @field_validator("price_max")

@@ -54,9 +54,10 @@ def test_too_many_rows_in_quarantine_stop_the_run(delivered: Deliver, tables: di
 
 
 def test_a_column_of_the_wrong_type_stops_the_run_by_name(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
-    outcome = run(delivered, {"products": tables["products"].assign(price="cheap")})
+    outcome = run(delivered, {"products": tables["products"].assign(price="cheap", year="new")})
     assert stops(outcome) == {
-        "price is of type number or integer": "price is of type string; allowed: number or integer or nothing"
+        "columns are of types that can be read": "year is of type string; allowed: integer or number; "
+        "price is of type string; allowed: number or integer"
     }
 
 
@@ -118,6 +119,18 @@ def test_blank_titles_are_no_twins(delivered: Deliver, tables: dict[str, pd.Data
     assert twins.examples == ('21: "Same Shirt"', '31: "Same Shirt"')
 
 
+def test_prices_that_are_all_zero_are_told_in_words(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
+    outcome = run(delivered, {"products": tables["products"].assign(price=0.0, discounted_price=float("nan"))})
+    assert stops(outcome) == {
+        "at least 100 usable rows": "no row is usable; at least 100 must be",
+        "at most 20 % of rows in quarantine": "100 % of rows are in quarantine; at most 20 % may be",
+        "at least 2 article types": "no article type is known; at least 2 must be",
+    }
+    found = {check.rule: check.detail for check in outcome.result.failures("warning")}
+    assert found["a price is known for some products"] == "no product has a price above 0; at least one must"
+    assert not any("times the lowest" in rule for rule in found)
+
+
 def test_dirty_vocabularies_are_warnings_with_figures(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     products = tables["products"].assign(
         article_type=[f"Class {row}" for row in range(118)] + ["shirts", "Shirts  "],
@@ -132,7 +145,9 @@ def test_dirty_vocabularies_are_warnings_with_figures(delivered: Deliver, tables
     apart = found["at most 50 % as many article types as products"].detail
     assert apart == "there are 100 % as many article types as products that have one; at most 50 % may be"
     spread = found["highest price is at most 10,000 times the lowest"].detail
-    assert spread.startswith("the price at 99.9 % of the products is 999,999,900 times the one at 0.1 %; at most 10,000 times")
+    assert spread == (
+        "but for 0.1 % at each end, the highest price is 999,999,900 times the lowest; at most 10,000 times is usual"
+    )
     assert found["product_id has at most 200 characters"].failed_rows == 1
     (example,) = found["a label has one spelling"].examples
     assert "is usually written" in example
