@@ -3,7 +3,7 @@
 import pandas as pd
 
 from catalog.catalogue import Catalogue, parse_attributes
-from catalog.importing.mapping import LABELS, ImportMapping
+from catalog.importing.mapping import LABELS, MISSING, ImportMapping
 from catalog.importing.run import import_table
 from catalog.schema import PRODUCT_COLUMNS
 from tests.catalog.importing.bringing import Imports
@@ -35,7 +35,7 @@ def test_a_real_catalogue_comes_back_as_it_was(myntra: Catalogue, imports: Impor
 
 def test_folding_a_real_catalogue_joins_what_differs_in_case_alone(myntra: Catalogue, imports: Imports) -> None:
     products = myntra.products()
-    products = products[products["title"].fillna("").str.strip() != ""]
+    products = products[~products["title"].fillna("").str.strip().isin(("", *MISSING))]
     labels = [column for column in LABELS if column != "usage"]
     file = imports.folder / "products.csv"
     products[["product_id", "title", *labels]].to_csv(file, index=False)
