@@ -53,7 +53,8 @@ def _most_changed(reference: "pd.Series[float]", current: "pd.Series[float]") ->
     if both.empty:
         return "", 0.0, 0.0
     value = (both["before"] - both["now"]).abs().idxmax()
-    return str(value), float(both.loc[value, "before"]), float(both.loc[value, "now"])
+    before, now = both.loc[[value]].to_numpy(dtype=np.float64)[0]
+    return str(value), float(before), float(now)
 
 
 def _short(value: str) -> str:
