@@ -12,7 +12,8 @@ def split_path(text: str | None, split: SplitMapping) -> tuple[str | None, ...]:
     A path longer than `into` gives its last level to the last column; one that is shorter leaves the finer columns empty, or
     repeats its last level where `fill` says so.
     """
-    levels = max((_levels(path, split) for path in _paths((text or "").strip(), split)), key=len)
+    paths = _listed((text or "").strip(), split)
+    levels = max((_levels(path, split) for path in paths), key=len)
     width = len(split.into)
     if len(levels) > width:
         levels = [*levels[: width - 1], levels[-1]]
@@ -20,11 +21,12 @@ def split_path(text: str | None, split: SplitMapping) -> tuple[str | None, ...]:
     return (*levels, *[rest] * (width - len(levels)))
 
 
-def _paths(text: str, split: SplitMapping) -> list[str]:
-    if text.startswith("[") and text.endswith("]"):
+def _listed(text: str, split: SplitMapping) -> list[str]:
+    """The paths of a cell: of a JSON list of texts each, or between `alternatives`."""
+    if text.startswith("["):
         try:
             listed = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             listed = None
         if isinstance(listed, list) and listed and all(isinstance(path, str) for path in listed):
             return listed

@@ -30,6 +30,8 @@ GROUP_BYTES = 64 * 2**20
 """Encoded photos that are held before they are written, beside the limit on their number."""
 
 _AHEAD = 64  # photos a thread pool is given at a time
+_IN_QUOTES = r'"([^"\\]*)"'
+_JSON_LIST = r'\["[^"\\]*"(?:\s*,\s*"[^"\\]*")*\s*\]'
 _NO_PHOTOS = "CAST([] AS VARCHAR[])"
 
 
@@ -44,11 +46,7 @@ def photo_names(relation: Relation, images: ImageMapping) -> str:
     """
     if relation.inputs.photos:
         cells = [trimmed(name(column)) for column in relation.inputs.photos]
-        lists = [
-            f"CASE WHEN {cell} LIKE '[\"%\"]' THEN regexp_extract_all(replace({cell}, '\\/', '/'), '\"([^\"]*)\"', 1) "
-            f"ELSE string_split({cell}, {text(images.separator)}) END"
-            for cell in cells
-        ]
+        lists = [_listed(cell, images) for cell in cells]
         return f"flatten([{', '.join(f'coalesce({found}, {_NO_PHOTOS})' for found in lists)}])"
     template = images.file or "{product_id}"
     if not placeholders(template):
@@ -58,6 +56,14 @@ def photo_names(relation: Relation, images: ImageMapping) -> str:
         column, closed, after = piece.partition("}")
         parts += [relation.named(column), text(after)] if closed else [text("{" + piece)]
     return f"[{' || '.join(parts)}]"
+
+
+def _listed(cell: str, images: ImageMapping) -> str:
+    """SQL for the photos of a cell: a JSON list of texts, or texts with a separator between them."""
+    unescaped = f"replace({cell}, '\\/', '/')"
+    listed = f"regexp_extract_all({unescaped}, {text(_IN_QUOTES)}, 1)"
+    divided = f"string_split({cell}, {text(images.separator)})"
+    return f"CASE WHEN regexp_full_match({cell}, {text(_JSON_LIST)}) THEN {listed} ELSE {divided} END"
 
 
 @dataclass

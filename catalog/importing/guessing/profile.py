@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from catalog.importing.mapping import MISSING
-from catalog.importing.source import TABLE, Source
+from catalog.importing.source import LINE, TABLE, Source
 from catalog.importing.sources.folder import PHOTOS
 from catalog.importing.sources.table import quoted
 
@@ -193,9 +193,8 @@ def profiles(source: Source) -> list[Column]:
     (counts,) = source.connection.execute(f"SELECT {each} FROM {TABLE}").fetchall()
     step = max(1, source.rows // SAMPLE)
     names = ", ".join(map(quoted, source.columns))
-    sample = source.connection.execute(
-        f"SELECT {names} FROM (SELECT *, row_number() OVER () AS __row FROM {TABLE}) WHERE (__row - 1) % {step} = 0"
-    ).fetchall()
+    chosen = f"hash({LINE}) % {step} = 0"  # spread over the file, whatever repeats every so many rows
+    sample = source.connection.execute(f"SELECT {names} FROM {TABLE} WHERE {chosen} ORDER BY {LINE}").fetchall()
     return [
         Column(name, counts[2 * n] / max(source.rows, 1), counts[2 * n + 1], source.rows, _present(sample, n))
         for n, name in enumerate(source.columns)

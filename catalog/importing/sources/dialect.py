@@ -24,8 +24,9 @@ ROW_LIKE, NO_HEADER = "looks like a row", "say header: false if it names no colu
 """What is told of a header that may be a row."""
 
 _NO_NAME = str.maketrans({"\0": None, RETURN: " ", UNREADABLE: "\ufffd"})  # characters that no name keeps
+_WIDEST = 4  # bytes of a separator, for DuckDB
 _SHARE = 0.9  # share of the sampled rows that must fit before a dialect is chosen against the one a header suggests
-_SEP_LINE = re.compile(r'"?sep=(.{1,4}?)"?', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _UNIT = "\x1f"  # stands for a separator of several characters where csv wants one; text does not hold it
 _VALUE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*|\S+@\S+|https?:.*")
 
@@ -116,10 +117,15 @@ def dialect_of(sample: Sequence[str], reading: ReadingMapping, separator: str | 
     """The dialect as said, or the one under which most rows of the sample have as many values as its first.
 
     Raises:
-        CatalogueError: the first line has one value where all others have several: it names no columns.
+        CatalogueError: the separator cannot be used; or the first line has one value where all others have several: it names
+            no columns.
     """
     separators = [s for s in (reading.separator, separator) if s is not None][:1] or list(SEPARATORS)
     quote = '"' if reading.quote is None else reading.quote
+    if unusable := [s for s in separators if len(s.encode()) > _WIDEST or set(s) & {"\n", "\r", "\0", quote}]:
+        raise CatalogueError(
+            f"separator {unusable[0]!r} cannot be used; allowed: up to {_WIDEST} bytes, no line end and no quote"
+        )
     best = max((Dialect(s, quote, quote) for s in separators), key=lambda dialect: _fit(dialect, sample))
     if _width(best, sample) < 2 and len(separators) > 1:
         return _single(sample, quote)

@@ -184,6 +184,29 @@ def test_headers_in_several_languages(tmp_path: Path, header: str) -> None:
     assert products["listed_at"][27] == pd.Timestamp("2024-01-28", tz="UTC")
 
 
+def test_cells_that_are_json_lists(tmp_path: Path) -> None:
+    rows = [
+        [
+            f"c2{n}",
+            f"Thing {n}",
+            json.dumps([f"Clothing >> Tops >> {kind}"]),
+            json.dumps([f"http://s/{n}.jpg", f"http://s/{n}b.jpg"]),
+        ]
+        for n, kind in enumerate(["Shirt, long", "Polo"] * 5)
+    ]
+    mapping, path, _ = _file(tmp_path, ["uniq_id", "product_name", "product_category_tree", "image"], rows, ",")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("0.jpg", "0b.jpg", "1.jpg"):
+        Image.new("RGB", (8, 8), "red").save(photos / name)
+    import_table(mapping, path, photos, out=tmp_path / "catalogue")
+    products = pd.read_parquet(tmp_path / "catalogue" / "products.parquet")
+    levels = products[["master_category", "sub_category", "article_type"]]
+    assert levels[:2].values.tolist() == [["Clothing", "Tops", "Shirt, long"], ["Clothing", "Tops", "Polo"]]
+    images = pd.read_parquet(tmp_path / "catalogue" / "images.parquet")
+    assert list(zip(images["product_id"], images["position"], strict=True)) == [("c20", 0), ("c20", 1), ("c21", 0)]
+
+
 def test_levels_in_columns_of_their_own_go_coarse_to_fine(tmp_path: Path) -> None:
     rows = [[n, f"Thing {n}", ["A", "B"][n % 2], f"type {n % 8}", f"sub {n % 4}"] for n in range(80)]
     mapping, _, _ = _file(tmp_path, ["id", "productDisplayName", "masterCategory", "articleType", "subCategory"], rows)

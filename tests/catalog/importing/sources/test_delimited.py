@@ -192,6 +192,12 @@ def test_several_characters_may_separate(tmp_path: Path) -> None:
     assert found.rows == [(2, "1", "Mug\nblue"), (4, "2", "Cap")]
 
 
+@pytest.mark.parametrize("separator", ["\n", '"', "€€"])
+def test_what_cannot_separate_is_refused(tmp_path: Path, separator: str) -> None:
+    with pytest.raises(CatalogueError, match=r"separator .* cannot be used; allowed: up to 4 bytes"):
+        read_text(tmp_path, "sku,name\n1,Cap\n", separator=separator)
+
+
 def test_packed_files_are_read(tmp_path: Path) -> None:
     content = b"sku,name\n1,Cap\n"
     assert read_text(tmp_path, gzip.compress(content), "table.csv.gz").rows == [(2, "1", "Cap")]
