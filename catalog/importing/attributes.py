@@ -84,12 +84,17 @@ def _numbers(pair: PairMapping, columns: Sequence[str]) -> list[str]:
 
 
 def _structured(text: str) -> dict[str, str] | None:
-    for attempt in (json.loads, lambda text: json.loads(text.replace('"=>', '":')), ast.literal_eval):
+    for attempt in (json.loads, _hash, ast.literal_eval):
         try:
             return _flat(attempt(text))
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
     return None
+
+
+def _hash(text: str) -> Any:
+    """Ruby's way of writing an object: {"name"=>"value"}."""
+    return json.loads(text.replace('"=>nil', '":null').replace('"=>', '":'))
 
 
 def _flat(parsed: Any) -> dict[str, str] | None:

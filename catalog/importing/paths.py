@@ -8,10 +8,11 @@ from catalog.importing.mapping import SplitMapping
 def split_path(text: str | None, split: SplitMapping) -> tuple[str | None, ...]:
     """A value for each of `split.into`, coarse to fine, None where the path has none.
 
-    Of several paths the deepest counts, the first of equally deep ones. A path longer than `into` gives its last level to the
-    last column; one that is shorter leaves the finer columns empty, or repeats its last level where `fill` says so.
+    A cell may hold several paths, divided by `alternatives` or as a JSON list: the deepest counts, the first of the deepest.
+    A path longer than `into` gives its last level to the last column; one that is shorter leaves the finer columns empty, or
+    repeats its last level where `fill` says so.
     """
-    paths = _listed(text or "", split)
+    paths = _listed((text or "").strip(), split)
     levels = max((_levels(path, split) for path in paths), key=len)
     width = len(split.into)
     if len(levels) > width:

@@ -38,7 +38,8 @@ _NO_PHOTOS = "CAST([] AS VARCHAR[])"
 def photo_names(relation: Relation, images: ImageMapping) -> str:
     """SQL for what a row calls its photos, a list of texts.
 
-    Without a word on where they lie, a photo is called as its product's id.
+    A cell with several has them divided by `separator`, or as a JSON list. Without a word on where they lie, a photo is called
+    as its product's id.
 
     Raises:
         CatalogueError: `file` names no column, or one that is not there.
@@ -59,7 +60,8 @@ def photo_names(relation: Relation, images: ImageMapping) -> str:
 
 def _listed(cell: str, images: ImageMapping) -> str:
     """SQL for the photos of a cell: a JSON list of texts, or texts with a separator between them."""
-    listed = f"regexp_extract_all({cell}, {text(_IN_QUOTES)}, 1)"
+    unescaped = f"replace({cell}, '\\/', '/')"
+    listed = f"regexp_extract_all({unescaped}, {text(_IN_QUOTES)}, 1)"
     divided = f"string_split({cell}, {text(images.separator)})"
     return f"CASE WHEN regexp_full_match({cell}, {text(_JSON_LIST)}) THEN {listed} ELSE {divided} END"
 

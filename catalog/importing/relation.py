@@ -4,7 +4,7 @@
 Nothing is copied: each pass reads only the columns that it needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ from catalog.schema import KEY, TABLES, is_key
 
 ROW = "__row"
 """Column of the views with the row's place in the table, which is its own even where several stand on one line."""
+
+TRUTH = {"true": "1", "yes": "1", "false": "0", "no": "0"}
+"""What says in other words whether a product is recommended; `values` of a mapping takes its place."""
 
 KNOWN, KEPT = "known", "kept"
 """Views: the columns that the mapping names, with null for what says nothing; those rows of it that the filters keep."""
@@ -120,10 +123,9 @@ class Relation:
         value = name(self.mapping.columns[column])
         if is_key(column):
             value = trimmed(value)
-        if not (becomes := self.mapping.values.get(column)):
-            return value
-        cases = " ".join(f"WHEN {text(old.strip())} THEN {text(new)}" for old, new in becomes.items())
-        return f"(CASE {trimmed(value)} {cases} ELSE {value} END)"
+        if becomes := self.mapping.values.get(column):
+            return _replaced(trimmed(value), becomes, value)
+        return _replaced(f"lower({trimmed(value)})", TRUTH, value) if column == "recommended" else value
 
     def named(self, placeholder: str) -> str:
         """SQL text of one of our columns or of the file's, whichever a placeholder names.
@@ -181,6 +183,12 @@ class Relation:
             f"CREATE OR REPLACE TEMP VIEW {KNOWN} AS SELECT {', '.join([name(LINE), f'rowid AS {ROW}', *cells])} FROM {TABLE}"
         )
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {KEPT} AS SELECT * FROM {KNOWN} WHERE {keep}")
+
+
+def _replaced(compared: str, becomes: Mapping[str, str], otherwise: str) -> str:
+    """SQL that puts one text in another's place."""
+    cases = " ".join(f"WHEN {text(old.strip())} THEN {text(new)}" for old, new in becomes.items())
+    return f"(CASE {compared} {cases} ELSE {otherwise} END)"
 
 
 def placeholders(template: str) -> Sequence[str]:

@@ -154,7 +154,7 @@ def _own(relation: Relation) -> str:
 
 def _tops(relation: Relation, parent: str) -> str:
     """SQL for the rows that others may name: each by its id, and by `id:` and its id, as one shop system does."""
-    top = f"SELECT {_own(relation)} AS id FROM {KEPT} WHERE {name(parent)} IS NULL OR {trimmed(name(parent))} = {_own(relation)}"
+    top = f"SELECT {_own(relation)} AS id FROM {KEPT} WHERE {_top(relation, parent)}"
     named = f"SELECT id AS called, id, 0 AS later FROM ({top}) UNION ALL SELECT 'id:' || id, id, 1 FROM ({top})"
     return f"SELECT called AS {_TOP}, arg_min(id, later) AS {_TOP_KEY} FROM ({named}) GROUP BY called"
 
@@ -172,7 +172,8 @@ def _take_out_orphans(relation: Relation, variants: VariantsMapping, quarantine:
     """The rows without a product, and those that are a product a second time."""
     column = variants.by or variants.parent or ""
     found = relation.query(f"SELECT {LINE}, {ROW}, {name(column)} FROM {_ROWS} WHERE {KEY} IS NULL ORDER BY {ROW}")
-    faults = [_orphan(line, row, column, value) for line, row, value in found]
+    lacking = variants.by or "product_id"
+    faults = [_orphan(line, row, column, value, lacking) for line, row, value in found]
     if variants.parent is not None:
         numbered = f"*, first({LINE}) OVER own AS __first_line, row_number() OVER own AS __place"
         top = _top(relation, variants.parent)
@@ -210,14 +211,14 @@ def _places(relation: Relation, rows: Collection[int | None]) -> Iterator[str]:
     connection.unregister(_OUT)
 
 
-def _orphan(line: int, row: int, column: str, value: str | None) -> Fault:
+def _orphan(line: int, row: int, column: str, value: str | None, lacking: str) -> Fault:
     if value is None:
-        return Fault(line, f"no {column}", f"no {column}", row)
+        return Fault(line, f"no {lacking}", f"no {lacking}", row)
     return Fault(line, "the parent is missing", f"{column} names {value!r}, which is no product of this file", row)
 
 
 def _top(relation: Relation, parent: str) -> str:
-    return f"({name(parent)} IS NULL OR {trimmed(name(parent))} = {_own(relation)})"
+    return f"({name(parent)} IS NULL OR {trimmed(name(parent))} IS NOT DISTINCT FROM {_own(relation)})"
 
 
 def _is_variant(relation: Relation, variants: VariantsMapping, forms: Mapping[str, NumberForm]) -> str:

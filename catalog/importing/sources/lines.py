@@ -109,12 +109,14 @@ class Lines:
             self.number += len(block)
 
     def _blocks(self) -> Iterator[list[str]]:
-        rest, line = "", 1
+        rest, held, line = "", "", 1  # the line that goes on, divided already: its marks are ours; a return that may end it
         for piece in self.pieces:
-            rest += piece
-            if rest.endswith("\r"):
-                continue
-            *block, rest = self._divided(rest)
+            text = held + piece
+            held = "\r" if text.endswith("\r") else ""
+            *block, end = self._divided(text.removesuffix("\r"))
+            if block:
+                block[0], rest = rest + block[0], ""
+            rest += end
             if len(rest) > LONGEST:
                 raise CatalogueError(
                     f"line {line + len(block)} is longer than {LONGEST >> 20} million characters; this is no table"
@@ -123,7 +125,8 @@ class Lines:
                 self._look(block, line)
                 yield block
                 line += len(block)
-        block = self._divided(rest)
+        block = self._divided(held)
+        block[0] = rest + block[0]
         if block[-1] == "":
             block.pop()
         if block:

@@ -20,6 +20,7 @@ from catalog.importing.mapping import PairMapping
         ("{'glaze': 'matt'}", {"glaze": "matt"}),
         ('[{"key": "Fabric", "value": "Cotton"}, {"name": "Fit", "value": "Slim"}]', {"Fabric": "Cotton", "Fit": "Slim"}),
         ('{"specification"=>[{"key"=>"Fabric", "value"=>"Cotton"}]}', {"Fabric": "Cotton"}),
+        ('{"colour"=>"red", "size"=>nil}', {"colour": "red"}),
         ("{}", {}),
     ],
 )

@@ -400,3 +400,18 @@ def test_columns_that_are_called_as_others_of_ours(imports: Imports) -> None:
     assert imports.rows() == [{"product_id": 7, "title": "short", "description": "long text"}]
     with pytest.raises(CatalogueError, match="column __row begins with __"):
         import_table(mapping_of(more={"title": "__row"}), imports.file("sku,__row\n1,a\n"), out=imports.folder / "other")
+
+
+def test_photos_as_a_json_list(imports: Imports, photos: Path) -> None:
+    Image.new("RGB", (8, 8)).save(photos / "a,b.jpg")
+    rows = '1,Hemd,"[""https:\\/\\/cdn.example\\/a\\/1.png?v=2"", ""a,b.jpg""]"\n2,Jurk,[b.jpg\n'
+    imports.bring(f"sku,name,photos\n{rows}", mapping_of(images={"columns": "photos"}))
+    assert [(row["product_id"], row["position"]) for row in imports.rows("images")] == [(1, 0), (1, 1)]
+    assert imports.listed("photos.csv") == ["2,[b.jpg,no such file below the image folder"]
+
+
+def test_recommended_in_words(imports: Imports) -> None:
+    columns = {"review_id": "key", "review": "text", "recommended": "again"}
+    mapping = ImportMapping.model_validate({"table": "reviews", "columns": columns})
+    imports.bring("key,text,again\n1,a,TRUE\n2,b,no\n3,c,\n4,d,1\n", mapping)
+    assert imports.column("recommended", "reviews") == [1, 0, None, 1]

@@ -83,14 +83,18 @@ def test_children_before_their_parent_and_a_parent_by_its_number(imports: Import
 
 
 def test_a_parent_that_is_missing_and_one_that_is_there_twice(imports: Imports) -> None:
-    rows = "7,,Mug,,4\n2,8,Mug red,Red,4\n7,,Mug again,,5\n3,7,Mug blue,Blue,5\n4,3,Mug dark blue,Blue,5\n"
+    rows = (
+        "7,,Mug,,4\n2,8,Mug red,Red,4\n7,,Mug again,,5\n3,7,Mug blue,Blue,5\n4,3,Mug dark blue,Blue,5\n,,Cap,,\n,7,Mug,Green,6\n"
+    )
     summary = imports.bring(PARENT_HEADER + rows, mapping_of(**PARENTS, max_quarantined=0.6))
-    assert summary.quarantined == {"the parent is missing": 2, "id is repeated": 1}
+    assert summary.quarantined == {"the parent is missing": 2, "no product_id": 1, "id is repeated": 1}
     assert [line.split(",")[:2] for line in imports.listed("products-quarantine.csv")] == [
         ["3", "\"parent names '8'"],
         ["4", "product_id '7' is that of line 2 too"],
         ["6", "\"parent names '3'"],
+        ["7", "no product_id"],
     ]
+    assert imports.column("variant_id", "variants") == ["3", "7-2"]  # a variant needs no id of its own
     assert imports.column("title") == ["Mug"]
 
 

@@ -296,3 +296,14 @@ def test_the_lines_of_a_large_file_are_exact(tmp_path: Path) -> None:
     found = read(tmp_path / "large.csv")
     assert found.lines == expected
     assert found.column("text") == [row[1] or None for row in rows]
+
+
+def test_returns_inside_values_stay_where_a_line_goes_on_in_the_next_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.importing.sources.encoding.PIECE", 7)
+    monkeypatch.setattr("catalog.importing.sources.lines._SAMPLE", 24)
+    (tmp_path / "shop.csv").write_bytes('sku,name,text\n1,Café,"a\rb\rcé\r\nd\r"\n2,Cap,"\ré"\n'.encode())
+    found = read(tmp_path / "shop.csv")
+    assert found.misfits == ()
+    assert found.rows == [(2, "1", "Café", "a\rb\rcé\nd\r"), (4, "2", "Cap", "\ré")]
