@@ -31,7 +31,7 @@ WORDS = 34
 
 
 def products(rows: int, seed: int = 0) -> pd.DataFrame:
-    """Made-up products: a tenth without description, a fiftieth without price, some labels in capitals, some twins."""
+    """Made-up products: a tenth without description, a fiftieth without price, some labels in capitals."""
     rng = np.random.default_rng(seed)
     words = pa.array([f"word{number}" for number in range(5000)])
     kind, brand = rng.integers(0, 140, rows), rng.integers(0, 400, rows)
