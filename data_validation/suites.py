@@ -9,8 +9,8 @@ from data_validation.rules import Rule, Severity, between, counted, finds_nothin
 
 RATINGS = (1, 2, 3, 4, 5)
 ORDER = ("position", "timestamp")
-_OFTEN_LEFT_OUT = ("split",)
-"""Columns that say nothing about a product."""
+_OFTEN_LEFT_OUT = {"products": ("split",), "images": ("position",)}
+"""Columns whose absence says what is usual."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "products": ("product_id",),
@@ -89,8 +89,10 @@ def _whole_table(table: str, config: ValidationConfig, given: Collection[str]) -
             )
         )
     ordered = any(column in given for column in ORDER)  # one of them is enough
-    optional = [c for c in TABLES[table] if c not in (*REQUIRED[table], *_OFTEN_LEFT_OUT, *(ORDER if ordered else ()))]
-    if optional:
+    optional = [
+        c for c in TABLES[table] if c not in (*REQUIRED[table], *_OFTEN_LEFT_OUT.get(table, ()), *(ORDER if ordered else ()))
+    ]
+    if optional and given:
         rules.append(
             Rule(
                 "optional columns hold values",
