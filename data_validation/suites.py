@@ -9,8 +9,8 @@ from data_validation.rules import Rule, Severity, between, counted, finds_nothin
 
 RATINGS = (1, 2, 3, 4, 5)
 ORDER = ("position", "timestamp")
-_OFTEN_LEFT_OUT = ("split",)
-"""Columns that say nothing about a product."""
+_OFTEN_LEFT_OUT = {"products": ("split",), "images": ("position",)}
+"""Columns whose absence says what is usual."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "products": ("product_id",),
@@ -62,31 +62,37 @@ def rules_of(
 
 def _whole_table(table: str, config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...]:
     least = config.min_products if table == "products" else 1
-    severity: Severity = "warning" if table == "events" else "error"  # whoever calls the service must not stop a training
+    # whoever calls the service must not stop a training, and without photos there is still text
+    severity: Severity = "warning" if table in ("events", "images") else "error"
     most = config.max_quarantined
     rules = [
         of_table(
-            f"at least {least:,} usable rows",
+            f"at least {counted(least, 'usable row', 'usable rows')}",
             "sum",
             "usable",
             "rows outside quarantine; fewer cannot be learned from",
             lambda usable: f"{counted(usable, 'row is', 'rows are')} usable; at least {least:,} must be",
             low=least,
             severity=severity,
-        ),
-        of_table(
-            f"at most {percent(most)} of rows in quarantine",
-            "mean",
-            "usable",
-            "so many faults point at the export, not at single rows",
-            lambda usable: f"{percent(1.0 - usable, most)} of rows are in quarantine; at most {percent(most)} may be",
-            low=1.0 - most,
-            severity=severity,
-        ),
+        )
     ]
+    if given:
+        rules.append(
+            of_table(
+                f"at most {percent(most)} of rows in quarantine",
+                "mean",
+                "usable",
+                "so many faults point at the export, not at single rows",
+                lambda usable: f"{percent(1.0 - usable, most)} of rows are in quarantine; at most {percent(most)} may be",
+                low=1.0 - most,
+                severity="warning" if table == "events" else "error",
+            )
+        )
     ordered = any(column in given for column in ORDER)  # one of them is enough
-    optional = [c for c in TABLES[table] if c not in (*REQUIRED[table], *_OFTEN_LEFT_OUT, *(ORDER if ordered else ()))]
-    if optional:
+    optional = [
+        c for c in TABLES[table] if c not in (*REQUIRED[table], *_OFTEN_LEFT_OUT.get(table, ()), *(ORDER if ordered else ()))
+    ]
+    if optional and given:
         rules.append(
             Rule(
                 "optional columns hold values",

@@ -69,7 +69,7 @@ def test_what_is_no_list_of_numbers_stops_the_run(delivered: Deliver, vectors: l
 @pytest.mark.parametrize("vectors", [[None, None], [[], []], []], ids=["missing", "empty", "no rows"])
 def test_a_table_that_says_nothing_stops_the_run(delivered: Deliver, vectors: list[Any]) -> None:
     outcome = run(delivered, embeddings(vectors))
-    assert "at least 1 usable rows" in {check.rule for check in outcome.result.stopping()}
+    assert "at least 1 usable row" in {check.rule for check in outcome.result.stopping()}
 
 
 def test_many_long_vectors_are_checked_in_pieces(delivered: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:

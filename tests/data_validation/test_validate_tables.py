@@ -77,6 +77,17 @@ def test_a_catalogue_of_ids_and_titles_alone_can_be_validated(delivered: Deliver
     assert outcome.quarantine.empty
 
 
+def test_a_catalogue_whose_photos_are_all_missing_says_so_and_is_usable(
+    delivered: Deliver, tables: dict[str, pd.DataFrame]
+) -> None:
+    outcome = run(delivered, {"products": tables["products"], "images": tables["images"].iloc[:0]})
+    assert outcome.result.passed
+    assert {check.rule: check.detail for check in outcome.result.failures()} == {
+        "at most 50 % of products without a photo": "no product has a photo that can be decoded",
+        "at least 1 usable row": "there is no row",
+    }
+
+
 def test_missing_and_broken_photos_count_together(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     images = tables["images"].iloc[:70].copy()
     images["jpeg"] = [b"broken"] * 11 + list(images["jpeg"].iloc[11:])
