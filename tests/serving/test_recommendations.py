@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import threading
 import time
 import uuid
@@ -586,7 +587,10 @@ def test_the_document_describes_both_routes_with_examples_that_work(client):
     assert set(query["responses"]) >= {"200", "400", "413", "415", "503", "504"}
     assert set(events["responses"]) >= {"201", "400", "404", "413", "415", "503"}
     properties = query["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert {"type": "string", "minLength": 1, "maxLength": 200} in properties["user_id"]["anyOf"]
+    [text] = [kind for kind in properties["user_id"]["anyOf"] if kind["type"] == "string"]
+    assert (text["minLength"], text["maxLength"]) == (1, 200)
+    assert re.search(text["pattern"], "小さい 👗")
+    assert not re.search(text["pattern"], "a\x00b")
     recent = properties["recent_items"]
     assert recent["maxItems"] == 200
     assert {"integer", "string", "object"} <= {kind["type"] for kind in flat(recent["items"])}
