@@ -63,7 +63,7 @@ def _listed(cell: str, images: ImageMapping) -> str:
     unescaped = f"replace({cell}, '\\/', '/')"
     listed = f"regexp_extract_all({unescaped}, {text(_IN_QUOTES)}, 1)"
     divided = f"string_split({cell}, {text(images.separator)})"
-    return f"CASE WHEN regexp_full_match({cell}, {text(_JSON_LIST)}) THEN {listed} ELSE {divided} END"
+    return f"CASE WHEN regexp_full_match({unescaped}, {text(_JSON_LIST)}) THEN {listed} ELSE {divided} END"
 
 
 @dataclass
