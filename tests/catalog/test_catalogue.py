@@ -170,8 +170,8 @@ def test_opening_refuses_what_is_no_catalogue(tmp_path: Path) -> None:
     (tmp_path / "products.parquet").write_bytes(b"PAR1 but not really PAR1")
     with pytest.raises(CatalogueError, match=r"products\.parquet is not a readable Parquet file"):
         Catalogue.open(tmp_path)
-    with pytest.raises(CatalogueError, match=r"lacks column title; it has: product_id, name"):
-        write(tmp_path, "products", product_id=[1], name=["a"])
+    with pytest.raises(CatalogueError, match=r"lacks column product_id; it has: id, name"):
+        write(tmp_path, "products", id=[1], name=["a"])
 
 
 def test_damage_behind_the_footer_is_reported(tmp_path: Path) -> None:
