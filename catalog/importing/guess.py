@@ -84,6 +84,11 @@ def _numbers(proposal: Proposal, columns: Sequence[Column]) -> None:
     if comma is not None and point is not None:
         question = f'Two forms of numbers occur: "{comma}" and "{point}". Say which is right; rows of the other do not fit:'
         _choose(proposal, question, "decimal", ",", "decimal", ".")
+    elif comma is not None and either is not None and "," in either:
+        question = (
+            f'"{comma}" has a fraction; "{either}" has one too, or is a number of thousands. Say which; other rows do not fit:'
+        )
+        _choose(proposal, question, "decimal", ",", "thousands", ",")
     elif comma is not None:
         proposal.say("decimal", ",", why=f'as in "{comma}"')
         if "." in comma:

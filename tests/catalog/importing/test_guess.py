@@ -232,6 +232,9 @@ def test_numbers_that_can_be_read_in_two_ways_are_a_question(tmp_path: Path) -> 
     )
     _, _, proposed = _file(tmp_path, ["sku", "name", "price"], [[1, "Bell", "1.299"], [2, "Helmet", "49,90"]])
     assert '# Is the point in "1.299" between thousands?' in proposed
+    undecided, _, proposed = _file(tmp_path, ["sku", "name", "price"], [[1, "Bell", "19,99"], [2, "Helmet", "1,299"]])
+    assert undecided.decimal is None
+    assert '# "19,99" has a fraction; "1,299" has one too, or is a number of thousands.' in proposed
     mapping, _, _ = _file(tmp_path, ["sku", "name", "price"], [[1, "Bell", "1.299,00"], [2, "Helmet", "49,90"]])
     assert (mapping.decimal, mapping.thousands) == (",", ".")
 
