@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: setup demo test check format lock clean
+.PHONY: setup help demo test check format docs pictures lock clean
 
-setup: $(STAMP)
+setup: $(STAMP)  ## install everything into .venv/ (the other targets do it when needed)
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)
@@ -16,23 +19,29 @@ $(STAMP):
 	rm -f $(VENV)/.installed-*
 	touch $(STAMP)
 
-demo: setup
+demo: setup  ## the whole loop on the embedded sample catalogue, eight to ten minutes
 	$(BIN)/python demo.py
 
-test: setup
+test: setup  ## every test that needs no GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup
+check: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: setup
+format: setup  ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:
+docs: setup  ## write docs/reference.md from the code
+	$(BIN)/python docs/make_reference.py
+
+pictures: setup  ## take the pictures of the README from the pages of `make demo`; needs Chromium
+	$(BIN)/python docs/pictures/make.py
+
+lock:  ## resolve requirements.lock anew
 	$(BIN)/python -m uv pip compile --universal --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
 
-clean:
+clean:  ## remove .venv/, .vitrina/ and caches
 	rm -rf $(VENV) .vitrina .mypy_cache .ruff_cache .pytest_cache

@@ -18,7 +18,7 @@ import typer
 from configs.errors import CheckFailed, ConfigError, VitrinaError
 
 if TYPE_CHECKING:
-    from configs.schema import RunConfig
+    from configs.schema import RunConfig, ValidationConfig
     from configs.settings import Settings
     from models.family import Family
     from operations.processes import Process
@@ -51,19 +51,46 @@ Note = Annotated[str, typer.Option("--note", help="Why; goes into the ledger.")]
 
 @data_app.command("import")
 def data_import(
-    mapping: Annotated[Path, typer.Option(help="YAML: which CSV column is which of ours.")],
-    csv: Annotated[Path, typer.Option(help="CSV file.")],
-    out: Annotated[Path, typer.Option(help="Catalogue directory to write; must not exist or be empty.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of photos.")] = None,
+    csv: Annotated[Path, typer.Option(help="CSV, TSV, JSON lines, spreadsheet, XML feed, or a folder of photos.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML: which of the file's columns is which of ours.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Catalogue directory to make; must not exist or be empty.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Catalogue directory that gets a further table.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder that the photos lie below.")] = None,
+    guess: Annotated[bool, typer.Option("--guess", help="Propose a mapping for the file, to be edited; import nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a CSV with an image folder into a catalogue directory."""
+    """Bring a table of a shop, with its photos, into a catalogue directory."""
     with _results() as write:
-        from catalog.importer import ImportMapping, import_csv
+        if guess:
+            _propose(csv, mapping, write, as_json)
+            return
+        if mapping is None:
+            raise ConfigError("--mapping is needed to import; --guess proposes one")
+        from catalog.importing.mapping import ImportMapping
+        from catalog.importing.run import import_table
         from configs.load import load
 
-        summary = import_csv(load(ImportMapping, mapping), csv, images, out)
-        write(summary.model_dump(mode="json"), as_json)
+        chosen = load(ImportMapping, mapping)
+        with _progress(shown=not as_json) as progress:
+            summary = import_table(chosen, csv, images, out=out, into=into, progress=progress)
+        write(summary.model_dump(mode="json"), as_json, _show_import)
+
+
+def _propose(file: Path, mapping: Path | None, write: Any, as_json: bool) -> None:
+    """Print a mapping, or write it where `mapping` is a file that does not exist."""
+    if mapping is not None and mapping.exists():
+        raise ConfigError(f"{mapping} exists; --guess writes no mapping over another")
+    from catalog.importing.guess import guess
+    from catalog.importing.mapping import ReadingMapping
+
+    proposed = guess(file, ReadingMapping())
+    if mapping is None:
+        write({"mapping": proposed}, as_json, lambda values: values["mapping"].rstrip())
+        return
+    mapping.write_text(proposed, encoding="utf-8")
+    write(
+        {"mapping": proposed, "file": str(mapping)}, as_json, lambda _: f"written: {mapping}; look through it, then import by it"
+    )
 
 
 @data_app.command("sample")
@@ -99,7 +126,7 @@ def data_validate(
         from data_validation.report import write_report
         from data_validation.run import validate
 
-        settings = _run_config("product", env, config, overrides).validation
+        settings = _validation_config(env, config, overrides)
         catalogue = Catalogue.open(directory)
         outcome = validate(catalogue, settings)
         report = write_report(outcome, out or Settings.from_environment().reports / "validation" / catalogue.fingerprint()[:12])
@@ -476,11 +503,46 @@ def _results() -> Iterator[Any]:
             typer.echo(text)
 
 
+@contextmanager
+def _progress(shown: bool) -> Iterator[Any]:
+    """What to call with what is being done, how much of it is done and how much there is; a bar where a person looks."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
 def _run_config(model: str, env: str, file: Path | None, overrides: list[str] | None) -> "RunConfig":
     from configs.load import environment_file, load
     from models import family
 
     return load(family.get(model).config, file or environment_file(env, model), overrides or [])
+
+
+def _validation_config(env: str, file: Path | None, overrides: list[str] | None) -> "ValidationConfig":
+    """The section `validation`; a model is imported, which takes seconds, only to check what else somebody wrote."""
+    from configs.load import environment_file, merged, validate
+    from configs.schema import RunConfig
+
+    path = file or environment_file(env, "product")
+    values = merged(path, overrides or [])
+    if file is None and all(override.lstrip().startswith("validation.") for override in overrides or []):
+        values = {"validation": values.get("validation", {})}
+    if set(values) <= set(RunConfig.model_fields):
+        return validate(RunConfig, values, where=str(path)).validation
+    return _run_config("product", env, file, overrides).validation
 
 
 def _stack(
@@ -537,6 +599,25 @@ def _show_facts(values: Mapping[str, Any]) -> str:
     return "\n".join(f"{key}: {value}" for key, value in values.items())
 
 
+def _show_import(values: Mapping[str, Any]) -> str:
+    files, lines = values["files"], [f"{values['rows']:,} rows of {values['table']} from {values['read']:,} in the file"]
+    if values["grouped"] or values["variants"]:
+        lines.append(f"{values['variants']:,} variants; {values['grouped']:,} rows are part of a product above them")
+    if values["images"] or values["missing_images"]:
+        lines.append(f"{values['images']:,} photos; {values['missing_images']:,} products have none")
+    if values["currency"]:
+        lines.append(f"prices in {values['currency']}")
+    lines += [f"left out: {values['filtered']:,} rows by where"] if values["filtered"] else []
+    for what, counts in (("quarantined", values["quarantined"]), ("left out", values["left_out"])):
+        lines += [
+            f"{what}: {count:,} row{'s' * (count != 1)}, {why}; listed in {files['quarantine']}" for why, count in counts.items()
+        ]
+    if values["unreadable_images"]:
+        lines.append(f"{values['unreadable_images']:,} photos could not be found or read; listed in {files['photos']}")
+    lines += [f"- {note}" for note in values["notes"]] + [f"WARNING: {warning}" for warning in values["warnings"]]
+    return "\n".join([*lines, f"written: {values['out']}"])
+
+
 def _show_metrics(values: Mapping[str, Any]) -> str:
     metrics: Mapping[str, float | None] = values["metrics"]
     rows = [
@@ -547,7 +628,8 @@ def _show_metrics(values: Mapping[str, Any]) -> str:
     head = (
         f"{values['model']} version {values['version']} on {values['n']} rows ({values['split']}) of data {values['data'][:12]}"
     )
-    return f"{head}\n{_table(['metric', 'value', '95 % interval'], rows)}"
+    absent = [f"not applicable: {name}: {reason}" for name, reason in values["not_applicable"].items()]
+    return "\n".join([head, _table(["metric", "value", "95 % interval"], rows), *absent])
 
 
 def _show_export(values: Mapping[str, Any]) -> str:
@@ -579,7 +661,8 @@ def _show_checks(values: Mapping[str, Any]) -> str:
 
 def _show_training(values: Mapping[str, Any]) -> str:
     stages = [[s["name"], "cached" if s["cached"] else f"{s['seconds']:.1f} s"] for s in values["stages"]]
-    gates = [["passed" if c["passed"] else "FAILED", c["name"], c["detail"]] for c in values["gates"]["checks"]]
+    states = {True: "passed", False: "FAILED", None: "not applicable"}
+    gates = [[states[c["passed"]], c["name"], c["detail"]] for c in values["gates"]["checks"]]
     alias = "challenger" if values["challenger"] else "no alias: gates failed"
     parts = [_table(["stage", "time"], stages), _table(["gate", "check", "detail"], gates), _show_metrics(values)]
     return "\n".join(

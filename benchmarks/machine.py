@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "bentoml", "evidently", "mlflow", "zenml", "numpy", "pandas")
+PACKAGES = ("torch", "great-expectations", "bentoml", "evidently", "mlflow", "zenml", "numpy", "pandas")
 
 
 def describe() -> dict[str, Any]:

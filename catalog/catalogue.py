@@ -42,8 +42,8 @@ class Catalogue:
         """Check that `root` is a catalogue directory, and that `more` are others whose tables it lacks.
 
         Raises:
-            CatalogueError: not a directory, no known table in it, a table that is no Parquet file, lacks a required column
-                or is in two of the directories.
+            CatalogueError: not a directory, no known table in it, a table that is no Parquet file, lacks a required column,
+                has a column twice or is in two of the directories.
         """
         allowed = ", ".join(f"{table}.parquet" for table in TABLES)
         for folder in (root, *more):
@@ -97,7 +97,7 @@ class Catalogue:
         """Column names and types of a table, from the file's footer.
 
         Raises:
-            CatalogueError: the table is absent, no Parquet file, or lacks a required column.
+            CatalogueError: the table is absent, no Parquet file, lacks a required column or has a column twice.
         """
         path = self.path(table)
         if not path.is_file():
@@ -110,6 +110,8 @@ class Catalogue:
         lacking = [column for column in REQUIRED[table] if column not in schema.names]
         if lacking:
             raise CatalogueError(f"{path} lacks column {', '.join(lacking)}; it has: {', '.join(schema.names)}")
+        if twice := sorted({column for column in schema.names if schema.names.count(column) > 1}):
+            raise CatalogueError(f"{path} has column {', '.join(twice)} more than once")
         return schema
 
     def rows(self, table: str) -> int:
@@ -138,6 +140,14 @@ class Catalogue:
                 yield from file.iter_batches(rows, columns=list(columns))
         except (pa.ArrowException, OSError) as error:
             raise CatalogueError(f"{self.path(table)} is corrupt: {_first_line(error)}") from error
+
+    def keys(self, table: str, column: str) -> "pd.Series[Any]":
+        """One column of ids: int64 or string (Int64 where some are missing).
+
+        Raises:
+            CatalogueError: the table or the column is absent, or holds neither integers nor strings.
+        """
+        return self._column(self._arrow(table, [column]), table, column)
 
     def products(self) -> pd.DataFrame:
         """Every column of `PRODUCT_COLUMNS` in order, absent ones as missing; texts are raw.
@@ -208,7 +218,7 @@ class Catalogue:
     @cached_property
     def images(self) -> ImageStore:
         """The photos; nothing is opened before the first is asked for."""
-        return ImageStore(self.path("images"))
+        return ImageStore(self.path("images"), self.withheld.get("images", frozenset()))
 
     def _arrow(self, table: str, columns: Sequence[str] | None) -> pa.Table:
         self._check_columns(table, columns or ())

@@ -73,6 +73,9 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 KEY: dict[str, str] = {"products": "product_id", "reviews": "review_id"}
 """The column that names a row by itself, in the tables that have one."""
 
+MAX_ID_LENGTH = 200
+"""Characters of an id that the API takes."""
+
 SPLITS = ("train", "validation", "test")
 """What the column `split` of products may say."""
 

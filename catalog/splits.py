@@ -1,5 +1,6 @@
 """Which products and reviews are trained on, chosen by, and tested on."""
 
+import logging
 from hashlib import blake2b
 from typing import Any
 
@@ -7,18 +8,84 @@ import numpy as np
 import pandas as pd
 
 from catalog.errors import CatalogueError
+from catalog.schema import SPLITS
 from configs.schema import SplitConfig
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""Values that an error names, at most."""
 
 
 def split_products(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[Any]":
     """`train`, `validation` or `test` for each product, indexed as `products`.
 
-    By hash, a product's part depends on its id and the salt alone, so adding rows moves none. By time, the newest
-    `test` share of products is test and the newest of the rest is validation; products listed at the same instant stay together.
+    What the column `split` says is kept, of rows with one id what the first says; rows without a value are divided as follows.
+    By hash, a product's part depends on its id and the salt alone, so adding rows moves none. By time, the newest `test` share of
+    products is test and the newest of the rest is validation; products listed at the same instant stay together.
+
+    Where the column never says validation, or never says test, that part is drawn by hash from the rows that it calls train: as
+    large a share of them as the configuration asks for. The log says so.
 
     Raises:
-        CatalogueError: a split by time where listed_at is missing.
+        CatalogueError: a split by time where listed_at is missing, a value of `split` that is none of `SPLITS`, or no row for
+            training.
     """
+    said = published(products)
+    open_rows = said.isna()
+    if open_rows.all():
+        return _configured(products, config)
+    found = said.copy()
+    if open_rows.any():
+        found[open_rows] = _configured(products[open_rows], config)
+    counts = {part: int((said == part).sum()) for part in SPLITS}
+    if not (found == "train").any():
+        told = ", ".join(f"{count:,} {part}" for part, count in counts.items() if count)
+        raise CatalogueError(f"products.split names no row for train, only {told}; leave the column out, or name some")
+    lacking = [part for part in ("validation", "test") if not counts[part]]
+    drawn = _parts(by_hash(products["product_id"], config), products.index, config)
+    taken = (said == "train") & drawn.isin(lacking)
+    found[taken] = drawn[taken]
+    _tell(counts, int(open_rows.sum()), {part: int((taken & (drawn == part)).sum()) for part in lacking}, config)
+    return found
+
+
+def published(products: pd.DataFrame) -> "pd.Series[Any]":
+    """What the column `split` says of each product, None where it says nothing; of rows with one id, what the first says.
+
+    Raises:
+        CatalogueError: a value that is none of `SPLITS`.
+    """
+    if "split" not in products:
+        return pd.Series(None, index=products.index, name="split", dtype=object)
+    said = products["split"].astype(object)
+    said = said.mask(said.isna() | said.isin(["", "NA"]), None)
+    unknown = said[said.notna() & ~said.isin(SPLITS)]
+    if len(unknown):
+        names = [repr(value) for value in unknown.unique()[:SHOWN]]
+        more = f" and {unknown.nunique() - SHOWN} more" if unknown.nunique() > SHOWN else ""
+        raise CatalogueError(
+            f"products.split says {', '.join(names)}{more} in {len(unknown):,} rows; allowed: {', '.join(SPLITS)}"
+        )
+    if products["product_id"].duplicated().any():
+        said = said.groupby(products["product_id"].astype(str)).transform("first")
+    return said.mask(said.isna(), None).rename("split")
+
+
+def _tell(counts: dict[str, int], without: int, drawn: dict[str, int], config: SplitConfig) -> None:
+    """What became of the column `split`, for the log."""
+    log.info("the split that came with the products is kept: %s", ", ".join(f"{n:,} {part}" for part, n in counts.items()))
+    if without:
+        log.warning("%s products have no value in split; they are divided by %s", f"{without:,}", config.by)
+    for part, rows in drawn.items():
+        share = getattr(config, part)
+        log.warning(
+            "no product is marked %s; split.%s = %g of those marked train, %s, are drawn by hash", part, part, share, f"{rows:,}"
+        )
+
+
+def _configured(products: pd.DataFrame, config: SplitConfig) -> "pd.Series[Any]":
+    """Parts by the configured rule."""
     return _parts(by_hash(products["product_id"], config) if config.by == "hash" else _by_time(products), products.index, config)
 
 

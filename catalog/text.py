@@ -16,6 +16,8 @@ _INLINE = frozenset(
 ) | frozenset({"samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var", "wbr"})
 _HIDDEN = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "template")}
 _LONG_REFERENCE = re.compile(r"&#[0-9]{8,}+;?")
+_SECOND = r"\x80-\xbf" + bytes(range(0x80, 0xA0)).decode("cp1252", errors="ignore")  # what a byte after the first reads as
+_MISREAD = re.compile(rf"Ã[{_SECOND}]|Â[\xa0-\xbf]|[âï][{_SECOND}]{{2}}|(?:[ÄÅÎÏÐÑ×ØÙ][{_SECOND}]){{2}}|\ufffd")
 _MAX_ROUNDS = 6
 _MARKUP = str.maketrans("&<", "  ")
 
@@ -34,7 +36,14 @@ def normalise(text: str) -> str:
     return _to_fixpoint(text, fold=True)
 
 
+def looks_misread(text: str) -> bool:
+    """Whether UTF-8 was decoded as Windows-1252 or Latin-1 ("CafÃ©"), or what could not be decoded was replaced."""
+    return not text.isascii() and _MISREAD.search(text) is not None
+
+
 def _to_fixpoint(text: str, fold: bool) -> str:
+    if text.isascii() and text.isprintable() and "&" not in text and "<" not in text:  # nothing below would change it
+        return " ".join((text.casefold() if fold else text).split())
     for _ in range(_MAX_ROUNDS):
         cleaned = _clean_once(text, fold)
         if cleaned == text or not _may_change(cleaned):

@@ -53,7 +53,16 @@ class ValidationConfig(StrictModel):
     """What a delivery must satisfy before anything is trained on it."""
 
     min_products: PositiveInt = Field(100, description="fewer usable products stop the run")
-    min_categories: PositiveInt = Field(2, description="fewer article types stop the run")
+    min_categories: PositiveInt = Field(2, description="fewer article types stop the run, where there are any")
+    max_lone_classes: Share = Field(0.5, description="a larger share of categories with a single product is a warning")
+    max_classes_a_product: Share = Field(
+        0.5, description="more categories than this share of the products is a warning: a column of names, not of classes"
+    )
+    max_price_spread: float = Field(
+        10_000.0,
+        ge=1.0,
+        description="a larger ratio between the prices that 99.9 % and 0.1 % of products are below is a warning",
+    )
     max_quarantined: Share = Field(0.2, description="a larger share of rows in quarantine stops the run")
     max_missing_images: Share = Field(0.5, description="a larger share of products without a decodable image is a warning")
     max_title_length: PositiveInt = Field(500, description="characters; a longer title is quarantined")

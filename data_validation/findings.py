@@ -1,8 +1,9 @@
 """Columns of findings: null where all is well, what is wrong where it is not."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -28,3 +29,17 @@ def absent(key: "pd.Series[Any]", known: Collection[str]) -> "pd.Series[bool]":
     """Where a key that is given is not among the texts `known`."""
     distinct = pd.Series(key.dropna().unique())
     return key.isin(distinct[~texts(distinct).isin(known)])
+
+
+def repeats(key: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Where a key that is given was given before."""
+    again = key.duplicated() & key.notna()
+    return finding(again, "repeats " + texts(key[again]))
+
+
+def by_value(values: "pd.Series[Any]", what: Callable[[Any], Any]) -> "pd.Series[Any]":
+    """`what` of each value, asked once a distinct value; a missing value stays missing."""
+    codes, distinct = pd.factorize(values)
+    answers = np.empty(len(distinct) + 1, dtype=object)  # the last stays None, and is what code -1 of missing values finds
+    answers[:-1] = [what(value) for value in distinct]
+    return pd.Series(answers[codes], values.index)

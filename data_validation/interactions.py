@@ -132,7 +132,7 @@ def _add_comparison(catalogue: Catalogue, frame: pd.DataFrame) -> None:
     if "purchases" not in catalogue.tables():
         return
     pairs = ["user_id", "item_id"]
-    trained = catalogue.read("purchases", pairs)
+    trained = pd.DataFrame({column: catalogue.keys("purchases", column) for column in pairs})
     seen = pd.MultiIndex.from_frame(frame[pairs]).isin(pd.MultiIndex.from_frame(trained))
     frame["seen_in_training"] = finding(pd.Series(seen), "also in purchases")
     for column, key in (("new_user", "user_id"), ("new_item", "item_id")):
@@ -141,4 +141,4 @@ def _add_comparison(catalogue: Catalogue, frame: pd.DataFrame) -> None:
 
 
 def _keys(catalogue: Catalogue, table: str, column: str) -> set[str]:
-    return set(texts(pd.Series(catalogue.read(table, [column])[column].dropna().unique())))
+    return set(texts(pd.Series(catalogue.keys(table, column).dropna().unique())))

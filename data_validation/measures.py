@@ -12,19 +12,21 @@ from typing import Any
 import pandas as pd
 import pyarrow.types as t
 
-from catalog.catalogue import Catalogue, parse_attributes
-from catalog.errors import CatalogueError, ImageError
-from catalog.images import decode
-from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
+from catalog.catalogue import Catalogue
+from catalog.errors import ImageError
+from catalog.images import decode, positions
+from catalog.schema import TABLES, is_key
 from catalog.text import clean_html
 from catalog.vectors import Vectors, faults, holds_vectors
 from configs.schema import ValidationConfig
-from data_validation import interactions
-from data_validation.findings import finding, nothing, texts
+from data_validation import interactions, products
+from data_validation.findings import by_value, finding, nothing, repeats, texts
 
 _CLOCK_SLACK = timedelta(days=1)
 _IMAGES_A_BATCH = 1024
 _VECTORS_A_BATCH = 8192
+_SIDE = 512
+"""Pixels at which a photo is decoded to see whether it can be: no model reads larger ones, and large JPEGs take less time."""
 _SAYS_NOTHING = ("", "NA")
 
 
@@ -44,7 +46,9 @@ def measure(
     latest = pd.Timestamp((now or datetime.now(UTC)) + _CLOCK_SLACK)
     match table:
         case "products":
-            return _products(catalogue, decodable, latest)
+            return products.products(catalogue, decodable, latest)
+        case "variants":
+            return products.variants(catalogue)
         case "images":
             return _images(catalogue)
         case "embeddings":
@@ -59,38 +63,21 @@ def measure(
             return _reviews(catalogue)
 
 
-def _products(catalogue: Catalogue, decodable: set[str], latest: pd.Timestamp) -> pd.DataFrame:
-    frame = catalogue.products()
-    for column in ("description", *CATEGORY_LEVELS, *CATEGORICAL_FIELDS):
-        text = frame[column].astype(object)
-        frame[column] = text.mask(text.fillna("").str.strip().isin(_SAYS_NOTHING), None)
-    frame["repeated_key"] = _repeats(frame["product_id"])
-    frame["title_length"] = frame["title"].fillna("").map(clean_html).str.len()
-    frame["description_words"] = frame["description"].map(_words, na_action="ignore").astype("float64")
-    frame["description_length"] = frame["description"].map(len, na_action="ignore").astype("float64")
-    frame["attributes_fault"] = frame["attributes"].map(_attributes_fault, na_action="ignore")
-    listed = frame["listed_at"]
-    frame["future_listing"] = finding(listed > latest, listed.astype(str))
-    ahead = (frame["year"].astype("float64") - listed.dt.year) > 1
-    frame["year_ahead"] = finding(ahead, "year " + frame["year"].astype(str) + ", listed in " + listed.dt.year.astype(str))
-    for child, parent in (("article_type", "sub_category"), ("sub_category", "master_category")):
-        frame[f"{child}_misplaced"] = _misplaced(frame[child], frame[parent])
-    frame["has_price"] = (frame["price"] > 0).astype("float64")
-    frame["has_image"] = texts(frame["product_id"]).isin(decodable).astype("float64")
-    return frame
-
-
 def _images(catalogue: Catalogue) -> pd.DataFrame:
     """Keys and findings alone: the photos pass through memory in batches, decoded by a pool of threads."""
     keys: list[Any] = []
+    places: list[str] = []
     undecodable: list[str | None] = []
+    names = [name for name in TABLES["images"] if name in catalogue.columns("images").names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch in catalogue.batches("images", ["product_id", "jpeg"], _IMAGES_A_BATCH):
+        for batch in catalogue.batches("images", names, _IMAGES_A_BATCH):
             keys += batch.column("product_id").to_pylist()
+            places += [f"{p:g}" for p in positions(batch.column("position"))] if "position" in names else ["0"] * batch.num_rows
             undecodable += pool.map(_decode_fault, batch.column("jpeg").to_pylist())
-    frame = pd.DataFrame({"product_id": keys, "decode_fault": pd.Series(undecodable, dtype=object)})
-    frame["repeated_key"] = _repeats(frame["product_id"])
-    frame["orphan"] = _orphans(catalogue, frame["product_id"])
+    frame = pd.DataFrame({"product_id": keys, "position": places, "decode_fault": undecodable}, dtype=object)
+    again = frame.duplicated(["product_id", "position"]) & frame["product_id"].notna()
+    frame["repeated_key"] = finding(again, "repeats a photo of " + texts(frame.loc[again, "product_id"]))
+    frame["orphan"] = products.orphans(catalogue, frame["product_id"])
     return frame
 
 
@@ -100,8 +87,8 @@ def _embeddings(catalogue: Catalogue) -> pd.DataFrame:
     batches = catalogue.batches("embeddings", ["embedding"], _VECTORS_A_BATCH)
     measured = [Vectors.of(batch.column("embedding")).without_values() for batch in batches]
     frame["vector_fault"] = faults(measured) if measured else nothing(frame.index)
-    frame["repeated_key"] = _repeats(frame["product_id"])
-    frame["orphan"] = _orphans(catalogue, frame["product_id"])
+    frame["repeated_key"] = repeats(frame["product_id"])
+    frame["orphan"] = products.orphans(catalogue, frame["product_id"])
     return frame
 
 
@@ -111,65 +98,54 @@ def _reviews(catalogue: Catalogue) -> pd.DataFrame:
     text = (title + " " + review).str.strip()
     frame["text_length"] = text.str.len()
     frame["title_length"], frame["review_length"] = title.str.len(), review.str.len()
-    frame["repeated_key"] = _repeats(frame["review_id"])
+    frame["repeated_key"] = repeats(frame["review_id"])
     frame["repeated_text"] = finding(text.duplicated() & (text != ""), "same text as an earlier review")
     return frame
 
 
-def _orphans(catalogue: Catalogue, product: "pd.Series[Any]") -> "pd.Series[Any]":
-    if "products" not in catalogue.tables():
-        return nothing(product.index)
-    known = set(texts(catalogue.read("products", ["product_id"])["product_id"]))
-    return finding(~texts(product).isin(known), "no product " + texts(product))
-
-
-def _repeats(key: "pd.Series[Any]") -> "pd.Series[Any]":
-    said = texts(key)
-    return finding(said.duplicated() & key.notna(), "repeats " + said)
-
-
 def _said(text: "pd.Series[Any]") -> "pd.Series[Any]":
     """Plain text, '' where it says nothing."""
-    plain = text.fillna("").map(clean_html)
+    plain = by_value(text.astype(object), clean_html).fillna("")
     return plain.mask(plain.isin(_SAYS_NOTHING), "")
-
-
-def _misplaced(child: "pd.Series[Any]", parent: "pd.Series[Any]") -> "pd.Series[Any]":
-    known = pd.DataFrame({"child": child, "parent": parent}).dropna()
-    usual = known.groupby("child")["parent"].agg(lambda parents: parents.mode().iat[0]) if len(known) else pd.Series(dtype=object)
-    expected = child.map(usual)
-    text = child.astype(object) + " under " + parent.astype(object) + ", usually " + expected.astype(object)
-    return finding((parent != expected) & parent.notna() & expected.notna(), text)
-
-
-def _words(text: str) -> int:
-    return sum(any(c.isalnum() for c in word) for word in clean_html(text).split())
-
-
-def _attributes_fault(value: str) -> str | None:
-    try:
-        parse_attributes(value)
-    except CatalogueError as error:
-        return str(error)
-    return None
 
 
 def _decode_fault(photo: bytes | None) -> str | None:
     try:
-        decode(photo or b"")
+        decode(photo or b"", max_side=_SIDE)
     except ImageError as error:
         return str(error)
     return None
 
 
 def decodable_ids(images: pd.DataFrame) -> set[str]:
-    """Ids of the products with a photo that decodes; `images` is the measured table."""
-    return set(texts(images.loc[images["decode_fault"].isna() & images["product_id"].notna(), "product_id"]))
+    """Ids of the products with a photo that decodes, at whatever position; `images` is the measured table."""
+    good = images["decode_fault"].isna() & images["repeated_key"].isna() & images["product_id"].notna()
+    return set(texts(images.loc[good, "product_id"]))
 
 
-def kinds(catalogue: Catalogue, table: str) -> pd.DataFrame:
-    """One row: the kind of each column's values, from the file's footer."""
-    return pd.DataFrame({field.name: [_kind(field.type)] for field in catalogue.columns(table)})
+def types(catalogue: Catalogue, table: str) -> pd.DataFrame:
+    """A row a known column: `type_fault`, what is wrong with the type of its values, from the file's footer."""
+    known = [field for field in catalogue.columns(table) if field.name in TABLES[table]]
+    return pd.DataFrame({"type_fault": [_type_fault(table, field.name, _kind(field.type)) for field in known]}, dtype=object)
+
+
+def _type_fault(table: str, column: str, kind: str) -> str | None:
+    allowed = ("integer", "string") if is_key(column) else _KINDS[str(TABLES[table][column])]
+    if "integer" in allowed and not is_key(column) and (table in ("reviews", "images") or column == "year"):
+        allowed = (*allowed, "number")  # integers with gaps are often written so
+    if kind in (*allowed, "nothing"):
+        return None
+    return f"{column} is of type {kind}; allowed: {' or '.join(dict.fromkeys(allowed))}"
+
+
+_KINDS = {
+    "int64": ("integer",),
+    "double": ("number", "integer"),
+    "string": ("string",),
+    "binary": ("binary",),
+    "timestamp[ns, tz=UTC]": ("timestamp",),
+    "list<item: float>": ("list of numbers",),
+}
 
 
 def _kind(type_: Any) -> str:

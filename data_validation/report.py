@@ -8,12 +8,14 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from data_validation.results import CheckResult, ValidationRun
-from models.evaluation.page import Badge, Block, Section, Tone, Verdict, facts, render_page, table, text, write_page
+from data_validation.rules import counted
+from models.evaluation.page import Badge, Block, Section, Tone, Verdict, facts, lines, render_page, table, text, write_page
 
 PAGE = "validation.html"
 RESULT = "validation.json"
 QUARANTINE = ("quarantine.parquet", "quarantine.csv")
-_SHOWN = 200
+_SHOWN = 20
+"""Quarantined rows that the page shows of each rule."""
 
 
 def write_report(run: ValidationRun, folder: Path) -> Path:
@@ -78,7 +80,7 @@ def _faults(checks: Sequence[CheckResult]) -> Block:
             "rule that is broken": c.rule,
             "": _severity(c),
             "rows": c.failed_rows if c.level == "row" else None,
-            "found": " · ".join(c.examples[:3]) if c.level == "row" else c.detail,
+            "found": lines([(example, None) for example in c.examples[:3]]) if c.level == "row" else c.detail,
             "why it matters": c.reason,
         }
         for c in ordered
@@ -115,10 +117,12 @@ def _quarantine(quarantine: pd.DataFrame) -> list[Block]:
     if quarantine.empty:
         return [text("No row is in quarantine.")]
     counts = Counter(zip(quarantine["table"], quarantine["rule"], strict=True))
-    shown = quarantine.head(_SHOWN).drop(columns="rule")
-    caption = f"The first {_SHOWN} of {len(quarantine):,}." if len(quarantine) > _SHOWN else ""
+    shown = quarantine.groupby(["table", "rule"], sort=False).head(_SHOWN).drop(columns="rule")
+    caption = (
+        f"The first {_SHOWN} rows of each rule, {len(shown):,} of {len(quarantine):,}." if len(shown) < len(quarantine) else ""
+    )
     return [
-        facts({f"{name}: {rule}": f"{count:,} rows" for (name, rule), count in counts.most_common()}),
+        facts({f"{name}: {rule}": counted(count, "row", "rows") for (name, rule), count in counts.most_common()}),
         table(shown, {"row": "d"}, caption=caption),
     ]
 

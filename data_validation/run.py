@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from catalog.catalogue import Catalogue
+from catalog.schema import TABLES
 from configs.errors import CheckFailed
 from configs.schema import ValidationConfig
 from data_validation.engine import Engine
-from data_validation.measures import decodable_ids, kinds, measure
+from data_validation.measures import decodable_ids, measure, types
 from data_validation.results import CheckResult, ValidationResult, ValidationRun, empty_quarantine
-from data_validation.suites import rules_of
+from data_validation.suites import SCHEMA, rules_of
 
 
 def validate(
@@ -38,20 +39,19 @@ def validate(
     quarantine = [empty_quarantine()]
     decodable: set[str] = set()
     for table in sorted(tables, key=lambda name: name != "images"):  # products need to know which photos decode
-        rules = rules_of(table, config, set(catalogue.columns(table).names), vocabulary)
-        checks[table], _ = engine.check(table, "schema", rules, kinds(catalogue, table))
+        checks[table], _ = engine.check(table, "schema", (SCHEMA,), types(catalogue, table))
         if any(not check.passed and check.severity == "error" for check in checks[table]):
             continue
         frame = measure(catalogue, table, decodable, config, now)
         if table == "images":
             decodable = decodable_ids(frame)
+        given = {column for column in TABLES[table] if column in frame and frame[column].notna().any()}
+        rules = rules_of(table, config, given, vocabulary)
         of_rows, broken = engine.check(table, "row", rules, frame)
-        frame["usable"] = (~frame.index.isin(broken["row"])).astype("float64")
-        if table == "products":
-            frame["usable_article_type"] = frame["article_type"].where(frame["usable"] == 1)
-        if "recommended" in frame:
-            frame["usable_recommended"] = frame["recommended"].where(frame["usable"] == 1)
-        of_table, _ = engine.check(table, "table", rules, frame)
+        _add_usable(frame, broken)
+        of_table, _ = engine.check(
+            table, "table", rules, frame.drop(columns=[c for c in TABLES[table] if c in frame and c not in given])
+        )
         checks[table] += of_rows + of_table
         quarantine.append(broken)
     ordered = tuple(check for table in tables for check in checks[table])
@@ -75,3 +75,11 @@ def require_passed(run: ValidationRun, report: Path | None = None) -> None:
     if not run.result.passed:
         found = "; ".join(f"{check.table}: {check.detail}" for check in run.result.stopping())
         raise CheckFailed(f"the data did not pass validation: {found}" + (f"; see {report}" if report else ""))
+
+
+def _add_usable(frame: pd.DataFrame, broken: pd.DataFrame) -> None:
+    """Which rows are left, and what is left of columns that need several values."""
+    frame["usable"] = (~frame.index.isin(broken["row"])).astype("float64")
+    for column in ("article_type", "recommended"):
+        if column in frame:
+            frame[f"usable_{column}"] = frame[column].where(frame["usable"] == 1)

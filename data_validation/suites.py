@@ -2,18 +2,20 @@
 
 from collections.abc import Collection, Mapping
 
-from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
-from catalog.schema import EVENT_KINDS, REQUIRED, TABLES, is_key
+from catalog.schema import EVENT_KINDS, REQUIRED, TABLES
 from configs.schema import ValidationConfig
-from data_validation.rules import Rule, Severity, between, finds_nothing, is_given
+from data_validation.product_rules import products, variants
+from data_validation.rules import Rule, Severity, between, counted, finds_nothing, is_given, of_table, percent
 
-MIN_DESCRIPTION_WORDS = 3
 RATINGS = (1, 2, 3, 4, 5)
 ORDER = ("position", "timestamp")
+_OFTEN_LEFT_OUT = ("split",)
+"""Columns that say nothing about a product."""
 
 KEYS: dict[str, tuple[str, ...]] = {
     "products": ("product_id",),
-    "images": ("product_id",),
+    "images": ("product_id", "position"),
+    "variants": ("product_id", "variant_id"),
     "embeddings": ("product_id",),
     "purchases": ("user_id", "item_id"),
     "purchases_test": ("user_id", "item_id"),
@@ -23,232 +25,97 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 """Columns that name a row in reports."""
 
-_KINDS = {
-    "int64": ("integer",),
-    "double": ("number", "integer"),
-    "string": ("string",),
-    "binary": ("binary",),
-    "timestamp[ns, tz=UTC]": ("timestamp",),
-    "list<item: float>": ("list of numbers",),
-}
+SCHEMA = finds_nothing("columns are of types that can be read", "type_fault", "another type cannot be read", stage="schema")
+"""The rule about a table's columns, which must hold before anything in them is looked at."""
 
 
 def rules_of(
     table: str,
     config: ValidationConfig,
-    present: Collection[str],
+    given: Collection[str],
     vocabulary: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[Rule, ...]:
-    """All rules of `table` that apply to a delivery whose table has the columns `present`.
+    """The rules about rows, and about what is left of them, of a table in which the columns `given` hold values.
 
     `vocabulary`: values that the model in production knows, by column; others are reported.
     """
     rows: tuple[Rule, ...]
     match table:
         case "products":
-            rows = _products(config, present, vocabulary or {})
+            rows = products(config, given, vocabulary or {})
+        case "variants":
+            rows = variants(given)
         case "images":
             rows = _images()
         case "embeddings":
             rows = _embeddings()
         case "purchases" | "purchases_test":
-            rows = _purchases(table, config, present)
+            rows = _purchases(table, config, given)
         case "item_attributes":
             rows = _item_attributes()
         case "events":
             rows = _events(config)
         case _:
-            rows = _reviews(config, present)
-    return (*_schema(table, present), *rows, *_whole_table(table, config, present))
+            rows = _reviews(config, given)
+    return (*rows, *_whole_table(table, config, given))
 
 
-def _schema(table: str, present: Collection[str]) -> tuple[Rule, ...]:
-    optional = [c for c in TABLES[table] if c not in REQUIRED[table]]
-    if any(c in present for c in ORDER):
-        optional = [c for c in optional if c not in ORDER]  # one of them is enough
-    rules = []
-    if optional:
-        arguments = {"column_set": optional, "exact_match": False}
-        reason = "a model that reads an absent column sees it as missing in every row"
-        name = "optional columns are present"
-        rules.append(Rule(name, "expect_table_columns_to_match_set", arguments, reason, "schema", "warning"))
-    for column, kind in TABLES[table].items():
-        if column in present:
-            allowed = ("integer", "string") if is_key(column) else _KINDS[str(kind)]
-            if column == "year" or table == "reviews":
-                allowed = tuple(dict.fromkeys((*allowed, *(("number",) if "integer" in allowed else ()))))
-            arguments = {"column": column, "value_set": [*allowed, "nothing"]}
-            name = f"{column} is of type {' or '.join(allowed)}"
-            rules.append(Rule(name, "expect_column_values_to_be_in_set", arguments, "other types cannot be read", "schema"))
-    return tuple(rules)
-
-
-def _whole_table(table: str, config: ValidationConfig, present: Collection[str]) -> tuple[Rule, ...]:
+def _whole_table(table: str, config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...]:
     least = config.min_products if table == "products" else 1
     severity: Severity = "warning" if table == "events" else "error"  # whoever calls the service must not stop a training
+    most = config.max_quarantined
     rules = [
-        Rule(
+        of_table(
             f"at least {least:,} usable rows",
-            "expect_column_sum_to_be_between",
-            {"column": "usable", "min_value": least},
+            "sum",
+            "usable",
             "rows outside quarantine; fewer cannot be learned from",
-            "table",
-            severity,
+            lambda usable: f"{counted(usable, 'row is', 'rows are')} usable; at least {least:,} must be",
+            low=least,
+            severity=severity,
         ),
-        Rule(
-            f"at most {config.max_quarantined:.0%} of rows in quarantine",
-            "expect_column_mean_to_be_between",
-            {"column": "usable", "min_value": 1.0 - config.max_quarantined},
+        of_table(
+            f"at most {percent(most)} of rows in quarantine",
+            "mean",
+            "usable",
             "so many faults point at the export, not at single rows",
-            "table",
-            severity,
+            lambda usable: f"{percent(1.0 - usable, most)} of rows are in quarantine; at most {percent(most)} may be",
+            low=1.0 - most,
+            severity=severity,
         ),
     ]
-    if table == "reviews" and "recommended" in present:
+    ordered = any(column in given for column in ORDER)  # one of them is enough
+    optional = [c for c in TABLES[table] if c not in (*REQUIRED[table], *_OFTEN_LEFT_OUT, *(ORDER if ordered else ()))]
+    if optional:
         rules.append(
             Rule(
+                "optional columns hold values",
+                "expect_table_columns_to_match_set",
+                {"column_set": optional, "exact_match": False},
+                "a model sees what an absent or empty column would say as missing in every row",
+                "table",
+                "warning",
+                tells=lambda known: f"no row has {', '.join(column for column in optional if column not in known)}",
+            )
+        )
+    if table == "reviews" and "recommended" in given:
+        rules.append(
+            of_table(
                 "some reviews recommend and some do not",
-                "expect_column_unique_value_count_to_be_between",
-                {"column": "usable_recommended", "min_value": 2},
+                "unique_value_count",
+                "usable_recommended",
                 "without both, a sentiment cannot be learned",
-                "table",
-                "warning",
+                lambda kinds: "all usable reviews that say so recommend, or none does" if kinds else "no usable review says so",
+                low=2,
             )
         )
-    if table == "products":
-        severity = "warning" if "article_type" not in present else "error"
-        rules += [
-            Rule(
-                f"at least {config.min_categories} article types",
-                "expect_column_unique_value_count_to_be_between",
-                {"column": "usable_article_type", "min_value": config.min_categories},
-                "a classifier needs classes to tell apart",
-                "table",
-                severity,
-            ),
-            Rule(
-                "a price is known for some products",
-                "expect_column_sum_to_be_between",
-                {"column": "has_price", "min_value": 1},
-                "without one, prices cannot be learned",
-                "table",
-                "warning",
-            ),
-            Rule(
-                f"at most {config.max_missing_images:.0%} of products without a photo",
-                "expect_column_mean_to_be_between",
-                {"column": "has_image", "min_value": 1.0 - config.max_missing_images},
-                "photos that are absent or cannot be decoded; the model then sees text alone",
-                "table",
-                "warning",
-            ),
-        ]
-    return tuple(rules)
-
-
-def _products(config: ValidationConfig, present: Collection[str], vocabulary: Mapping[str, Collection[str]]) -> tuple[Rule, ...]:
-    rules = [
-        is_given("product_id", "a product without an id cannot be referred to", "error"),
-        finds_nothing("product_id is unique", "repeated_key", "the first row of an id is kept, later ones go to quarantine"),
-        between("title is not empty", "title_length", "a title is the one text every product has", low=1, shows="title"),
-        between(
-            f"title has at most {config.max_title_length:,} characters",
-            "title_length",
-            "so long a title is a description in the wrong column",
-            high=config.max_title_length,
-            shows="title_length",
-        ),
-    ]
-    if "price" in present:
-        rules += [
-            between("price > 0", "price", "free products are placeholders and have no logarithm", low=0, strict_low=True),
-            between(
-                f"price <= {config.max_price:,.0f}", "price", "a slipped decimal point or another currency", high=config.max_price
-            ),
-            is_given("price", "the product is left out of price training"),
-        ]
-    if {"price", "discounted_price"} <= set(present):
-        rules += [
-            between(
-                "discounted_price > 0", "discounted_price", "nothing is given away", low=0, strict_low=True, severity="warning"
-            ),
-            Rule(
-                "discounted_price <= price",
-                "expect_column_pair_values_a_to_be_greater_than_b",
-                {
-                    "column_A": "price",
-                    "column_B": "discounted_price",
-                    "or_equal": True,
-                    "ignore_row_if": "either_value_is_missing",
-                },
-                "a discount does not raise a price",
-                severity="warning",
-                shows="discounted_price",
-            ),
-        ]
-    if "description" in present:
-        rules += [
-            is_given("description", "the model sees less of the product"),
-            between(
-                f"description has at least {MIN_DESCRIPTION_WORDS} words",
-                "description_words",
-                "placeholders such as '-' or 'test desc' say nothing",
-                low=MIN_DESCRIPTION_WORDS,
-                severity="warning",
-                shows="description",
-            ),
-            between(
-                f"description has at most {config.max_description_length:,} characters",
-                "description_length",
-                "pasted pages; the model reads the beginning only",
-                high=config.max_description_length,
-                severity="warning",
-            ),
-        ]
-    if "attributes" in present:
-        rules.append(finds_nothing("attributes are a JSON object", "attributes_fault", "other forms cannot be read"))
-    if "listed_at" in present:
-        reason = "a time split would put the row in the future"
-        rules.append(finds_nothing("listed_at is not in the future", "future_listing", reason))
-    if {"listed_at", "year"} <= set(present):
-        reason = "a collection that appears more than a year after its product was listed"
-        rules.append(finds_nothing("year is at most the year after listed_at", "year_ahead", reason, "warning"))
-    for column in (*CATEGORY_LEVELS, *CATEGORICAL_FIELDS, "year"):
-        if column in present:
-            rules.append(is_given(column, "missing, '' and 'NA' teach nothing"))
-    for child, parent in (("article_type", "sub_category"), ("sub_category", "master_category")):
-        if {child, parent} <= set(present):
-            reason = f"most products of this {child} are under another {parent}"
-            rules.append(finds_nothing(f"{child} has one {parent}", f"{child}_misplaced", reason, "warning"))
-    same = [c for c in ("title", "brand", "base_colour", "price") if c in present]
-    rules.append(
-        Rule(
-            f"no two products share {', '.join(same)}",
-            "expect_compound_columns_to_be_unique" if len(same) > 1 else "expect_column_values_to_be_unique",
-            {"column_list": same, "ignore_row_if": "never"} if len(same) > 1 else {"column": "title"},
-            "the same product listed twice ends up on both sides of a split",
-            severity="warning",
-            shows="title",
-        )
-    )
-    for column, known in vocabulary.items():
-        if column in present:
-            rules.append(
-                Rule(
-                    f"{column} is known to the model in production",
-                    "expect_column_values_to_be_in_set",
-                    {"column": column, "value_set": sorted(known)},
-                    "new values are unknown to it until it is trained again",
-                    severity="warning",
-                )
-            )
     return tuple(rules)
 
 
 def _images() -> tuple[Rule, ...]:
     return (
         is_given("product_id", "a photo of no product", "error"),
-        finds_nothing("product_id is unique", "repeated_key", "the first photo of a product is kept"),
+        finds_nothing("product has one photo at a position", "repeated_key", "the first photo at a position is kept"),
         finds_nothing("image can be decoded", "decode_fault", "the product is treated as one without a photo"),
         finds_nothing("image belongs to a product", "orphan", "no product has this id", "warning"),
     )
@@ -263,7 +130,7 @@ def _embeddings() -> tuple[Rule, ...]:
     )
 
 
-def _purchases(table: str, config: ValidationConfig, present: Collection[str]) -> tuple[Rule, ...]:
+def _purchases(table: str, config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...]:
     rules = [
         is_given("user_id", "a purchase needs a buyer", "error"),
         is_given("item_id", "a purchase needs an item", "error"),
@@ -272,7 +139,7 @@ def _purchases(table: str, config: ValidationConfig, present: Collection[str]) -
         finds_nothing("purchase is listed once", "repeated_row", "the first of identical rows is kept"),
         finds_nothing("user buys no more than people do", "too_many", "a bot, or an account that many share, teaches no taste"),
     ]
-    if "timestamp" in present:
+    if "timestamp" in given:
         rules += [
             is_given("timestamp", "the purchase has no place in the order of time", "error"),
             finds_nothing("timestamp is not in the future", "in_future", "it cannot have happened"),
@@ -280,12 +147,12 @@ def _purchases(table: str, config: ValidationConfig, present: Collection[str]) -
                 f"user makes at most {config.max_purchases_a_minute} purchases a minute", "burst", "no person is so quick; a bot"
             ),
         ]
-    if "position" in present:
+    if "position" in given:
         rules += [
             is_given("position", "the purchase has no place in the order", "error"),
             finds_nothing("position is unique within a user", "position_tie", "the order of these purchases is open", "warning"),
         ]
-    if {"timestamp", "position"} <= set(present):
+    if {"timestamp", "position"} <= set(given):
         rules.append(
             finds_nothing("position follows timestamp", "order_conflict", "an earlier position has a later timestamp", "warning")
         )
@@ -335,7 +202,7 @@ def _item_attributes() -> tuple[Rule, ...]:
     )
 
 
-def _reviews(config: ValidationConfig, present: Collection[str]) -> tuple[Rule, ...]:
+def _reviews(config: ValidationConfig, given: Collection[str]) -> tuple[Rule, ...]:
     rules = [
         is_given("review_id", "a review without an id cannot be referred to", "error"),
         finds_nothing("review_id is unique", "repeated_key", "the first row of an id is kept"),
@@ -349,7 +216,7 @@ def _reviews(config: ValidationConfig, present: Collection[str]) -> tuple[Rule, 
         ),
         finds_nothing("review is listed once", "repeated_text", "the same text twice, under two ids", "warning"),
     ]
-    if "title" in present:
+    if "title" in given:
         rules.append(
             between(
                 f"title has at most {config.max_title_length:,} characters",
@@ -360,7 +227,7 @@ def _reviews(config: ValidationConfig, present: Collection[str]) -> tuple[Rule, 
             )
         )
     for column, allowed in (("rating", RATINGS), ("recommended", (0, 1))):
-        if column in present:
+        if column in given:
             rules += [
                 is_given(column, "the review is left out of sentiment training"),
                 Rule(

@@ -15,6 +15,7 @@ import pandas as pd
 
 from configs.schema import DriftConfig
 from monitoring import two_sample
+from monitoring.changes import change, change_of_missing
 from monitoring.verdict import ColumnDrift, DriftVerdict, Kind, PerformanceDrift, ReferenceSpec
 
 MIN_VALUES = 30
@@ -121,7 +122,8 @@ def _tests(reference: pd.DataFrame, current: pd.DataFrame, spec: ReferenceSpec) 
             continue
         values = (reference.loc[there[0], column], current.loc[there[1], column])
         p, effect = _kernel_test(kind, *values) if kind not in _METHODS else (p_values[column], _effect(kind, *values))
-        found.append(ColumnDrift(column=column, kind=kind, test=_NAMES[kind], effect=effect, measure=_MEASURES[kind], p_value=p))
+        of = ColumnDrift(column=column, kind=kind, test=_NAMES[kind], effect=effect, measure=_MEASURES[kind], p_value=p)
+        found.append(of.model_copy(update={"change": change(kind, *values)}))
     return found
 
 
@@ -150,12 +152,14 @@ def _kernel_test(kind: Kind, reference: "pd.Series[Any]", current: "pd.Series[An
 
 def _missing(column: str, reference: "pd.Series[bool]", current: "pd.Series[bool]") -> ColumnDrift:
     absent = [(int((~part).sum()), len(part)) for part in (reference, current)]
-    effect = abs(absent[0][0] / absent[0][1] - absent[1][0] / absent[1][1])
+    before, now = (count / rows for count, rows in absent)
     p = two_sample.shares_differ(*absent)
     test, measure = _NAMES["missing"], _MEASURES["missing"]
     if not current.any():
         measure = VANISHED
-    return ColumnDrift(column=column, kind="missing", test=test, effect=effect, measure=measure, p_value=p)
+    told = change_of_missing(before, now)
+    found = ColumnDrift(column=column, kind="missing", test=test, effect=abs(before - now), measure=measure, p_value=p)
+    return found.model_copy(update={"change": told})
 
 
 def _performance(reference: pd.DataFrame, current: pd.DataFrame, prediction: str) -> PerformanceDrift:
@@ -217,7 +221,7 @@ def _reason(column: ColumnDrift) -> str:
     if column.measure == VANISHED:
         return f"{column.column}: {VANISHED}"
     what = f"{column.column} (missing values)" if column.kind == "missing" else column.column
-    return f"{what}: {column.measure} {column.effect:.2f}, adjusted p {column.adjusted_p:.2g}"
+    return f"{what}: {column.change or f'{column.measure} {column.effect:.2f}'} (effect {column.effect:.2f})"
 
 
 def _present(frame: pd.DataFrame, column: str) -> "pd.Series[bool]":

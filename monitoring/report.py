@@ -65,7 +65,7 @@ def _verdict(verdict: DriftVerdict) -> Verdict:
 def _sections(reference: pd.DataFrame, current: pd.DataFrame, verdict: DriftVerdict) -> list[Section]:
     intro = (
         f"A column has drifted when its adjusted p is at most {verdict.alpha:g} and its effect at least {verdict.min_effect:g}. "
-        "Adjusted p-values hold for all tests of this page together; small means significant, and too small to matter."
+        "Adjusted p-values hold for all tests of this page together. “Small” is significant, and too small to matter."
     )
     drifted = [c for c in _by_effect(verdict.columns) if c.drifted]
     shown = [_plot(c, reference, current) for c in drifted if c.kind in ("numerical", "categorical")][:_FIGURES]
@@ -94,10 +94,10 @@ def _columns(verdict: DriftVerdict) -> Block:
             "column": c.column,
             "what": c.kind,
             "": _outcome(c, verdict.alpha),
+            "change": c.change,
             "effect": c.effect,
             "adjusted p": c.adjusted_p,
-            "effect is": c.measure,
-            "test": c.test,
+            "test": f"{c.test}; effect: {c.measure}" if c.measure else c.test,
         }
         for c in _by_effect(verdict.columns)
     ]

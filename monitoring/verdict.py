@@ -53,6 +53,7 @@ class ColumnDrift(StrictModel):
     test: str = Field(description="name of the test, or why there was none")
     effect: float | None = Field(default=None, description="size of the difference, 0 to 1")
     measure: str = Field(default="", description="what the effect is")
+    change: str = Field(default="", description="the largest change, in words; empty where no phrase describes it")
     p_value: float | None = None
     adjusted_p: float | None = Field(default=None, description="p-value after Holm's correction over all tests")
     drifted: bool = False

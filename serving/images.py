@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from catalog.errors import ImageError
-from catalog.images import DecodedPhoto, decode
+from catalog.images import SERVED_FORMATS, DecodedPhoto, decode
 
 LARGEST_SIDE = 512
 """Pixels; twice what the largest model reads. A small request may hold photos of many pixels, and those that wait add up."""
@@ -36,8 +36,8 @@ def decoded(data: bytes, max_pixels: int) -> DecodedPhoto:
         ImageError: not such a photo, truncated, or of more than `max_pixels` (refused before decoding).
     """
     if not data:
-        raise ImageError("image is empty; allowed: JPEG, PNG, WEBP")
-    pixels = decode(data, max_pixels=max_pixels)
+        raise ImageError(f"image is empty; allowed: {', '.join(SERVED_FORMATS)}")
+    pixels = decode(data, max_pixels=max_pixels, formats=SERVED_FORMATS)
     if max(pixels.shape) > LARGEST_SIDE:
         reduced = Image.fromarray(pixels)
         reduced.thumbnail((LARGEST_SIDE, LARGEST_SIDE))

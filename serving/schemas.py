@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
+from catalog.schema import MAX_ID_LENGTH
 from serving.images import from_base64
 
 PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
@@ -23,7 +24,6 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mPQcDsBAAHQATf
 """A blue PNG of one pixel: the example of a photo."""
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 PHOTO_TYPES = "image/jpeg, image/png, image/webp"
-MAX_ID = 200
 MAX_ATTRIBUTES = 100
 EXACT = 2**53
 """Up to here a number with a fraction names one integer."""
@@ -52,8 +52,8 @@ def identifier(value: Any) -> int | str:
     value = whole(value)
     if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return value
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
-        raise ValueError(f"must be an integer of 64 bits or a string of 1 to {MAX_ID} characters")
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH:
+        raise ValueError(f"must be an integer of 64 bits or a string of 1 to {MAX_ID_LENGTH} characters")
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise ValueError("must not hold control characters")
     return value
@@ -98,7 +98,7 @@ Id = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": -EXACT, "maximum": EXACT},  # larger ones are taken, and safe as text
-                {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
+                {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
             ]
         }
     ),

@@ -14,7 +14,8 @@ from configs.schema import PositiveInt, Share, StrictModel
 
 TableName = Literal["products", "reviews", "purchases", "purchases_test", "item_attributes", "events"]
 Unreadable = Literal["quarantine", "drop", "refuse"]
-Char = Annotated[str, Field(min_length=1, max_length=1)]
+Decimal = Literal[".", ","]
+Thousands = Literal[".", ",", " ", "'", "’", "\u00a0", "\u2009", "\u202f"]
 
 MISSING = ("-", "--", "?", "N/A", "n/a", "#N/A", "NA", "n.a.", "NULL", "null", "None", "nan", "NaN", "\\N")
 """Values that say nothing in most exports; an empty cell always does."""
@@ -90,7 +91,9 @@ class VariantsMapping(StrictModel):
 
     by: Column | None = Field(None, description="column whose equal values make rows one product, such as Handle")
     parent: Column | None = Field(None, description="column that names the parent row's product_id; blank in parents")
-    id: Column | None = Field(None, description="column with a variant's own id; product_id and a number by default")
+    id: Column | None = Field(
+        None, description="column with a variant's own id; by default the row's product_id under a parent, else that and a number"
+    )
     options: dict[str, Column] = Field(default_factory=dict, description="name of an option: column with its value")
     option_pairs: Annotated[tuple[PairMapping, ...], BeforeValidator(_listed)] = Field(
         (), description="columns with the name and the value of an option, such as 'Option{n} Name'"
@@ -106,7 +109,11 @@ class VariantsMapping(StrictModel):
 class ImageMapping(StrictModel):
     """Where a product's photos lie, and how they are kept."""
 
-    file: str | None = Field(None, description="path inside the image folder; {name} is one of our columns or the file's")
+    file: str | None = Field(
+        None,
+        description="path inside the image folder; {name} is one of our columns or the file's. Without it and columns a photo is "
+        "called as its product_id, whatever its extension",
+    )
     columns: Columns = Field(
         (), description="columns that hold paths, file names or addresses of photos; the first is the main photo"
     )
@@ -140,8 +147,8 @@ class ImportMapping(ReadingMapping):
         default_factory=dict, description="our column: what its values become, {addtocart: cart}"
     )
 
-    decimal: Char | None = Field(None, description="decimal mark of numbers; found by itself where all values agree on one")
-    thousands: Char | None = Field(None, description="mark between groups of three digits; found by itself likewise")
+    decimal: Decimal | None = Field(None, description="decimal mark of numbers; found by itself where all values agree on one")
+    thousands: Thousands | None = Field(None, description="mark between groups of three digits; found by itself likewise")
     currency: str | None = Field(
         None, pattern="^[A-Z]{3}$", description="ISO code of all prices; a row in another is quarantined. Found by itself"
     )
@@ -195,6 +202,8 @@ class ImportMapping(ReadingMapping):
             raise ValueError(f"{', '.join(folded) or 'variants'} belongs to products, not to {self.table}")
         if folded and "attributes" in self.columns:
             raise ValueError(f"attributes come from {', '.join(folded)} or from a mapped column, not from both")
+        if self.variants is not None and self.variants.parent is not None and self.ids is not None:
+            raise ValueError("variants.parent names a product_id, so columns must map one")
         if self.decimal is not None and self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
         return self

@@ -60,7 +60,8 @@ class GateDecision(StrictModel):
 
 def decide(evaluation: Evaluation, config: GateConfig, champion: Evaluation | None = None) -> GateDecision:
     """Hold an evaluation against baselines and bounds, and against the champion's evaluation of the same rows."""
-    checks = [_against_baseline(evaluation, rule) for rule in (*config.better_than, *config.not_worse_than)]
+    checks = [_against_baseline(evaluation, beat) for beat in config.better_than]
+    checks += [_against_baseline(evaluation, hold) for hold in config.not_worse_than]
     checks += [_no_regression(evaluation, rule, champion) for rule in config.no_regression]
     checks += [_threshold(evaluation, rule) for rule in config.thresholds]
     told = [check.passed for check in checks if check.passed is not None]
@@ -115,16 +116,15 @@ def _how(low: float, high: float) -> str:
         return f"better by {low:.3g} to {high:.3g}"
     if high < 0:
         return f"worse by {-high:.3g} to {-low:.3g}"
-    return f"between {-low:.3g} worse and {high:.3g} better" if low or high else "the same"
+    return f"between {abs(low):.3g} worse and {high:.3g} better" if low or high else "the same"
 
 
 def _threshold(evaluation: Evaluation, rule: Threshold) -> GateCheck:
     higher = rule.at_least is not None
     bound = rule.at_least if rule.at_least is not None else rule.at_most
     assert bound is not None  # Threshold's validator
-    name = f"{rule.metric} {'≥' if higher else '≤'} {bound:g}"
-    if rule.clearly:
-        name = f"{rule.metric} not clearly {'below' if higher else 'above'} {bound:g}"
+    asked = f"not clearly {'below' if higher else 'above'}" if rule.clearly else "≥" if higher else "≤"
+    name = f"{rule.metric} {asked} {bound:g}"
     if absent := _not_checked(evaluation, rule.metric, name, rule.metric, "threshold", bound):
         return absent
     value = _value(evaluation, rule.metric)

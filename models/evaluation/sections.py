@@ -7,7 +7,7 @@ from typing import Any
 
 from models.evaluation import charts, page
 from models.evaluation.comparison import Reading, independent_difference, reading
-from models.evaluation.gates import GateDecision, State
+from models.evaluation.gates import GateDecision, State, difference_of
 from models.evaluation.names import Names
 from models.evaluation.page import Badge, KeyFigure, Section, Tone, Verdict
 from models.evaluation.results import Evaluation, Metric, SliceMetric
@@ -33,7 +33,8 @@ def verdict(
         lines.append("There is no champion yet: nothing to compare with.")
     elif not lines:
         lines.append("No clear difference from the champion on any metric.")
-    lines += [f"Not applicable: {line}." for line in told.left_out]
+    lines += [f"The champion has tasks that this version lacks: {', '.join(told.lost)}."] if told.lost else []
+    lines += [f"Not judged: {'; '.join(told.left_out)}."] if told.left_out else []
     figures = [KeyFigure(f.label, value_of(f.metric), _range(f.metric), tuple(f.against())) for f in told.figures]
     if told.tone == "good" and (worse_slices or "worse" in readings.values()):
         return Verdict(f"{told.verdict}, but it is worse in places", "warn", lines, figures)
@@ -72,13 +73,11 @@ def differences_of(evaluation: Evaluation, champion: Evaluation, paired: Mapping
 def metrics(
     evaluation: Evaluation, champion: Evaluation | None, differences: Mapping[str, Metric] | None, names: Names
 ) -> Section:
-    """Every metric with its interval, against the champion and against looking at nothing."""
+    """Every metric with its interval, and against the champion."""
     rows: list[dict[str, Any]] = []
     tones: list[Tone | None] = []
     there = [n for n in evaluation.metrics if n not in evaluation.not_applicable]
     shown = [n for n in names.metrics if n in there] + [n for n in there if n not in names.metrics and not names.is_peer(n)]
-    peers = {"Without a model": names.baselines, "Simple model": names.simple}
-    peers = {title: of for title, of in peers.items() if any(of.get(name) in evaluation.metrics for name in shown)}
     for name in shown:
         metric = evaluation.metrics[name]
         row: dict[str, Any] = {"Metric": names.label(name), "Value": metric.value, "95 % interval": _range(metric)}
@@ -92,19 +91,36 @@ def metrics(
                 "its 95 % interval": _range(difference, "+"),
                 "Reading": Badge(word, TONES[word]) if word is not None and word in TONES else word,
             }
-        for title, of in peers.items():
-            row[title] = evaluation.metrics.get(of.get(name, ""), Metric(value=None)).value
         rows.append(row)
         tones.append("bad" if word == "worse" else None)
     intro = "The intervals are 95 % bootstrap intervals over the rows."
     if champion:
         intro += " Differences come from the rows that both were measured on; they are clear where their interval leaves out 0."
-    for title, told in (("Without a model", names.without), ("Simple model", names.simply)):
-        intro += f" {title}: {told}." if title in peers else ""
-    formats: dict[str, page.Format] = dict.fromkeys(("Value", "Champion", *peers), figure)
+    formats: dict[str, page.Format] = dict.fromkeys(("Value", "Champion"), figure)
     table = page.table(rows, formats | {"Difference": signed}, tones=tones)
-    absent = [page.text(f"Left out: {line}.") for line in left_out(evaluation, names)]
-    return Section("Is it better?", intro, [table, *absent])
+    absent = list(left_out(evaluation, names))
+    line = [page.text(f"Left out, as there is no such task: {'; '.join(absent)}.")] if absent else []
+    return Section("Is it better?", intro, [table, *line])
+
+
+def beside_simple_models(evaluation: Evaluation, names: Names) -> list[Section]:
+    """The version beside each simple model on the same rows; no section where there is none."""
+    rows, tones = [], []
+    for name, peers in names.peers.items():
+        value = evaluation.metrics.get(name, Metric(value=None)).value
+        for peer in peers:
+            theirs = evaluation.metrics.get(peer, Metric(value=None)).value
+            if value is None or theirs is None or name in evaluation.not_applicable:
+                continue
+            difference = difference_of(evaluation, name, peer)
+            word = reading(difference, names.better(name))
+            row = {"Metric": names.label(name), "Version": value, "Simple model": names.does.get(peer, peer), "Reaches": theirs}
+            row |= {"Difference": difference.value, "its 95 % interval": _range(difference, "+")}
+            rows.append(row | {"Reading": Badge(word, TONES[word]) if word is not None and word in TONES else word})
+            tones.append(TONES[word] if word == "worse" else None)
+    intro = "All were fitted on the training rows of the version. A version that is no better is not worth what it costs."
+    formats: dict[str, page.Format] = {"Version": figure, "Reaches": figure, "Difference": signed}
+    return [Section("Is it worth a model?", intro, [page.table(rows, formats, tones=tones)])] if rows else []
 
 
 def worse_slices(evaluation: Evaluation, champion: Evaluation, names: Names) -> list[SliceMetric]:
@@ -124,7 +140,7 @@ def slices(evaluation: Evaluation, champion: Evaluation | None, names: Names) ->
     told = _telling(evaluation)
     measured = list(dict.fromkeys(s.metric for s in told))
     if not measured:
-        return Section(title, "", [page.text("No slice has enough rows to be reported.")])
+        return Section(title, "", [page.text("There is no slice: every part has too few rows, or all of them.")])
     current = {(s.slice, s.value, s.metric): s.result for s in champion.slices} if champion else {}
     pictures, tables = [], []
     for metric in measured:

@@ -25,7 +25,7 @@ class Figure:
         metric: Its value and 95 % interval.
         champion: The champion's value on the same rows; None without a champion, or where it has no such value.
         change: What the difference from the champion means; None where that cannot be said.
-        peers: What a model that looks at nothing and a simple model reach on the same rows: what it is, and its value.
+        peers: What simple models reach on the same rows: what each does, and its value.
     """
 
     label: str
@@ -53,6 +53,7 @@ class Headline:
         figures: At most three.
         failed: One line for each reason why it may not.
         left_out: One line for each reason why tasks are not judged, with their reading names.
+        lost: Reading names of what the champion has a task for, and this version has not.
     """
 
     verdict: str
@@ -60,6 +61,7 @@ class Headline:
     figures: tuple[Figure, ...]
     failed: tuple[str, ...]
     left_out: tuple[str, ...]
+    lost: tuple[str, ...] = ()
 
     def markdown(self) -> list[str]:
         """Paragraphs and lists, a line each; empty lines between them."""
@@ -67,6 +69,8 @@ class Headline:
         for told in self.figures:
             against = "; ".join(told.against())
             lines.append(f"- {told.label} **{value_of(told.metric)}**{f' ({against})' if against else ''}")
+        if self.lost:
+            lines += ["", f"The champion has tasks that this version lacks: {', '.join(self.lost)}."]
         for title, items in (("Why not", self.failed), ("Not applicable", self.left_out)):
             lines += ["", f"{title}:", "", *(f"- {item}" for item in items)] if items else []
         return lines
@@ -86,7 +90,10 @@ def headline(
     """
     told = (_figure(name, evaluation, champion, names, differences or {}) for name in _first(evaluation, decision, names))
     text, tone = verdict_of(decision)
-    return Headline(text, tone, tuple(told), tuple(decision.failures()), tuple(left_out(evaluation, names)))
+    lost = _lost(evaluation, champion, names)
+    if lost and tone == "good":
+        text, tone = f"{text}, but the champion has tasks that it lacks", "warn"
+    return Headline(text, tone, tuple(told), tuple(decision.failures()), tuple(left_out(evaluation, names)), lost)
 
 
 def verdict_of(decision: GateDecision) -> tuple[str, Tone]:
@@ -109,7 +116,15 @@ def left_out(evaluation: Evaluation, names: Names) -> Iterator[str]:
         if why := evaluation.not_applicable.get(metric):
             reasons.setdefault(why, []).append(names.label(metric))
     for why, labels in reasons.items():
-        yield f"{', '.join(labels)}: {why}"
+        yield f"{', '.join(labels)} ({why})"
+
+
+def _lost(evaluation: Evaluation, champion: Evaluation | None, names: Names) -> tuple[str, ...]:
+    """Reading names of the metrics that apply to the champion alone."""
+    if champion is None:
+        return ()
+    alone = evaluation.not_applicable.keys() - champion.not_applicable.keys()
+    return tuple(names.label(name) for name in names.metrics if name in alone)
 
 
 def figure(value: float, sign: str = "") -> str:
@@ -135,11 +150,11 @@ def _figure(
 ) -> Figure:
     metric = evaluation.metrics.get(name, UNMEASURED)
     old = champion.metrics.get(name, UNMEASURED) if champion else UNMEASURED
-    peers = [(what, evaluation.metrics.get(peer, UNMEASURED).value) for what, peer in names.peers(name)]
+    reached = {peer: evaluation.metrics.get(peer, UNMEASURED).value for peer in names.peers.get(name, ())}
     return Figure(
         label=names.label(name) + (", lower is better" if names.better(name) == "lower" else ""),
         metric=metric,
         champion=old.value,
         change=reading(differences.get(name, independent_difference(metric, old)), names.better(name)),
-        peers=tuple((what, value) for what, value in peers if value is not None),
+        peers=tuple((names.does.get(peer, peer), value) for peer, value in reached.items() if value is not None),
     )

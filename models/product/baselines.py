@@ -121,7 +121,7 @@ def compare(
     frame: pd.DataFrame,
     dataset: ListingDataset,
     simple: SimpleModels,
-    most_frequent: str,
+    most_frequent: str | None,
     median: float | None,
     shown: Collection[str],
     samples: int,
@@ -131,15 +131,17 @@ def compare(
     `dataset` has the same rows. `most_frequent` type and `median` price are the training rows'. A simple model reads only what
     the version is shown.
     """
-    types: dict[str, NDArray[np.object_]] = {"majority_accuracy": np.full(len(frame), most_frequent, dtype=object)}
+    types: dict[str, NDArray[np.object_]] = {}
+    if most_frequent is not None:
+        types["majority_accuracy"] = np.full(len(frame), most_frequent, dtype=object)
     prices: dict[str, NDArray[np.float64]] = {} if median is None else {"median_price_rmsle": np.full(len(frame), median)}
     absent = {} if median is not None else {"median_price_rmsle": "no training row has a price"}
     titles, photos = "title" in shown, "image" in shown
-    if titles and dataset.encoders.priors.title:
+    if titles and dataset.encoders.priors.title and most_frequent is not None:
         types["linear_title_accuracy"] = _types_of_titles(dataset, most_frequent)
     else:
         absent["linear_title_accuracy"] = "titles are withheld" if not titles else "no two article types have training titles"
-    if photos and simple.photo:
+    if photos and simple.photo and most_frequent is not None:
         types["linear_photo_accuracy"] = _types_of_photos(dataset, simple.photo, most_frequent)
     else:
         absent["linear_photo_accuracy"] = "photos are withheld" if not photos else "no two article types have training photos"

@@ -21,6 +21,7 @@ from models.product.encoders import Encoders
 from models.product.graphs import OnnxModel
 from models.product.inputs import Inputs, Reviews, Sizes
 from models.product.model import ProductModel
+from models.product.tasks import Lacks
 
 GRAPHS = "graphs"
 """Folder of the bundle with the graphs of `models.product.export`, where `cpu_runtime` asks for them."""
@@ -52,7 +53,7 @@ class Updates(StrictModel):
 class Baselines(StrictModel):
     """What a model without inputs would answer, from training rows."""
 
-    article_type: str = Field(description="the most frequent one")
+    article_type: str | None = Field(description="the most frequent one, None where article types are no task")
     price: float | None = Field(description="the median, None where no row has a price")
 
 
@@ -73,6 +74,9 @@ class BundleConfig(StrictModel):
     image_plan: ImagePlan | None = Field(None, description="how its pretrained vision encoder is built, where it has one")
     updates: Updates = Field(description="of the whole model")
     photo_updates: Updates | None = Field(description="of the photo tower by itself, where it had lessons")
+    lacks: Lacks = Field(
+        default_factory=Lacks, description="tasks that it has not and parts it does not read, decided from its training rows"
+    )
     threads: int = Field(description="of the CPU that trained it: sums in another order give other weights")
 
     @property

@@ -35,13 +35,25 @@ missing, intervals are approximate.
 **Faults.** Quality was learnt from faults put into good listings: {", ".join(settings.config.corruption.trained)}; never shown:
 {", ".join(settings.config.corruption.held_out) or "none"}. What a person calls a bad listing may be something else.
 
-**Baselines.** Most frequent type: {settings.baselines.article_type}. Median price: {price}.
+**Baselines.** Most frequent type: {settings.baselines.article_type or "unknown"}. Median price: {price}.
+
+**Left out.** {_left_out(settings)}
 
 **Limits.** It answers only values it has seen. A price is what the catalogue would ask, not what a product is worth.
 Photos are read at {model.image_width} × {model.image_height} pixels; the first {model.title_tokens} tokens of a title and
 {model.description_tokens} of a description count.
 """
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
+
+
+def _left_out(settings: BundleConfig) -> str:
+    """What its catalogue had no labels or parts for, and why."""
+    tasks, parts = settings.lacks.tasks, settings.lacks.parts
+    if not tasks and not parts:
+        return "Nothing: the catalogue had labels for every task, and every part of a listing."
+    told = [f"It has no task {name.replace('_', ' ')}: {reason}." for name, reason in tasks.items()]
+    told += [f"It does not read {name}: {reason}." for name, reason in parts.items()]
+    return " ".join(told) + " So it was decided from the training rows, before training."
 
 
 def _training(settings: BundleConfig) -> str:

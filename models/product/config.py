@@ -8,6 +8,7 @@ from configs.schema import CorruptionConfig, Optimizer, PositiveFloat, PositiveI
 from models.pretrained.plans import EncoderStart
 from models.product.heads import HeadsConfig
 from models.product.priors.config import PriorsConfig
+from models.product.tasks import TasksConfig
 
 Preset = Literal["tiny", "base", "large"]
 
@@ -167,6 +168,7 @@ class ProductRunConfig(RunConfig):
 
     model: ProductModelConfig = ProductModelConfig()
     corruption: CorruptionConfig = CorruptionConfig()
+    tasks: TasksConfig = TasksConfig()
     photo_lessons: PhotoLessons = PhotoLessons()
     cpu_runtime: Literal["pytorch", "onnx", "int8"] = Field(
         "pytorch",

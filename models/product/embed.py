@@ -70,7 +70,9 @@ class _Run:
             log.info("embedded %d of %d products", self.embedded, len(self.products))
         if not self.embedded:
             where = ", ".join(map(str, self.catalogue.folders))
-            raise VitrinaError(f"no product of {where} has a title, description, photo or attribute; there is nothing to embed")
+            raise VitrinaError(
+                f"no product of {where} has a title, description, photo or attribute that this version reads: nothing to embed"
+            )
 
     def _batches(self, group: pd.DataFrame) -> Iterator[pd.DataFrame]:
         size = self.predictor.config.evaluation.batch_size
@@ -79,7 +81,8 @@ class _Run:
     def _batch(self, products: pd.DataFrame) -> tuple["pd.Series[Any]", NDArray[np.float32]]:
         ids = products["product_id"]
         rows, photos = [_listing(record) for record in records_of(products)], [self._photo(key) for key in ids]
-        told = [_says_something(row, photo) for row, photo in zip(rows, photos, strict=True)]
+        read = self.predictor.encoders.read
+        told = [_says_something(read(row), photo) for row, photo in zip(rows, photos, strict=True)]
         chosen = [i for i, says in enumerate(told) if says]
         if not chosen:
             return ids[:0], np.zeros((0, self.predictor.config.model.embedding_dim), dtype=np.float32)
@@ -88,7 +91,7 @@ class _Run:
     def _photo(self, product_id: Any) -> Photo | None:
         """None where there is none, or none that can be decoded; the latter are counted."""
         data, config = self.catalogue.images.get(product_id), self.predictor.config.model
-        if data is None:
+        if data is None or "image" in self.predictor.encoders.unread:
             return None
         try:
             return decode(data, (config.image_height, config.image_width))

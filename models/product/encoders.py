@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from models.product.config import ProductModelConfig
 from models.product.inputs import Inputs, Reviews
 from models.product.parts import FACTS
 from models.product.priors.priors import Expected, Priors
+from models.product.tasks import Lacks
 
 FILE, PRIORS = "encoders.json", "priors.safetensors"
+_NOTHING = Lacks()
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Encoders:
         values: Their values, one vocabulary for all names, so that "blue" is the same colour everywhere.
         levels: Values of each of `CATEGORY_LEVELS`.
         paths: Category indices [paths, 3] that occur together in training: the leaves of the hierarchical softmax.
-        price: None where no training row has a price; there is no price estimate then.
+        price: None where prices are no task; there is no price estimate then.
         priors: What is known before the network looks.
+        unread: Parts of a listing that training hardly saw: they are passed over in every listing.
     """
 
     tokenizer: TextTokenizer
@@ -49,6 +52,7 @@ class Encoders:
     paths: NDArray[np.int64]
     price: PriceScaler | None
     priors: Priors
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -58,30 +62,38 @@ class Encoders:
         config: ProductModelConfig,
         reviews: Sequence[CleanReview] = (),
         review_keys: Sequence[Any] = (),
+        lacks: Lacks = _NOTHING,
     ) -> "Encoders":
-        """Fit on training rows and their keys.
-
-        Raises:
-            VitrinaError: fewer than two article types, or no text at all.
-        """
-        levels = tuple(Vocabulary.fit(row.categories[i] for row in listings) for i in range(len(CATEGORY_LEVELS)))
-        if len(levels[-1]) < 3:
-            known = ", ".join(levels[-1].values) or "none"
-            raise VitrinaError(f"training rows have article types: {known}; at least two are needed to train a classifier")
-        if not any(row.title or row.description for row in listings):
-            raise VitrinaError("no training row has a title or a description; a tokenizer needs text")
-        paths = {tuple(v.encode(c) for v, c in zip(levels, row.categories, strict=True)) for row in listings}
-        prices = [row.price for row in listings if row.price is not None]
+        """Fit on training rows and their keys; what belongs to a task that the rows lack is fitted on nothing."""
+        levels = tuple(
+            Vocabulary.fit(() if level in lacks.tasks else (row.categories[i] for row in listings))
+            for i, level in enumerate(CATEGORY_LEVELS)
+        )
+        prices = [row.price for row in listings if row.price is not None and "price" not in lacks.tasks]
         scaler = PriceScaler.fit(prices) if prices else None
+        opinions = () if "sentiment" in lacks.tasks else reviews
         return cls(
             tokenizer=_fit_tokenizer(listings, reviews, config),
             names=Vocabulary.fit((name for row in listings for name, _ in row.pairs), config.attribute_min_count),
             values=Vocabulary.fit((value for row in listings for _, value in row.pairs), config.attribute_min_count),
             levels=levels,
-            paths=np.array(sorted(path for path in paths if path[-1]), dtype=np.int64),
+            paths=_paths(listings, levels),
             price=scaler,
-            priors=Priors.fit(listings, keys, levels[-1], scaler, config, reviews, review_keys),
+            priors=Priors.fit(listings, keys, levels[-1], scaler, config, opinions, review_keys),
+            unread=tuple(lacks.parts),
         )
+
+    def read(self, row: CleanListing) -> CleanListing:
+        """The listing without what is not read: parts that training hardly saw, and values of levels that are no task."""
+        if not self.unread and self.price is not None and all(len(level) > 1 for level in self.levels):
+            return row
+        hidden: dict[str, Any] = {name: "" for name in ("title", "description") if name in self.unread}
+        if "attributes" in self.unread:
+            hidden["pairs"] = ()
+        if self.price is None:
+            hidden["price"] = None
+        known = tuple(value if len(level) > 1 else None for level, value in zip(self.levels, row.categories, strict=True))
+        return replace(row, **hidden, categories=known)
 
     def encode(
         self,
@@ -96,6 +108,9 @@ class Encoders:
             photos: Height × width × 3 of the configured size.
             expected: What words and neighbours say, where it was computed before.
         """
+        listings = [self.read(row) for row in listings]
+        if "image" in self.unread:
+            photos = [None] * len(photos)
         expected = expected or self.priors.expect(listings)
         pairs = [row.pairs[: config.max_attributes] for row in listings]
         names, values = (np.zeros((len(pairs), max(map(len, pairs), default=0)), dtype=np.int64) for _ in range(2))
@@ -172,6 +187,7 @@ class Encoders:
             "paths": self.paths.tolist(),
             "price": self.price.to_dict() if self.price else None,
             "priors": list(self.priors.fitted()),
+            "unread": list(self.unread),
         }
 
     @classmethod
@@ -188,6 +204,7 @@ class Encoders:
             paths=np.array(data["paths"], dtype=np.int64),
             price=PriceScaler.from_dict(data["price"]) if data["price"] else None,
             priors=Priors.from_arrays(priors, data["priors"], types=len(levels[-1])),
+            unread=tuple(data.get("unread", ())),  # bundles made before there was such a list read every part
         )
 
     def save(self, folder: Path) -> None:
@@ -216,8 +233,17 @@ class Encoders:
             raise VitrinaError(f"{folder / PRIORS}: {error}") from error
 
 
+def _paths(listings: Sequence[CleanListing], levels: Sequence[Vocabulary]) -> NDArray[np.int64]:
+    """Paths [P, 3] that occur and reach the finest level with values; one of missing values alone where no level has any."""
+    finest = max((i for i, level in enumerate(levels) if len(level) > 1), default=None)
+    if finest is None:
+        return np.zeros((1, len(levels)), dtype=np.int64)
+    paths = {tuple(v.encode(c) for v, c in zip(levels, row.categories, strict=True)) for row in listings}
+    return np.array(sorted(path for path in paths if path[finest]), dtype=np.int64)
+
+
 def _fit_tokenizer(listings: Sequence[CleanListing], reviews: Sequence[CleanReview], config: ProductModelConfig) -> TextTokenizer:
-    """Learnt from the texts, or the pretrained text encoder's own."""
+    """Learnt from the texts, of which there may be none, or the pretrained text encoder's own."""
     if config.text_encoder:
         return TextTokenizer.from_pretrained(config.text_encoder.init_from)
     return TextTokenizer.fit(_texts(listings, reviews), config.vocab_size)

@@ -1,7 +1,7 @@
 """Measures a product bundle: metrics with intervals, slices, and the predictions behind them."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,15 @@ SUBSETS = {
 }
 """What the model may see in the slices that withhold a part of every listing."""
 
+SLICES = {
+    "master_category": "master_category",
+    "price_band": "price",
+    "brand_tier": "attributes",
+    "has_image": "image",
+    "has_description": "description",
+}
+"""Columns of the frame to slice by, and the task or part without which there is nothing to tell."""
+
 K = 10
 ORDER = 0
 """Seed of the order in which rows are measured: tables are often sorted, and some figures are of the first rows alone."""
@@ -90,6 +99,8 @@ def measure(
 ) -> Measured:
     """Every metric on `products` and `reviews`, either of which may be empty; the model sees only `modalities` of products.
 
+    A metric of a task that the version has not (`BundleConfig.lacks`) is left out, and named with the reason.
+
     The truth of a head is never shown to that head (see `models.product.model`). A type never seen in training is an
     error like any other. `knn_f1` is leave-one-out among the measured rows; retrieval looks for each title's photo among
     the first `retrieval_pool` rows that have both, and nDCG counts every photo of the title's article type as relevant;
@@ -97,9 +108,10 @@ def measure(
     `simple` models are measured on the same rows, and the version against them row by row.
     """
     shown = check_modalities(modalities)
+    absent = settings.lacks.metrics(settings.config.corruption)
     sentiment = {"sentiment_auc": _sentiment(predictor, reviews, config)}
     if products.empty:
-        return Measured(sentiment, (), pd.DataFrame())
+        return Measured(_applicable(sentiment, absent), (), pd.DataFrame(), not_applicable=absent)
     products = products.sample(frac=1.0, random_state=ORDER).reset_index(drop=True)
     dataset = ListingDataset(Rows.of(products), catalogue.images, predictor.encoders, predictor.config.model)
     answers, pool, has_image = _answer_all(predictor, dataset, config, shown)
@@ -108,18 +120,28 @@ def measure(
     beside = compare(frame, dataset, simple, base.article_type, base.price, shown, config.bootstrap_samples)
     metrics = _head_metrics(frame, config) | dict(beside.metrics)
     labels = frame["true_article_type"]
-    known = labels.notna().to_numpy()
-    neighbours = knn_predict(answers.of(EmbeddingHead).vectors[known], labels[known].to_numpy(), config.neighbours)
-    metrics["knn_f1"] = mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
+    metrics["knn_f1"] = _neighbour_metric(answers, labels, config)
     metrics |= _retrieval_metrics(pool, labels, config) | sentiment
-    metrics |= fault_metrics(predictor, dataset, settings.config.corruption, shown, config)
+    metrics |= fault_metrics(predictor, dataset, settings.config.corruption, shown, config, settings.lacks.faults)
     metrics["invariance_case_whitespace"] = _invariance(predictor, dataset, products, answers, shown, config)
     metrics |= _latency(predictor, dataset, products, config)
-    columns = ["master_category", "price_band", "brand_tier", "has_image", "has_description"]
+    columns = [column for column, needs in SLICES.items() if needs not in {*settings.lacks.tasks, *settings.lacks.parts}]
     sliced = frame.assign(master_category=frame["true_master_category"])
-    slices = slice_metrics(sliced, columns, _slice_statistics(config), config.min_slice_rows)
-    slices += _subset_slices(predictor, dataset, frame, shown, config)
-    return Measured(metrics, slices, frame, beside.against, beside.not_applicable)
+    slices = slice_metrics(sliced, columns, _slice_statistics(config, absent), config.min_slice_rows)
+    slices += _subset_slices(predictor, dataset, frame, shown, config, absent)
+    return Measured(_applicable(metrics, absent), slices, frame, beside.against, {**beside.not_applicable, **absent})
+
+
+def _applicable(metrics: dict[str, Metric], absent: Mapping[str, str]) -> dict[str, Metric]:
+    """Those of tasks that there are."""
+    return {name: metric for name, metric in metrics.items() if name not in absent}
+
+
+def _neighbour_metric(answers: Answers, labels: "pd.Series[Any]", config: EvaluationConfig) -> Metric:
+    """Leave-one-out accuracy of the article types of the nearest embeddings."""
+    known = labels.notna().to_numpy()
+    neighbours = knn_predict(answers.of(EmbeddingHead).vectors[known], labels[known].to_numpy(), config.neighbours)
+    return mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
 
 
 def _answer_all(
@@ -176,7 +198,8 @@ def _frame(
     for i, level in enumerate(CATEGORY_LEVELS):
         frame[f"true_{level}"] = products[level].astype(object).mask(products[level].isin(["", "NA"]), None)
         frame[f"predicted_{level}"] = _best(predictor, answers, i)
-    frame["article_type_confidence"] = answers.of(CategoryHead).probabilities[-1].max(axis=1)
+    confidence = answers.of(CategoryHead).probabilities[-1]
+    frame["article_type_confidence"] = confidence.max(axis=1) if confidence.shape[1] else np.nan
     price = products["price"].astype(float)
     frame["true_price"] = price.where((price > 0) & np.isfinite(price))
     prices = answers.of(PriceHead)
@@ -241,11 +264,12 @@ def fault_metrics(
     corruption: CorruptionConfig,
     shown: Collection[str],
     config: EvaluationConfig,
+    untaught: Collection[str] = (),
 ) -> dict[str, Metric]:
     """ROC-AUC of telling listings with each kind of fault from the same listings without, by the score of "faulty".
 
     `fault_auc_KIND` over the first 1,000 rows; `fault_auc_unseen` is that of the kinds kept out of training,
-    `fault_auc_lowest` that of the worst kind which was not.
+    `fault_auc_lowest` that of the worst kind which was not. Kinds that no training row could carry, `untaught`, are left out.
     """
     if set(shown) != set(MODALITIES):
         return {}
@@ -253,6 +277,8 @@ def fault_metrics(
     good = _faulty(predictor, dataset.inputs(rows))
     found = {}
     for number, kind in enumerate(KINDS):
+        if kind in untaught:
+            continue
         changed = [dataset.faulty(i, kind, np.random.default_rng((number, i))) for i in rows]
         there = [pair for pair in changed if pair is not None]
         if not there:
@@ -283,7 +309,7 @@ def _invariance(
 ) -> Metric:
     """Share of rows whose type stays the same when title and description are upper-cased and their spaces multiplied."""
     rows = [i for i, row in enumerate(dataset.rows.listings) if row.title or row.description][:INVARIANCE_ROWS]
-    if not rows or not {"title", "description"} & set(shown):
+    if not rows or not {"title", "description"} & set(shown) or not predictor.labels["article_type"]:
         return Metric(value=None)
     loud = products.iloc[rows].copy()
     for column in ("title", "description"):
@@ -318,7 +344,7 @@ def _latency(
     return latency_metrics(milliseconds, config.bootstrap_samples)
 
 
-def _slice_statistics(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFrame], Metric]]:
+def _slice_statistics(config: EvaluationConfig, absent: Collection[str]) -> dict[str, Callable[[pd.DataFrame], Metric]]:
     def accuracy(rows: pd.DataFrame) -> Metric:
         return mean_interval(_correct(rows, "article_type"), config.bootstrap_samples)
 
@@ -326,11 +352,17 @@ def _slice_statistics(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFr
         priced = rows[rows["true_price"].notna() & rows["predicted_price"].notna()]
         return rmsle_interval(priced["true_price"], priced["predicted_price"], config.bootstrap_samples)
 
-    return {"article_type_accuracy": accuracy, "price_rmsle": price}
+    statistics = {"article_type_accuracy": accuracy, "price_rmsle": price}
+    return {name: statistic for name, statistic in statistics.items() if name not in absent}
 
 
 def _subset_slices(
-    predictor: ProductPredictor, dataset: ListingDataset, frame: pd.DataFrame, shown: Collection[str], config: EvaluationConfig
+    predictor: ProductPredictor,
+    dataset: ListingDataset,
+    frame: pd.DataFrame,
+    shown: Collection[str],
+    config: EvaluationConfig,
+    absent: Collection[str],
 ) -> tuple[SliceMetric, ...]:
     """The same statistics on the first `SUBSET_ROWS` rows with a part of the listing withheld, slice `modalities`.
 
@@ -338,7 +370,7 @@ def _subset_slices(
     """
     rows = frame.head(SUBSET_ROWS).copy()
     part = dataset.first(len(rows))
-    there = set(shown) & _readable(part, rows)
+    there = set(shown) & _readable(part, rows) - set(predictor.encoders.unread)
     found: list[SliceMetric] = []
     for name, visible in SUBSETS.items():
         kept = set(visible) & set(shown)
@@ -347,7 +379,7 @@ def _subset_slices(
         answers = predictor.answer_all(inputs.only(kept) for inputs in part.batches(config.batch_size))
         rows["predicted_article_type"] = _best(predictor, answers, -1)
         rows["predicted_price"] = answers.of(PriceHead).median
-        statistics = _slice_statistics(config).items()
+        statistics = _slice_statistics(config, absent).items()
         found += [SliceMetric(slice="modalities", value=name, metric=metric, result=f(rows)) for metric, f in statistics]
     return tuple(found)
 

@@ -15,7 +15,7 @@ from catalog.catalogue import Catalogue, listing_of
 from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.schema import PRODUCT_COLUMNS
-from catalog.splits import split_products, split_reviews
+from catalog.splits import published, split_products, split_reviews
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
@@ -32,7 +32,7 @@ from models.product.data import ListingDataset, Part, Rows, records_of
 from models.product.names import NAMES
 from models.product.predictor import ProductPredictor
 from models.product.rewording import translated
-from models.product.summary import REFERENCE_SPEC, summarise, ways
+from models.product.summary import reference_spec, summarise, ways
 
 if TYPE_CHECKING:
     from models.product.fitting import Trained
@@ -78,7 +78,7 @@ class ProductFamily:
         """See `models.family`; the bundle is `workdir/bundle`.
 
         Raises:
-            VitrinaError: no rows in a split, fewer than two article types, or `workdir` belongs to another run.
+            VitrinaError: no rows in a split, nothing to read or to learn in them, or `workdir` belongs to another run.
         """
         from models.product.export import export_model
         from models.product.fitting import train
@@ -102,7 +102,8 @@ class ProductFamily:
                 export_model(trained.model, folder / bundle.GRAPHS, quantise=config.cpu_runtime == "int8")
             held_out = validation.products
             products = held_out.sample(min(REFERENCE_ROWS, len(held_out)), random_state=config.trainer.seed)
-            save_reference(folder, reference(ProductPredictor.load(folder, "cpu"), products, catalogue), REFERENCE_SPEC)
+            rows_of_reference = reference(ProductPredictor.load(folder, "cpu"), products, catalogue)
+            save_reference(folder, rows_of_reference, reference_spec(trained.lacks))
             save_card(folder, card(settings, trained.encoders, trained.model.calibrated()))
         return workdir / BUNDLE
 
@@ -125,8 +126,14 @@ class ProductFamily:
             raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         check_modalities(modalities)
         products, seen = _products(catalogue), load_seen(folder)
-        parts = split_products(products, bundle.load_config(folder).config.split)
-        chosen = _select(products, keys(products), parts, seen, split)
+        if split in ("unseen", "all"):
+            chosen = _select(products, keys(products), None, seen, split)
+        else:
+            parts = split_products(products, bundle.load_config(folder).config.split)
+            chosen = _select(products, keys(products), parts, seen, split)
+        if split == "unseen":  # of a published split the test rows alone
+            said = published(chosen)
+            chosen = chosen[said.isna() | (said == "test")]
         return self._measured(folder, catalogue, config, chosen, split, split, modalities)
 
     def evaluate_rows(
@@ -225,8 +232,8 @@ def _settings(
     return BundleConfig(
         config=config,
         baselines=Baselines(
-            article_type=trained.encoders.levels[-1].decode(1),
-            price=float(positive.median()) if len(positive) else None,
+            article_type=trained.encoders.levels[-1].decode(1) if "article_type" not in trained.lacks.tasks else None,
+            price=float(positive.median()) if "price" not in trained.lacks.tasks else None,
         ),
         price_edges=PriceBands.fit(positive).edges,
         head_brands=tuple(sorted(head_brands(training.products["brand"]))),
@@ -239,6 +246,7 @@ def _settings(
         image_plan=trained.image_plan,
         updates=trained.updates,
         photo_updates=trained.photo_updates,
+        lacks=trained.lacks,
         threads=torch.get_num_threads(),
     )
 
@@ -246,10 +254,11 @@ def _settings(
 def reference(predictor: ProductPredictor, products: pd.DataFrame, catalogue: Catalogue) -> list[dict[str, Any]]:
     """What predictions on validation rows look like, and what was true; each is told in all its `ways`."""
     listings, truth = [], []
+    levels = [level for level, values in predictor.labels.items() if values]
     for row in records_of(products):
         listing = listing_of(row, _decodable(catalogue, row["product_id"]))
         known = {"true_article_type": listing.categories.get("article_type"), "true_price": listing.price}
-        for way in ways(listing):
+        for way in filter(predictor.reads, ways(listing, levels)):
             listings.append(way)
             truth.append(known | {"product_id": row["product_id"]})
     predictions = predictor.predict(listings)
@@ -293,13 +302,19 @@ def _reviews(catalogue: Catalogue, config: ProductRunConfig, split: str) -> pd.D
 
 
 def _select(
-    rows: pd.DataFrame, found: NDArray[np.uint64], parts: "pd.Series[Any]", seen: NDArray[np.uint64], split: str
+    rows: pd.DataFrame, found: NDArray[np.uint64], parts: "pd.Series[Any] | None", seen: NDArray[np.uint64], split: str
 ) -> pd.DataFrame:
-    """Rows of a split as the model knows it: what it has seen is by key, not by what a new split would say."""
+    """Rows of a split as the model knows it: what it has seen is by key, not by what a new split would say.
+
+    `parts` says which of the seen rows were for training and which for validation; only those two splits need it.
+    """
     if split == "all":
         return rows
     known = np.isin(found, seen)
-    return rows[~known] if split == "unseen" else rows[known & (parts == split).to_numpy()]
+    if split == "unseen":
+        return rows[~known]
+    assert parts is not None
+    return rows[known & (parts == split).to_numpy()]
 
 
 def _where(catalogue: Catalogue) -> str:

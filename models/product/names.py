@@ -30,12 +30,14 @@ NAMES = Names(
         "sentiment_auc",
         "expected_calibration_error",
     ),
-    baselines={"article_type_accuracy": "majority_accuracy", "price_rmsle": "median_price_rmsle"},
-    simple={"article_type_accuracy": "linear_title_accuracy", "price_rmsle": "linear_title_price_rmsle"},
-    simply="a linear model that reads the title alone",
+    peers={
+        "article_type_accuracy": ("majority_accuracy", "linear_photo_accuracy", "linear_title_accuracy"),
+        "price_rmsle": ("median_price_rmsle", "linear_title_price_rmsle"),
+    },
     does={
         "majority_accuracy": "always the most frequent type",
         "median_price_rmsle": "always the median price",
+        "linear_photo_accuracy": "a linear model on tiny photos",
         "linear_title_accuracy": "a linear model on titles",
         "linear_title_price_rmsle": "a linear model on titles",
     },

@@ -29,6 +29,7 @@ from models.product.heads.embedding import EmbeddingHead, RetrievalEmbedding
 from models.product.heads.type_evidence import TypeEvidenceHead
 from models.product.losses import LOG_TEMPERATURE, MAX_LOG_SCALE, info_nce, mean
 from models.product.model import ProductModel
+from models.product.tasks import Lacks
 from models.product.towers import PhotoTower
 from models.training.batches import moved
 from models.training.trainer import FitResult, Task, fit, training_loader, validation_loader
@@ -91,9 +92,13 @@ class PhotoDataset(Dataset[PhotoBatch]):
 class PhotoTask(Task):
     """The tower with a head that names the article type, and a bag of words that it is to match."""
 
-    def __init__(self, tower: PhotoTower, type_head: nn.Linear, retrieval: RetrievalEmbedding, smoothing: float) -> None:
+    def __init__(
+        self, tower: PhotoTower, type_head: nn.Linear, retrieval: RetrievalEmbedding, smoothing: float, types: bool = True
+    ) -> None:
+        """`types`: photos are told apart by article types, which choose the best weights; without them, titles do."""
         super().__init__()
         self.tower, self.type_head, self.retrieval, self.smoothing = tower, type_head, retrieval, smoothing
+        self.chosen_by = "article_type" if types else "contrastive"
         self.log_scale = nn.Parameter(torch.tensor(LOG_TEMPERATURE))
 
     def training_loss(self, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -108,7 +113,7 @@ class PhotoTask(Task):
         terms, logits = self._terms(batch, 0.0)
         right = (logits.argmax(-1) == batch.article_type).float()
         known = batch.has_image & (batch.article_type != 0)
-        return terms | {"loss": terms["article_type"], "image_only_accuracy": mean(right, known)}
+        return terms | {"loss": terms[self.chosen_by], "image_only_accuracy": mean(right, known)}
 
     def checkpoint_activations(self) -> None:
         """Recompute the tower's stages in the backward pass."""
@@ -127,8 +132,13 @@ class PhotoTask(Task):
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
 
 
-def wanted(training: ListingDataset, config: ProductRunConfig) -> bool:
-    """Whether there are such lessons: not unless configured, for a pretrained encoder, or where no listing has a photo."""
+def wanted(training: ListingDataset, config: ProductRunConfig, lacks: Lacks) -> bool:
+    """Whether there are such lessons.
+
+    Not unless configured, for a pretrained encoder, where no listing has a photo, or where neither types nor titles can teach.
+    """
+    if {"article_type", "retrieval"} <= set(lacks.tasks):
+        return False
     configured = lesson_epochs(config.photo_lessons, config.trainer) > 0 and config.model.image_encoder is None
     return configured and any(training.images.get(key) is not None for key in training.rows.photos)
 
@@ -156,7 +166,8 @@ def teach(
     tower, retrieval = model.photo, model.head(EmbeddingHead).retrieval
     assert isinstance(tower, PhotoTower), "a pretrained encoder has no lessons"
     assert retrieval is not None, "the model was built without lessons"
-    task = PhotoTask(tower, model.head(TypeEvidenceHead).photo_types, retrieval, config.model.label_smoothing)
+    types = len(training.encoders.levels[-1]) > 1
+    task = PhotoTask(tower, model.head(TypeEvidenceHead).photo_types, retrieval, config.model.label_smoothing, types)
     loaders = training_loader(PhotoDataset(training, low_res), trainer), validation_loader(PhotoDataset(validation, 0), trainer)
     return fit(task, *loaders, trainer, workdir)
 

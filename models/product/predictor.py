@@ -1,7 +1,7 @@
 """From listings to answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,8 @@ from models.product.heads.price import PriceEstimate, PriceHead
 from models.product.heads.quality import QualityEstimate, QualityHead
 from models.product.heads.sentiment import Sentiment, SentimentAnswers, SentimentHead
 from models.product.inputs import Inputs
+from models.product.parts import SEGMENTS
+from models.product.tasks import Lacks, Task
 
 OfHead = TypeVar("OfHead", bound=HeadAnswers)
 
@@ -37,21 +39,23 @@ class ProductPrediction:
 
     Attributes:
         answers: What each head answers, by its name.
-        modalities: Which of `models.product.parts.MODALITIES` the listing had.
+        modalities: Which of `models.product.parts.MODALITIES` the listing had, without those that the version does not read.
+        lacks: Tasks that the version has not, and why: their answers are None, or hold nothing.
     """
 
     answers: Mapping[str, Any]
     modalities: tuple[str, ...]
+    lacks: Mapping[Task, str] = field(default_factory=dict)
 
     @property
     def categories(self) -> Mapping[str, list[tuple[str, float]]]:
-        """For each of `CATEGORY_LEVELS`, the most probable values and their probabilities, best first."""
+        """The most probable values of each of `CATEGORY_LEVELS` and their probabilities, best first; none where it is no task."""
         found: Mapping[str, list[tuple[str, float]]] = self.answers[CategoryHead.name]
         return found
 
     @property
     def price(self) -> PriceEstimate | None:
-        """None where the model was trained without prices."""
+        """None where prices are no task of the version."""
         found: PriceEstimate | None = self.answers[PriceHead.name]
         return found
 
@@ -62,10 +66,10 @@ class ProductPrediction:
         return found
 
     @property
-    def quality(self) -> QualityEstimate:
-        """Whether the parts of the listing fit together."""
+    def quality(self) -> QualityEstimate | None:
+        """Whether the parts of the listing fit together; None where it is no task of the version."""
         found: QualityEstimate = self.answers[QualityHead.name]
-        return found
+        return None if "quality" in self.lacks else found
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,11 @@ class ProductPredictor:
 
     name = "product"
 
-    def __init__(self, network: Network, encoders: Encoders, config: ProductRunConfig, device: str) -> None:
+    def __init__(
+        self, network: Network, encoders: Encoders, config: ProductRunConfig, device: str, lacks: Lacks | None = None
+    ) -> None:
         self.network, self.encoders, self.config, self.device = network, encoders, config, device
+        self.lacks = lacks or Lacks()
         self.labels = encoders.labels()
 
     @classmethod
@@ -101,8 +108,12 @@ class ProductPredictor:
             VitrinaError: a file is missing or damaged, or the device does not exist.
         """
         settings, encoders, device = bundle.load_config(folder), Encoders.load(folder), _device(device)
-        predictor = cls(bundle.load_network(folder, encoders, settings, device), encoders, settings.config, device)
-        predictor.predict([Listing(title="warm up")])
+        network = bundle.load_network(folder, encoders, settings, device)
+        predictor = cls(network, encoders, settings.config, device, settings.lacks)
+        model = settings.config.model
+        photo = np.zeros((model.image_height, model.image_width, 3), dtype=np.uint8)
+        warm_up = clean(Listing(title="warm up"))
+        predictor.answer(encoders.encode([warm_up], [None if encoders.read(warm_up).title else photo], model))
         predictor.answer_reviews([CleanReview("warm", "up")])
         return predictor
 
@@ -110,21 +121,34 @@ class ProductPredictor:
         """One prediction a listing.
 
         Raises:
-            VitrinaError: a listing is empty or its photo cannot be decoded; says which.
+            VitrinaError: a listing says nothing that the version reads, or its photo cannot be decoded; says which.
         """
-        cleaned = [clean(listing) for listing in listings]
+        cleaned = [self.encoders.read(clean(listing)) for listing in listings]
         photos = [self._photo(i, listing) for i, listing in enumerate(listings)]
         seen = [_modalities(row, photo) for row, photo in zip(cleaned, photos, strict=True)]
         empty = [i for i, modalities in enumerate(seen) if not modalities]
         if empty:
-            raise VitrinaError(f"listing {empty[0]} is empty; give a title, description, image, price, category or attribute")
+            raise VitrinaError(self._says_nothing(empty[0]))
         size = self.config.evaluation.batch_size
         found: list[ProductPrediction] = []
         for start in range(0, len(listings), size):
             part = slice(start, start + size)
             answers = self.answer(self.encoders.encode(cleaned[part], photos[part], self.config.model))
-            found += [ProductPrediction(answers.at(i), modalities) for i, modalities in enumerate(seen[part])]
+            found += [ProductPrediction(answers.at(i), modalities, self.lacks.tasks) for i, modalities in enumerate(seen[part])]
         return found
+
+    def reads(self, listing: Listing) -> bool:
+        """Whether the listing says anything that the version reads."""
+        image = listing.image is not None and "image" not in self.encoders.unread
+        row = self.encoders.read(clean(listing))
+        return image or bool(row.title or row.description or row.pairs or row.price is not None or any(row.categories))
+
+    def _says_nothing(self, index: int) -> str:
+        if not self.encoders.unread and self.encoders.price is not None:
+            return f"listing {index} is empty; give a title, description, image, price, category or attribute"
+        read = ", ".join(part for part in SEGMENTS if part not in self.encoders.unread)
+        why = ", ".join(self.lacks.parts.values() or [self.lacks.tasks.get("price", "no prices")])
+        return f"listing {index} says nothing that this version reads: {read}; its training rows had {why}"
 
     def answer(self, inputs: Inputs) -> Answers:
         """Answers of a batch that is already encoded; it may hold empty listings."""
@@ -151,11 +175,13 @@ class ProductPredictor:
         """What each review says.
 
         Raises:
-            NotSupported: the model was trained without reviews.
+            NotSupported: reviews are no task of the version.
             VitrinaError: a review is empty; says which.
         """
         if self.encoders.priors.review is None:
-            raise NotSupported("this version was trained without reviews; train on a catalogue with reviews.parquet")
+            reason = self.lacks.tasks.get("sentiment", "no reviews")
+            found = f"this version was trained without reviews; train on a catalogue with reviews.parquet ({reason} in this one)"
+            raise NotSupported(found)
         empty = [i for i, review in enumerate(reviews) if not (review.title or review.text)]
         if empty:
             raise VitrinaError(f"review {empty[0]} is empty; give a title or a text")
@@ -173,7 +199,7 @@ class ProductPredictor:
         return SentimentHead.interpret(arrays(joined(found)), self.encoders)
 
     def _photo(self, index: int, listing: Listing) -> NDArray[np.uint8] | None:
-        if listing.image is None:
+        if listing.image is None or "image" in self.encoders.unread:
             return None
         try:
             return decode(listing.image, (self.config.model.image_height, self.config.model.image_width))

@@ -47,6 +47,7 @@ def write_report(
         paired = paired_differences(*shared_rows(run.predictions, champion.predictions))
         differences = sections.differences_of(new, champion.evaluation, paired, NAMES)
     parts = [sections.gates(decision), sections.metrics(_without_kinds(new), old, differences, NAMES)]
+    parts += sections.beside_simple_models(new, NAMES)
     if {"article_type_accuracy", "price_rmsle"} - new.not_applicable.keys():
         parts.append(sections.slices(new, old, NAMES))
     if "article_type_accuracy" not in new.not_applicable:
@@ -279,7 +280,7 @@ def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int, absent: 
     sure = labelled[~_hits(labelled)].sort_values("article_type_confidence", ascending=False, kind="stable").head(worst)
     error = (np.log(priced["predicted_price"]) - np.log(priced["true_price"])).abs()
     off = priced.loc[error.sort_values(ascending=False, kind="stable").index].head(WORST_PRICES)
-    products = catalogue.read("products", ["product_id", "title"]).drop_duplicates("product_id").set_index("product_id")["title"]
+    products = catalogue.products().drop_duplicates("product_id").set_index("product_id")["title"]
     titles = products[products.index.isin([*sure["product_id"], *off["product_id"]])]
 
     def items(rows: pd.DataFrame, lines: Callable[[Any], tuple[str, str]]) -> list[ImageItem]:

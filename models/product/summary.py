@@ -1,5 +1,6 @@
 """One prediction as the flat row that monitoring logs, and compares with the same rows of the training reference."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -8,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.images import DecodedPhoto, decode
-from catalog.listing import Listing
+from catalog.listing import CATEGORY_LEVELS, Listing
 from catalog.text import normalise
 from models.product.predictor import ProductPrediction
+from models.product.tasks import Lacks
 
 EMBEDDING_DIM = 64
 
@@ -44,23 +46,55 @@ price; of each of those a column of its own says so.
 _THUMBNAIL = (32, 32)
 
 
-def ways(listing: Listing) -> list[Listing]:
-    """How clients may send a listing: as it is and, where it has categories, without them; none without a text or photo."""
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "title_length": ("title",),
+    "title": ("title",),
+    "description_length": ("description",),
+    "image_brightness": ("image",),
+    "image_contrast": ("image",),
+    "has_image": ("image",),
+    "attribute_count": ("attributes",),
+    **dict.fromkeys(("brand", "gender", "base_colour", "season", "usage"), ("attributes",)),
+    "price": ("price",),
+    "predicted_price": ("price",),
+    "article_type_confidence": ("article_type",),
+    "predicted_article_type": ("article_type",),
+    "quality": ("quality",),
+}
+"""Part, or task, without which a column says nothing."""
+
+
+def reference_spec(lacks: Lacks) -> dict[str, Any]:
+    """`REFERENCE_SPEC` without the columns of tasks that a version has not, and of parts that it does not read."""
+    absent = {*lacks.tasks, *lacks.parts}
+    left_out = {column for column, needs in NEEDS.items() if absent & set(needs)}
+    lists = ("numerical", "categorical", "text", "prediction")
+    kept = {name: [c for c in REFERENCE_SPEC[name] if c not in left_out] for name in lists}
+    confidence = REFERENCE_SPEC["confidence"]
+    return REFERENCE_SPEC | kept | {"confidence": None if confidence in left_out else confidence}
+
+
+def ways(listing: Listing, levels: Collection[str] = CATEGORY_LEVELS) -> list[Listing]:
+    """How clients may send a listing: as it is and, where it has categories, without them; none without a text or photo.
+
+    `levels` are those that the version reads: a listing that has others alone is read in one way.
+    """
     if not (normalise(listing.title or "") or normalise(listing.description or "") or listing.image):
         return []
-    return [listing, replace(listing, categories={})] if listing.categories else [listing]
+    return [listing, replace(listing, categories={})] if set(listing.categories) & set(levels) else [listing]
 
 
 def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]:
     """The row for one listing; missing values are None.
 
-    The photo must be decodable, as it is where there is a prediction. Lengths are characters of the normalised text.
+    The photo must be decodable, as it is where there is a prediction that read it. Lengths are characters of the normalised text.
     Brightness and contrast are mean and standard deviation of the luma of a 32 × 32 thumbnail, in 0…1. The embedding is
     projected to 64 dimensions (`project`).
     """
     title, description = normalise(listing.title or ""), normalise(listing.description or "")
     brightness, contrast = _light(listing.image)
-    article_type, confidence = prediction.categories["article_type"][0]
+    types = prediction.categories["article_type"]
+    article_type, confidence = types[0] if types else (None, None)
     fields = {name: listing.fields.get(name) or None for name in ("brand", "gender", "base_colour", "season", "usage")}
     return {
         "title": title or None,
@@ -76,7 +110,7 @@ def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]
         "predicted_article_type": article_type,
         "article_type_confidence": confidence,
         "predicted_price": prediction.price.median if prediction.price else None,
-        "quality": prediction.quality.score,
+        "quality": prediction.quality.score if prediction.quality else None,
         "embedding": project(prediction.embedding).tolist(),
     }
 

@@ -6,7 +6,7 @@ reviews.
 Shapes: B listings, V views.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,19 +31,21 @@ class ProductTask(Task):
     """`ProductModel` with its multi-task loss.
 
     Args:
+        left_out: Terms of tasks that the training rows lack.
         photo_rate: Factor on the photo tower's learning rate; 0 freezes it, and the head that learnt with it. The retrieval
             embedding, which learnt with it too, never learns here; a model without such lessons has none.
     """
 
-    def __init__(self, model: ProductModel, photo_rate: float = 1.0) -> None:
+    def __init__(self, model: ProductModel, photo_rate: float = 1.0, left_out: Collection[str] = ()) -> None:
         super().__init__()
-        self.model, self.photo_rate = model, photo_rate
+        self.model, self.photo_rate, self.left_out = model, photo_rate, frozenset(left_out)
         if (retrieval := model.head(EmbeddingHead).retrieval) is not None:
             retrieval.requires_grad_(False)
         if not photo_rate and isinstance(model.photo, PhotoTower):
             model.photo.freeze()
             model.head(TypeEvidenceHead).photo_types.requires_grad_(False)
-        self.weights = {term: weight for head in model.all_heads for term, weight in head.weights().items()}
+        weights = {term: weight for head in model.all_heads for term, weight in head.weights().items()}
+        self.weights = {term: weight for term, weight in weights.items() if term not in left_out}
         self.balancer = balancer(model.config.loss.strategy, self.weights)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -59,7 +61,7 @@ class ProductTask(Task):
             by_view = {view: head.view_losses(output, view, listings, there, smoothing) for view, there in rows.items()}
             for name in by_view[WHOLE]:
                 terms[name] = torch.stack([weights[view] * losses[name] for view, losses in by_view.items()]).sum()
-        terms |= self._batch_losses(decoded, batch)
+        terms = self._learnt(terms | self._batch_losses(decoded, batch))
         return {"loss": self.balancer(terms), **terms}
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -69,7 +71,7 @@ class ProductTask(Task):
         terms: dict[str, Tensor] = {}
         for head in model.listing_heads.values():
             terms |= head.view_losses(decoded.of(type(head)), WHOLE, listings, batch.good, smoothing=0.0)
-        terms |= self._batch_losses(decoded, batch)
+        terms = self._learnt(terms | self._batch_losses(decoded, batch))
         total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
         views = {"article_type": WHOLE, "title_only": TITLE, "image_only": PHOTO}
         accuracy = {f"{name}_accuracy": self._accuracy(decoded, view, batch) for name, view in views.items()}
@@ -94,6 +96,10 @@ class ProductTask(Task):
         weights = {WHOLE: loss.whole_view, HIDDEN: loss.whole_view} | dict.fromkeys(alone, loss.single_view / len(SEGMENTS))
         rows = {view: good & decoded.memory.has(SEGMENTS[view - 1]) for view in alone}
         return weights, {WHOLE: good, HIDDEN: good} | rows
+
+    def _learnt(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those of tasks that there are."""
+        return {name: value for name, value in terms.items() if name not in self.left_out}
 
     def _batch_losses(self, decoded: Decoded, batch: Batch) -> dict[str, Tensor]:
         """Losses of the batch as a whole, and of its reviews."""

@@ -20,8 +20,7 @@ NAMES = Names(
         "latency_p95_ms": ("One answer with a new event: 95th percentile, ms", None),
     },
     headline=("ndcg_at_10", "recall_at_20", "coverage"),
-    baselines={name: f"{POPULARITY}.{name}" for name in (*MEANS, "coverage")},
+    peers={name: (f"{POPULARITY}.{name}",) for name in (*MEANS, "coverage")},
     does={f"{POPULARITY}.{name}": "the most popular items" for name in (*MEANS, "coverage")},
     slices={"activity": "Items in the history", "bought": "Bought"},
-    without="the most popular items for everyone",
 )

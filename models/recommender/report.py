@@ -13,7 +13,7 @@ from models.evaluation.comparison import independent_difference, reading, shared
 from models.evaluation.gates import GateDecision
 from models.evaluation.page import Badge, Section, Tone
 from models.evaluation.results import Evaluation, Metric
-from models.evaluation.verdict import Headline
+from models.evaluation.verdict import Headline, figure
 from models.family import EvaluationRun
 from models.recommender import part as parts
 from models.recommender.evaluate import DIVERSITIES, MEANS, TIERS
@@ -41,6 +41,7 @@ def write_report(
     parts = [
         sections.gates(decision),
         sections.metrics(new, old, differences, NAMES),
+        *sections.beside_simple_models(new, NAMES),
         _parts(whole, before),
         sections.slices(new, old, NAMES),
         *([_changes(*shared)] if shared else []),
@@ -59,7 +60,7 @@ def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric
 
 def _main(evaluation: Evaluation) -> Evaluation:
     """The evaluation without what has a section of its own: parts, diversity and popularity."""
-    kept = {name: m for name, m in evaluation.metrics.items() if "." not in name or name in NAMES.baselines.values()}
+    kept = {name: m for name, m in evaluation.metrics.items() if "." not in name or NAMES.is_peer(name)}
     return evaluation.model_copy(update={"metrics": kept})
 
 
@@ -85,7 +86,7 @@ def _parts(new: Evaluation, old: Evaluation | None) -> Section:
         row["Diversity"] = of(part, "intra_list_diversity").value
         rows.append(row | {"": Badge("better than the blend", "bad") if above else ""})
         tones.append("bad" if above else None)
-    formats: dict[str, page.Format] = dict.fromkeys(list(rows[0])[2:-1], sections.figure)
+    formats: dict[str, page.Format] = dict.fromkeys(list(rows[0])[2:-1], figure)
     pictures = [
         page.figure(
             charts.dots(

@@ -7,14 +7,18 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Field
 
+from catalog.listing import CATEGORY_LEVELS
 from configs.schema import FaultKind
 from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
+from serving.errors import NotSupported
 from serving.schemas import SAID, Count, Line, ListingIn, RequestModel, ResponseModel, Served, Text, at_least_one
 from serving.slots import Answer
 
 MODEL = "product"
 MAX_LABELS = 5
+ASKED = (*CATEGORY_LEVELS, "price", "quality")
+"""Tasks whose answers `Analysis` holds."""
 
 
 class CategoriesIn(ListingIn):
@@ -86,13 +90,15 @@ class Prediction(ResponseModel):
 class Categories(Prediction):
     """Labels by category level."""
 
-    categories: dict[str, list[Label]] = Field(description="by level: master_category, sub_category, article_type")
+    categories: dict[str, list[Label]] = Field(
+        description="by level: master_category, sub_category, article_type; empty where the version has no such task"
+    )
 
 
 class PriceEstimate(Prediction):
     """The price head."""
 
-    price: Price | None = Field(description="null where the model was trained without prices")
+    price: Price | None = Field(description="null where the version has no such task; POST /v1/price/predict then answers 501")
 
 
 class Embedding(Prediction):
@@ -108,7 +114,14 @@ class Assessment(Quality, Prediction):
 class Analysis(Embedding, PriceEstimate, Categories):
     """All heads that read listings."""
 
-    quality: Quality
+    quality: Quality | None = Field(
+        description="null where the version has no such task; POST /v1/quality/assess then answers 501"
+    )
+    left_out: dict[str, str] = Field(
+        default_factory=dict,
+        description="tasks that this version has not, such as price, and what its training rows lacked for each",
+        examples=[{"price": "no prices"}],
+    )
 
 
 class Embeddings(ResponseModel):
@@ -168,9 +181,27 @@ def embedding(answer: Answer) -> list[float]:
     return rounded
 
 
-def quality(answer: Answer) -> Quality:
-    """The score, and faults from the most probable on."""
-    estimate: QualityEstimate = answer.prediction.quality
+def left_out(answer: Answer) -> dict[str, str]:
+    """Tasks that the version has not, of those that listings are asked for, and why."""
+    return {task: reason for task, reason in answer.prediction.lacks.items() if task in ASKED}
+
+
+def required(answer: Answer, what: str, *tasks: str) -> None:
+    """Check that the version has one of the tasks that a route is for; `what` names them.
+
+    Raises:
+        NotSupported: it has none of them; says what its training rows lacked.
+    """
+    reasons = [answer.prediction.lacks[task] for task in tasks if task in answer.prediction.lacks]
+    if len(reasons) == len(tasks):
+        raise NotSupported(f"this version was trained without {what}: its training rows had {', '.join(dict.fromkeys(reasons))}")
+
+
+def quality(answer: Answer) -> Quality | None:
+    """The score, and faults from the most probable on; None where it is no task of the version."""
+    estimate: QualityEstimate | None = answer.prediction.quality
+    if estimate is None:
+        return None
     faults = [Fault.model_validate({"kind": kind, "probability": round(p, 6)}) for kind, p in estimate.faults.items()]
     faults.sort(key=lambda fault: -fault.probability)
     return Quality(score=round(estimate.score, 6), faults=faults)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from starlette.background import BackgroundTask
 
-from catalog.listing import Listing
+from catalog.listing import CATEGORY_LEVELS, Listing
 from database.predictions import PredictionRow
 from models.product.cleaning import CleanReview, clean_review
 from models.product.summary import summarise
@@ -46,7 +46,7 @@ def router(context: Context) -> APIRouter:
 
 
 def _listings(context: Context, routes: APIRouter) -> None:
-    errors = responses(400, 413, 415, 503, 504)
+    errors, unsupported = responses(400, 413, 415, 503, 504), responses(400, 413, 415, 501, 503, 504)
     listing_body, categories_body = request_body(ListingIn, form=True), request_body(CategoriesIn, form=True)
 
     async def one(request: Request, schema: type[Body]) -> tuple[Body, Listing, Answer]:
@@ -67,7 +67,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
         openapi_extra=categories_body,
     )
     async def analyze(request: Request) -> Response:
-        """Everything the model knows about one listing."""
+        """Everything the model knows about one listing; what the version cannot say is null or empty, and named in left_out."""
         start = time.perf_counter()
         body, listing, answer = await one(request, CategoriesIn)
         analysis = answers.Analysis(
@@ -76,6 +76,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
             price=answers.price(answer),
             embedding=answers.embedding(answer),
             quality=answers.quality(answer),
+            left_out=answers.left_out(answer),
         )
         return reply(analysis, "multimodal/analyze", start, [(analysis.prediction_id, listing, answer)])
 
@@ -83,37 +84,46 @@ def _listings(context: Context, routes: APIRouter) -> None:
         "/multimodal/classify",
         summary="Categories",
         response_model=answers.Categories,
-        responses=errors,
+        responses=unsupported,
         openapi_extra=categories_body,
     )
     async def classify(request: Request) -> Response:
-        """Category of one listing on three levels."""
+        """Category of one listing on three levels. 501 where the version that answers was trained without categories."""
         start = time.perf_counter()
         body, listing, answer = await one(request, CategoriesIn)
+        answers.required(answer, "categories", *CATEGORY_LEVELS)
         labels = answers.Categories(**answers.head(answer), categories=answers.categories(answer, body.top_k))
         return reply(labels, "multimodal/classify", start, [(labels.prediction_id, listing, answer)])
 
     @routes.post(
-        "/price/predict", summary="Price", response_model=answers.PriceEstimate, responses=errors, openapi_extra=listing_body
+        "/price/predict", summary="Price", response_model=answers.PriceEstimate, responses=unsupported, openapi_extra=listing_body
     )
     async def price(request: Request) -> Response:
-        """Price of one listing; a price in the request is not looked at, known categories are."""
+        """Price of one listing; a price in the request is not looked at, known categories are.
+
+        501 where the version that answers was trained without prices.
+        """
         start = time.perf_counter()
         _, listing, answer = await one(request, ListingIn)
+        answers.required(answer, "prices", "price")
         estimate = answers.PriceEstimate(**answers.head(answer), price=answers.price(answer))
         return reply(estimate, "price/predict", start, [(estimate.prediction_id, listing, answer)])
 
     @routes.post(
-        "/quality/assess", summary="Quality", response_model=answers.Assessment, responses=errors, openapi_extra=listing_body
+        "/quality/assess", summary="Quality", response_model=answers.Assessment, responses=unsupported, openapi_extra=listing_body
     )
     async def assess(request: Request) -> Response:
         """Whether the parts of one listing fit together, and which fault it most probably has.
 
-        Every part that is sent is looked at, price and categories too; what is missing cannot contradict.
+        Every part that is sent is looked at, price and categories too; what is missing cannot contradict. 501 where the version
+        that answers was trained on listings that can carry no fault.
         """
         start = time.perf_counter()
         _, listing, answer = await one(request, ListingIn)
-        assessment = answers.Assessment(**answers.head(answer), **dict(answers.quality(answer)))
+        answers.required(answer, "faults", "quality")
+        quality = answers.quality(answer)
+        assert quality is not None
+        assessment = answers.Assessment(**answers.head(answer), **dict(quality))
         return reply(assessment, "quality/assess", start, [(assessment.prediction_id, listing, answer)])
 
     @routes.post(

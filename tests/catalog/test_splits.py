@@ -81,3 +81,51 @@ def test_by_time_needs_every_date() -> None:
         split_products(frame, SplitConfig(by="time"))
     with pytest.raises(CatalogueError, match="missing in 3 of 3 products"):
         split_products(products(range(3)), SplitConfig(by="time"))
+
+
+def marked(*parts: str | None) -> pd.DataFrame:
+    return products(np.arange(len(parts))).assign(split=pd.Series(parts, dtype=object))
+
+
+def test_a_published_split_is_kept_as_it_is() -> None:
+    said = ["test", "train", "validation", "train", "test"] * 40
+    assert split_products(marked(*said), SplitConfig()).tolist() == said
+    by_time = marked(*said)  # no listed_at is needed where every row says its part
+    assert split_products(by_time, SplitConfig(by="time")).tolist() == said
+
+
+def test_validation_is_drawn_by_hash_from_what_is_published_as_train(caplog: pytest.LogCaptureFixture) -> None:
+    frame = marked(*["train", "train", "train", "test"] * 2000)
+    found = split_products(frame, SplitConfig(validation=0.1, test=0.2))
+    assert (found[frame["split"] == "test"] == "test").all()
+    drawn = found[frame["split"] == "train"].value_counts(normalize=True)
+    assert set(drawn.index) == {"train", "validation"}  # test was published: none is added
+    assert drawn["validation"] == pytest.approx(0.1, abs=0.01)
+    assert "no product is marked validation; split.validation = 0.1 of those marked train" in caplog.text
+    pd.testing.assert_series_equal(found.head(3000), split_products(frame.head(3000), SplitConfig(validation=0.1, test=0.2)))
+
+
+def test_rows_without_a_value_are_divided_by_the_configured_rule(caplog: pytest.LogCaptureFixture) -> None:
+    frame = marked(*["train", "validation", "test", None, ""] * 500)
+    found = split_products(frame, SplitConfig())
+    given = frame["split"].isin(["train", "validation", "test"])
+    assert found[given].tolist() == frame.loc[given, "split"].tolist()
+    assert found[~given].tolist() == split_products(frame.loc[~given, ["product_id"]], SplitConfig()).tolist()
+    assert "1,000 products have no value in split; they are divided by hash" in caplog.text
+
+
+def test_rows_of_one_id_are_in_one_part() -> None:
+    frame = marked("train", "test", None, "train").assign(product_id=[1, 1, 1, 2])
+    assert split_products(frame, SplitConfig()).tolist()[:3] == ["train"] * 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        (("train", "dev", "Test"), r"products\.split says 'dev', 'Test' in 2 rows; allowed: train, validation, test"),
+        (("test", "validation"), "names no row for train, only 1 validation, 1 test"),
+    ],
+)
+def test_a_split_that_cannot_be_kept_is_refused(parts: tuple[str, ...], says: str) -> None:
+    with pytest.raises(CatalogueError, match=says):
+        split_products(marked(*parts), SplitConfig())

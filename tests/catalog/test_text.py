@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.text import clean_html, normalise
+from catalog.text import clean_html, looks_misread, normalise
 
 MARKED_UP = st.lists(
     st.sampled_from(
@@ -83,3 +83,18 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
     started = time.perf_counter()
     normalise(text)
     assert time.perf_counter() - started < 2.0
+
+
+@pytest.mark.parametrize(
+    "text", ["CafÃ©", "Ã\x89tui", "GrÃ¶Ã\x9fe", "itâ€™s", "5â‚¬", "Â£ 5", "ÐšÑƒÑ€Ñ‚ÐºÐ°", "ï»¿title", "caf\ufffd", "KÅ‚Ä…d"]
+)
+def test_text_in_the_wrong_encoding_is_noticed(text: str) -> None:
+    assert looks_misread(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Café", "Étui", "Größe „groß“", "it’s 5 € – “new”", "£ 5", "Куртка", "Kład", "MANHÃ", "Âme à coté", "靴", "plain ™ ®"],
+)
+def test_rightly_decoded_text_is_left_alone(text: str) -> None:
+    assert not looks_misread(text)

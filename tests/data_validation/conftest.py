@@ -42,6 +42,7 @@ def clean_products(n: int = 120) -> pd.DataFrame:
             "price": [500.0 + i for i in range(n)],
             "discounted_price": [450.0 + i for i in range(n)],
             "attributes": [json.dumps({"Fabric": "Cotton"})] * n,
+            "split": ["train", "validation", "test", None] * (n // 4),
             "listed_at": [pd.Timestamp("2023-03-01", tz="UTC") + pd.Timedelta(hours=i) for i in range(n)],
         }
     )
@@ -56,6 +57,14 @@ def clean_tables() -> dict[str, pd.DataFrame]:
     return {
         "products": products,
         "images": pd.DataFrame({"product_id": ids, "jpeg": [jpeg(i) for i in ids]}),
+        "variants": pd.DataFrame(
+            {
+                "product_id": np.repeat(ids.iloc[:20], 2).to_numpy(),
+                "variant_id": ["1", "2"] * 20,
+                "options": ['{"size": "M"}', '{"size": "L"}'] * 20,
+                "price": 500.0,
+            }
+        ),
         "embeddings": pd.DataFrame({"product_id": ids, "embedding": [[float(i), 1.0, -0.5] for i in ids]}),
         "purchases": purchases,
         "purchases_test": pd.DataFrame({"user_id": np.arange(20), "item_id": (np.arange(20) + 1) * 5 % 100 + 1}),

@@ -30,10 +30,10 @@ def test_what_is_left_after_quarantine_is_read(delivered: Deliver) -> None:
     outcome = run(delivered, embeddings(vectors))
     assert outcome.result.passed
     assert outcome.quarantine[["key", "reason"]].values.tolist() == [
-        ["17", 'embedding has one length and is finite: "is of length 1 where 2 is usual"'],
-        ["18", 'embedding has one length and is finite: "is missing"'],
-        ["19", 'embedding has one length and is finite: "is empty"'],
-        ["20", 'embedding has one length and is finite: "holds a value that is missing or not finite"'],
+        ["17", "embedding has one length and is finite: is of length 1 where 2 is usual"],
+        ["18", "embedding has one length and is finite: is missing"],
+        ["19", "embedding has one length and is finite: is empty"],
+        ["20", "embedding has one length and is finite: holds a value that is missing or not finite"],
     ]
     ids, found = delivered({}).without(outcome.quarantine).embeddings()
     assert ids.tolist() == list(range(1, 17))
@@ -62,8 +62,8 @@ def test_vectors_of_another_shop_are_a_warning(delivered: Deliver, tables: dict[
 def test_what_is_no_list_of_numbers_stops_the_run(delivered: Deliver, vectors: list[Any], found: str) -> None:
     outcome = run(delivered, embeddings(vectors))
     (check,) = outcome.result.stopping()
-    assert check.rule == "embedding is of type list of numbers"
-    assert check.detail == f"embedding is of type {found}; allowed: list of numbers or nothing"
+    assert check.rule == "columns are of types that can be read"
+    assert check.detail == f"embedding is of type {found}; allowed: list of numbers"
 
 
 @pytest.mark.parametrize("vectors", [[None, None], [[], []], []], ids=["missing", "empty", "no rows"])

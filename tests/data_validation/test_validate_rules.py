@@ -47,8 +47,7 @@ ROW_ERRORS = [
     ("products", "price", 0.0, "price > 0"),
     ("products", "price", -5.0, "price > 0"),
     ("products", "price", float("inf"), "price <= 10,000,000"),
-    ("products", "title", " <br> ", "title is not empty"),
-    ("products", "title", None, "title is not empty"),
+    ("products", "split", "Train", "split is train, validation, test or missing"),
     ("products", "title", "x" * 501, "title has at most 500 characters"),
     ("products", "product_id", 4, "product_id is unique"),
     ("products", "attributes", "[1, 2]", "attributes are a JSON object"),
@@ -56,7 +55,12 @@ ROW_ERRORS = [
     ("products", "listed_at", pd.Timestamp("2031-01-01", tz="UTC"), "listed_at is not in the future"),
     ("images", "jpeg", b"no photo", "image can be decoded"),
     ("images", "jpeg", None, "image can be decoded"),
-    ("images", "product_id", 4, "product_id is unique"),
+    ("images", "product_id", 4, "product has one photo at a position"),
+    ("variants", "product_id", 9999, "variant belongs to a product"),
+    ("variants", "variant_id", None, "variant_id is given"),
+    ("variants", "options", "size=M", "options are a JSON object"),
+    ("variants", "variant_id", "1", "variant_id is unique within its product"),
+    ("variants", "price", 0.0, "price > 0"),
     ("embeddings", "product_id", 4, "product_id is unique"),
     ("embeddings", "product_id", None, "product_id is given"),
     ("embeddings", "embedding", None, "embedding has one length and is finite"),
@@ -127,7 +131,7 @@ def test_a_row_error_is_quarantined_by_name(with_errors: ValidationRun, number: 
 def test_bad_rows_alone_do_not_stop_a_run(with_errors: ValidationRun) -> None:
     assert with_errors.result.passed
     expected = Counter(table for table, *_ in ROW_ERRORS)
-    expected.update(["purchases", "item_attributes"])  # of the product whose id became that of another one
+    expected.update(["purchases", "item_attributes", "variants", "variants"])  # of the product whose id became another's
     assert with_errors.result.quarantined == {table: expected[table] for table in with_errors.result.rows}
 
 
@@ -139,6 +143,11 @@ ROW_WARNINGS = [
     ("products", "description", "-", "description has at least 3 words"),
     ("products", "description", "word " * 5000, "description has at most 20,000 characters"),
     ("products", "description", None, "description is given"),
+    ("products", "title", " <br> ", "title is given"),
+    ("products", "title", None, "title is given"),
+    ("products", "title", "Roadster CafÃ© Shirt", "titles and labels are decoded rightly"),
+    ("products", "brand", "CafÃ©", "titles and labels are decoded rightly"),
+    ("products", "brand", " roadster", "a label has one spelling"),
     ("products", "age_group", "", "age_group is given"),
     ("products", "usage", "NA", "usage is given"),
     ("products", "year", 2026, "year is at most the year after listed_at"),
@@ -220,7 +229,7 @@ def test_reviews_of_one_opinion_are_a_warning(delivered: Deliver, tables: dict[s
     outcome = run(delivered, {"reviews": reviews})
     assert outcome.result.passed
     check = next(c for c in outcome.result.failures("warning") if c.rule == "some reviews recommend and some do not")
-    assert check.detail.startswith("1 found")
+    assert check.detail == "all usable reviews that say so recommend, or none does"
 
 
 def test_values_unknown_to_the_model_in_production_are_a_warning(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:

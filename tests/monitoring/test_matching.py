@@ -247,7 +247,7 @@ def test_a_whole_run_over_falling_quality_draws_the_matched_rows(settings: Setti
     serve(settings, current.assign(quality=current["quality"] ** 3))
     outcome = run(settings, bundle)
     assert drifted(outcome.verdict) == {"quality"}
-    assert "quality: largest distance" in Path(outcome.report).read_text(encoding="utf-8")
+    assert "quality: median " in Path(outcome.report).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("old", [100, 400])

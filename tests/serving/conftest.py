@@ -41,7 +41,7 @@ class Predictor:
         self.version = version
         self.asked = []
         self.seconds = 0.0
-        self.prices = True
+        self.lacks = {}
         self.reviews = []
         self.opinionated = True
 
@@ -59,12 +59,13 @@ class Predictor:
         categories = {level: [(f"{level} {i}", 0.5 / 2**i) for i in range(5)] for level in levels}
         embedding = np.zeros(1024, dtype=np.float32)
         embedding[0], embedding[1] = 0.6, 0.8
-        price = PriceEstimate(100.123, 50.0, 200.0) if self.prices else None
+        categories |= {level: [] for level in levels if level in self.lacks}
+        price = None if "price" in self.lacks else PriceEstimate(100.123, 50.0, 200.0)
         seen = tuple(name for name in ("title", "description", "image") if getattr(listing, name))
         faults = {kind: i / 10 for i, kind in enumerate(KINDS)}
         quality = QualityEstimate(0.25, faults)
         answers = {"category": categories, "price": price, "embedding": embedding, "quality": quality}
-        return ProductPrediction(answers, seen)
+        return ProductPrediction(answers, seen, self.lacks)
 
     def predict_reviews(self, reviews):
         if not self.opinionated:

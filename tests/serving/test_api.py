@@ -274,9 +274,36 @@ def test_wrong_feedback_is_refused(steady, body, status, field, monkeypatch):
     refused(post(steady, "feedback", body), status, "not_found" if status == 404 else "invalid_input", field)
 
 
-def test_a_model_without_prices_says_null(client, source):
-    source.predictors[1].prices = False
-    assert post(client, "price/predict", LISTING).json()["price"] is None
+LEVELS = ("master_category", "sub_category", "article_type")
+
+
+def test_a_route_of_a_task_that_the_version_has_not_says_so(client, source):
+    source.predictors[1].lacks = {"price": "no prices", "quality": "no photos", **dict.fromkeys(LEVELS, "no labels")}
+    for url, says in (
+        ("price/predict", "this version was trained without prices: its training rows had no prices"),
+        ("quality/assess", "this version was trained without faults: its training rows had no photos"),
+        ("multimodal/classify", "this version was trained without categories: its training rows had no labels"),
+    ):
+        assert refused(post(client, url, LISTING), 501, "not_supported") == says
+    assert post(client, "embeddings", LISTING).status_code == 200
+    assert post(client, "embeddings/batch", {"items": [LISTING] * 3}).status_code == 200
+
+
+def test_all_heads_leave_out_what_the_version_has_no_task_for(client, source):
+    source.predictors[1].lacks = {"price": "no prices", "sub_category": "no sub-categories", "sentiment": "no reviews"}
+    said = post(client, "multimodal/analyze", LISTING).json()
+    assert said["price"] is None
+    assert said["categories"]["sub_category"] == []
+    assert len(said["categories"]["article_type"]) == 3
+    assert said["quality"]["score"] == 0.25
+    assert said["left_out"] == {"price": "no prices", "sub_category": "no sub-categories"}
+    assert set(post(client, "multimodal/classify", LISTING).json()["categories"]) == set(LEVELS)  # one level is enough
+    source.predictors[1].lacks = {"quality": "no photos"}
+    assert post(client, "multimodal/analyze", LISTING).json()["quality"] is None
+
+
+def test_a_version_that_has_every_task_leaves_nothing_out(steady):
+    assert post(steady, "multimodal/analyze", LISTING).json()["left_out"] == {}
 
 
 def test_requests_are_counted_by_route_and_never_by_path(steady):

@@ -141,7 +141,7 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
         self.evidence_weights = EvidenceWeights()
         self.log_scale = nn.Parameter(torch.tensor(LOG_TEMPERATURE))
         self.register_buffer("frame", frame(types, self.quarter))
-        self.register_buffer("type_share", torch.tensor(values.type_share))  # see `cosine_shares`
+        self.register_buffer("type_share", torch.tensor(values.type_share if types > 1 else 0.0))  # see `cosine_shares`
         self.register_buffer("retrieval_share", torch.tensor(0.0))
 
     def weights(self) -> Mapping[str, float]:

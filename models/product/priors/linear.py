@@ -298,7 +298,10 @@ def weighted(matrix: csr_matrix, idf: NDArray[np.float32]) -> csr_matrix:
 def _solve(
     features: csr_matrix, target: NDArray[Any], kind: Kind, config: LinearPriorConfig
 ) -> tuple[NDArray[np.float32], float]:
-    """Slope and intercept."""
+    """Slope and intercept; where no row says anything, the intercept alone."""
+    if not features.shape[1]:
+        share = float(np.mean(target))
+        return np.zeros(0, dtype=np.float32), share if kind == "ridge" else float(np.log(share / (1 - share)))
     if kind == "ridge":
         model = Ridge(alpha=config.ridge_alpha, solver="lsqr", tol=1e-3).fit(features, target)
     else:

@@ -210,18 +210,20 @@ def _fit_reviews(reviews: Sequence[CleanReview], keys: Sequence[Any], config: Pr
     ratings = np.array([np.nan if reviews[i].rating is None else reviews[i].rating for i in rows], dtype=np.float64)
     fold = fold_of(keys[i] for i in rows)
 
-    def least(values: NDArray[Any]) -> int:
-        return min(len(np.unique(values[(fold != number) & ~np.isnan(values)])) for number in range(FOLDS))
-
     linear = config.priors.linear
-    if least(target) < 2:
+    if not told_apart(target, fold):
         return None
     prior = LinearPrior.fit(REVIEW_BLOCKS, segments, target, fold, "logistic", config.prior_bits, linear)
-    if least(ratings) < 2:
+    if not told_apart(ratings, fold):
         return prior
     features = prior.features(segments)
     rated = prior.refitted(features, ratings, fold, "ridge", linear)
     return prior.joined(rated, linear.rating_share, features, target, fold)
+
+
+def told_apart(values: NDArray[Any], fold: NDArray[np.int64]) -> bool:
+    """Whether two different values (n,), NaN where one is not known, occur outside every fold (n,)."""
+    return all(len(np.unique(values[(fold != number) & ~np.isnan(values)])) > 1 for number in range(FOLDS))
 
 
 def _fit_titles(

@@ -95,13 +95,15 @@ class TitlePrior:
             bits: log2 of the hashed features of each block; more than the configuration's are not used.
 
         Returns:
-            None unless at least two types occur outside every fold.
+            None unless at least two types occur outside every fold, and some n-gram in several titles.
         """
         if any(len(np.unique(labels[fold != number])) < 2 for number in range(FOLDS)):
             return None
         raw = [counts(block, titles, min(bits, config.title.bits)) for block in BLOCKS]
         idf = tuple(inverse_document_frequency(matrix, config.linear.min_documents) for matrix in raw)
         features = hstack([weighted(matrix, w) for matrix, w in zip(raw, idf, strict=True)], format="csr")
+        if not features.nnz:
+            return None
         cost = config.title.cost
         folds = tuple(Machines.fit(features[fold != number], labels[fold != number], types, cost) for number in range(FOLDS))
         unseen = _of_folds(folds, features, fold)

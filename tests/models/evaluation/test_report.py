@@ -171,8 +171,13 @@ def test_the_page_of_photos_alone_has_no_holes(catalogue: Catalogue, tmp_path: P
         assert f">{title}</h2>" not in html
     for word in ("Price errors", "No product has a known price", "Not measured", "nan", "None"):
         assert word not in html, word
-    assert f"Left out: Price: RMSLE, Price: inside the predicted range: {NO_PRICES}." in section(html, "Is it better?")
-    assert "Left out: Sub-category: accuracy: one level." in section(html, "Is it better?")
+    overall = section(html, "Is it better?")
+    assert f"Price: RMSLE, Price: inside the predicted range ({NO_PRICES})" in overall
+    assert "Left out, as there is no such task: Sub-category: accuracy (one level); " in overall
+    assert "Not judged: Sub-category: accuracy (one level); " in html
+    beside = section(html, "Is it worth a model?")
+    assert "always the most frequent type" in beside
+    assert "median" not in beside
     assert "What is confused with what" in html
 
 

@@ -31,6 +31,7 @@ from models.product.parts import MODALITIES
 from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
+from models.product.tasks import METRICS
 
 pytestmark = pytest.mark.trains
 
@@ -247,6 +248,8 @@ def test_evaluation_measures_unseen_rows(bundle_folder: Path, product_catalogue:
         "linear_title_price_rmsle",
     }
     assert run.evaluation.not_applicable == {}
+    of_tasks = {metric for several in METRICS.values() for metric in several}  # all but times belong to a task
+    assert set(metrics) == of_tasks | {"latency_p50_ms", "latency_p95_ms"}
     assert {(pair.metric, pair.baseline) for pair in run.evaluation.against} == {
         *(("article_type_accuracy", f"{name}_accuracy") for name in ("majority", "linear_title", "linear_photo")),
         *(("price_rmsle", f"{name}_rmsle") for name in ("median_price", "linear_title_price")),
@@ -286,6 +289,16 @@ def test_splits_of_an_evaluation_do_not_overlap(bundle_folder: Path, some: Catal
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
 
 
+def test_unseen_rows_of_a_published_split_are_its_test_rows(bundle_folder: Path, some: Catalogue, tmp_path: Path) -> None:
+    config = tiny_config().evaluation
+    new = FAMILY.evaluate(bundle_folder, some, config).predictions["product_id"].tolist()
+    parts = {key: "test" if place % 2 else "train" for place, key in enumerate(new)}  # none of them was learnt from
+    products = some.products().assign(split=lambda rows: rows["product_id"].map(parts))
+    products.to_parquet(tmp_path / "products.parquet", index=False)
+    run = FAMILY.evaluate(bundle_folder, Catalogue.open(tmp_path), config)
+    assert set(run.predictions["product_id"]) == {key for key, part in parts.items() if part == "test"}
+
+
 def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) -> None:
     config = tiny_config().evaluation
     split = FAMILY.split(some, bundle.load_config(bundle_folder).config)
@@ -314,9 +327,13 @@ def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path
     assert not (strange["predicted_article_type"] == "Hover Boards").any()
 
 
-def test_one_category_only_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VitrinaError, match="article types: Shirts; at least two"):
-        train(tmp_path, lambda products: products.assign(article_type="Shirts"))
+def test_one_article_type_only_is_no_task(tmp_path: Path) -> None:
+    folder = train(tmp_path, lambda products: products.assign(article_type="Shirts"), reviews=0)
+    assert bundle.load_config(folder).lacks.tasks == {"article_type": "only one article type", "sentiment": "no reviews"}
+    (found,) = ProductPredictor.load(folder).predict([SHIRT])
+    assert found.categories["article_type"] == []
+    assert found.categories["sub_category"][0][0] == "Topwear"
+    assert found.price is not None
 
 
 def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> None:
@@ -325,13 +342,13 @@ def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> Non
     assert found.price is None
     assert found.categories["sub_category"] == []
     run = FAMILY.evaluate(bare, Catalogue.open(tmp_path / "bare" / "catalogue"), tiny_config().evaluation)
-    assert run.evaluation.metrics["price_rmsle"].value is None
-    assert run.evaluation.metrics["title_to_image_recall_at_10"].value is None
+    reasons = run.evaluation.not_applicable
+    assert (reasons["price_rmsle"], reasons["title_to_image_recall_at_10"]) == ("no prices", "no photos")
+    assert reasons["fault_auc_unseen"] == "no descriptions"
+    assert not set(reasons) & set(run.evaluation.metrics)
     assert run.evaluation.metrics["article_type_accuracy"].value is not None
-    assert run.evaluation.metrics["fault_auc_unseen"].value is None
     assert {name for name in run.evaluation.metrics if name.startswith("fault_auc")} == {
         "fault_auc_wrong_category",
-        "fault_auc_unseen",
         "fault_auc_lowest",
     }
 
@@ -390,7 +407,8 @@ def test_without_reviews_a_model_trains_and_says_nothing_about_them(tmp_path: Pa
         predictor.predict_reviews([clean_review("lovely", None)])
     tiny_reviews(30).to_parquet(tmp_path / "catalogue" / "reviews.parquet", index=False)
     run = FAMILY.evaluate(folder, Catalogue.open(tmp_path / "catalogue"), tiny_config().evaluation)
-    assert run.evaluation.metrics["sentiment_auc"].value is None
+    assert run.evaluation.not_applicable == {"sentiment_auc": "no reviews"}
+    assert "sentiment_auc" not in run.evaluation.metrics
     assert run.evaluation.metrics["article_type_accuracy"].value is not None
 
 

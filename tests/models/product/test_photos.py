@@ -22,6 +22,7 @@ from models.product.heads.type_evidence import TypeEvidenceHead
 from models.product.model import ProductModel
 from models.product.photos import PhotoDataset, PhotoTask, minutes, teach, three_quarters, wanted
 from models.product.task import ProductTask
+from models.product.tasks import Lacks
 from models.product.towers import PhotoTower
 
 pytestmark = pytest.mark.trains
@@ -141,9 +142,11 @@ def test_lessons_that_were_had_are_not_repeated(listings: ListingDataset, tmp_pa
 
 
 def test_no_lessons_where_none_are_wanted_or_no_photo_is_there(listings: ListingDataset, tmp_path: Path) -> None:
-    assert wanted(listings, settings(epochs=1.0))
-    assert not wanted(listings, settings(epochs=0.0))
-    assert not wanted(dataset(tmp_path / "catalogue", images=False), settings(epochs=1.0))
+    assert wanted(listings, settings(epochs=1.0), Lacks())
+    assert not wanted(listings, settings(epochs=0.0), Lacks())
+    assert not wanted(dataset(tmp_path / "catalogue", images=False), settings(epochs=1.0), Lacks())
+    assert wanted(listings, settings(epochs=1.0), Lacks(tasks={"retrieval": "no titles"}))
+    assert not wanted(listings, settings(epochs=1.0), Lacks(tasks={"retrieval": "no titles", "article_type": "no article types"}))
 
 
 def test_the_taught_tower_learns_slowly_afterwards(listings: ListingDataset) -> None:

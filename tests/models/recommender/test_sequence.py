@@ -6,37 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recommender_cases import cells, histories_of, random_cells
+from recommender_cases import cells, histories_of
 from scipy.sparse import csr_matrix
+from sequence_cases import CONFIG, ITEMS, model_of, walkers
 from torch.nn import functional as F
 
 from configs.schema import TrainerConfig
 from models.evaluation.metrics import ndcg_at_k
 from models.recommender.interactions import Histories
 from models.recommender.parts.sequence import NextItem
-from models.recommender.sequence import NextItemTask, SequenceConfig, SequenceNetwork, Sequences, train
+from models.recommender.sequence import NextItemTask, SequenceNetwork, Sequences, train
 
 pytestmark = pytest.mark.trains
 
-ITEMS = 30
-CONFIG = SequenceConfig(
-    width=16, layers=2, heads=2, length=8, dropout=0.0, embedding_dropout=0.0, negatives=8, batch_size=32, learning_rate=0.01
-)
 TRAINER = TrainerConfig(ema_decay=0.0, workers=0, tensorboard=False, precision="32-true")
-
-
-def model_of(attributes: csr_matrix | None = None, config: SequenceConfig = CONFIG, seed: int = 0) -> SequenceNetwork:
-    torch.manual_seed(seed)
-    model = SequenceNetwork(config, random_cells(ITEMS, 6, 0.3, seed=1) if attributes is None else attributes)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model.eval()
-
-
-def walkers(count: int = 40, longest: int = 12, seed: int = 0) -> Histories:
-    rng = np.random.default_rng(seed)
-    return histories_of(*(rng.permutation(ITEMS)[: rng.integers(1, longest)].tolist() for _ in range(count)))
 
 
 def test_a_later_item_changes_no_earlier_state() -> None:

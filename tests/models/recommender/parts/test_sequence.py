@@ -4,34 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sequence_cases
 import torch
 from recommender_cases import bare_items, cells, choice_of, histories_of, purchases_of, random_cells, settings_of
-from scipy.sparse import csr_matrix
+from sequence_cases import ITEMS, model_of, walkers
 
 from models.recommender.held_out import HeldOut
-from models.recommender.interactions import Histories
 from models.recommender.parts import sequence
 from models.recommender.parts.sequence import NextItem, with_next
-from models.recommender.sequence import SequenceConfig, SequenceNetwork
 
 pytestmark = pytest.mark.trains
 
-ITEMS = 30
-CONFIG = SequenceConfig(width=16, layers=2, heads=2, length=8, dropout=0.0, embedding_dropout=0.0, batch_size=32, epochs=2)
-
-
-def model_of(attributes: csr_matrix | None = None, config: SequenceConfig = CONFIG) -> SequenceNetwork:
-    torch.manual_seed(0)
-    model = SequenceNetwork(config, random_cells(ITEMS, 6, 0.3, seed=1) if attributes is None else attributes)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model.eval()
-
-
-def walkers(count: int = 40, longest: int = 12, seed: int = 0) -> Histories:
-    rng = np.random.default_rng(seed)
-    return histories_of(*(rng.permutation(ITEMS)[: rng.integers(1, longest)].tolist() for _ in range(count)))
+CONFIG = sequence_cases.CONFIG.model_copy(update={"epochs": 2})
 
 
 def test_order_matters() -> None:

@@ -1,0 +1,116 @@
+"""Proposes a mapping for a file, with comments that say why: a person reads it, and changes what is wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalog.errors import CatalogueError
+from catalog.importing.guessing.behaviour import guessed_behaviour
+from catalog.importing.guessing.names import meant, words
+from catalog.importing.guessing.products import guessed_products
+from catalog.importing.guessing.profile import Column, moment, profiles
+from catalog.importing.guessing.proposal import Proposal, said, written
+from catalog.importing.guessing.recipe import followed, recipe_of
+from catalog.importing.mapping import ReadingMapping
+from catalog.importing.sources.dialect import NO_HEADER, ROW_LIKE
+from catalog.importing.sources.open import open_source
+
+_EXACT = 90.0  # of a name: it is one of the words, not a value that holds one
+_DATES = ("listed_at", "timestamp")
+_PRICES = ("price", "discounted_price")
+
+
+def guess(path: Path, reading: ReadingMapping) -> str:
+    """A mapping for `path` as YAML; it loads as `ImportMapping`.
+
+    Raises:
+        CatalogueError: the file cannot be read as `reading` says, or has no rows.
+    """
+    try:
+        with open_source(path, reading) as source:
+            columns, notes, rows = profiles(source), list(source.notes), source.rows
+            misfits = source.misfits
+    except CatalogueError as error:
+        if reading.header and NO_HEADER in str(error):
+            return guess(path, reading.model_copy(update={"header": False}))
+        raise
+    if reading.header and any(ROW_LIKE in note for note in notes) and not any(_means_something(column) for column in columns):
+        return guess(path, reading.model_copy(update={"header": False}))
+    if not rows:
+        raise CatalogueError(f"{path} has no rows that a mapping could be told from")
+    if misfits:
+        notes.append(f"{len(misfits)} lines that do not fit; the first: line {misfits[0].line}, {misfits[0].reason}")
+    proposal = _proposed(columns)
+    proposal.says = {**said(reading), **proposal.says}
+    _dates(proposal, columns)
+    _numbers(proposal, columns)
+    proposal.mapping()
+    return written(proposal, f"{path.name} ({rows:,} rows, {len(columns)} columns)", notes, columns)
+
+
+def _proposed(columns: Sequence[Column]) -> Proposal:
+    recipe = recipe_of(columns)
+    if recipe is not None:
+        return followed(recipe, columns)
+    return guessed_behaviour(columns) or guessed_products(columns)
+
+
+def _means_something(column: Column) -> bool:
+    return any(meant(column.name, meaning) >= _EXACT for meaning in words())
+
+
+def _dates(proposal: Proposal, columns: Sequence[Column]) -> None:
+    """The form of dates, where it is not the default; a remark where day and month may be the other way round."""
+    for column in _mapped(proposal, columns, _DATES):
+        forms = column.date_forms
+        if forms and forms != ("ISO8601",):
+            proposal.say("date_format", forms[0] if len(forms) == 1 else list(forms), why=f"as in {column.name}")
+        for form in forms:
+            other = form.translate(str.maketrans("dm", "md"))
+            if other != form and "%d" in form and "%m" in form and all(moment(value, other) for value in column.values):
+                proposal.remark("date_format", f"{column.name} can be read as {form} and as {other}: {column.examples(1)}.")
+
+
+def _numbers(proposal: Proposal, columns: Sequence[Column]) -> None:
+    """The form of numbers, where values say it; the choice to be made, where they do not."""
+    comma = point = either = None
+    for column in _mapped(proposal, columns, _PRICES):
+        seen = column.comma_decimals
+        comma, point, either = comma or seen[0], point or seen[1], either or seen[2]
+        if len(column.currencies) > 1:
+            proposal.remark(
+                "currency", f"{column.name} has several currencies ({', '.join(column.currencies)}); say the one to keep:"
+            )
+            proposal.remark("currency", f"currency: {column.currencies[0]}")
+    if comma is not None and point is not None:
+        question = f'Two forms of numbers occur: "{comma}" and "{point}". Say which is right; rows of the other do not fit:'
+        _choose(proposal, question, "decimal", ",", "decimal", ".")
+    elif comma is not None:
+        proposal.say("decimal", ",", why=f'as in "{comma}"')
+        if "." in comma:
+            proposal.say("thousands", ".")
+        elif either is not None:
+            proposal.remark(
+                "thousands", f'Is the point in "{either}" between thousands? Then take the first mark off; if not, mend the file:'
+            )
+            proposal.remark("thousands", 'thousands: "."')
+    elif point is None and either is not None:
+        mark = "," if "," in either else "."
+        _choose(
+            proposal,
+            f'"{either}" may be a number of thousands or a fraction; say one of these:',
+            "thousands",
+            mark,
+            "decimal",
+            mark,
+        )
+
+
+def _choose(proposal: Proposal, question: str, part: str, mark: str, other: str, other_mark: str) -> None:
+    proposal.remark("decimal", question)
+    proposal.remark("decimal", f'{part}: "{mark}"')
+    proposal.remark("decimal", f'{other}: "{other_mark}"')
+
+
+def _mapped(proposal: Proposal, columns: Sequence[Column], ours: Sequence[str]) -> list[Column]:
+    names = [proposal.says["columns"].get(name) for name in ours]
+    return [column for column in columns if column.name in names]

@@ -1,0 +1,112 @@
+"""Spreadsheets (xlsx, xlsm, xlsb, xls, ods), read by python-calamine, one sheet as a table.
+
+Dates become ISO text, whole numbers lose the ".0" that a spreadsheet's numbers have. A cell with an error, such as #N/A, is
+empty: calamine does not hand on which it is.
+"""
+
+import datetime as dt
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum
+
+from catalog.errors import CatalogueError
+from catalog.importing.mapping import ReadingMapping
+from catalog.importing.source import Progress, Source
+from catalog.importing.sources.dialect import Header, named
+from catalog.importing.sources.opening import opened
+from catalog.importing.sources.records import Records
+
+EXACT = 2**53
+"""Whole numbers up to this are exact in a spreadsheet."""
+
+Cell = int | float | str | bool | dt.time | dt.date | dt.datetime | dt.timedelta
+
+
+def read_spreadsheet(
+    path: Path, reading: ReadingMapping, connection: duckdb.DuckDBPyConnection, progress: Progress | None
+) -> Source:
+    """The rows of one sheet; a row's line is its number in the sheet.
+
+    Raises:
+        CatalogueError: it is no spreadsheet, has a password, has no such sheet, or the sheet is empty.
+    """
+    notes: list[str] = []
+    try:
+        with opened(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            sheet = _sheet(CalamineWorkbook.from_filelike(io.BytesIO(file.read())), reading, notes)
+    except CalamineError as error:
+        raise CatalogueError(f"is no spreadsheet that can be read: {error}") from error
+    except OSError as error:
+        raise CatalogueError(f"cannot be read: {error.strerror or error}") from error
+    rows = _rows(sheet, reading)
+    first = next(rows, None)
+    if first is None:
+        raise CatalogueError(f"sheet {sheet.name!r} is empty; its first row must name the columns")
+    line, cells = first
+    header = named(_trimmed(cells), line) if reading.header else Header(tuple(str(n + 1) for n in range(sheet.width)))
+    records = Records(connection, progress, "rows read")
+    records.declare(header.names)
+    rounded = 0
+    for line, cells in rows if reading.header else _again(first, rows):
+        rounded = rounded or line * any(isinstance(cell, float) and abs(cell) > EXACT for cell in cells)
+        _add(line, [cell_text(cell) for cell in cells], header, records)
+    if rounded:
+        notes.append(f"row {rounded} has a number of more than 15 digits, which a spreadsheet rounds; keep such ids as text")
+    return records.source(path, notes, header.unnamed)
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell as text."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e20 else repr(cell)
+    if isinstance(cell, dt.datetime):
+        return cell.date().isoformat() if cell.time() == dt.time() else cell.isoformat()
+    if isinstance(cell, dt.date | dt.time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def _sheet(book: CalamineWorkbook, reading: ReadingMapping, notes: list[str]) -> CalamineSheet:
+    if reading.sheet is not None:
+        if reading.sheet not in book.sheet_names:
+            raise CatalogueError(f"has no sheet {reading.sheet!r}; it has: {', '.join(book.sheet_names)}")
+        return book.get_sheet_by_name(reading.sheet)
+    names = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    if not names:
+        raise CatalogueError("has no sheet with cells")
+    if len(names) > 1:
+        notes.append(f"sheet {names[0]!r} read; there are also {', '.join(names[1:])}: say sheet to read another")
+    return book.get_sheet_by_name(names[0])
+
+
+def _rows(sheet: CalamineSheet, reading: ReadingMapping) -> Iterator[tuple[int, list[Cell]]]:
+    """Rows that are not empty, with their numbers."""
+    for line, cells in enumerate(sheet.iter_rows(), 1):
+        if line > reading.skip and any(cell != "" for cell in cells):
+            yield line, cells
+
+
+def _again(first: tuple[int, list[Cell]], rows: Iterator[tuple[int, list[Cell]]]) -> Iterator[tuple[int, list[Cell]]]:
+    yield first
+    yield from rows
+
+
+def _trimmed(cells: Sequence[Cell]) -> list[str]:
+    names = [cell_text(cell) for cell in cells]
+    while names and not names[-1].strip():
+        names.pop()
+    return names
+
+
+def _add(line: int, cells: list[str], header: Header, records: Records) -> None:
+    width = len(header.names)
+    filled = max(n for n, cell in enumerate(cells, 1) if cell != "")
+    if filled > width:
+        records.refuse(line, f"{filled} values where the header names {width}", ", ".join(cells))
+    else:
+        records.add(line, dict(zip(header.names, cells, strict=False)))

@@ -1,0 +1,360 @@
+"""Writes `docs/reference.md` from the code: commands, configuration, HTTP routes, environment variables and metrics.
+
+make docs                                    # or: .venv/bin/python docs/make_reference.py
+.venv/bin/python docs/make_reference.py --check   # exit code 1 where the file is not what the code says
+"""
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).parents[1]
+OUT = Path(__file__).with_name("reference.md")
+
+HEAD = """# Reference
+
+Made from the code by `make docs`; a test fails where the two differ. Do not edit it by hand.
+
+- [Commands](#commands)
+- [Configuration](#configuration)
+- [HTTP](#http)
+- [Environment variables](#environment-variables)
+- [Metrics](#metrics)
+"""
+
+VARIABLES = {
+    "VITRINA_HOME": ("`.vitrina`", "folder of everything that is written"),
+    "VITRINA_DATABASE_URL": (
+        "SQLite in `VITRINA_HOME`",
+        "SQLAlchemy address of predictions, ledger, events, monitoring runs and studies; SQLite or PostgreSQL",
+    ),
+    "MLFLOW_TRACKING_URI": ("SQLite and files in `VITRINA_HOME`", "MLflow tracking and registry"),
+    "VITRINA_ENV": ("`base`", "folder of `configs/` that commands take their configuration from; `--env` goes before it"),
+    "VITRINA_SERVING": ("`{}`", "JSON of the serving configuration; `vitrina serve` sets it for its workers"),
+    "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
+    "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),
+    "VITRINA_TEST_DATA": ("`../shared/data`", "folder of the real data that some tests and benchmarks use"),
+}
+"""Default and meaning of each variable that the code reads; the test looks for others."""
+
+
+def main() -> int:
+    """Write the file, or with `--check` compare it."""
+    text = render()
+    if "--check" not in sys.argv[1:]:
+        OUT.write_text(text, encoding="utf-8")
+        return 0
+    if OUT.is_file() and OUT.read_text(encoding="utf-8") == text:
+        return 0
+    sys.stderr.write("docs/reference.md is not what the code says; `make docs` writes it again\n")
+    return 1
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [HEAD, *commands(), *configuration(), *http(), *variables(), *measured()]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+
+def commands() -> Iterator[str]:
+    """Every command of the command line with its arguments and options."""
+    import typer
+
+    from cli import app
+
+    yield "## Commands"
+    yield (
+        "Results go to standard output, everything else to standard error. With `--json` standard output is one JSON object.\n"
+        "Exit code 0: success; 1: a gate or check said no; 2: bad input."
+    )
+    for name, command in _leaves("vitrina", typer.main.get_command(app)):
+        yield f"### `{name}`"
+        yield str(command.help)
+        rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
+        if rows:
+            yield table(("option", "value", "default", "what it says"), rows)
+
+
+def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Commands with something to do, by their whole name."""
+    inner: Mapping[str, Any] = getattr(command, "commands", {})
+    if not inner:
+        yield name, command
+    for key, value in inner.items():
+        yield from _leaves(f"{name} {key}", value)
+
+
+def _parameter(parameter: Any) -> tuple[str, str, str, str]:
+    positional = parameter.param_type_name == "argument"
+    name = (parameter.metavar or parameter.name.upper()) if positional else ", ".join(parameter.opts)
+    flag = getattr(parameter, "is_flag", False)
+    kind = "" if flag else _word(parameter.type_descriptor.annotation)
+    if parameter.multiple:
+        kind += ", repeatable"
+    default = (
+        "required" if parameter.required else "" if flag or parameter.default in (None, "", ()) else f"`{parameter.default}`"
+    )
+    return f"`{name}`", kind, default, parameter.help or ""
+
+
+def _word(annotation: Any) -> str:
+    """Of the values that an option takes."""
+    words = {str: "text", Path: "path", int: "whole number", float: "number"}
+    inner = get_args(annotation)
+    return words[inner[0] if inner else annotation]
+
+
+def configuration() -> Iterator[str]:
+    """Every section with its fields, where it belongs."""
+    from catalog.importing.mapping import ImportMapping
+    from configs.schema import RunConfig, ServingConfig
+    from models import family
+    from models.product.config import PRESETS
+
+    yield "## Configuration"
+    yield (
+        "YAML in `configs/<environment>/<model>.yaml` overrides these defaults; `--config F.yaml` takes its place, and\n"
+        "`--set a.b=value` overrides single values. An unknown key or a wrong value is refused with what is allowed."
+    )
+    yield "### Every model: `<model>.yaml`"
+    yield from sections(RunConfig)
+    for name in family.names():
+        yield f"### Of `{name}` alone: `{name}.yaml`"
+        yield from sections(family.get(name).config, without=RunConfig)
+        if name == "product":
+            yield "`model.preset` gives these values, unless they are set; `base` is the default of each."
+            keys = sorted({key for values in PRESETS.values() for key in values})
+            default = family.get(name).config.model_fields["model"].annotation
+            base = {key: default.model_fields[key].get_default() for key in keys}  # type: ignore[union-attr]
+            rows = [[f"`model.{key}`", *(shown(values.get(key, base[key])) for values in PRESETS.values())] for key in keys]
+            yield table(("key", *PRESETS), rows)
+    yield "### The service: `serving.yaml`"
+    yield from sections(ServingConfig)
+    yield "### The mapping of `vitrina data import`"
+    yield "Recipes for the exports of well-known shops are in [import.md](import.md)."
+    yield from sections(ImportMapping)
+
+
+def sections(schema: type[BaseModel], without: type[BaseModel] | None = None) -> Iterator[str]:
+    """Tables of the fields of a schema, and of each kind of entry that its lists and mappings hold."""
+    rows: list[tuple[str, str, str, str]] = []
+    entries: dict[type[BaseModel], str] = {}
+    _fields(schema, "", rows, entries, set(without.model_fields) if without else set())
+    yield table(("key", "value", "default", "what it controls"), rows)
+    told: set[type[BaseModel]] = set()
+    while waiting := [kind for kind in entries if kind not in told]:
+        for kind in waiting:
+            told.add(kind)
+            rows = []
+            _fields(kind, "", rows, entries, set())
+            yield f"`{entries[kind]}`: {_line(kind)}"
+            yield table(("key", "value", "default", "what it controls"), rows)
+
+
+def _fields(
+    schema: type[BaseModel],
+    prefix: str,
+    rows: list[tuple[str, str, str, str]],
+    entries: dict[type[BaseModel], str],
+    skip: set[str],
+) -> None:
+    properties = schema.model_json_schema()
+    for name, field in schema.model_fields.items():
+        if name in skip:
+            continue
+        key = f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            _fields(field.annotation, f"{key}.", rows, entries, set())
+            continue
+        for kind in _models(field.annotation):
+            entries.setdefault(kind, key)
+        kind_text = kind_of(properties["properties"][name], properties.get("$defs", {}))
+        rows.append((f"`{key}`", kind_text, _default(field), field.description or ""))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Schemas inside the brackets of an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _default(field: FieldInfo) -> str:
+    return "required" if field.is_required() else shown(field.get_default(call_default_factory=True, validated_data={}))
+
+
+def shown(value: Any) -> str:
+    """A default as YAML would have it on one line."""
+    if value is None:
+        return ""
+    if isinstance(value, BaseModel):
+        return shown(value.model_dump(mode="json", exclude_defaults=True))
+    if isinstance(value, list | tuple):
+        value = [
+            entry.model_dump(mode="json", exclude_defaults=True) if isinstance(entry, BaseModel) else entry for entry in value
+        ]
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def kind_of(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """What a JSON schema allows, in few words."""
+    if "$ref" in schema:
+        return kind_of(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            kinds = [kind_of(option, definitions) for option in schema[choice] if option.get("type") != "null"]
+            return " or ".join(dict.fromkeys(kinds))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    kind = schema.get("type")
+    if kind == "array":
+        inner = schema.get("items") or {}
+        return f"list of {kind_of(inner, definitions)}" if inner else "list"
+    if kind == "object":
+        inner = schema.get("additionalProperties")
+        if isinstance(inner, dict) and inner:
+            return f"mapping to {kind_of(inner, definitions)}"
+        return "section" if "properties" in schema else "mapping"
+    names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+    return " ".join(filter(None, [names.get(str(kind), "any"), _bounds(schema)]))
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    told = [f"{sign} {schema[key]:g}" for key, sign in words.items() if key in schema]
+    return ", ".join(told)
+
+
+def http() -> Iterator[str]:
+    """Every route of the service, from its OpenAPI document."""
+    document = _openapi()
+    yield "## HTTP"
+    yield (
+        "The service shows this document as a page at `/` and as JSON at `/openapi.json`. Requests and answers are JSON; where\n"
+        'a form is accepted, the photo is its file `image`. An error is `{"error": {"code", "message", "field"}}`.'
+    )
+    definitions = document.get("components", {}).get("schemas", {})
+    routes = [(path, method, what) for path, methods in document["paths"].items() for method, what in methods.items()]
+    rows = [[f"`{method.upper()} {path}`", what.get("summary", ""), _statuses(what)] for path, method, what in routes]
+    rows.append(["`GET /metrics`", "Prometheus metrics, of all workers together", "200"])
+    yield table(("route", "answers", "statuses"), rows)
+    for path, method, what in routes:
+        body = what.get("requestBody", {}).get("content", {})
+        answer: Mapping[str, Any] = next(
+            (r["content"] for status, r in what["responses"].items() if status[0] == "2" and "content" in r), {}
+        )
+        if not body:
+            continue
+        yield f"### `{method.upper()} {path}`"
+        if what.get("description"):
+            yield what["description"]
+        forms = " or a form" if len(body) > 1 else ""
+        yield f"Takes JSON{forms}:"
+        yield _properties(body["application/json"]["schema"], definitions)
+        if answer.get("application/json", {}).get("schema"):
+            yield "Answers:"
+            yield _properties(answer["application/json"]["schema"], definitions)
+
+
+def _statuses(route: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(status for status in route["responses"] if status.isdigit()))
+
+
+def _properties(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    rows: list[list[str]] = []
+    _rows(schema, definitions, "", rows, 0)
+    return table(("field", "value", "", "meaning"), rows)
+
+
+def _rows(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str, rows: list[list[str]], depth: int) -> None:
+    schema = _resolved(schema, definitions)
+    required = schema.get("required", [])
+    for name, inner in schema.get("properties", {}).items():
+        need = "required" if name in required and depth == 0 else ""
+        rows.append([f"`{prefix}{name}`", kind_of(inner, definitions), need, inner.get("description", "")])
+        options = inner.get("anyOf", [inner])
+        for option in options:
+            found = _resolved(option, definitions)
+            if found.get("type") == "array":
+                found, mark = _resolved(found.get("items") or {}, definitions), "[]."
+            else:
+                mark = "."
+            if "properties" in found and depth < 3:
+                _rows(found, definitions, f"{prefix}{name}{mark}", rows, depth + 1)
+
+
+def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _resolved(definitions[schema["$ref"].rpartition("/")[2]], definitions) if "$ref" in schema else schema
+
+
+def _openapi() -> dict[str, Any]:
+    from configs.schema import ServingConfig
+    from configs.settings import Settings
+    from serving.app import create_app
+    from serving.routes import discover
+
+    class Nothing:
+        """No registry: nothing is loaded to describe the routes."""
+
+        def champion(self, model: str) -> int:
+            raise AssertionError(model)
+
+        def load(self, model: str, version: int) -> Any:
+            raise AssertionError(model)
+
+        def settled(self, model: str) -> None:
+            raise AssertionError(model)
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(Path(folder), f"sqlite:///{folder}/vitrina.db", f"sqlite:///{folder}/mlflow.db")
+        return create_app(settings, ServingConfig(models=tuple(discover())), Nothing()).openapi()
+
+
+def variables() -> Iterator[str]:
+    """What the code reads from the environment."""
+    yield "## Environment variables"
+    yield table(("variable", "default", "what it says"), [[f"`{name}`", *told] for name, told in VARIABLES.items()])
+
+
+def measured() -> Iterator[str]:
+    """Names of the service's metrics, with the labels that they get when something happens."""
+    from monitoring import metrics
+
+    metrics.request_done("/", 200, 0.1)
+    metrics.model_swapped("product", None, 1)
+    metrics.model_load_failed("product")
+    metrics.model_stale("product", False)
+    text = metrics.exposition().decode()
+    yield "## Metrics"
+    yield "What `GET /metrics` tells Prometheus."
+    rows = []
+    for name, help_text in re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE):
+        kind = re.search(rf"^# TYPE {name} (\S+)$", text, re.MULTILINE)
+        if name.endswith("_created") or kind is None:
+            continue
+        labels = re.findall(rf"^{name}(?:_bucket|_count|_sum)?{{(.*?)}} ", text, re.MULTILINE)
+        names = sorted({label for found in labels for label in re.findall(r"(\w+)=", found)} - {"le"})
+        rows.append([f"`{name}`", kind[1], ", ".join(f"`{label}`" for label in names), help_text])
+    yield table(("metric", "kind", "labels", "what it counts"), rows)
+
+
+def _line(schema: type[BaseModel]) -> str:
+    return " ".join((schema.__doc__ or "").strip().splitlines()[0].split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Spreadsheets: a sheet as a table."""
+
+from pathlib import Path
+
+import pytest
+from readings import read, read_text
+from spreadsheets import number, text, write_xlsx
+
+from catalog.errors import CatalogueError
+
+DAY, MOMENT = 1, 2  # styles in which a number is a date
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    rows = {
+        3: [text("B", "sku"), text("C", " price "), text("D", "added"), text("E", "name")],
+        5: [number("B", "12"), number("C", "4.5"), number("D", "45322", DAY), text("E", "Mug")],
+        6: [number("B", "1000"), number("D", "45322.5", MOMENT), text("E", "Cap\nblue")],
+        7: [number("B", "3"), text("F", "too far")],
+    }
+    return write_xlsx(tmp_path / "book.xlsx", {"Front": {1: [text("A", "hello")]}, "Items": rows})
+
+
+def test_a_sheet_is_a_table_with_its_own_row_numbers(book: Path) -> None:
+    found = read(book, sheet="Items")
+    assert found.columns == ("sku", "price", "added", "name")
+    assert found.rows == [(5, "12", "4.5", "2024-01-31", "Mug"), (6, "1000", None, "2024-01-31T12:00:00", "Cap\nblue")]
+    assert [(misfit.line, misfit.reason) for misfit in found.misfits] == [(7, "5 values where the header names 4")]
+
+
+def test_the_first_sheet_is_read_and_others_are_told(book: Path) -> None:
+    assert read(book).notes == ("sheet 'Front' read; there are also Items: say sheet to read another",)
+    with pytest.raises(CatalogueError, match="has no sheet 'Prices'; it has: Front, Items"):
+        read(book, sheet="Prices")
+
+
+def test_a_sheet_without_a_header(book: Path) -> None:
+    found = read(book, sheet="Items", header=False, skip=4)
+    assert found.columns[:4] == ("1", "2", "3", "4")
+    assert found.rows[0][:3] == (5, "12", "4.5")
+
+
+def test_a_number_that_a_spreadsheet_rounds_is_told(tmp_path: Path) -> None:
+    rows = {1: [text("A", "ean")], 2: [number("A", "12345678901234567890")]}
+    assert read(write_xlsx(tmp_path / "book.xlsx", {"S": rows})).notes[0].startswith("row 2 has a number of more than 15 digits")
+
+
+def test_a_spreadsheet_is_known_whatever_its_name(book: Path) -> None:
+    assert read(book.rename(book.with_suffix(".csv")), sheet="Items").lines == [5, 6]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04nothing", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"x" * 600])
+def test_what_is_no_spreadsheet_is_one_line(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(CatalogueError, match="no spreadsheet that can be read"):
+        read_text(tmp_path, content, "book.xlsx", format="xlsx")
+
+
+def test_a_sheet_without_cells_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="sheet 'S' is empty"):
+        read(write_xlsx(tmp_path / "book.xlsx", {"S": {}}))
