@@ -51,7 +51,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
             yield url, psutil.Process(process.pid)
         finally:
             process.terminate()
-            assert process.wait(30) == 0, log.read_text()[-2000:]
+            assert process.wait(60) == 0, log.read_text()[-2000:]
 
 
 def ask(url: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
