@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from catalog.importing.guessing.names import meant, plain
@@ -91,6 +92,10 @@ def _identify(columns: Sequence[Column], proposal: Proposal) -> None:
     if unique:
         column = max(unique, key=lambda column: meant(column.name, "product_id"))
         proposal.map("product_id", column, "by its name, and all different")
+        return
+    stems = [{PurePosixPath(value).stem for value in column.values} for column in columns if column.photos]
+    if (called := next((c for c in columns if c.unique and not c.photos and set(c.values) in stems), None)) is not None:
+        proposal.map("product_id", called, "names the photo, and all different")
         return
     grouping = [
         column for column in named if column.filled == 1 and meant(column.name, "product_id") > 90 and column.distinct > 1

@@ -225,6 +225,13 @@ def test_a_file_without_header_is_told_by_its_values(tmp_path: Path) -> None:
     assert len(imported(tmp_path, mapping, path)) == 31
 
 
+def test_the_name_of_a_photo_is_an_id_and_no_title(tmp_path: Path) -> None:
+    rows = [[f"Mug_{n:03}", f"train/Kitchen/Mug_{n:03}.JPG", ["Mug", "Cup"][n % 2], "train"] for n in range(20)]
+    mapping, _, _ = _file(tmp_path, ["name", "path", "class", "subset"], rows)
+    assert mapping.columns == {"product_id": "name", "article_type": "class", "split": "subset"}
+    assert mapping.images.columns == ("path",)
+
+
 def test_numbers_that_can_be_read_in_two_ways_are_a_question(tmp_path: Path) -> None:
     _, _, proposed = _file(tmp_path, ["sku", "name", "price"], [[1, "Bell", "1.299"], [2, "Helmet", "2.499"]])
     assert (
