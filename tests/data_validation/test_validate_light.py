@@ -18,14 +18,16 @@ ROOT = Path(__file__).parents[2]
 Deliver = Callable[[dict[str, pd.DataFrame]], Catalogue]
 
 PROGRAM = """
-import json, resource, sys
+import json, sys
+from pathlib import Path
 from cli import app
 try:
     app(sys.argv[1:])
 except SystemExit as ended:
     loaded = sorted({name.partition(".")[0] for name in sys.modules})
     import scipy.stats, sqlalchemy
-    mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    mebibytes = int(peak.split()[1]) / 1024  # of this program alone: ru_maxrss is at least that of the process that started it
     print(json.dumps({"code": ended.code, "loaded": loaded, "mebibytes": mebibytes, "cdf": scipy.stats.norm.cdf(0.0)}))
 """
 

@@ -101,7 +101,10 @@ def test_the_loop_of_a_reviewer_through_a_server(served, make_version, monkeypat
         f"{served.tracking_uri}/api/2.0/mlflow/model-versions/get", params={"name": "vitrina-product", "version": "2"}
     ).json()["model_version"]
     assert {"key": "vitrina.gates", "value": "passed"} in version["tags"]
-    assert version["description"] == "# Model card of 1\n"
+    link, _, card = version["description"].partition("\n\n")
+    assert link.startswith("[Evaluation report](#/experiments/")
+    assert link.endswith(f"/runs/{version['run_id']}/artifacts/reports/evaluation.html)")
+    assert card == "# Model card of 1\n"
     page = httpx.get(
         f"{served.tracking_uri}/get-artifact", params={"run_id": version["run_id"], "path": "reports/evaluation.html"}
     )

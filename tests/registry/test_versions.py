@@ -68,7 +68,10 @@ def test_what_does_not_exist_is_answered_with_what_does(settings, make_version):
 def test_a_version_carries_its_tags_card_and_metrics(settings, make_version):
     version = make_version(settings)
     assert version.tags["vitrina.data_fingerprint"] == "f00d"
-    assert version.description == "# Model card of 0\n"
+    link, _, card = version.description.partition("\n\n")
+    assert link.startswith("[Evaluation report](#/experiments/")
+    assert link.endswith(f"/runs/{version.run_id}/artifacts/reports/evaluation.html)")
+    assert card == "# Model card of 0\n"
     assert str(version) == "product@1"
     assert metrics(settings, version) == {"article_type_accuracy": 0.75}
 
