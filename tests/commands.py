@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import committed
+import pytest
 
+import cli
 from configs.settings import Settings
 from registry.register import register
 
@@ -27,3 +29,18 @@ def vitrina(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"VITRINA_HOME": str(home)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=environment, cwd=home, timeout=300)
+
+
+def vitrina_here(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], home: Path, *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    """The same within this process, whose imports are made already: for commands that are refused before they begin."""
+    monkeypatch.setenv("VITRINA_HOME", str(home))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "argv", [VITRINA, *arguments])
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capfd.readouterr()
+    return subprocess.CompletedProcess(list(arguments), int(ended.value.code or 0), out, err)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import vitrina_here
 
 VITRINA = str(Path(sys.executable).with_name("vitrina"))
 HEAVY = ("torch", "zenml", "mlflow", "bentoml", "evidently", "great_expectations", "pandas", "lightning", "sqlalchemy")
@@ -53,14 +54,7 @@ def test_each_command_of_the_design_explains_itself(command: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("train", "prodcut", "--data", "."), ("prodcut", "product")),
-        (("train", "product", "--data", "nowhere"), ("nowhere", "catalogue directory")),
-        (("train", "product", "--data", ".", "--data", "nowhere"), ("nowhere", "catalogue directory")),
         (("train", "product", "--data", ".", "--set", "trainer.epohcs=3"), ("trainer.epohcs", "epochs")),
-        (("train", "product", "--data", ".", "--set", "trainer.epochs=zero"), ("trainer.epochs", "zero", "integer")),
-        (("train", "product", "--data", ".", "--set", "trainer"), ("trainer", "a.b=value")),
-        (("train", "product", "--data", ".", "--config", "missing.yaml"), ("missing.yaml", "No such file")),
-        (("train", "product", "--data", ".", "--env", "mars"), ("mars", "base")),
         (("data", "validate", "nowhere"), ("nowhere", "catalogue")),
         (("data", "import", "--mapping", "m.yaml", "--csv", "a.csv", "--out", "out"), ("m.yaml",)),
         (("serve", "--port", "99999"), ("port", "65535")),
@@ -69,7 +63,34 @@ def test_each_command_of_the_design_explains_itself(command: str, tmp_path: Path
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:
-    done = vitrina(*arguments, home=tmp_path)
+    check_refusal(vitrina(*arguments, home=tmp_path), words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "prodcut", "--data", "."), ("prodcut", "product")),
+        (("train", "product", "--data", "nowhere"), ("nowhere", "catalogue directory")),
+        (("train", "product", "--data", ".", "--data", "nowhere"), ("nowhere", "catalogue directory")),
+        (("train", "product", "--data", ".", "--set", "trainer.epochs=zero"), ("trainer.epochs", "zero", "integer")),
+        (("train", "product", "--data", ".", "--set", "trainer"), ("trainer", "a.b=value")),
+        (("train", "product", "--data", ".", "--config", "missing.yaml"), ("missing.yaml", "No such file")),
+        (("train", "product", "--data", ".", "--env", "mars"), ("mars", "base")),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_begins(
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    check_refusal(vitrina_here(monkeypatch, capfd, tmp_path, *arguments), words)
+    assert not [*tmp_path.iterdir()]
+
+
+def check_refusal(done: "subprocess.CompletedProcess[str]", words: tuple[str, ...]) -> None:
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if line.startswith("vitrina: ")]
@@ -77,7 +98,6 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in lines[0]
-    assert not (tmp_path / "out").exists()
 
 
 def test_empty_folder_is_no_catalogue(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """`vitrina embed`: a catalogue's products become vectors that lie beside it."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import committed
 import pandas as pd
 import pytest
 from bundles import tiny_catalogue
-from commands import home_with_product, vitrina
+from commands import home_with_product, vitrina, vitrina_here
 
 from catalog.catalogue import Catalogue
 
@@ -28,8 +30,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_catalogue(tmp_path_factory.mktemp("shop") / "catalogue", products=120)
 
 
-def refused(home: Path, *arguments: str) -> str:
-    done = vitrina(home, *arguments, "--json")
+@pytest.fixture
+def refused(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The line with which a command is refused."""
+
+    def line(*arguments: str) -> str:
+        return _line(vitrina_here(monkeypatch, capfd, home, *arguments, "--json"))
+
+    return line
+
+
+def _line(done: "subprocess.CompletedProcess[str]") -> str:
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -69,13 +80,13 @@ def test_people_read_what_was_left_out(home: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_bad_input_is_one_line_and_nothing_is_written(home: Path, shop: Path, tmp_path: Path) -> None:
+def test_bad_input_is_one_line_and_nothing_is_written(refused: Callable[..., str], shop: Path, tmp_path: Path) -> None:
     data, out = str(shop), str(tmp_path / "out")
-    line = refused(home, "embed", "recommender@1", "--data", data, "--out", out)
+    line = refused("embed", "recommender@1", "--data", data, "--out", out)
     assert line.startswith("vitrina: model 'recommender' ")
     assert line.endswith("allowed: product")
-    assert "exists and is not an empty folder" in refused(home, "embed", "product@1", "--data", data, "--out", data)
+    assert "exists and is not an empty folder" in refused("embed", "product@1", "--data", data, "--out", data)
     pd.DataFrame({"item_id": [1], "attribute_id": [2]}).to_parquet(tmp_path / "item_attributes.parquet", index=False)
-    line = refused(home, "embed", "product@1", "--data", str(tmp_path), "--out", out)
+    line = refused("embed", "product@1", "--data", str(tmp_path), "--out", out)
     assert "has no products.parquet; it has: item_attributes" in line
     assert [path.name for path in tmp_path.iterdir()] == ["item_attributes.parquet"]
