@@ -13,6 +13,7 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 _SAME_PLACE = 0.1
 """Medians closer than this share of the reference's interquartile range are told by the ranges instead."""
 
+_SMALL = 0.001
 _LABEL_LENGTH = 40
 
 
@@ -37,8 +38,16 @@ def change_of_missing(reference: float, current: float) -> str:
 def _of_numbers(reference: "np.ndarray[Any, Any]", current: "np.ndarray[Any, Any]") -> str:
     (low, middle, high), (low_now, middle_now, high_now) = (np.quantile(part, [0.25, 0.5, 0.75]) for part in (reference, current))
     if abs(middle - middle_now) > _SAME_PLACE * (high - low):
-        return f"median {middle:.3g} before, {middle_now:.3g} now"
-    return f"half between {low:.3g} and {high:.3g} before, between {low_now:.3g} and {high_now:.3g} now"
+        return f"median {_figure(middle)} before, {_figure(middle_now)} now"
+    before, now = (f"between {_figure(a)} and {_figure(b)}" for a, b in ((low, high), (low_now, high_now)))
+    return f"half {before} before, {now} now"
+
+
+def _figure(value: float) -> str:
+    """Three digits, without powers of ten."""
+    if 0 < abs(value) < _SMALL:
+        return f"{'<' if value > 0 else '>'} {np.sign(value) * _SMALL:g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _shares_of_words(texts: "pd.Series[Any]") -> "pd.Series[float]":

@@ -14,6 +14,8 @@ from monitoring.changes import change, change_of_missing
             [-5.0, -4.0, 3.0, 10.0, 11.0],
             "half between 2 and 4 before, between -4 and 10 now",
         ),
+        ("numerical", [0.9, 0.95, 0.99], [1e-6, 2e-6, 3e-6], "median 0.95 before, < 0.001 now"),
+        ("numerical", [1400.0, 1500.0, 1600.0], [2800.0, 2822.0, 2900.0], "median 1,500 before, 2,822 now"),
         ("categorical", ["a"] * 9 + ["b"], ["a"] * 4 + ["b"] * 5 + ["c"], "“a” in 90% of rows before, 40% now"),
         ("categorical", [1, 1, 2, 2], [2, 2, 2, 2], "“1” in 50% of rows before, 0% now"),
         ("text", ["Blue shirt", "Red shirt"], ["Wool coat", "Red COAT, coat"], "the word “coat” in 0% of texts before, 100% now"),
