@@ -19,7 +19,7 @@ $(STAMP):
 	rm -f $(VENV)/.installed-*
 	touch $(STAMP)
 
-demo: setup  ## the whole loop on the embedded sample catalogue, eight to ten minutes
+demo: setup  ## the whole loop on the embedded sample catalogue, about ten minutes
 	$(BIN)/python demo.py
 
 test: setup  ## every test that needs no GPU
