@@ -1,7 +1,6 @@
 """The pages that people look at, in a real browser that reaches nothing but this machine."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from ports import free_port
 
 from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
@@ -53,9 +53,7 @@ class NoChampion:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
     settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     application = create_app(settings, ServingConfig(port=port), NoChampion())
     server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)

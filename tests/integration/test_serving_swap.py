@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from configs.schema import ServingConfig
 from configs.settings import Settings
@@ -43,9 +44,7 @@ def test_no_request_fails_while_champion_moves_three_times(tmp_path):
 def empty_server(tmp_path):
     """Two workers, and nothing registered yet."""
     settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = ServingConfig(port=port, workers=2, max_body_bytes=100_000, request_seconds=3)
     arguments, environment = command(settings, config)
     log = tmp_path / "server.log"

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from commands import home_with_product
+from ports import free_port
 
 from configs.schema import ServingConfig
 from configs.settings import Settings
@@ -38,9 +38,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
     home = home_with_product(tmp_path / "home")
     settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
     promote(settings, "product", 1, "test", "first")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments, environment = command(settings, ServingConfig(port=port, workers=2, poll_seconds=0.5))
     log = tmp_path / "server.log"
     with log.open("wb") as out, subprocess.Popen(arguments, env=environment, stdout=out, stderr=out) as process:

@@ -1,10 +1,10 @@
 """ZenML's dashboard, as `vitrina up` starts it, has no form to show: what its pages decide by is asked of a real server."""
 
 import json
-import socket
 import urllib.request
 
 import pytest
+from ports import free_port
 
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
@@ -15,9 +15,7 @@ from operations.processes import stack, start, stop
 
 @pytest.fixture
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 
 import psutil
 import pytest
+from ports import free_port
 
 from configs.schema import ServingConfig
 from operations.processes import STOP_SECONDS, Process, StackError, stack, start, status, stop
@@ -30,9 +31,7 @@ class Clock:
 
 @pytest.fixture
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 from configs.settings import Settings
 from registry.errors import RegistryUnreachable
@@ -25,9 +26,7 @@ STARTS_WITHIN = 120.0
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server on 127.0.0.1, with a store and artifacts of its own."""
     folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     store = f"sqlite:///{folder / 'mlflow.db'}"
     environment = os.environ | {
         "_MLFLOW_SERVER_FILE_STORE": store,

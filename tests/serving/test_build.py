@@ -1,6 +1,5 @@
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ports import free_port
 
 from configs.errors import ConfigError
 from registry.errors import RegistryError
@@ -52,9 +52,7 @@ def test_a_bento_answers_on_a_machine_without_registry(settings, tmp_path, train
     assert (bento / "src" / "bundles" / "product" / "1" / "manifest.json").is_file()
     assert not list((bento / "src").rglob("*.pkl"))
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     elsewhere = {name: value for name, value in os.environ.items() if not name.startswith(("VITRINA", "MLFLOW", "PYTHONPATH"))}
     elsewhere |= {"VITRINA_HOME": str(tmp_path / "elsewhere"), "BENTOML_HOME": str(tmp_path / "bentoml")}
     arguments = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]

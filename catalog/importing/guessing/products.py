@@ -8,14 +8,13 @@ from typing import Any
 from catalog.importing.guessing.names import meant, plain
 from catalog.importing.guessing.profile import PATH_MARKS, Column
 from catalog.importing.guessing.proposal import Proposal, described
+from catalog.importing.labels import SPLIT_WORDS
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
 from catalog.schema import SPLITS
 
 _TREE = ("category", *CATEGORY_LEVELS)
 _MEANINGS = ("title", "description", *_TREE, *CATEGORICAL_FIELDS, "price", "discounted_price", "listed_at", "images", "tags")
 _CLEAR = 0.8  # of the surest meaning of a name: what a column is taken for must be about as sure
-_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "validation", "valid": "validation",
-           "validation": "validation", "dev": "validation"}  # fmt: skip
 _LONGEST_TITLE = 300  # characters of a title
 _LONGEST_CLASS = 60  # characters of a class's name
 _MOST_CLASSES = 500  # of a column that is taken for classes by its values alone
@@ -33,7 +32,7 @@ def guessed_products(columns: Sequence[Column]) -> Proposal:
     free = [column for column in columns if column.values]
     _identify(free, proposal)
     _photos(free, proposal)
-    _take("split", free, proposal, lambda column: {value.lower() for value in column.values} <= set(_SPLITS))
+    _take("split", free, proposal, lambda column: {value.lower() for value in column.values} <= set(SPLIT_WORDS))
     _rename_splits(proposal, columns)
     _take("price", free, proposal, _is_price)
     _take("discounted_price", free, proposal, _is_price)
@@ -138,7 +137,7 @@ def _rename_splits(proposal: Proposal, columns: Sequence[Column]) -> None:
     name = proposal.says["columns"].get("split")
     column = next((column for column in columns if column.name == name), None)
     if column is not None and (others := sorted({value for value in column.values if value not in SPLITS})):
-        proposal.say("values", {"split": {value: _SPLITS[value.lower()] for value in others}})
+        proposal.say("values", {"split": {value: SPLIT_WORDS[value.lower()] for value in others}})
 
 
 def _categories(columns: Sequence[Column], proposal: Proposal) -> None:
@@ -308,7 +307,7 @@ def _photos_alone(columns: Sequence[Column], proposal: Proposal) -> Proposal:
     proposal.map("product_id", by_name["stem"] if by_name["stem"].unique else by_name["path"], "all different")
     folders = [column for column in columns if column.name.startswith("folder_")]
     for column in folders:
-        if {value.lower() for value in column.values} <= set(_SPLITS) and column.filled == 1:
+        if {value.lower() for value in column.values} <= set(SPLIT_WORDS) and column.filled == 1:
             proposal.map("split", column, "names of splits")
             _rename_splits(proposal, columns)
             folders.remove(column)
