@@ -1,0 +1,1 @@
+"""A new classifier from a handful of examples of each class."""
