@@ -58,7 +58,7 @@ def split_types(products: pd.DataFrame, config: TypesConfig) -> "pd.Series[Any]"
             f"{len(order)} article types have {config.min_products} products or more; each part needs {MIN_WAYS} ({found}): "
             "more types, a lower types.min_products or other shares are needed"
         )
-    of = dict(zip(order, parts, strict=True)) | {name: "novel" for name in frequent[frequent.isin(novel)]}
+    of = dict(zip(order, parts, strict=True)) | dict.fromkeys(frequent[frequent.isin(novel)], "novel")
     return pd.Series([of[name] for name in frequent], index=frequent, name="split", dtype=object)
 
 
