@@ -17,7 +17,7 @@ from catalog.catalogue import Catalogue
 from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
 from models.recommender.answers import Key
-from models.recommender.arrays import State, csr_restored, csr_state
+from models.arrays import State, csr_restored, csr_state
 from models.recommender.neighbours import CELLS_A_CHUNK, largest, without_diagonal
 from models.recommender.readings import Floats
 

@@ -21,7 +21,7 @@ from configs.errors import ConfigError
 from configs.schema import StrictModel, TrainerConfig
 from models.recommender import parts
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import State, fields_restored, fields_state
+from models.arrays import State, fields_restored, fields_state
 from models.recommender.held_out import HeldOut, quality
 from models.recommender.interactions import Histories
 from models.recommender.items import Items

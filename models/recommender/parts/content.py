@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from numpy.typing import NDArray
 
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import fields_restored
+from models.arrays import fields_restored
 from models.recommender.bases import DensePart, SparsePart
 from models.recommender.interactions import Histories
 from models.recommender.items import Items

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from configs.schema import StrictModel
 from models.evaluation.metrics import normalised
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import NOT_STORED
+from models.arrays import NOT_STORED
 from models.recommender.attention import SLOPE, AttentionConfig, GraphAttention, GraphStates, propagate, train
 from models.recommender.decomposition import damped, singular_vectors
 from models.recommender.graph import Graph

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from configs.schema import StrictModel
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import State
+from models.arrays import State
 from models.recommender.bases import DensePart
 from models.recommender.held_out import HeldOut
 from models.recommender.interactions import Histories
