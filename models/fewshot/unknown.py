@@ -1,7 +1,7 @@
 """None of these: whether a product belongs to any of the classes that were taught, without an example of what does not.
 
-How near the nearest class is says little alone: classes are wide or narrow, and were taught by few or many examples. So a distance
-is learned from meta-train types: some are taught, others play strangers, and a logistic regression tells them apart by how near
+How near the nearest class is says little alone: classes are wide or narrow, and were taught by few or many examples. So a
+distance is learned from meta-train types: some are taught, others play strangers, and a logistic regression tells them apart by how near
 the nearest class is, how much nearer than any base type outside of the task, how near the class's own examples lie, and by the
 number of examples. Its bound is set on meta-validation types so that a stated share of members is rejected; the strangers there
 are not looked at. Shapes: m queries, W classes, D features, B base types, n examples.
@@ -115,8 +115,7 @@ class Unknown:
 
     def _score(self, values: Floats) -> Floats:
         """How much [m] speaks for a member; log odds on meta-train types."""
-        found: Floats = ((values - self.middle) / self.spread) @ self.weights
-        return found
+        return np.asarray(((values - self.middle) / self.spread) @ self.weights, dtype=np.float32)
 
     def state(self) -> State:
         """Arrays, for a bundle."""
@@ -177,7 +176,7 @@ def _without(learner: ShrunkPrototypes, pool: Pool, episode: Episode) -> ShrunkP
 def _told_apart(members: Floats, strangers: Floats) -> tuple[Floats, Floats, Floats]:
     """Weights, middle and spread [5] of a logistic regression, each of the two groups counting alike."""
     values = np.concatenate([members, strangers])
-    middle, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
+    middle, spread = values.mean(axis=0), np.maximum(values.std(axis=0), np.float32(1e-6))
     if not len(strangers):
         weights = np.zeros(len(COLUMNS), dtype=np.float32)
         weights[0] = 1.0

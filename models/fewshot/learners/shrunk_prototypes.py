@@ -117,7 +117,7 @@ class ShrunkPrototypes(Learner[ShrunkPrototypesConfig]):
     def _drawn(self, sums: NDArray[np.float64], counts: Codes) -> Floats:
         """Unit vectors [W, D] of sums [W, D] of so many examples [W], drawn to the base types nearby."""
         means = unit(sums)
-        if not self.choice.pull:
+        if not self.choice.pull or not len(self.base.prototypes):
             return means
         likeness = means @ self.base.prototypes.T
         kept = min(self.choice.neighbours, likeness.shape[1])
