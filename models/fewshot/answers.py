@@ -29,7 +29,7 @@ class Confusable(StrictModel):
     """Two classes that a classifier can hardly tell apart."""
 
     labels: tuple[str, str]
-    confusion: float = Field(description="mean probability that left-out examples of either give the other, 0 to 1")
+    confusion: float = Field(description="mean probability that examples of either give the other, left out where they can be")
     hint: str = Field(description="what to add, in a sentence")
 
 
@@ -38,7 +38,7 @@ class Measures(StrictModel):
 
     left_out_accuracy: float | None = Field(description="0 to 1; None where no class has two examples")
     left_out: int = Field(description="examples behind it: those whose class has another one")
-    hardest: Confusable | None = Field(None, description="None where no class has two examples")
+    hardest: Confusable = Field(description="the two classes that are told apart worst")
 
 
 class Origin(StrictModel):
@@ -49,7 +49,7 @@ class Origin(StrictModel):
     digest: str = Field(description="of that version's bundle")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A classifier that was taught: all that is needed to answer by it and to teach it more.
 
@@ -60,7 +60,8 @@ class Task:
         features: float32 [n, D], unit length.
         photos: uint8 [n, H, V, 3], small, where the learner reads photos.
         state: The adapted classifier's arrays.
-        origin: What the features and the classifier rest on.
+        origin: What the features rest on.
+        made_by: Digest of the few-shot weights by which the classifier was adapted; other weights adapt it anew from the features.
         measures: How well it tells its examples apart.
     """
 
@@ -71,6 +72,7 @@ class Task:
     photos: Photos | None
     state: State
     origin: Origin
+    made_by: str
     measures: Measures
 
     @property
@@ -88,6 +90,7 @@ class Task:
             "learner": self.learner,
             "classes": json.dumps(self.classes, ensure_ascii=False),
             "origin": self.origin.model_dump_json(),
+            "made_by": self.made_by,
             "measures": self.measures.model_dump_json(),
         }
         return save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=told)
@@ -109,6 +112,7 @@ class Task:
                 photos=arrays.get("photos"),
                 state=below("state.", arrays),
                 origin=Origin.model_validate_json(told["origin"]),
+                made_by=told["made_by"],
                 measures=Measures.model_validate_json(told["measures"]),
             )
         except (SafetensorError, KeyError, ValueError) as error:
