@@ -22,7 +22,7 @@ from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_c
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
 from models.evaluation.verdict import Headline
-from models.family import EmbeddingSummary, EvaluationRun
+from models.family import Base, EmbeddingSummary, EvaluationRun
 from models.product import bundle
 from models.product.baselines import SimpleModels
 from models.product.bundle import Baselines, BundleConfig
@@ -49,6 +49,7 @@ class ProductFamily:
     events = False
     config: type[RunConfig] = ProductRunConfig
     metric_names = NAMES
+    rests_on: str | None = None
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """product_id and split of each product."""
@@ -74,6 +75,7 @@ class ProductFamily:
         config: RunConfig,
         workdir: Path,
         loggers: Sequence[Any] = (),
+        base: Base | None = None,
     ) -> Path:
         """See `models.family`; the bundle is `workdir/bundle`.
 
