@@ -14,6 +14,7 @@ from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 from models.arrays import State, below
+from models.errors import Outdated
 from models.fewshot.episodes import Codes, Floats, Photos
 
 
@@ -168,7 +169,7 @@ class Classified:
     familiarity: float
 
 
-class OutdatedTask(VitrinaError):
+class OutdatedTask(Outdated):
     """A task rests on other features than this version has: it must be taught again, from its examples."""
 
     def __init__(self, task: Origin, version: Origin) -> None:
