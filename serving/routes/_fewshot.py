@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, create_model
 
 from configs.schema import TasksConfig
 from database.fewshot import AdaptedRow, ExampleRow, Taught
@@ -27,10 +27,6 @@ AT_CREATION = ("name", "learner", "keep_examples")
 """What is said of a task when it is made, and stays."""
 
 
-def _stripped(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value
-
-
 def _one_line(label: str) -> str:
     if any(unicodedata.category(character) == "Cc" for character in label):
         raise ValueError("must not hold control characters")
@@ -40,8 +36,7 @@ def _one_line(label: str) -> str:
 _WITHIN = r"[^\x00-\x1f\x7f-\x9f]*"
 Label = Annotated[
     str,
-    BeforeValidator(_stripped),
-    Field(min_length=1, max_length=MAX_LABEL),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LABEL),
     AfterValidator(_one_line),
     WithJsonSchema({"type": "string", "maxLength": MAX_LABEL, "pattern": rf"^{_WITHIN}[^\s\x00-\x1f\x7f-\x9f]{_WITHIN}$"}),
 ]
