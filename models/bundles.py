@@ -79,6 +79,19 @@ def read_base(folder: Path) -> BaseVersion:
     return _read(folder / BASE_VERSION, BaseVersion, "it does not say which version the bundle rests on")
 
 
+def sha256_of(path: Path) -> str:
+    """Digest of one file.
+
+    Raises:
+        VitrinaError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VitrinaError(f"cannot read {path}: {error.strerror}") from error
+
+
 def content_sha256(folder: Path) -> str:
     """Digest of names and contents of all files of a bundle.
 

@@ -1,4 +1,4 @@
-"""From a catalogue to pools: products of some types with the features of `product`, and their photos where a learner reads them."""
+"""From a catalogue to pools: products of some types with features of `product`, and photos where a learner reads them."""
 
 import logging
 from collections.abc import Mapping

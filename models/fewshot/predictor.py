@@ -14,11 +14,11 @@ from catalog.images import decode
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from models import family
-from models.bundles import BASE, WEIGHTS, file_digest
+from models.bundles import BASE, WEIGHTS, BaseVersion, read_base, sha256_of
 from models.errors import NotSupported
 from models.family import Embedder
 from models.fewshot import bundle
-from models.fewshot.answers import Classified, Example, Lesson, Origin, OutdatedTask, Question, Task
+from models.fewshot.answers import Classified, Example, Lesson, OutdatedTask, Question, Task
 from models.fewshot.bundle import BundleConfig, Fitted
 from models.fewshot.config import DEFAULT
 from models.fewshot.episodes import Floats, Photos
@@ -40,19 +40,18 @@ class Ready:
 
 
 class FewshotPredictor:
-    """A trained model ready to learn and to answer. Safe to call from several threads: what it keeps of a task is made of the task.
+    """A trained model ready to learn and to answer. Safe to call from several threads: what it keeps of a task is made of it.
 
     Attributes:
-        origin: What its features rest on.
+        base: The version whose features it rests on; the bundle holds a copy of it.
         learners: Those that it has.
         false_rejection: Share of members that is called none of the classes.
     """
 
     name = "fewshot"
 
-    def __init__(self, fitted: Fitted, base: Embedder, settings: BundleConfig, digest: str) -> None:
-        self.fitted, self.base, self.settings, self._digest = fitted, base, settings, digest
-        self.origin: Origin = settings.origin
+    def __init__(self, fitted: Fitted, embedder: Embedder, base: BaseVersion, settings: BundleConfig, digest: str) -> None:
+        self.fitted, self.embedder, self.base, self.settings, self._digest = fitted, embedder, base, settings, digest
         self.learners = tuple(fitted.learners)
         self.false_rejection = settings.config.model.unknown.false_rejection
         self._ready: WeakKeyDictionary[Task, Ready] = WeakKeyDictionary()
@@ -66,11 +65,11 @@ class FewshotPredictor:
             VitrinaError: a file is missing or damaged, or the base makes no features.
         """
         settings = bundle.load_config(folder)
-        fitted = bundle.load(folder, settings)
-        base = family.load(settings.origin.base, folder / BASE, device)
-        if not isinstance(base, Embedder):
-            raise VitrinaError(f"{folder / BASE}: {settings.origin.base} makes no features of listings")
-        predictor = cls(fitted, base, settings, file_digest(folder / WEIGHTS))
+        fitted, base = bundle.load(folder, settings), read_base(folder)
+        embedder = family.load(base.model, folder / BASE, device)
+        if not isinstance(embedder, Embedder):
+            raise VitrinaError(f"{folder / BASE}: {base.model} makes no features of listings")
+        predictor = cls(fitted, embedder, base, settings, sha256_of(folder / WEIGHTS))
         [task] = predictor.adapt([Lesson([Example(label, Listing(title=f"warm up {label}")) for label in ("one", "two")])])
         predictor.classify([Question(task, Listing(title="warm up"))])
         return predictor
@@ -96,7 +95,7 @@ class FewshotPredictor:
         """
         for question in questions:
             self._check(question.task)
-        features = self.base.features([question.listing for question in questions])
+        features = self.embedder.features([question.listing for question in questions])
         found: list[Classified | None] = [None] * len(questions)
         tasks = {id(question.task): question.task for question in questions}
         for task in tasks.values():
@@ -115,7 +114,7 @@ class FewshotPredictor:
         labels = list(dict.fromkeys([*(before.classes if before else ()), *(example.label for example in lesson.examples)]))
         if len(labels) < 2:
             raise VitrinaError(f"all examples are {labels[0]!r}; at least 2 classes are needed")
-        new = self.base.features([example.listing for example in lesson.examples])
+        new = self.embedder.features([example.listing for example in lesson.examples])
         codes = np.array([labels.index(example.label) for example in lesson.examples], dtype=np.int64)
         features = new if before is None else np.concatenate([before.features, new])
         codes = codes if before is None else np.concatenate([before.codes, codes])
@@ -131,7 +130,7 @@ class FewshotPredictor:
             features=features,
             photos=photos,
             state=adapted.state(),
-            origin=self.origin,
+            base=self.base,
             made_by=self._digest,
             measures=measured(learner, adapted, support, labels),
         )
@@ -172,8 +171,8 @@ class FewshotPredictor:
         return found
 
     def _check(self, task: Task) -> None:
-        if task.origin.digest != self.origin.digest:
-            raise OutdatedTask(task.origin, self.origin)
+        if task.base.digest != self.base.digest:
+            raise OutdatedTask(task.base, self.base)
         self._learner(task.learner)
 
     def _learner(self, name: str) -> "Learner[object]":
