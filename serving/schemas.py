@@ -200,6 +200,10 @@ class ModelState(ResponseModel):
     stale: bool = Field(description="the version that answers is not the champion, or the champion could not be asked for")
     loaded_at: str | None = Field(None, description="UTC, ISO 8601")
     last_error: str | None = Field(None, description="why the last look or load failed; None after a success")
+    rests_on: Served | None = Field(
+        None,
+        description="version of another model whose features it answers with, part of its own files; None where it needs none",
+    )
 
 
 class Models(ResponseModel):

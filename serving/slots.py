@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from models.family import Predictor
+from models.family import Predictor, RestsOnBase
 from serving.errors import Unavailable
-from serving.schemas import ModelState
+from serving.schemas import ModelState, Served
 
 
 @dataclass
@@ -88,6 +88,7 @@ class Slot:
     def state(self) -> ModelState:
         """For /readyz and /v1/models."""
         loaded = self._loaded
+        base = loaded.predictor.base if loaded and isinstance(loaded.predictor, RestsOnBase) else None
         return ModelState(
             name=self.name,
             version=loaded.version if loaded else None,
@@ -95,4 +96,5 @@ class Slot:
             stale=self.stale,
             loaded_at=loaded.loaded_at.isoformat(timespec="seconds") if loaded else None,
             last_error=self.error,
+            rests_on=Served(name=base.model, version=base.version) if base else None,
         )
