@@ -3,9 +3,12 @@
 A delivery is validated, trained on, gated, registered, promoted and served; clients send listings, and ask what to buy
 next; monitoring finds nothing. Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose
 version is promoted in its turn while the service goes on answering.
+
+Commands of which neither needs what the other makes run side by side, as they would on a shared machine.
 """
 
 import base64
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,30 +62,52 @@ class Demo:
     """Runs the stages and keeps what they said."""
 
     stages: list[Stage] = field(default_factory=list)
+    begun: Iterator[int] = field(default_factory=itertools.count)
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(
         self, name: str, *arguments: str, verdict: Callable[[dict[str, Any]], str], allowed: tuple[int, ...] = (0,)
     ) -> dict[str, Any]:
         """Run one `vitrina` command with `--json`; its log goes to a file, its verdict into the table."""
         console.print(f"[bold]{name}[/bold]  [dim]vitrina {' '.join(arguments)}[/dim]")
-        log = HOME / "logs" / f"{len(self.stages):02d}-{name.replace(' ', '-')}.log"
+        log = HOME / "logs" / f"{next(self.begun):02d}-{name.replace(' ', '-')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
-        with log.open("w") as errors:
-            done = subprocess.run(
+        with (
+            log.open("w") as errors,
+            subprocess.Popen(
                 [VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, text=True
-            )
+            ) as process,
+        ):
+            self.running.append(process)
+            answer, _ = process.communicate()
+            self.running.remove(process)
         seconds = time.monotonic() - start
-        if done.returncode not in allowed:
-            sys.exit(f"{name} ended with exit code {done.returncode}:\n{tail(log)}\nwhole log: {log}")
-        result: dict[str, Any] = json.loads(done.stdout)
+        if process.returncode not in allowed:
+            sys.exit(f"{name} ended with exit code {process.returncode}:\n{tail(log)}\nwhole log: {log}")
+        result: dict[str, Any] = json.loads(answer)
         self.add(name, seconds, verdict(result), result.get("report", ""))
         return result
 
     def add(self, name: str, seconds: float, verdict: str, report: str = "") -> None:
         """Note a finished stage."""
         self.stages.append(Stage(name, seconds, verdict, report))
-        console.print(f"  {verdict}  [dim]{seconds:.0f} s[/dim]")
+        console.print(f"  {name}: {verdict}  [dim]{seconds:.0f} s[/dim]")
+
+    def together(self, *lanes: Callable[[], None]) -> None:
+        """Run lanes of stages side by side; where one fails, the commands of the others are ended too."""
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            started = [pool.submit(lane) for lane in lanes]
+            done, going_on = wait_for(started, return_when=FIRST_EXCEPTION)
+            for process in tuple(self.running) if going_on else ():
+                process.terminate()
+            for lane in done:
+                lane.result()
+
+    def promote(self, name: str, model: str, trained: dict[str, Any], note: str) -> None:
+        """Make the version that a training registered champion."""
+        version = str(trained["version"])
+        self.command(name, "promote", model, version, "--reviewer", "demo", "--note", note, verdict=promoted)
 
     def send(self, name: str, listings: list[dict[str, Any]]) -> None:
         """Send listings to the service as a client would, one request each."""
@@ -119,45 +146,29 @@ def main() -> None:
     demo = Demo()
     demo.command("sample delivery", "data", "sample", "--out", str(first), verdict=lambda _: "2,400 products written")
     demo.command("validate", "data", "validate", str(first), verdict=checked)
-    trained = demo.command("train", "train", "product", "--data", str(first), verdict=measured)
-    demo.command(
-        "promote",
-        "promote",
-        "product",
-        str(trained["version"]),
-        "--reviewer",
-        "demo",
-        "--note",
-        "first version",
-        verdict=promoted,
-    )
-    second_model = demo.command("train recommender", "train", "recommender", "--data", str(first), verdict=ranked)
-    version = str(second_model["version"])
-    demo.command(
-        "promote recommender",
-        "promote",
-        "recommender",
-        version,
-        "--reviewer",
-        "demo",
-        "--note",
-        "first version",
-        verdict=promoted,
-    )
-    with serving(demo):
+
+    with ExitStack() as until_the_end:
+
+        def product() -> None:
+            trained = demo.command("train", "train", "product", "--data", str(first), verdict=measured)
+            demo.promote("promote", "product", trained, "first version")
+
+        def recommender() -> None:
+            trained = demo.command("train recommender", "train", "recommender", "--data", str(first), verdict=ranked)
+            demo.promote("promote recommender", "recommender", trained, "first version")
+            until_the_end.enter_context(serving(demo, "recommender"))
+            later = ("data", "sample", "--drift", "--out", str(second))
+            demo.command("second delivery", *later, verdict=lambda _: "new products that differ, for later")
+
+        demo.together(product, recommender)
+        follow("product", "1")
         demo.send("calm traffic", listings(first, newest=False))
         demo.recommend("recommendations", list(range(1, 51)))
         demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
-        demo.command(
-            "second delivery", "data", "sample", "--drift", "--out", str(second), verdict=lambda _: "new products that differ"
-        )
         demo.send("drifted traffic", listings(second, newest=True))
         retrained = demo.command("monitor and retrain", "monitor", "--retrain", "--data", str(second), verdict=watched)
-        version = str(retrained["training"]["version"])
-        demo.command(
-            "promote again", "promote", "product", version, "--reviewer", "demo", "--note", "follows the drift", verdict=promoted
-        )
-        wait(lambda: served() == version, 60, f"the service did not follow champion to version {version}")
+        demo.promote("promote again", "product", retrained["training"], "follows the drift")
+        follow("product", str(retrained["training"]["version"]))
         demo.send("after the swap", listings(second, newest=True)[:50])
     demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
     summary(demo, time.monotonic() - started, second)
@@ -221,30 +232,36 @@ def is_whole(photo: bytes) -> bool:
 
 
 @contextmanager
-def serving(demo: Demo) -> Iterator[None]:
-    """Run `vitrina serve` beside the rest, and end it."""
+def serving(demo: Demo, model: str) -> Iterator[None]:
+    """Run `vitrina serve` beside the rest, from when it answers with `model`, and end it."""
     console.print(f"[bold]serve[/bold]  [dim]vitrina serve --port {PORT}[/dim]")
     start, log = time.monotonic(), HOME / "logs" / "serve.log"
     with log.open("w") as output:
         server = subprocess.Popen([VITRINA, "serve", "--port", str(PORT)], stdout=output, stderr=output, env=ENVIRONMENT)
     try:
-        wait(lambda: server.poll() is not None or served() is not None, 120, f"the service did not come up; see {log}")
+        wait(lambda: server.poll() is not None or served(model) is not None, 120, f"the service did not come up; see {log}")
         if server.poll() is not None:
             sys.exit(f"the service ended with exit code {server.returncode}:\n{tail(log)}")
-        demo.add("serve", time.monotonic() - start, f"ready with version {served()}", f"http://127.0.0.1:{PORT}/ while it runs")
+        ready = f"ready with {model} version {served(model)}; another follows when it is promoted"
+        demo.add("serve", time.monotonic() - start, ready, f"http://127.0.0.1:{PORT}/ while it runs")
         yield
     finally:
         server.terminate()
         server.wait(timeout=60)
 
 
-def served() -> str | None:
-    """Version of `product` that the service answers with, None while it has none."""
+def served(model: str) -> str | None:
+    """Version of `model` that the service answers with, None while it has none."""
     try:
         models = httpx.get(f"http://127.0.0.1:{PORT}/v1/models", timeout=5).json()["models"]
     except httpx.TransportError:
         return None
-    return next((str(m["version"]) for m in models if m["name"] == "product" and m["version"] is not None), None)
+    return next((str(m["version"]) for m in models if m["name"] == model and m["version"] is not None), None)
+
+
+def follow(model: str, version: str) -> None:
+    """Wait until the service answers with what was promoted."""
+    wait(lambda: served(model) == version, 60, f"the service did not follow champion of {model} to version {version}")
 
 
 def wait(condition: Callable[[], bool], seconds: float, complaint: str) -> None:
