@@ -36,7 +36,7 @@ from models.fewshot.answers import Example, Lesson, Question, Task
 from models.fewshot.base_types import unit
 from models.fewshot.calibration import support_of
 from models.fewshot.config import DEFAULT, FewshotRunConfig
-from models.fewshot.episodes import Episode, EpisodesConfig, Pool, episodes, possible
+from models.fewshot.episodes import Episode, EpisodesConfig, episodes, possible
 from models.fewshot.learner import Support
 from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 from models.fewshot.pools import pool_of
