@@ -388,7 +388,7 @@ class ServingConfig(StrictModel):
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
     models: tuple[str, ...] = Field(
         ("product",),
-        description="models to serve; each answers 503 until it has a champion. Where they are not named, `vitrina serve` takes all",
+        description="models to serve, 503 until each has a champion; where they are not named, `vitrina serve` takes all",
     )
     unpromoted: tuple[str, ...] = Field(
         (), description="of these, models that /readyz does not wait for until they have a champion; `vitrina serve` fills it in"
