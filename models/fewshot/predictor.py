@@ -21,7 +21,7 @@ from models.fewshot import bundle
 from models.fewshot.answers import Classified, Example, Lesson, OutdatedTask, Question, Task
 from models.fewshot.bundle import BundleConfig, Fitted
 from models.fewshot.config import DEFAULT
-from models.fewshot.episodes import Floats, Photos
+from models.fewshot.episodes import Codes, Floats, Photos
 from models.fewshot.learner import Adapted, Support
 from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 from models.fewshot.measures import measured
@@ -103,7 +103,7 @@ class FewshotPredictor:
             learner = self.fitted.learners[task.learner]
             listings = {row: questions[row].listing for row in rows}
             seen = self._photos(listings, task.learner, "listing") if learner.reads == "photos" else features[rows]
-            for row, answer in zip(rows, self._answers(task, features[rows], seen), strict=True):
+            for row, answer in zip(rows, self.answers(task, features[rows], seen), strict=True):
                 found[row] = answer
         return [answer for answer in found if answer is not None]
 
@@ -119,8 +119,16 @@ class FewshotPredictor:
         features = new if before is None else np.concatenate([before.features, new])
         codes = codes if before is None else np.concatenate([before.codes, codes])
         name = lesson.learner or (before.learner if before else self.settings.learner_for(len(codes) / len(labels)))
+        photos = self._examples(lesson, name) if self._learner(name).reads == "photos" else None
+        return self.taught(name, labels, codes, features, photos)
+
+    def taught(self, name: str, labels: Sequence[str], codes: Codes, features: Floats, photos: Photos | None = None) -> Task:
+        """The task of examples [n] whose features [n, D] are ready, and photos where the learner called `name` reads those.
+
+        Raises:
+            NotSupported: the version has no such learner.
+        """
         learner = self._learner(name)
-        photos = self._examples(lesson, name) if learner.reads == "photos" else None
         support = Support(features if photos is None else photos, codes, len(labels))
         adapted = learner.adapt(support)
         return Task(
@@ -135,7 +143,8 @@ class FewshotPredictor:
             measures=measured(learner, adapted, support, labels),
         )
 
-    def _answers(self, task: Task, features: Floats, seen: Floats | Photos) -> Iterable[Classified]:
+    def answers(self, task: Task, features: Floats, seen: Floats | Photos) -> Iterable[Classified]:
+        """One answer for each of some products whose features [m, D] are ready; `seen` is what the task's learner reads."""
         ready = self._prepared(task)
         probabilities = softmax(ready.adapted.logits(seen).astype(np.float64), axis=1)
         evidence = ready.neighbourhood.ask(features)
