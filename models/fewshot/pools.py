@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.images import DecodedPhoto, decode
 from catalog.splits import by_hash
@@ -41,7 +41,7 @@ def pool_of(catalogue: Catalogue, products: pd.DataFrame, base: Embedder, config
     features, photos, kept = [], [], []
     for start in range(0, len(products), BATCH):
         rows = products.iloc[start : start + BATCH]
-        listings = [listing_of(row, photo_of(catalogue, row["product_id"])) for row in rows.to_dict("records")]
+        listings = [listing_of(row, photo_of(catalogue, row["product_id"])) for row in records_of(rows)]
         told = [base.embeds(listing) for listing in listings]
         listings = [listing for listing, says in zip(listings, told, strict=True) if says]
         if listings:
