@@ -139,11 +139,11 @@ class Demo:
                 reasons.append(first[0]["reason"]["text"])
         self.add(name, time.monotonic() - start, f"{gone} of {len(users)} answers know the purchase before; {reasons[0]}")
 
-    def teach(self, name: str, data: Path) -> None:
+    def teach(self, name: str, before: Path, data: Path) -> None:
         """Teach the types that are new in a delivery, ask about other products of them, and about strangers."""
         console.print(f"[bold]{name}[/bold]  [dim]POST /v1/fewshot/adapt, /v1/fewshot/classify[/dim]")
         start = time.monotonic()
-        taught, members, strangers = lesson(data)
+        taught, members, strangers = lesson(before, data)
         with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
             task = client.post("fewshot/adapt", json={"name": name, "examples": taught}).raise_for_status().json()
             answers = ask(client, task["task_id"], [item for _, item in members])
@@ -183,7 +183,7 @@ def main() -> None:
             trained = demo.command("train fewshot", "train", "fewshot", "--data", str(first), verdict=learned)
             demo.promote("promote fewshot", "fewshot", trained, "first version")
             follow("fewshot", "1")
-            demo.teach("three new types", second)
+            demo.teach("three new types", first, second)
 
         def calm() -> None:
             follow("product", "1")
@@ -228,7 +228,8 @@ def learned(result: dict[str, Any]) -> str:
     """Verdict of a few-shot training."""
     metrics = result["metrics"]
     state = "challenger" if result["challenger"] else "gates FAILED"
-    figures = f"5 unseen types from an example each {metrics['accuracy_5way_1shot']:.1%}, from five {metrics['accuracy_5way_5shot']:.1%}"
+    one, five = metrics["accuracy_5way_1shot"], metrics["accuracy_5way_5shot"]
+    figures = f"one of 5 new types by an example each {one:.1%}, by five {five:.1%}"
     return f"version {result['version']} {state}: {figures}"
 
 
@@ -260,11 +261,12 @@ def listing(row: Any, photos: ImageStore, columns: Sequence[str] = COLUMNS) -> d
     return body
 
 
-def lesson(data: Path) -> tuple[list[dict[str, Any]], list[tuple[str, Any]], list[tuple[str, Any]]]:
-    """Examples of the types that only the newest products have; more products of them, and strangers, each with its type."""
-    rows = pd.read_parquet(data / "products.parquet").drop_duplicates("product_id").sort_values("product_id", ascending=False)
-    newest, before = rows.iloc[:REQUESTS], rows.iloc[REQUESTS:]
-    new = newest[~newest["article_type"].isin(before["article_type"])]
+def lesson(before: Path, data: Path) -> tuple[list[dict[str, Any]], list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """Examples of the types that a delivery is the first to have; more products of them, and strangers, each with its type."""
+    known = set(pd.read_parquet(before / "products.parquet", columns=["article_type"])["article_type"])
+    newest = pd.read_parquet(data / "products.parquet").drop_duplicates("product_id").nlargest(REQUESTS, "product_id")
+    is_new = ~newest["article_type"].isin(known)
+    new, strangers = newest[is_new], newest[~is_new].head(STRANGERS)
     place = new.groupby("article_type").cumcount()
     photos = Catalogue.open(data).images
 
@@ -272,7 +274,6 @@ def lesson(data: Path) -> tuple[list[dict[str, Any]], list[tuple[str, Any]], lis
         return [(row["article_type"], listing(row, photos, WORDS)) for row in part.to_dict("records")]
 
     taught = [{"label": label, **body} for label, body in told(new[place < EXAMPLES])]
-    strangers = newest[newest["article_type"].isin(before["article_type"])].head(STRANGERS)
     return taught, told(new[place.between(EXAMPLES, EXAMPLES + STRANGERS)]), told(strangers)
 
 
