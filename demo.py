@@ -1,7 +1,7 @@
 """The whole loop on the sample catalogue, with the commands a user would type: `make demo`.
 
 A delivery is validated, trained on, gated, registered, promoted and served; clients send listings, and ask what to buy
-next; monitoring finds nothing. A third model is taught three types that no catalogue had before, and rejects what is none of them.
+next; monitoring finds nothing. A third model is taught three types that no catalogue had, and rejects what is none of them.
 Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose version is promoted in its turn
 while the service goes on answering.
 
