@@ -11,9 +11,13 @@
 Shapes: n examples, m queries, W ways, F width of the vectors.
 """
 
+import contextlib
 import copy
+import importlib
+import io
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -131,12 +135,18 @@ def task_loss(meta: MetaWeights, drill: Drill, config: MamlConfig) -> Tensor:
 
 def _wrapped(meta: MetaWeights, config: MamlConfig) -> Any:
     """What takes the inner steps, as learn2learn wants it."""
-    from learn2learn.algorithms import MAML, MetaSGD  # importing it takes 20 s
+    algorithms, first = _learn2learn(), config.order == "first"
+    part = meta.network.head if config.anil else meta.network
+    if config.meta_sgd:
+        return algorithms.MetaSGD(part, lrs=meta.rates, first_order=first)
+    return algorithms.MAML(part, config.inner_rate, first_order=first)
 
-    part, first = meta.network.head if config.anil else meta.network, config.order == "first"
-    return (
-        MetaSGD(part, lrs=meta.rates, first_order=first) if config.meta_sgd else MAML(part, config.inner_rate, first_order=first)
-    )
+
+@cache
+def _learn2learn() -> Any:
+    """Its algorithms: importing them takes 20 s, so it waits until a training; a library that it brings talks of its own end."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        return importlib.import_module("learn2learn.algorithms")
 
 
 def adapt_parameters(meta: MetaWeights, support: Tensor, codes: Tensor, ways: int, config: MamlConfig) -> Network:

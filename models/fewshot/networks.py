@@ -46,7 +46,7 @@ class PhotoNetConfig(StrictModel):
     filters: PositiveInt = Field(32, description="channels of every block; the MAML paper has 32 on photos and 64 on Omniglot")
     groups: PositiveInt = Field(8, description="groups of channels that are normalised together; filters must be a multiple")
     gain: PositiveFloat = Field(
-        4.0,
+        2.0,
         description="length of a vector at the start, learned from there: how far apart classes are, squared, before a softmax",
     )
 

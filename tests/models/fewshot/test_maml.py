@@ -51,7 +51,7 @@ def balanced(logits: Tensor, codes: Tensor) -> Tensor:
 
 
 def begun(meta: MetaWeights, told: Drill, config: MamlConfig) -> Parameters:
-    """All parameters before the first step, by name; copies, so that a step does not go through what the last layer is made of."""
+    """All parameters before the first step, by name; copies, so that steps do not go through what the last layer is made of."""
     body = {f"body.{name}": value.clone() for name, value in meta.network.body.named_parameters()}
     if config.head == "shared":
         weight, bias = meta.network.head.weight, meta.network.head.bias
