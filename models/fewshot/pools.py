@@ -1,7 +1,7 @@
 """From a catalogue to pools: products of some types with features of `product`, and photos where a learner reads them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def pool_of(catalogue: Catalogue, products: pd.DataFrame, base: Embedder, config
     features, photos, kept = [], [], []
     for start in range(0, len(products), BATCH):
         rows = products.iloc[start : start + BATCH]
-        listings = [listing_of(row, photo_of(catalogue, row["product_id"])) for row in rows.to_dict("records")]
+        listings = [listing_of(row, photo_of(catalogue, row["product_id"])) for row in records_of(rows)]
         told = [base.embeds(listing) for listing in listings]
         listings = [listing for listing, says in zip(listings, told, strict=True) if says]
         if listings:
@@ -67,6 +67,11 @@ def pool_of(catalogue: Catalogue, products: pd.DataFrame, base: Embedder, config
 def parts(pool: Pool, types: Mapping[str, str]) -> dict[str, Pool]:
     """A pool for each part of the types; see `models.fewshot.types.split_types`."""
     return {part: pool.of_types([name for name in pool.types if types.get(name) == part]) for part in sorted(set(types.values()))}
+
+
+def records_of(products: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows as `listing_of` reads them."""
+    return ({str(name): value for name, value in row.items()} for row in products.to_dict("records"))
 
 
 def photo_of(catalogue: Catalogue, product_id: Any) -> DecodedPhoto | None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -184,7 +184,7 @@ class FewshotPredictor:
             raise OutdatedTask(task.base, self.base)
         self._learner(task.learner)
 
-    def _learner(self, name: str) -> "Learner[object]":
+    def _learner(self, name: str) -> "Learner[Any]":
         if name not in self.fitted.learners:
             raise NotSupported(f"this version has no learner {name!r}; it has: {', '.join(self.learners)}")
         return self.fitted.learners[name]

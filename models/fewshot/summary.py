@@ -17,7 +17,7 @@ from catalog.listing import Listing
 from catalog.text import normalise
 from models.fewshot.answers import Classified, Question, Task
 from models.fewshot.episodes import Codes, Pool
-from models.fewshot.pools import photo_of, pool_of
+from models.fewshot.pools import photo_of, pool_of, records_of
 from models.fewshot.predictor import FewshotPredictor
 
 NONE_OF_THESE = "none of these"
@@ -119,10 +119,7 @@ def reference(predictor: FewshotPredictor, catalogue: Catalogue, products: pd.Da
     validation = [name for name, part in settings.types.items() if part == "validation"]
     drawn = _drawn(products, validation, settings.config.trainer.seed)
     pool = pool_of(catalogue, drawn, predictor.embedder, settings.config.model)
-    told = {
-        row["product_id"]: _of_listing(listing_of(row, photo_of(catalogue, row["product_id"])))
-        for row in drawn.to_dict("records")
-    }
+    listings = {row["product_id"]: listing_of(row, photo_of(catalogue, row["product_id"])) for row in records_of(drawn)}
     rng = np.random.default_rng(settings.config.trainer.seed)
     rows = []
     for asked, (ways, shots) in product(np.flatnonzero(np.isin(pool.types, validation)), TASKS):
