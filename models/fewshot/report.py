@@ -34,8 +34,8 @@ def write_report(
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:
     """Challenger minus champion of the metrics that are means over episodes, on the episodes that both have played."""
-    both = shared_rows(*(frame[frame["kind"] == "episode"] for frame in (new, old)), key="episode")
-    found = {}
+    both = shared_rows(new[new["kind"] == "episode"], old[old["kind"] == "episode"], "episode")
+    found: dict[str, Metric] = {}
     for setting in both[0]["setting"].unique():
         a, b = (frame[frame["setting"] == setting] for frame in both)
         suffix = "" if setting == "5way_5shot" else f"_{setting}"

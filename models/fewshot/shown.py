@@ -48,8 +48,7 @@ COLUMNS: dict[str, str] = {
 
 def frame_of(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """All rows in one frame."""
-    whole = pd.concat([part.reindex(columns=[*COLUMNS]).astype(COLUMNS) for part in parts], ignore_index=True)
-    return whole.where(whole.notna(), None).astype(COLUMNS)
+    return pd.concat([part.reindex(columns=[*COLUMNS]).astype(COLUMNS) for part in parts], ignore_index=True)
 
 
 def episode_rows(played: Played, learner: str, rejected: Rejections | None = None) -> pd.DataFrame:

@@ -119,7 +119,7 @@ def reference(predictor: FewshotPredictor, catalogue: Catalogue, products: pd.Da
     validation = [name for name, part in settings.types.items() if part == "validation"]
     drawn = _drawn(products, validation, settings.config.trainer.seed)
     pool = pool_of(catalogue, drawn, predictor.embedder, settings.config.model)
-    told = {row["product_id"]: _of_listing(listing_of(row, photo_of(catalogue, row["product_id"]))) for row in records_of(drawn)}
+    listings = {row["product_id"]: listing_of(row, photo_of(catalogue, row["product_id"])) for row in records_of(drawn)}
     rng = np.random.default_rng(settings.config.trainer.seed)
     rows = []
     for asked, (ways, shots) in product(np.flatnonzero(np.isin(pool.types, validation)), TASKS):
@@ -127,7 +127,7 @@ def reference(predictor: FewshotPredictor, catalogue: Catalogue, products: pd.Da
         answers = predictor.answers(task, pool.features[others], pool.features[others])
         for product_id, answer in zip(pool.product_ids[others].tolist(), answers, strict=True):
             true = {"product_id": str(product_id), "true_label": pool.types[asked]}
-            rows.append(_of_listing(told[product_id]) | _of_answer(task, answer) | true)
+            rows.append(_of_listing(listings[product_id]) | _of_answer(task, answer) | true)
     return rows
 
 
