@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,8 @@ BASE = "base"
 """Folder of a bundle with the whole bundle that it rests on, where it rests on one."""
 BASE_VERSION = "base.json"
 """Which version that is."""
+RESTS_ON = "vitrina.rests_on"
+"""Tag of a registered version that says the same, as `BaseVersion` is written."""
 
 Config = TypeVar("Config", bound=StrictModel)
 
@@ -38,11 +40,25 @@ class BaseVersion(StrictModel):
 
     model: str = Field(description="name of the model, such as product")
     version: int = Field(description="registered version")
-    digest: str = Field(description="SHA-256 of the manifest that sealed its files")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the manifest that sealed its files")
 
     def __str__(self) -> str:
         """Such as product@3 0f4c…, with the whole digest."""
         return f"{self.model}@{self.version} {self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `str` wrote.
+
+        Raises:
+            VitrinaError: it did not.
+        """
+        name, _, digest = text.partition(" ")
+        model, _, version = name.partition("@")
+        try:
+            return cls.model_validate({"model": model, "version": version, "digest": digest})
+        except ValidationError as error:
+            raise VitrinaError(f"{text!r} does not name what a version rests on; allowed: MODEL@VERSION SHA-256") from error
 
 
 @contextmanager
@@ -77,6 +93,19 @@ def read_base(folder: Path) -> BaseVersion:
         VitrinaError: missing or damaged.
     """
     return _read(folder / BASE_VERSION, BaseVersion, "it does not say which version the bundle rests on")
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of one file.
+
+    Raises:
+        VitrinaError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VitrinaError(f"cannot read {path}: {error.strerror}") from error
 
 
 def content_sha256(folder: Path) -> str:

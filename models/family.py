@@ -86,6 +86,15 @@ class Embedder(Predictor, Protocol):
         """
         ...
 
+    def embeds(self, listing: Listing) -> bool:
+        """Whether a listing says anything that features are made of."""
+        ...
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Article types that it was trained on."""
+        ...
+
 
 @runtime_checkable
 class RestsOnBase(Protocol):

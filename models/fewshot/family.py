@@ -1,4 +1,4 @@
-"""`fewshot`, from a catalogue and the features of `product` to learners: what pipelines, registry, serving and monitoring call."""
+"""`fewshot`, from a catalogue and features of `product` to learners: what pipelines, registry, serving and monitoring call."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, Embedder, EvaluationRun
 from models.fewshot import bundle
-from models.fewshot.answers import Origin
 from models.fewshot.bundle import BundleConfig
 from models.fewshot.card import card
 from models.fewshot.config import FewshotRunConfig
@@ -89,7 +88,6 @@ class FewshotFamily:
         counts = products["article_type"].map(types).value_counts()
         settings = BundleConfig(
             config=config,
-            origin=Origin(base=base.model, base_version=base.version, digest=base.digest),
             data=catalogue.fingerprint(),
             types={str(name): str(part) for name, part in types.items()},
             products={str(part): int(count) for part, count in counts.items()},

@@ -1,4 +1,4 @@
-"""From pools to learners: each is fitted on meta-train types, and the best for each number of shots is chosen on meta-validation."""
+"""From pools to learners: fitted on meta-train types, and the best for each number of shots chosen on meta-validation ones."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -4,6 +4,7 @@ Shapes: n examples, W classes.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -13,7 +14,7 @@ from models.fewshot.episodes import Floats
 from models.fewshot.learner import Adapted, Learner, Support
 
 
-def measured(learner: Learner[object], adapted: Adapted, support: Support, classes: Sequence[str]) -> Measures:
+def measured(learner: Learner[Any], adapted: Adapted, support: Support, classes: Sequence[str]) -> Measures:
     """Left-out accuracy, and the hardest pair with a hint."""
     left_out = learner.left_out(support)
     known = ~np.isnan(left_out[:, 0])

@@ -1,4 +1,4 @@
-"""From a catalogue to pools: products of some types with the features of `product`, and their photos where a learner reads them."""
+"""From a catalogue to pools: products of some types with features of `product`, and photos where a learner reads them."""
 
 import logging
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.images import DecodedPhoto, decode
 from catalog.splits import by_hash
@@ -41,7 +41,7 @@ def pool_of(catalogue: Catalogue, products: pd.DataFrame, base: Embedder, config
     features, photos, kept = [], [], []
     for start in range(0, len(products), BATCH):
         rows = products.iloc[start : start + BATCH]
-        listings = [listing_of(row, _photo(catalogue, row["product_id"])) for row in rows.to_dict("records")]
+        listings = [listing_of(row, photo_of(catalogue, row["product_id"])) for row in records_of(rows)]
         told = [base.embeds(listing) for listing in listings]
         listings = [listing for listing, says in zip(listings, told, strict=True) if says]
         if listings:
@@ -69,7 +69,8 @@ def parts(pool: Pool, types: Mapping[str, str]) -> dict[str, Pool]:
     return {part: pool.of_types([name for name in pool.types if types.get(name) == part]) for part in sorted(set(types.values()))}
 
 
-def _photo(catalogue: Catalogue, product_id: Any) -> DecodedPhoto | None:
+def photo_of(catalogue: Catalogue, product_id: Any) -> DecodedPhoto | None:
+    """A product's photo; None where there is none, or it cannot be decoded."""
     data = catalogue.images.get(product_id)
     if data is None:
         return None

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,14 +14,14 @@ from catalog.images import decode
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from models import family
-from models.bundles import BASE, WEIGHTS, file_digest
+from models.bundles import BASE, WEIGHTS, BaseVersion, read_base, sha256_of
 from models.errors import NotSupported
 from models.family import Embedder
 from models.fewshot import bundle
-from models.fewshot.answers import Classified, Example, Lesson, Origin, OutdatedTask, Question, Task
+from models.fewshot.answers import Classified, Example, Lesson, OutdatedTask, Question, Task
 from models.fewshot.bundle import BundleConfig, Fitted
 from models.fewshot.config import DEFAULT
-from models.fewshot.episodes import Floats, Photos
+from models.fewshot.episodes import Codes, Floats, Photos
 from models.fewshot.learner import Adapted, Support
 from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 from models.fewshot.measures import measured
@@ -40,19 +40,18 @@ class Ready:
 
 
 class FewshotPredictor:
-    """A trained model ready to learn and to answer. Safe to call from several threads: what it keeps of a task is made of the task.
+    """A trained model ready to learn and to answer. Safe to call from several threads: what it keeps of a task is made of it.
 
     Attributes:
-        origin: What its features rest on.
+        base: The version whose features it rests on; the bundle holds a copy of it.
         learners: Those that it has.
         false_rejection: Share of members that is called none of the classes.
     """
 
     name = "fewshot"
 
-    def __init__(self, fitted: Fitted, base: Embedder, settings: BundleConfig, digest: str) -> None:
-        self.fitted, self.base, self.settings, self._digest = fitted, base, settings, digest
-        self.origin: Origin = settings.origin
+    def __init__(self, fitted: Fitted, embedder: Embedder, base: BaseVersion, settings: BundleConfig, digest: str) -> None:
+        self.fitted, self.embedder, self.base, self.settings, self._digest = fitted, embedder, base, settings, digest
         self.learners = tuple(fitted.learners)
         self.false_rejection = settings.config.model.unknown.false_rejection
         self._ready: WeakKeyDictionary[Task, Ready] = WeakKeyDictionary()
@@ -66,11 +65,11 @@ class FewshotPredictor:
             VitrinaError: a file is missing or damaged, or the base makes no features.
         """
         settings = bundle.load_config(folder)
-        fitted = bundle.load(folder, settings)
-        base = family.load(settings.origin.base, folder / BASE, device)
-        if not isinstance(base, Embedder):
-            raise VitrinaError(f"{folder / BASE}: {settings.origin.base} makes no features of listings")
-        predictor = cls(fitted, base, settings, file_digest(folder / WEIGHTS))
+        fitted, base = bundle.load(folder, settings), read_base(folder)
+        embedder = family.load(base.model, folder / BASE, device)
+        if not isinstance(embedder, Embedder):
+            raise VitrinaError(f"{folder / BASE}: {base.model} makes no features of listings")
+        predictor = cls(fitted, embedder, base, settings, sha256_of(folder / WEIGHTS))
         [task] = predictor.adapt([Lesson([Example(label, Listing(title=f"warm up {label}")) for label in ("one", "two")])])
         predictor.classify([Question(task, Listing(title="warm up"))])
         return predictor
@@ -96,7 +95,7 @@ class FewshotPredictor:
         """
         for question in questions:
             self._check(question.task)
-        features = self.base.features([question.listing for question in questions])
+        features = self.embedder.features([question.listing for question in questions])
         found: list[Classified | None] = [None] * len(questions)
         tasks = {id(question.task): question.task for question in questions}
         for task in tasks.values():
@@ -104,7 +103,7 @@ class FewshotPredictor:
             learner = self.fitted.learners[task.learner]
             listings = {row: questions[row].listing for row in rows}
             seen = self._photos(listings, task.learner, "listing") if learner.reads == "photos" else features[rows]
-            for row, answer in zip(rows, self._answers(task, features[rows], seen), strict=True):
+            for row, answer in zip(rows, self.answers(task, features[rows], seen), strict=True):
                 found[row] = answer
         return [answer for answer in found if answer is not None]
 
@@ -115,13 +114,21 @@ class FewshotPredictor:
         labels = list(dict.fromkeys([*(before.classes if before else ()), *(example.label for example in lesson.examples)]))
         if len(labels) < 2:
             raise VitrinaError(f"all examples are {labels[0]!r}; at least 2 classes are needed")
-        new = self.base.features([example.listing for example in lesson.examples])
+        new = self.embedder.features([example.listing for example in lesson.examples])
         codes = np.array([labels.index(example.label) for example in lesson.examples], dtype=np.int64)
         features = new if before is None else np.concatenate([before.features, new])
         codes = codes if before is None else np.concatenate([before.codes, codes])
         name = lesson.learner or (before.learner if before else self.settings.learner_for(len(codes) / len(labels)))
+        photos = self._examples(lesson, name) if self._learner(name).reads == "photos" else None
+        return self.taught(name, labels, codes, features, photos)
+
+    def taught(self, name: str, labels: Sequence[str], codes: Codes, features: Floats, photos: Photos | None = None) -> Task:
+        """The task of examples [n] whose features [n, D] are ready, and photos where the learner called `name` reads those.
+
+        Raises:
+            NotSupported: the version has no such learner.
+        """
         learner = self._learner(name)
-        photos = self._examples(lesson, name) if learner.reads == "photos" else None
         support = Support(features if photos is None else photos, codes, len(labels))
         adapted = learner.adapt(support)
         return Task(
@@ -131,12 +138,13 @@ class FewshotPredictor:
             features=features,
             photos=photos,
             state=adapted.state(),
-            origin=self.origin,
+            base=self.base,
             made_by=self._digest,
             measures=measured(learner, adapted, support, labels),
         )
 
-    def _answers(self, task: Task, features: Floats, seen: Floats | Photos) -> Iterable[Classified]:
+    def answers(self, task: Task, features: Floats, seen: Floats | Photos) -> Iterable[Classified]:
+        """One answer for each of some products whose features [m, D] are ready; `seen` is what the task's learner reads."""
         ready = self._prepared(task)
         probabilities = softmax(ready.adapted.logits(seen).astype(np.float64), axis=1)
         evidence = ready.neighbourhood.ask(features)
@@ -172,11 +180,11 @@ class FewshotPredictor:
         return found
 
     def _check(self, task: Task) -> None:
-        if task.origin.digest != self.origin.digest:
-            raise OutdatedTask(task.origin, self.origin)
+        if task.base.digest != self.base.digest:
+            raise OutdatedTask(task.base, self.base)
         self._learner(task.learner)
 
-    def _learner(self, name: str) -> "Learner[object]":
+    def _learner(self, name: str) -> "Learner[Any]":
         if name not in self.fitted.learners:
             raise NotSupported(f"this version has no learner {name!r}; it has: {', '.join(self.learners)}")
         return self.fitted.learners[name]

@@ -3,7 +3,7 @@
 How near the nearest class is says little alone: classes are wide or narrow, and were taught by few or many examples. So a
 distance is learned from meta-train types: some are taught, others play strangers, and a logistic regression tells them apart by
 how near the nearest class is, how near any base type outside of the task, how near the class's own examples lie, and by their
-number. Its bound is set on meta-validation types so that a stated share of members is rejected; strangers are not looked at there.
+number. Its bound is set on meta-validation types so that a stated share of members is rejected, without a look at strangers.
 Shapes: m queries, W classes, D features, B base types, n examples.
 """
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from catalog.errors import ImageError
 from catalog.images import decode
-from catalog.listing import Listing
+from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
 from models.errors import NotSupported
 from models.product import bundle
@@ -188,6 +188,16 @@ class ProductPredictor:
                     raise VitrinaError(self._cannot_be_embedded(i))
             found[start : start + size] = self.embed(rows, photos)
         return found
+
+    def embeds(self, listing: Listing) -> bool:
+        """Whether a listing says anything that an embedding is made of."""
+        row, image = self.encoders.read(clean(listing)), "image" not in self.encoders.unread
+        return bool(row.title or row.description or row.pairs or (image and listing.image is not None))
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Article types that it was trained on."""
+        return frozenset(self.labels[CATEGORY_LEVELS[-1]])
 
     def _cannot_be_embedded(self, index: int) -> str:
         if self.encoders.unread:

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 from starlette.background import BackgroundTask
 
 from catalog.listing import Listing
@@ -12,7 +13,7 @@ from database.errors import NotFound as NoSuchRow
 from database.fewshot import newest_tasks, versions
 from database.predictions import PredictionRow
 from models.fewshot.answers import Question, Task
-from models.fewshot.summary import summarise
+from models.fewshot.summary import INPUTS, NONE_OF_THESE, summarise
 from serving.context import Context
 from serving.errors import InvalidInput, NotFound
 from serving.openapi import in_path, in_query, repeatable, request_body, responses
@@ -26,9 +27,9 @@ from serving.slots import Answer
 from serving.storage import ask
 
 METHODS = ("adapt", "classify")
-LABELS: Mapping[str, Any] = {"label": Word, "none_of_these": bool}
-INPUTS = ("title_length", "has_image")
-"""Columns of the summary that describe what came in; the others the model made."""
+LABELS: Mapping[str, Any] = {
+    "label": Annotated[Word, Field(description=f"the class that it is, or {NONE_OF_THESE!r}", examples=["Kurtas"])]
+}
 
 
 def router(context: Context) -> APIRouter:
@@ -63,7 +64,7 @@ def _adapt(tasks: Tasks, routes: APIRouter) -> None:
         """
         body = await read(request, AdaptIn)
         name = await name_of(request)
-        false_rejection = tasks.false_rejection
+        false_rejection = tasks.served.false_rejection
         said = [field for field in AT_CREATION if getattr(body, field) is not None]
         if body.task_id is not None and said:
             raise InvalidInput(f"{said[0]}: is said when a task is made, and cannot be changed", said[0])
