@@ -1,8 +1,8 @@
 """What clients have taught, between the database and the model: found, adapted, taught more, and adapted again.
 
 Everything is in the database, as the next request may go to another worker; each only keeps what it has parsed. A version of a
-task has a classifier for each version of the features that it was asked with. Where those that are served now have none, it is made of
-the examples, if these are kept; or else the task says that it must be taught again. So no answer mixes two.
+task has a classifier for each version of the features that it was asked with. Where those that are served now have none, it is
+made of the examples, if these are kept; or else the task says that it must be taught again. So no answer mixes two.
 """
 
 import asyncio

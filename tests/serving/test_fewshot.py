@@ -653,6 +653,13 @@ def test_bodies_are_bounded_and_of_one_kind(steady, url):
     refused(steady.post(url, content=b'{"task_id": "' + b"a" * LIMIT + b'"}', headers=JSON), 413, "too_large")
     refused(steady.post(url, files={"task_id": (None, "u")}), 415, "unsupported_media_type")
     refused(steady.get(url), 405, "method_not_allowed")
+    assert steady.get(url).headers["Allow"] == "POST"
+
+
+def test_what_may_be_done_with_a_task_is_said(steady):
+    response = steady.put(f"{TASKS}/{UNKNOWN}")
+    refused(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == "DELETE, GET"
 
 
 def test_what_was_parsed_is_held_within_its_bytes():
