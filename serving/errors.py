@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +135,10 @@ def invalid(error: ValidationError, allowed: Mapping[str, Any]) -> InvalidInput:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Methods of the routes at the address of a request: each route knows only its own."""
-    here = (route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE)
-    return sorted({method for route in here for method in route.methods or ()})
+    """Methods that the address of a request answers; the route that refused it knows only its own."""
+    asked = {method: dict(request.scope) | {"method": method} for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")}
+    routes: list[BaseRoute] = request.app.routes
+    return [method for method, scope in asked.items() if any(route.matches(scope)[0] == Match.FULL for route in routes)]
 
 
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
@@ -153,7 +154,7 @@ def install(app: FastAPI) -> None:
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
-        if error.status_code == 405:
+        if "Allow" in headers:
             headers["Allow"] = ", ".join(_allowed(request))
         shaped = ApiError(f"{request.method} {request.url.path[:200]}: {error.detail}", headers=headers)
         shaped.status, shaped.code = error.status_code, _HTTP_CODES.get(error.status_code, "invalid_input")

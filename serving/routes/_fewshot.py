@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema, create_model
 
 from configs.schema import TasksConfig
 from database.fewshot import AdaptedRow, ExampleRow, Taught
@@ -15,7 +15,7 @@ from models.fewshot.answers import Classified, Confusable, Measures
 from models.fewshot.episodes import MAX_SHOTS, MAX_WAYS
 from models.fewshot.summary import NONE_OF_THESE
 from serving.errors import InvalidInput
-from serving.schemas import Count, ListingIn, RequestModel, ResponseModel, Served, Word
+from serving.schemas import ListingIn, RequestModel, ResponseModel, Served, Word, whole
 from serving.slots import Answer
 
 MODEL = "fewshot"
@@ -80,7 +80,9 @@ class ClassifyIn(RequestModel):
     """Listings that one of a task's classes is looked for."""
 
     task_id: TaskId
-    version: Annotated[Count, Field(ge=1, le=MAX_VERSION)] | None = Field(None, description="of the task; null: the newest")
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION), BeforeValidator(whole)] | None = Field(
+        None, description="of the task; null: the newest"
+    )
     items: list[ListingIn]
 
 
