@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
+# The packages of .venv/ are compiled once, where they lie, not in every process of a loop or a test: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup help demo test check format docs pictures lock clean
 
 setup: $(STAMP)  ## install everything into .venv/ (the other targets do it when needed)

@@ -1,19 +1,25 @@
 """The whole loop on the sample catalogue, with the commands a user would type: `make demo`.
 
 A delivery is validated, trained on, gated, registered, promoted and served; clients send listings, and ask what to buy
-next; monitoring finds nothing. Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose
-version is promoted in its turn while the service goes on answering.
+next; monitoring finds nothing. A third model is taught three types that no catalogue had, and rejects what is none of them.
+Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose version is promoted in its turn
+while the service goes on answering.
+
+Commands of which neither needs what the other makes run side by side, as they would on a shared machine.
 """
 
 import base64
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +31,7 @@ from rich.table import Table
 
 from catalog.catalogue import Catalogue
 from catalog.errors import ImageError
-from catalog.images import decode
+from catalog.images import ImageStore, decode
 from catalog.splits import split_products
 from configs.schema import SplitConfig
 
@@ -34,10 +40,11 @@ VITRINA = Path(sys.executable).with_name("vitrina")
 PORT = 3210
 REQUESTS = 400
 ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
-COLUMNS = (
-    *("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage"),
-    *("master_category", "sub_category", "article_type"),  # read by the price and quality heads; the reference has them
-)
+ITEMS = 64
+"""Listings that a request may hold."""
+EXAMPLES, STRANGERS = 5, 40
+WORDS = ("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage")
+COLUMNS = (*WORDS, "master_category", "sub_category", "article_type")  # the last three are read by the price and quality heads
 
 console = Console(width=170, highlight=False)
 
@@ -57,30 +64,59 @@ class Demo:
     """Runs the stages and keeps what they said."""
 
     stages: list[Stage] = field(default_factory=list)
+    begun: Iterator[int] = field(default_factory=itertools.count)
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=ENVIRONMENT.copy)
 
     def command(
         self, name: str, *arguments: str, verdict: Callable[[dict[str, Any]], str], allowed: tuple[int, ...] = (0,)
     ) -> dict[str, Any]:
         """Run one `vitrina` command with `--json`; its log goes to a file, its verdict into the table."""
         console.print(f"[bold]{name}[/bold]  [dim]vitrina {' '.join(arguments)}[/dim]")
-        log = HOME / "logs" / f"{len(self.stages):02d}-{name.replace(' ', '-')}.log"
+        log = HOME / "logs" / f"{next(self.begun):02d}-{name.replace(' ', '-')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
-        with log.open("w") as errors:
-            done = subprocess.run(
-                [VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, text=True
-            )
+        with (
+            log.open("w") as errors,
+            subprocess.Popen(
+                [VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=self.environment, text=True
+            ) as process,
+        ):
+            self.running.append(process)
+            answer, _ = process.communicate()
+            self.running.remove(process)
         seconds = time.monotonic() - start
-        if done.returncode not in allowed:
-            sys.exit(f"{name} ended with exit code {done.returncode}:\n{tail(log)}\nwhole log: {log}")
-        result: dict[str, Any] = json.loads(done.stdout)
+        if process.returncode not in allowed:
+            sys.exit(f"{name} ended with exit code {process.returncode}:\n{tail(log)}\nwhole log: {log}")
+        result: dict[str, Any] = json.loads(answer)
         self.add(name, seconds, verdict(result), result.get("report", ""))
         return result
 
     def add(self, name: str, seconds: float, verdict: str, report: str = "") -> None:
         """Note a finished stage."""
         self.stages.append(Stage(name, seconds, verdict, report))
-        console.print(f"  {verdict}  [dim]{seconds:.0f} s[/dim]")
+        console.print(f"  {name}: {verdict}  [dim]{seconds:.0f} s[/dim]")
+
+    def together(self, *lanes: Callable[[], None]) -> None:
+        """Run lanes of stages side by side, each with its share of the cores.
+
+        Where one fails, the commands of the others are ended too.
+        """
+        threads = max(1, (os.cpu_count() or 1) // len(lanes))
+        self.environment = {"OMP_NUM_THREADS": str(threads)} | ENVIRONMENT
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            started = [pool.submit(lane) for lane in lanes]
+            done, going_on = wait_for(started, return_when=FIRST_EXCEPTION)
+            for process in tuple(self.running) if going_on else ():
+                process.terminate()
+            for lane in done:
+                lane.result()
+        self.environment = ENVIRONMENT
+
+    def promote(self, name: str, model: str, trained: dict[str, Any], note: str) -> None:
+        """Make the version that a training registered champion."""
+        version = str(trained["version"])
+        self.command(name, "promote", model, version, "--reviewer", "demo", "--note", note, verdict=promoted)
 
     def send(self, name: str, listings: list[dict[str, Any]]) -> None:
         """Send listings to the service as a client would, one request each."""
@@ -110,6 +146,23 @@ class Demo:
                 reasons.append(first[0]["reason"]["text"])
         self.add(name, time.monotonic() - start, f"{gone} of {len(users)} answers know the purchase before; {reasons[0]}")
 
+    def teach(self, name: str, before: Path, data: Path) -> None:
+        """Teach the types that are new in a delivery, ask about other products of them, and about strangers."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/fewshot/adapt, /v1/fewshot/classify[/dim]")
+        start = time.monotonic()
+        taught, members, strangers = lesson(before, data)
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+            task = client.post("fewshot/adapt", json={"name": name, "examples": taught}).raise_for_status().json()
+            answers = ask(client, task["task_id"], [item for _, item in members])
+            others = ask(client, task["task_id"], [item for _, item in strangers])
+        right = sum(answer["label"] == label for answer, (label, _) in zip(answers, members, strict=True))
+        gone = sum(answer["none_of_these"] for answer in others)
+        first = next((label for answer, (label, _) in zip(others, strangers, strict=True) if answer["none_of_these"]), "none")
+        types = ", ".join(item["label"] for item in task["classes"])
+        said = f"{types} from {len(taught)} examples: {right} of {len(members)} named"
+        verdict = f"{said}; {gone} of {len(strangers)} strangers rejected, the first a product of {first}"
+        self.add(name, time.monotonic() - start, verdict)
+
 
 def main() -> None:
     """Run every stage, then say where things lie and what to type next."""
@@ -119,45 +172,38 @@ def main() -> None:
     demo = Demo()
     demo.command("sample delivery", "data", "sample", "--out", str(first), verdict=lambda _: "2,400 products written")
     demo.command("validate", "data", "validate", str(first), verdict=checked)
-    trained = demo.command("train", "train", "product", "--data", str(first), verdict=measured)
-    demo.command(
-        "promote",
-        "promote",
-        "product",
-        str(trained["version"]),
-        "--reviewer",
-        "demo",
-        "--note",
-        "first version",
-        verdict=promoted,
-    )
-    second_model = demo.command("train recommender", "train", "recommender", "--data", str(first), verdict=ranked)
-    version = str(second_model["version"])
-    demo.command(
-        "promote recommender",
-        "promote",
-        "recommender",
-        version,
-        "--reviewer",
-        "demo",
-        "--note",
-        "first version",
-        verdict=promoted,
-    )
-    with serving(demo):
-        demo.send("calm traffic", listings(first, newest=False))
-        demo.recommend("recommendations", list(range(1, 51)))
-        demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
-        demo.command(
-            "second delivery", "data", "sample", "--drift", "--out", str(second), verdict=lambda _: "new products that differ"
-        )
+
+    with ExitStack() as until_the_end:
+
+        def product() -> None:
+            trained = demo.command("train", "train", "product", "--data", str(first), verdict=measured)
+            demo.promote("promote", "product", trained, "first version")
+
+        def recommender() -> None:
+            trained = demo.command("train recommender", "train", "recommender", "--data", str(first), verdict=ranked)
+            demo.promote("promote recommender", "recommender", trained, "first version")
+            until_the_end.enter_context(serving(demo, "recommender"))
+            later = ("data", "sample", "--drift", "--out", str(second))
+            demo.command("second delivery", *later, verdict=lambda _: "new products that differ, for later")
+
+        def fewshot() -> None:
+            trained = demo.command("train fewshot", "train", "fewshot", "--data", str(first), verdict=learned)
+            demo.promote("promote fewshot", "fewshot", trained, "first version")
+            follow("fewshot", "1")
+            demo.teach("three new types", first, second)
+
+        def calm() -> None:
+            follow("product", "1")
+            demo.send("calm traffic", listings(first, newest=False))
+            demo.recommend("recommendations", list(range(1, 51)))
+            demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
+
+        demo.together(product, recommender)
+        demo.together(fewshot, calm)
         demo.send("drifted traffic", listings(second, newest=True))
         retrained = demo.command("monitor and retrain", "monitor", "--retrain", "--data", str(second), verdict=watched)
-        version = str(retrained["training"]["version"])
-        demo.command(
-            "promote again", "promote", "product", version, "--reviewer", "demo", "--note", "follows the drift", verdict=promoted
-        )
-        wait(lambda: served() == version, 60, f"the service did not follow champion to version {version}")
+        demo.promote("promote again", "product", retrained["training"], "follows the drift")
+        follow("product", str(retrained["training"]["version"]))
         demo.send("after the swap", listings(second, newest=True)[:50])
     demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
     summary(demo, time.monotonic() - started, second)
@@ -185,6 +231,15 @@ def ranked(result: dict[str, Any]) -> str:
     return f"version {result['version']} {state}: next purchase among 10 for {metrics['hit_rate_at_10']:.1%}, {popular}"
 
 
+def learned(result: dict[str, Any]) -> str:
+    """Verdict of a few-shot training."""
+    metrics = result["metrics"]
+    state = "challenger" if result["challenger"] else "gates FAILED"
+    one, five = metrics["accuracy_5way_1shot"], metrics["accuracy_5way_5shot"]
+    figures = f"one of 5 new types by an example each {one:.1%}, by five {five:.1%}"
+    return f"version {result['version']} {state}: {figures}"
+
+
 def promoted(result: dict[str, Any]) -> str:
     """Verdict of a promotion."""
     return f"champion is version {result['champion']}"
@@ -201,14 +256,41 @@ def listings(data: Path, newest: bool) -> list[dict[str, Any]]:
     rows = rows[(rows["price"] > 0) & (rows["title"].str.strip() != "")]
     rows = rows.nlargest(REQUESTS, "product_id") if newest else rows[split_products(rows, SplitConfig()) == "test"]
     photos = Catalogue.open(data).images
-    bodies = []
-    for row in rows.to_dict("records"):
-        body = {name: row[name] for name in COLUMNS if isinstance(row[name], str) and row[name]}
-        body |= {"price": row["price"], "attributes": json.loads(row["attributes"])}
-        if (photo := photos.get(row["product_id"])) and is_whole(photo):
-            body["image"] = base64.b64encode(photo).decode()
-        bodies.append(body)
-    return bodies
+    return [listing(row, photos) for row in rows.to_dict("records")]
+
+
+def listing(row: Any, photos: ImageStore, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
+    """The request body of a product."""
+    body = {name: row[name] for name in columns if isinstance(row[name], str) and row[name]}
+    body |= {"price": row["price"], "attributes": json.loads(row["attributes"])}
+    if (photo := photos.get(row["product_id"])) and is_whole(photo):
+        body["image"] = base64.b64encode(photo).decode()
+    return body
+
+
+def lesson(before: Path, data: Path) -> tuple[list[dict[str, Any]], list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """Examples of the types that a delivery is the first to have; more products of them, and strangers, each with its type."""
+    known = set(pd.read_parquet(before / "products.parquet", columns=["article_type"])["article_type"])
+    newest = pd.read_parquet(data / "products.parquet").drop_duplicates("product_id").nlargest(REQUESTS, "product_id")
+    is_new = ~newest["article_type"].isin(known)
+    new, strangers = newest[is_new], newest[~is_new].head(STRANGERS)
+    place = new.groupby("article_type").cumcount()
+    photos = Catalogue.open(data).images
+
+    def told(part: pd.DataFrame) -> list[tuple[str, Any]]:
+        return [(row["article_type"], listing(row, photos, WORDS)) for row in part.to_dict("records")]
+
+    taught = [{"label": label, **body} for label, body in told(new[place < EXAMPLES])]
+    return taught, told(new[place.between(EXAMPLES, EXAMPLES + STRANGERS)]), told(strangers)
+
+
+def ask(client: httpx.Client, task: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a task says of some listings, as many a request as one may hold."""
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(items), ITEMS):
+        body = {"task_id": task, "items": items[start : start + ITEMS]}
+        found += client.post("fewshot/classify", json=body).raise_for_status().json()["items"]
+    return found
 
 
 def is_whole(photo: bytes) -> bool:
@@ -221,30 +303,36 @@ def is_whole(photo: bytes) -> bool:
 
 
 @contextmanager
-def serving(demo: Demo) -> Iterator[None]:
-    """Run `vitrina serve` beside the rest, and end it."""
+def serving(demo: Demo, model: str) -> Iterator[None]:
+    """Run `vitrina serve` beside the rest, from when it answers with `model`, and end it."""
     console.print(f"[bold]serve[/bold]  [dim]vitrina serve --port {PORT}[/dim]")
     start, log = time.monotonic(), HOME / "logs" / "serve.log"
     with log.open("w") as output:
         server = subprocess.Popen([VITRINA, "serve", "--port", str(PORT)], stdout=output, stderr=output, env=ENVIRONMENT)
     try:
-        wait(lambda: server.poll() is not None or served() is not None, 120, f"the service did not come up; see {log}")
+        wait(lambda: server.poll() is not None or served(model) is not None, 120, f"the service did not come up; see {log}")
         if server.poll() is not None:
             sys.exit(f"the service ended with exit code {server.returncode}:\n{tail(log)}")
-        demo.add("serve", time.monotonic() - start, f"ready with version {served()}", f"http://127.0.0.1:{PORT}/ while it runs")
+        ready = f"ready with {model} version {served(model)}; another follows when it is promoted"
+        demo.add("serve", time.monotonic() - start, ready, f"http://127.0.0.1:{PORT}/ while it runs")
         yield
     finally:
         server.terminate()
         server.wait(timeout=60)
 
 
-def served() -> str | None:
-    """Version of `product` that the service answers with, None while it has none."""
+def served(model: str) -> str | None:
+    """Version of `model` that the service answers with, None while it has none."""
     try:
         models = httpx.get(f"http://127.0.0.1:{PORT}/v1/models", timeout=5).json()["models"]
     except httpx.TransportError:
         return None
-    return next((str(m["version"]) for m in models if m["name"] == "product" and m["version"] is not None), None)
+    return next((str(m["version"]) for m in models if m["name"] == model and m["version"] is not None), None)
+
+
+def follow(model: str, version: str) -> None:
+    """Wait until the service answers with what was promoted."""
+    wait(lambda: served(model) == version, 60, f"the service did not follow champion of {model} to version {version}")
 
 
 def wait(condition: Callable[[], bool], seconds: float, complaint: str) -> None:

@@ -44,6 +44,9 @@ def run_training(settings: Settings, model: str, data: Sequence[Path], config: R
     """
     prepare(settings)
     require_space(settings.home)
+    from pipelines.store import open_store
+
+    open_store()
     from pipelines.training import training
     from steps.results import Checks, ModelRun
 
@@ -73,6 +76,9 @@ def run_promotion(settings: Settings, model: str, version: int, reviewer: str, n
         VitrinaError: no such version, its gates said no, or its files are not what was registered.
     """
     prepare(settings)
+    from pipelines.store import open_store
+
+    open_store()
     from pipelines.promotion import promotion
 
     champion: int = output_of(
@@ -88,6 +94,9 @@ def run_monitoring(settings: Settings, model: str, config: RunConfig) -> Any:
         VitrinaError: no champion, or a store that cannot be reached.
     """
     prepare(settings)
+    from pipelines.store import open_store
+
+    open_store()
     from pipelines.monitoring import monitoring
 
     return output_of(execute(monitoring, model=model, config=config.drift), "detect_drift", "monitoring")

@@ -49,6 +49,9 @@ def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Map
     space = check_space(schema, values)
     prepare(settings)
     require_space(settings.home)
+    from pipelines.store import open_store
+
+    open_store()
     from pipelines.tuning import tuning
     from steps.results import Checks, ModelRun, Search
 

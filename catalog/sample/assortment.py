@@ -381,6 +381,18 @@ NEW_TYPES: tuple[ArticleType, ...] = (
         {"Glass": 1.0},
         {"Volume": ("30 ml", "50 ml", "100 ml")},
     ),
+    ArticleType(
+        "Umbrellas",
+        "Umbrellas",
+        "Accessories",
+        899,
+        8,
+        ("Umbrella", "Rain Umbrella", "Parasol"),
+        ("Men", "Women", "Unisex"),
+        {"Polyester": 0.9, "Nylon": 1.0, "Pongee": 1.3},
+        {"Opening": ("Automatic", "Manual"), "Ribs": ("8", "10", "16")},
+        patterned=True,
+    ),
 )
 """What only a drifted delivery holds."""
 

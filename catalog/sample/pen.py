@@ -109,13 +109,18 @@ class Pen:
         return photo
 
     def _paint(self, mask: Image.Image, colour: Colour | None, shade: float) -> None:
+        box = mask.getbbox()  # a stroke covers little of the canvas: only that part is worked on
+        if box is None:
+            return
+        mask = mask.crop(box)
         if colour is not None:
-            self._canvas.paste(_times(colour, shade), mask=mask)
+            self._canvas.paste(_times(colour, shade), box, mask)
         elif shade == 1.0:
-            self._canvas.paste(self._fabric, mask=mask)
+            self._canvas.paste(self._fabric.crop(box), box, mask)
         else:
-            self._canvas.paste(self._fabric.point(lambda level: int(min(255, level * shade))), mask=mask)
-        self._cover.paste(255, mask=mask)
+            shaded = [int(min(255, level * shade)) for level in range(256)]
+            self._canvas.paste(self._fabric.crop(box).point(shaded * 3), box, mask)
+        self._cover.paste(255, box, mask)
 
     def _place(self, points: Points) -> list[tuple[float, float]]:
         centred = np.asarray(points, dtype=np.float64) - (WIDTH / 2, HEIGHT / 2)

@@ -341,6 +341,24 @@ def _perfume(pen: Pen, rng: np.random.Generator) -> None:
     pen.line([(23, 51), (37, 51)], 0.8, colour=DARK)
 
 
+def _umbrella(pen: Pen, rng: np.random.Generator) -> None:
+    top, rim, reach = rng.uniform(12, 17), rng.uniform(37, 42), rng.uniform(22, 26)
+    grip = rng.uniform(66, 71)
+    pen.line([(30, top - 4), (30, grip)], 1.4, colour=SILVER)
+    hook = [(30, grip - 7), (30, grip), (32, grip + 4), (35.5, grip + 4.5), (38.5, grip + 2), (38.5, grip - 2)]
+    pen.line(hook, 2.6, colour=(104, 70, 42) if rng.random() < 0.6 else DARK, smooth=True)
+    tips = np.linspace(30 - reach, 30 + reach, 6)
+    edge = [(30 + reach * float(np.cos(a)), rim - (rim - top) * float(np.sin(a))) for a in np.linspace(np.pi, 0, 21)]
+    for right, left in zip(tips[:0:-1], tips[-2::-1], strict=True):  # between two ribs the cloth hangs in a bow
+        edge += [(float(right + (left - right) * share), rim - 4 * float(np.sin(np.pi * share))) for share in (0.25, 0.5, 0.75)]
+        edge.append((float(left), rim))
+    pen.fill(edge)
+    for tip in tips[1:-1]:
+        middle = 30 + 0.75 * (float(tip) - 30)
+        pen.line([(30, top), (middle, top + 0.4 * (rim - top)), (float(tip), rim)], 0.7, shade=0.6, smooth=True)
+    pen.line([(30, top - 4), (30, top + 0.5)], 1.6, colour=SILVER)
+
+
 SHAPES: dict[str, Callable[[Pen, np.random.Generator], None]] = {
     "Tshirts": _tshirt,
     "Shirts": _shirt,
@@ -368,4 +386,5 @@ SHAPES: dict[str, Callable[[Pen, np.random.Generator], None]] = {
     "Belts": _belt,
     "Necklaces": _necklace,
     "Perfumes": _perfume,
+    "Umbrellas": _umbrella,
 }

@@ -21,7 +21,7 @@ def write_sample(out: Path, seed: int = 7, products: int = 2400, drift: bool = F
     """Write a catalogue directory, the same for the same arguments.
 
     With `drift`, the delivery holds the rows of the first one and, after them, 40 % more with higher ids: new brands and
-    two new article types, prices 60 % higher, dark photos, other wording, other seasons, worse reviews.
+    three new article types, prices 60 % higher, dark photos, other wording, other seasons, worse reviews.
 
     So that validation has something to find, the first delivery holds three prices of 0, one empty title, one product
     id used twice (the second time without a photo of its own), one photo that is cut off, three products without photo

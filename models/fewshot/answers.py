@@ -14,6 +14,7 @@ from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 from models.arrays import State, below
+from models.bundles import BaseVersion
 from models.fewshot.episodes import Codes, Floats, Photos
 
 
@@ -29,7 +30,7 @@ class Confusable(StrictModel):
     """Two classes that a classifier can hardly tell apart."""
 
     labels: tuple[str, str]
-    confusion: float = Field(description="mean probability that left-out examples of either give the other, 0 to 1")
+    confusion: float = Field(description="mean probability that examples of either give the other, left out where they can be")
     hint: str = Field(description="what to add, in a sentence")
 
 
@@ -38,18 +39,10 @@ class Measures(StrictModel):
 
     left_out_accuracy: float | None = Field(description="0 to 1; None where no class has two examples")
     left_out: int = Field(description="examples behind it: those whose class has another one")
-    hardest: Confusable | None = Field(None, description="None where no class has two examples")
+    hardest: Confusable = Field(description="the two classes that are told apart worst")
 
 
-class Origin(StrictModel):
-    """What a task rests on: vectors of two origins are never compared."""
-
-    base: str = Field(description="model whose features these are, such as product")
-    base_version: int = Field(description="its registered version")
-    digest: str = Field(description="of that version's bundle")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A classifier that was taught: all that is needed to answer by it and to teach it more.
 
@@ -60,7 +53,8 @@ class Task:
         features: float32 [n, D], unit length.
         photos: uint8 [n, H, V, 3], small, where the learner reads photos.
         state: The adapted classifier's arrays.
-        origin: What the features and the classifier rest on.
+        base: Whose features these are: vectors of two versions are never compared.
+        made_by: Digest of the few-shot weights that adapted the classifier; others adapt it anew from the features.
         measures: How well it tells its examples apart.
     """
 
@@ -70,7 +64,8 @@ class Task:
     features: Floats
     photos: Photos | None
     state: State
-    origin: Origin
+    base: BaseVersion
+    made_by: str
     measures: Measures
 
     @property
@@ -87,7 +82,8 @@ class Task:
         told = {
             "learner": self.learner,
             "classes": json.dumps(self.classes, ensure_ascii=False),
-            "origin": self.origin.model_dump_json(),
+            "base": self.base.model_dump_json(),
+            "made_by": self.made_by,
             "measures": self.measures.model_dump_json(),
         }
         return save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata=told)
@@ -108,7 +104,8 @@ class Task:
                 features=arrays["features"],
                 photos=arrays.get("photos"),
                 state=below("state.", arrays),
-                origin=Origin.model_validate_json(told["origin"]),
+                base=BaseVersion.model_validate_json(told["base"]),
+                made_by=told["made_by"],
                 measures=Measures.model_validate_json(told["measures"]),
             )
         except (SafetensorError, KeyError, ValueError) as error:
@@ -167,8 +164,8 @@ class Classified:
 class OutdatedTask(VitrinaError):
     """A task rests on other features than this version has: it must be taught again, from its examples."""
 
-    def __init__(self, task: Origin, version: Origin) -> None:
+    def __init__(self, task: BaseVersion, served: BaseVersion) -> None:
         super().__init__(
-            f"the task rests on {task.base} version {task.base_version}, and features of version {version.base_version} "
-            "are served: teach it again from its examples"
+            f"the task rests on features of {task.model} version {task.version}, and those of version {served.version} are "
+            "served: teach it again from its examples"
         )

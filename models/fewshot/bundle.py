@@ -20,7 +20,6 @@ from configs.schema import StrictModel
 from models.arrays import State, below
 from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.fewshot import learner
-from models.fewshot.answers import Origin
 from models.fewshot.config import FewshotRunConfig
 from models.fewshot.learner import Learner
 from models.fewshot.unknown import Unknown
@@ -31,7 +30,6 @@ class BundleConfig(StrictModel):
 
     model: str = "fewshot"
     config: FewshotRunConfig
-    origin: Origin = Field(description="the version whose features it rests on")
     data: str = Field(description="fingerprint of the catalogue it was trained on")
     types: dict[str, str] = Field(description="article type: train, validation, test or novel")
     products: dict[str, int] = Field(description="products of each of these parts")

@@ -1,10 +1,10 @@
 """None of these: whether a product belongs to any of the classes that were taught, without an example of what does not.
 
 How near the nearest class is says little alone: classes are wide or narrow, and were taught by few or many examples. So a
-distance is learned from meta-train types: some are taught, others play strangers, and a logistic regression tells them apart by how near
-the nearest class is, how much nearer than any base type outside of the task, how near the class's own examples lie, and by the
-number of examples. Its bound is set on meta-validation types so that a stated share of members is rejected; the strangers there
-are not looked at. Shapes: m queries, W classes, D features, B base types, n examples.
+distance is learned from meta-train types: some are taught, others play strangers, and a logistic regression tells them apart by
+how near the nearest class is, how near any base type outside of the task, how near the class's own examples lie, and by their
+number. Its bound is set on meta-validation types so that a stated share of members is rejected, without a look at strangers.
+Shapes: m queries, W classes, D features, B base types, n examples.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from configs.schema import PositiveInt, Share, StrictModel
 from models.arrays import State
 from models.fewshot.base_types import BaseTypes
 from models.fewshot.calibration import SHOTS, choosing_episodes, support_of
-from models.fewshot.episodes import Episode, EpisodesConfig, Floats, Pool
+from models.fewshot.episodes import Codes, Episode, EpisodesConfig, Floats, Pool
 from models.fewshot.learner import Pools, Support
 from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 
@@ -133,36 +133,59 @@ class Unknown:
         return cls(**arrays, rival=float(state["rival"][0]))
 
 
-def measure(support: Support, features: Floats, learner: ShrunkPrototypes, rival: float) -> Evidence:
-    """What speaks for and against each of some queries [m, D] belonging to a class of `support`."""
-    prototypes, base = learner.raw(support).prototypes, learner.base
-    seen = base.see(features)
-    near = seen @ prototypes.T
-    first = near.argmax(axis=1)
-    ranked = np.sort(near, axis=1)
-    rivals = base.prototypes[(base.prototypes @ prototypes.T).max(axis=1) < rival] if len(base.prototypes) else base.prototypes
-    outside = (seen @ rivals.T).max(axis=1) if len(rivals) else np.full(len(seen), -1.0)
-    familiar = (seen @ base.prototypes.T).max(axis=1) if len(base.prototypes) else np.full(len(seen), -1.0)
-    counts = np.bincount(support.codes, minlength=support.ways)
-    columns = (ranked[:, -1], ranked[:, -2], outside, _closeness(support, learner)[first], np.log(counts[first]))
-    return Evidence(np.stack(columns, axis=1).astype(np.float32), np.asarray(familiar, dtype=np.float32))
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Where the classes of a task lie, and what lies beside them; the same for every query.
 
-
-def _closeness(support: Support, learner: ShrunkPrototypes) -> NDArray[np.float64]:
-    """Mean cosine [W] of the examples of a class with the class as it is without them; for one example that of the other classes.
-
-    Where no class has two, 0: it is the same for all, and says nothing.
+    Attributes:
+        prototypes: float32 [W, D].
+        rivals: float32 [R, D], base types that are none of the classes.
+        closeness: float32 [W], mean cosine of a class's examples with the class as it is without them. With one example it is the
+            mean of the other classes; where no class has two, 0.
+        counts: int64 [W], examples.
     """
-    own = learner.cosines_left_out(support)[np.arange(len(support.codes)), support.codes]
-    known = ~np.isnan(own)
-    sums = np.bincount(support.codes[known], own[known], minlength=support.ways)
-    counts = np.bincount(support.codes[known], minlength=support.ways)
-    mean = float(own[known].mean()) if known.any() else 0.0
-    return np.where(counts > 0, sums / np.maximum(counts, 1), mean)
+
+    base: BaseTypes
+    prototypes: Floats
+    rivals: Floats
+    closeness: Floats
+    counts: Codes
+
+    @classmethod
+    def of(cls, support: Support, learner: ShrunkPrototypes, rival: float) -> Self:
+        """Of a support set of features; base types nearer than `rival` to a class are taken for that class."""
+        prototypes, base = learner.raw(support).prototypes, learner.base
+        rivals = base.prototypes[(base.prototypes @ prototypes.T).max(axis=1) < rival]
+        own = learner.cosines_left_out(support)[np.arange(len(support.codes)), support.codes]
+        known = ~np.isnan(own)
+        sums = np.bincount(support.codes[known], own[known], minlength=support.ways)
+        counted = np.bincount(support.codes[known], minlength=support.ways)
+        mean = float(own[known].mean()) if known.any() else 0.0
+        closeness = np.where(counted > 0, sums / np.maximum(counted, 1), mean).astype(np.float32)
+        return cls(base, prototypes, rivals, closeness, np.bincount(support.codes, minlength=support.ways))
+
+    def ask(self, features: Floats) -> Evidence:
+        """What speaks for and against each query [m, D] belonging to a class."""
+        seen = self.base.see(features)
+        near = seen @ self.prototypes.T
+        first, ranked = near.argmax(axis=1), np.sort(near, axis=1)
+        columns = (
+            ranked[:, -1],
+            ranked[:, -2],
+            _highest(seen, self.rivals),
+            self.closeness[first],
+            np.log(self.counts[first]),
+        )
+        return Evidence(np.stack(columns, axis=1).astype(np.float32), _highest(seen, self.base.prototypes))
+
+
+def _highest(seen: Floats, prototypes: Floats) -> Floats:
+    """Cosine [m] with the nearest of some prototypes; -1 where there is none."""
+    return (seen @ prototypes.T).max(axis=1) if len(prototypes) else np.full(len(seen), -1.0, dtype=np.float32)
 
 
 def _asked(pool: Pool, episode: Episode, rows: NDArray[np.int64], learner: ShrunkPrototypes, rival: float) -> Floats:
-    return measure(support_of(pool, episode, "features"), pool.features[rows], learner, rival).values
+    return Neighbourhood.of(support_of(pool, episode, "features"), learner, rival).ask(pool.features[rows]).values
 
 
 def _without(learner: ShrunkPrototypes, pool: Pool, episode: Episode) -> ShrunkPrototypes:

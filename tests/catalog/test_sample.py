@@ -118,8 +118,8 @@ def test_the_second_delivery_continues_the_first(shop: Catalogue, drifted: Catal
 def test_the_second_delivery_has_drifted(shop: Catalogue, drifted: Catalogue) -> None:
     before = shop.products()
     new = drifted.products().query("product_id > @before.product_id.max()")
-    assert set(new["article_type"]) >= {"Flip Flops", "Perfumes"}
-    assert not set(before["article_type"]) & {"Flip Flops", "Perfumes"}
+    assert set(new["article_type"]) >= {"Flip Flops", "Perfumes", "Umbrellas"}
+    assert not set(before["article_type"]) & {"Flip Flops", "Perfumes", "Umbrellas"}
     assert len(set(new["brand"]) - set(before["brand"])) == 5
     shared = new[new["article_type"].isin(before["article_type"])]
     ratio = shared["price"].median() / before.loc[before["price"] > 0, "price"].median()

@@ -13,6 +13,9 @@ class PhotoMamlConfig(MamlConfig, PhotoNetConfig):
     max_minutes: PositiveFloat | None = Field(
         40.0, description="wall time after which training ends; the learning rate falls so that it is low by then"
     )
+    inner_rate: PositiveFloat = Field(
+        0.02, description="step size of the inner gradient steps; the paper's 0.01 for 32 filters, doubled"
+    )
     validate_every: PositiveInt = Field(
         200, description="iterations between two looks at meta-validation: each costs half a minute"
     )
