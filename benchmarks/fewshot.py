@@ -36,8 +36,8 @@ from models.fewshot.answers import Example, Lesson, Question, Task
 from models.fewshot.base_types import unit
 from models.fewshot.calibration import support_of
 from models.fewshot.config import DEFAULT, FewshotRunConfig
-from models.fewshot.episodes import Episode, EpisodesConfig, Pool, episodes, possible
-from models.fewshot.learner import Support
+from models.fewshot.episodes import Episode, EpisodesConfig, episodes, possible
+from models.fewshot.learner import Learner, Support
 from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 from models.fewshot.pools import pool_of
 from models.fewshot.predictor import FewshotPredictor
@@ -142,7 +142,7 @@ class Asked:
             drawn = list(episodes(self.tested, ways, shots, self.config.measuring, self.config))
             told = {name: [self._right(e, _theirs(make)) for e in drawn] for name, make in methods.items()}
             default = self.predictor.fitted.learners[self.predictor.settings.learner_for(shots)]
-            told["vitrina"] = [self._right(e, lambda support: default.adapt(support).logits) for e in drawn]
+            told["vitrina"] = [self._right(e, _ours(default)) for e in drawn]
             found[f"{ways}way_{shots}shot"] = {name: _summary(values) for name, values in told.items()}
         return found
 
@@ -211,12 +211,12 @@ class Asked:
             told: dict[str, list[float]] = {"nothing": [], "other types": [], "same types": []}
             for place, episode in enumerate(episodes(self.tested, 5, shots, self.config.measuring, self.config)):
                 rng = np.random.default_rng((self.config.seed, shots, place))
-                told["nothing"].append(self._right(episode, lambda support: learner.adapt(support).logits))
+                told["nothing"].append(self._right(episode, _ours(learner)))
                 for name, same in (("other types", False), ("same types", True)):
                     past = [learner.base.see(self.tested.features[rows]).mean(0) for rows in self._remembered(episode, same, rng)]
                     base = replace(learner.base, prototypes=np.concatenate([learner.base.prototypes, unit(np.stack(past))]))
                     warm = ShrunkPrototypes(base, pulled, learner.temperatures)
-                    told[name].append(self._right(episode, lambda support, warm=warm: warm.adapt(support).logits))
+                    told[name].append(self._right(episode, _ours(warm)))
             found[f"5way_{shots}shot"] = {name: _summary(values) for name, values in told.items()}
             found[f"5way_{shots}shot"] |= {
                 f"{name} minus nothing": _summary(np.subtract(told[name], told["nothing"])) for name in told if name != "nothing"
@@ -264,6 +264,11 @@ class Asked:
                 for label, product_id in zip(labels, ids, strict=True)
             ]
         )
+
+
+def _ours(learner: Learner[Any]) -> Callable[[Support], Callable[[Any], NDArray[Any]]]:
+    """A learner of the model."""
+    return lambda support: learner.adapt(support).logits
 
 
 def _theirs(make: Callable[[], Any]) -> Callable[[Support], Callable[[Any], NDArray[Any]]]:

@@ -261,6 +261,11 @@ class Catalogue:
         return pd.Series(values.to_pandas())
 
 
+def records_of(products: pd.DataFrame) -> list[dict[str, Any]]:
+    """Products rows as mappings."""
+    return [{str(column): value for column, value in row.items()} for row in products.to_dict("records")]
+
+
 def listing_of(row: Mapping[str, Any], image: bytes | DecodedPhoto | None) -> Listing:
     """A products row as a model reads it; '', 'NA' and null are missing, and so is a price that is not positive.
 

@@ -388,7 +388,10 @@ class ServingConfig(StrictModel):
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
     models: tuple[str, ...] = Field(
         ("product",),
-        description="models to serve, 503 until each has a champion; `vitrina serve` takes those that have one",
+        description="models to serve, 503 until each has a champion; where they are not named, `vitrina serve` takes all",
+    )
+    unpromoted: tuple[str, ...] = Field(
+        (), description="of these, models that /readyz does not wait for until they have a champion; `vitrina serve` fills it in"
     )
     poll_seconds: PositiveFloat = Field(2.0, description="how often each worker asks the registry where champion points")
     max_batch_size: PositiveInt = Field(32, description="listings, reviews or queries a forward pass at most")

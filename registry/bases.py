@@ -43,7 +43,8 @@ def behind(settings: Settings, model: str) -> str | None:
     Raises:
         VitrinaError: its tag is not one that Vitrina wrote.
     """
-    under, champion = family.get(model).rests_on, find_alias(settings, model, CHAMPION)
+    under = family.get(model).rests_on
+    champion = find_alias(settings, model, CHAMPION) if under else None
     if under is None or champion is None:
         return None
     if RESTS_ON not in champion.tags:

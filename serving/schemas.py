@@ -213,7 +213,7 @@ class Models(ResponseModel):
 
 
 class Readiness(ResponseModel):
-    """Answer of GET /readyz; 503 until every model has a version that answers."""
+    """Answer of GET /readyz; 503 until every model has a version that answers, but those that never had a champion."""
 
     ready: bool
     models: list[ModelState]

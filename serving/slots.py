@@ -33,8 +33,9 @@ class Answer:
 class Slot:
     """The place of one model. Thread-safe: the follower writes, batches read."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, awaited: bool = True) -> None:
         self.name = name
+        self.awaited = awaited
         self.champion: int | None = None
         self.error: str | None = None
         self._loaded: Loaded | None = None
@@ -47,8 +48,15 @@ class Slot:
         return loaded.version if loaded else None
 
     @property
+    def unpromoted(self) -> bool:
+        """Whether nobody waits for it: it has had no champion since the service started."""
+        return not self.awaited and self.champion is None and self.version is None
+
+    @property
     def stale(self) -> bool:
         """Whether what answers may not be what the registry wants."""
+        if self.unpromoted:
+            return False
         return self.error is not None or self.champion is None or self.version != self.champion
 
     def swap(self, new: Loaded) -> Loaded | None:

@@ -34,7 +34,7 @@ def vitrina(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def vitrina_here(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], home: Path, *arguments: str
 ) -> "subprocess.CompletedProcess[str]":
-    """The same within this process, whose imports are made already: for commands that are refused before they begin."""
+    """The same within this process, whose imports are made already: for tests of what a command says, not of the process."""
     monkeypatch.setenv("VITRINA_HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(home)

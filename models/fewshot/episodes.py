@@ -128,7 +128,7 @@ def episodes(pool: Pool, ways: int, shots: int, count: int, config: EpisodesConf
     if len(enough) < ways:
         raise VitrinaError(f"{ways} ways, {shots} shots: only {len(enough)} types have more than {shots} products")
     for place in range(count):
-        yield _drawn(pool, enough, ways, shots, np.random.default_rng((config.seed, ways, shots, place)), config)
+        yield draw(pool, enough, ways, shots, np.random.default_rng((config.seed, ways, shots, place)), config)
 
 
 def possible(pool: Pool, shots: int) -> Codes:
@@ -136,7 +136,8 @@ def possible(pool: Pool, shots: int) -> Codes:
     return np.flatnonzero(np.array([len(rows) for rows in pool.rows]) > shots)
 
 
-def _drawn(pool: Pool, enough: Codes, ways: int, shots: int, rng: np.random.Generator, config: EpisodesConfig) -> Episode:
+def draw(pool: Pool, enough: Codes, ways: int, shots: int, rng: np.random.Generator, config: EpisodesConfig) -> Episode:
+    """One episode of `ways` of the types `enough`, each of which has more than `shots` products."""
     types = rng.choice(enough, ways, replace=False)
     shuffled = [rng.permutation(pool.rows[code]) for code in types]
     queries = [rows[shots : shots + config.queries] for rows in shuffled]

@@ -1,13 +1,13 @@
 """From a catalogue to pools: products of some types with features of `product`, and photos where a learner reads them."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.images import DecodedPhoto, decode
 from catalog.splits import by_hash
@@ -67,11 +67,6 @@ def pool_of(catalogue: Catalogue, products: pd.DataFrame, base: Embedder, config
 def parts(pool: Pool, types: Mapping[str, str]) -> dict[str, Pool]:
     """A pool for each part of the types; see `models.fewshot.types.split_types`."""
     return {part: pool.of_types([name for name in pool.types if types.get(name) == part]) for part in sorted(set(types.values()))}
-
-
-def records_of(products: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows as `listing_of` reads them."""
-    return ({str(name): value for name, value in row.items()} for row in products.to_dict("records"))
 
 
 def photo_of(catalogue: Catalogue, product_id: Any) -> DecodedPhoto | None:

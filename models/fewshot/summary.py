@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.images import light
 from catalog.listing import Listing
 from catalog.text import normalise
 from models.fewshot.answers import Classified, Question, Task
 from models.fewshot.episodes import Codes, Pool
-from models.fewshot.pools import photo_of, pool_of, records_of
+from models.fewshot.pools import photo_of, pool_of
 from models.fewshot.predictor import FewshotPredictor
 
 NONE_OF_THESE = "none of these"

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import CatalogueError, ImageError
 from catalog.images import decode
 from catalog.write import new_catalogue, write_embeddings
 from configs.errors import VitrinaError
 from models.family import EmbeddingSummary
 from models.product.cleaning import CleanListing, clean
-from models.product.data import Photo, records_of
+from models.product.data import Photo
 from models.product.predictor import ProductPredictor, can_be_embedded
 
 log = logging.getLogger(__name__)

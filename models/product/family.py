@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from catalog.augmentation import number_copies, oversample
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.schema import PRODUCT_COLUMNS
@@ -28,7 +28,7 @@ from models.product.baselines import SimpleModels
 from models.product.bundle import Baselines, BundleConfig
 from models.product.card import card
 from models.product.config import ProductRunConfig
-from models.product.data import ListingDataset, Part, Rows, records_of
+from models.product.data import ListingDataset, Part, Rows
 from models.product.names import NAMES
 from models.product.predictor import ProductPredictor
 from models.product.rewording import translated

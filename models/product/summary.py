@@ -121,4 +121,3 @@ def project(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
 def _projection(dimensions: int) -> NDArray[np.float32]:
     matrix = np.random.default_rng(64).standard_normal((dimensions, EMBEDDING_DIM), dtype=np.float32)
     return matrix / np.float32(np.sqrt(EMBEDDING_DIM))
-

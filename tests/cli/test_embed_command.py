@@ -48,7 +48,9 @@ def _line(done: "subprocess.CompletedProcess[str]") -> str:
     return line
 
 
-def test_embeddings_lie_beside_the_catalogue_and_pass_validation(home: Path, shop: Path, tmp_path: Path) -> None:
+def test_embeddings_lie_beside_the_catalogue_and_pass_validation(
+    home: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "new" / "vectors"
     done = vitrina(home, "embed", "product@1", "--data", str(shop), "--out", str(out), "--json")
     assert done.returncode == 0, done.stderr
@@ -58,18 +60,20 @@ def test_embeddings_lie_beside_the_catalogue_and_pass_validation(home: Path, sho
     ids, vectors = Catalogue.open(shop, out).embeddings()
     assert ids.tolist() == list(range(1000, 1120))
     assert vectors.shape == (120, DIMENSIONS)
-    checked = vitrina(home, "data", "validate", str(out), "--json")
+    checked = vitrina_here(monkeypatch, capfd, home, "data", "validate", str(out), "--json")
     assert checked.returncode == 0, checked.stderr
     assert json.loads(checked.stdout)["quarantined"] == {"embeddings": 0}
 
 
-def test_people_read_what_was_left_out(home: Path, tmp_path: Path) -> None:
+def test_people_read_what_was_left_out(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()
     products = pd.DataFrame({"product_id": ["a", "b", "b", None], "title": ["Nordal blue shirt", "NA", "x", "y"]})
     products.to_parquet(shop / "products.parquet", index=False)
     pd.DataFrame({"product_id": ["a"], "jpeg": [b"no photo"]}).to_parquet(shop / "images.parquet", index=False)
-    done = vitrina(home, "embed", "product", "--data", str(shop), "--out", str(tmp_path / "out"))
+    done = vitrina_here(monkeypatch, capfd, home, "embed", "product", "--data", str(shop), "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         f"product version 1: 1 products, {DIMENSIONS} dimensions each",

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import home_with_product, vitrina
+from commands import home_with_product, vitrina, vitrina_here
 
 from catalog.listing import Listing
 from models.product.cleaning import clean
@@ -36,9 +36,11 @@ def test_a_version_becomes_graphs_that_answer_as_it_does(home: Path, tmp_path: P
     assert OnnxModel(out)(inputs)["embedding"].flatten().tolist() == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_folder_that_exists_is_left_alone(home: Path, tmp_path: Path) -> None:
+def test_a_folder_that_exists_is_left_alone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mine").touch()
-    done = vitrina(home, "export", "product@1", "--out", str(tmp_path), "--json")
+    done = vitrina_here(monkeypatch, capfd, home, "export", "product@1", "--out", str(tmp_path), "--json")
     assert done.returncode == 2
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if line.startswith("vitrina: ")]
