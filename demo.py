@@ -66,6 +66,7 @@ class Demo:
     stages: list[Stage] = field(default_factory=list)
     begun: Iterator[int] = field(default_factory=itertools.count)
     running: list[subprocess.Popen[str]] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=ENVIRONMENT.copy)
 
     def command(
         self, name: str, *arguments: str, verdict: Callable[[dict[str, Any]], str], allowed: tuple[int, ...] = (0,)
@@ -78,7 +79,7 @@ class Demo:
         with (
             log.open("w") as errors,
             subprocess.Popen(
-                [VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, text=True
+                [VITRINA, *arguments, "--json"], stdout=subprocess.PIPE, stderr=errors, env=self.environment, text=True
             ) as process,
         ):
             self.running.append(process)
@@ -97,7 +98,12 @@ class Demo:
         console.print(f"  {name}: {verdict}  [dim]{seconds:.0f} s[/dim]")
 
     def together(self, *lanes: Callable[[], None]) -> None:
-        """Run lanes of stages side by side; where one fails, the commands of the others are ended too."""
+        """Run lanes of stages side by side, each with its share of the cores.
+
+        Where one fails, the commands of the others are ended too.
+        """
+        threads = max(1, (os.cpu_count() or 1) // len(lanes))
+        self.environment = {"OMP_NUM_THREADS": str(threads)} | ENVIRONMENT
         with ThreadPoolExecutor(len(lanes)) as pool:
             started = [pool.submit(lane) for lane in lanes]
             done, going_on = wait_for(started, return_when=FIRST_EXCEPTION)
@@ -105,6 +111,7 @@ class Demo:
                 process.terminate()
             for lane in done:
                 lane.result()
+        self.environment = ENVIRONMENT
 
     def promote(self, name: str, model: str, trained: dict[str, Any], note: str) -> None:
         """Make the version that a training registered champion."""

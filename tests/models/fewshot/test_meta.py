@@ -59,9 +59,7 @@ def test_the_best_weights_are_kept_and_told(tmp_path: Path, pools: Pools) -> Non
         torch.testing.assert_close(value, best[f"best.{name}"], rtol=0, atol=0)
 
 
-def test_a_killed_training_goes_on_as_if_never_killed(
-    tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_training_goes_on_as_if_never_killed(tmp_path: Path, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = trained(tmp_path / "whole", pools)
     every = CONFIG.model_copy(update={"checkpoint_minutes": 1e-9})
     real, done = meta.nn.utils.clip_grad_norm_, []
@@ -98,7 +96,9 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, pools: Pool
 def test_a_loss_that_is_not_finite_ends_it(tmp_path: Path, pools: Pools) -> None:
     features = np.full_like(pools.train.features, np.inf)
     broken = Pool(features, pools.train.codes, pools.train.types, pools.train.product_ids)
-    with pytest.raises(TrainingError, match=r"prototypes: loss nan .* is not finite at iteration 0; lower model\.prototypes\.rate"):
+    with pytest.raises(
+        TrainingError, match=r"prototypes: loss nan .* is not finite at iteration 0; lower model\.prototypes\.rate"
+    ):
         trained(tmp_path, Pools(broken, pools.validation))
 
 
