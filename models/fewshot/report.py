@@ -202,7 +202,7 @@ def _episode(title: str, told: "pd.Series[Any]", part: pd.DataFrame, pictures: P
     stranger, rejected = asked["true"].isna(), asked["stranger"] > 0.5
     right = asked[~stranger & ~rejected & (asked["true"] == asked["answered"])]
     refused = asked[stranger & rejected]
-    which = "among the worst" if (part["shown"] == "worst").all() else "drawn at random"
+    which = "among the worst" if (part["shown"] == "worst").all() else "one of the others"
     text = (
         f"{title}, {which}: {told['accuracy']:.0%} of {int((~stranger).sum())} products are most like their class, "
         f"{told['false_rejection']:.0%} were falsely rejected"
@@ -210,7 +210,7 @@ def _episode(title: str, told: "pd.Series[Any]", part: pd.DataFrame, pictures: P
     text += f"; {len(refused)} of {int(stranger.sum())} strangers were rejected." if stranger.any() else "."
     classes = [pictures.row(str(name), rows["product_id"], "taught") for name, rows in support.groupby("true", sort=False)]
     good = [
-        pictures.row(name, rows["product_id"], f"{len(rows)} products", "good")
+        pictures.row(name, rows["product_id"].sample(frac=1.0, random_state=0), f"{len(rows)} products", "good")
         for name, rows in (("Right", right), ("Strangers rejected", refused))
         if len(rows)
     ]
