@@ -14,11 +14,8 @@ from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 from models.arrays import State, below
-<<<<<<< HEAD
 from models.bundles import BaseVersion
-=======
 from models.errors import Outdated
->>>>>>> wt-api
 from models.fewshot.episodes import Codes, Floats, Photos
 
 

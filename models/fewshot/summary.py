@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """One answer as the flat row that monitoring logs, and compares with the same rows of the training reference.
 
 What is watched describes the listings that come in, whichever classes a client has taught. How often an answer is right depends
@@ -154,23 +153,3 @@ def _taught(
     labels = [pool.types[code] for code in (asked, *others)]
     name = predictor.settings.learner_for(len(codes) / len(labels))
     return predictor.taught(name, labels, codes, pool.features[np.concatenate(taught)]), shuffled[0][len(taught[0]) :]
-=======
-"""One answer as the flat row that monitoring logs, and compares with the same rows of the training reference."""
-
-from typing import Any
-
-from catalog.text import normalise
-from models.fewshot.answers import Classified, Question
-
-
-def summarise(question: Question, answer: Classified) -> dict[str, Any]:
-    """The row for one answer; missing values are None. The length is in characters of the normalised title."""
-    return {
-        "title_length": len(normalise(question.listing.title or "")),
-        "has_image": question.listing.image is not None,
-        "familiarity": answer.familiarity,
-        "similarity": answer.similarity,
-        "stranger": answer.stranger,
-        "predicted_label": answer.label,
-    }
->>>>>>> wt-api

@@ -26,9 +26,10 @@ from serving.slots import Answer
 from serving.storage import ask
 
 METHODS = ("adapt", "classify")
-LABELS: Mapping[str, Any] = {"label": Word, "none_of_these": bool}
-INPUTS = ("title_length", "has_image")
-"""Columns of the summary that describe what came in; the others the model made."""
+LABELS: Mapping[str, Any] = {"label": Word}
+"""The true class, or `models.fewshot.summary.NONE_OF_THESE`."""
+OUTPUTS = ("familiarity", "similarity", "stranger", "confidence", "predicted_label")
+"""Columns of the summary that the model made; the others describe what came in."""
 
 
 def router(context: Context) -> APIRouter:
@@ -168,7 +169,7 @@ def _log(
 ) -> None:
     for item, question, answer in zip(items, questions, found, strict=True):
         summary = dict(summarise(question, answer.prediction))
-        inputs = {name: summary.pop(name) for name in INPUTS}
+        outputs = {name: summary.pop(name) for name in OUTPUTS}
         context.record(
             PredictionRow(
                 id=item.prediction_id,
@@ -176,7 +177,7 @@ def _log(
                 version=answer.version,
                 endpoint="fewshot/classify",
                 latency_ms=latency_ms,
-                inputs=inputs,
-                outputs=summary,
+                inputs=summary,
+                outputs=outputs,
             )
         )
