@@ -48,11 +48,6 @@ class Slot:
         return loaded.version if loaded else None
 
     @property
-    def unpromoted(self) -> bool:
-        """Whether nobody waits for it: it has had no champion since the service started."""
-        return not self.awaited and self.champion is None and self.version is None
-
-    @property
     def predictor(self) -> Predictor:
         """The predictor of that version; a batch may be answered by the one that follows it.
 
@@ -63,6 +58,11 @@ class Slot:
         if loaded is None:
             raise self._not_ready()
         return loaded.predictor
+
+    @property
+    def unpromoted(self) -> bool:
+        """Whether nobody waits for it: it has had no champion since the service started."""
+        return not self.awaited and self.champion is None and self.version is None
 
     @property
     def stale(self) -> bool:

@@ -13,6 +13,7 @@ from configs.schema import TasksConfig
 from database.fewshot import AdaptedRow, ExampleRow, Taught
 from models.fewshot.answers import Classified, Confusable, Measures
 from models.fewshot.episodes import MAX_SHOTS, MAX_WAYS
+from models.fewshot.summary import NONE_OF_THESE
 from serving.errors import InvalidInput
 from serving.schemas import Count, ListingIn, RequestModel, ResponseModel, Served, Word
 from serving.slots import Answer
@@ -79,7 +80,7 @@ class ClassifyIn(RequestModel):
     """Listings that one of a task's classes is looked for."""
 
     task_id: TaskId
-    version: Count | None = Field(None, ge=1, le=MAX_VERSION, description="of the task; null: the newest")
+    version: Annotated[Count, Field(ge=1, le=MAX_VERSION)] | None = Field(None, description="of the task; null: the newest")
     items: list[ListingIn]
 
 
@@ -93,10 +94,14 @@ def check_labels(examples: Sequence[ExampleIn], known: Mapping[str, int], bounds
     """Check the classes of a request, together with those that are `known`: none for a new task.
 
     Raises:
-        InvalidInput: two labels differ only by case or spaces, or there are too few or too many classes or examples of one.
+        InvalidInput: two labels differ only by case or spaces, one means no class, or there are too few or too many classes or
+            examples of one.
     """
     names = {_folded(label): label for label in known}
     for place, example in enumerate(examples):
+        if _folded(example.label) == _folded(NONE_OF_THESE):
+            message = f"{example.label!r} is what a listing of no class is called; it needs no examples"
+            raise InvalidInput(f"examples.{place}.label: {message}", f"examples.{place}.label")
         same = names.setdefault(_folded(example.label), example.label)
         if same != example.label:
             message = f"{example.label!r} differs from {same!r} only by case or spaces; call a class by one name"

@@ -1,8 +1,8 @@
 """What clients have taught, between the database and the model: found, adapted, taught more, and adapted again.
 
 Everything is in the database, as the next request may go to another worker; each only keeps what it has parsed. A version of a
-task has a classifier for each origin of features that it was asked with. Where those that are served now have none, it is made of
-the examples, if these are kept; or else the task says that it must be taught again. So no answer mixes two.
+task has a classifier for each version of the features that it was asked with. Where those that are served now have none, it is
+made of the examples, if these are kept; or else the task says that it must be taught again. So no answer mixes two.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 from anyio import to_thread
 from fastapi import Request
@@ -34,7 +34,8 @@ from database.fewshot import (
     insert_task,
     kept_examples,
 )
-from models.fewshot.answers import Example, Lesson, Origin, Task
+from models.bundles import BaseVersion
+from models.fewshot.answers import Example, Lesson, Task
 from models.fewshot.answers import OutdatedTask as RestsOnAnother
 from serving.context import Context
 from serving.errors import InvalidInput, NotFound, OutdatedTask
@@ -51,6 +52,20 @@ _REQUESTS = uuid.UUID("6d1f2b0a-93f4-4d0e-8f35-5a2f6c1d7e44")
 
 Question = Callable[[Task], tuple[Sequence[Any], str, str]]
 """What the model is asked about a task: items, the method of the predictor, and where the items stand in the body."""
+
+
+class Teachable(Protocol):
+    """What is asked of this model's predictor outside of a batch.
+
+    Attributes:
+        base: The version whose features it rests on.
+        learners: Those that it has.
+        false_rejection: Share of members that is called none of the classes.
+    """
+
+    base: BaseVersion
+    learners: tuple[str, ...]
+    false_rejection: float
 
 
 @dataclass(frozen=True)
@@ -73,29 +88,18 @@ class Tasks:
         self._renewing = asyncio.Lock()  # those who wait for the same classifier find it made
 
     @property
-    def origin(self) -> Origin:
-        """What the features that are served rest on.
+    def served(self) -> Teachable:
+        """The version that answers now.
 
         Raises:
-            Unavailable: no version answers yet.
+            Unavailable: none does yet.
         """
-        origin: Origin = self._slot.predictor.origin  # type: ignore[attr-defined]  # of this model's predictor
-        return origin
+        return cast(Teachable, self._slot.predictor)
 
     @property
     def digest(self) -> str | None:
         """That of the features that are served; None while no version answers."""
-        return None if self._slot.version is None else self.origin.digest
-
-    @property
-    def false_rejection(self) -> float:
-        """Share of members that is called none of the classes.
-
-        Raises:
-            Unavailable: no version answers yet.
-        """
-        share: float = self._slot.predictor.false_rejection  # type: ignore[attr-defined]  # of this model's predictor
-        return share
+        return None if self._slot.version is None else self.served.base.digest
 
     async def done(self, request: str) -> tuple[Taught, AdaptedRow] | None:
         """What came of a request that was sent before."""
@@ -109,7 +113,7 @@ class Tasks:
             ApiError: the model refuses it, or something is away; then nothing is stored.
         """
         check_labels(body.examples, {}, self._context.config.tasks)
-        learners: tuple[str, ...] = self._slot.predictor.learners  # type: ignore[attr-defined]  # of this model's predictor
+        learners = self.served.learners
         if body.learner is not None and body.learner not in learners:
             raise InvalidInput(f"learner: {body.learner!r} is none of this version; allowed: {', '.join(learners)}", "learner")
         lesson = Lesson(await self._examples(body.examples), learner=body.learner)
@@ -193,7 +197,7 @@ class Tasks:
 
     async def _held(self, task_id: str, version: int | None) -> Held:
         taught = await self.find(task_id, version)
-        row, outdated = chosen(taught, self.origin.digest)
+        row, outdated = chosen(taught, self.served.base.digest)
         return await self._renewed(taught) if outdated else await self._stored(taught, row)
 
     async def _stored(self, taught: Taught, row: AdaptedRow) -> Held:
@@ -212,11 +216,11 @@ class Tasks:
         """The same version, adapted again from kept examples to the features that are served, and stored beside the others."""
         newest, task_id, version = outdated.adapted[0], outdated.task.id, outdated.version.version
         if not outdated.task.keep_examples:
-            rests = Origin(base=newest.base, base_version=newest.base_version, digest=newest.digest)
-            raise OutdatedTask(f"task {task_id}: {RestsOnAnother(rests, self.origin)}")
+            rests = BaseVersion(model=newest.base, version=newest.base_version, digest=newest.digest)
+            raise OutdatedTask(f"task {task_id}: {RestsOnAnother(rests, self.served.base)}")
         async with self._renewing:
             taught = await self.find(task_id, version)
-            row, still = chosen(taught, self.origin.digest)
+            row, still = chosen(taught, self.served.base.digest)
             if not still:
                 return await self._stored(taught, row)
             rows = await ask(kept_examples, self._url, task_id, version)
@@ -310,9 +314,9 @@ def _adapted(answer: Answer) -> AdaptedRow:
     return AdaptedRow(
         model_version=answer.version,
         learner=task.learner,
-        base=task.origin.base,
-        base_version=task.origin.base_version,
-        digest=task.origin.digest,
+        base=task.base.model,
+        base_version=task.base.version,
+        digest=task.base.digest,
         measures=task.measures.model_dump(mode="json"),
     )
 

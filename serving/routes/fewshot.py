@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 from starlette.background import BackgroundTask
 
 from catalog.listing import Listing
@@ -12,7 +13,7 @@ from database.errors import NotFound as NoSuchRow
 from database.fewshot import newest_tasks, versions
 from database.predictions import PredictionRow
 from models.fewshot.answers import Question, Task
-from models.fewshot.summary import summarise
+from models.fewshot.summary import INPUTS, NONE_OF_THESE, summarise
 from serving.context import Context
 from serving.errors import InvalidInput, NotFound
 from serving.openapi import in_path, in_query, repeatable, request_body, responses
@@ -26,10 +27,9 @@ from serving.slots import Answer
 from serving.storage import ask
 
 METHODS = ("adapt", "classify")
-LABELS: Mapping[str, Any] = {"label": Word}
-"""The true class, or `models.fewshot.summary.NONE_OF_THESE`."""
-OUTPUTS = ("familiarity", "similarity", "stranger", "confidence", "predicted_label")
-"""Columns of the summary that the model made; the others describe what came in."""
+LABELS: Mapping[str, Any] = {
+    "label": Annotated[Word, Field(description=f"the class that it is, or {NONE_OF_THESE!r}", examples=["Kurtas"])]
+}
 
 
 def router(context: Context) -> APIRouter:
@@ -64,7 +64,7 @@ def _adapt(tasks: Tasks, routes: APIRouter) -> None:
         """
         body = await read(request, AdaptIn)
         name = await name_of(request)
-        false_rejection = tasks.false_rejection
+        false_rejection = tasks.served.false_rejection
         said = [field for field in AT_CREATION if getattr(body, field) is not None]
         if body.task_id is not None and said:
             raise InvalidInput(f"{said[0]}: is said when a task is made, and cannot be changed", said[0])
@@ -169,7 +169,7 @@ def _log(
 ) -> None:
     for item, question, answer in zip(items, questions, found, strict=True):
         summary = dict(summarise(question, answer.prediction))
-        outputs = {name: summary.pop(name) for name in OUTPUTS}
+        inputs = {name: summary.pop(name) for name in INPUTS}
         context.record(
             PredictionRow(
                 id=item.prediction_id,
@@ -177,7 +177,7 @@ def _log(
                 version=answer.version,
                 endpoint="fewshot/classify",
                 latency_ms=latency_ms,
-                inputs=summary,
-                outputs=outputs,
+                inputs=inputs,
+                outputs=summary,
             )
         )

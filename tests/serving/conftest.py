@@ -18,8 +18,9 @@ from catalog.images import decode
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from models.bundles import BaseVersion
 from models.errors import NotSupported
-from models.fewshot.answers import Classified, Confusable, Measures, Origin, OutdatedTask, Task
+from models.fewshot.answers import Classified, Confusable, Measures, OutdatedTask, Task
 from models.product.heads.price import PriceEstimate
 from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
@@ -130,7 +131,7 @@ class Fewshot:
 
     def __init__(self, version, base_version=1):
         self.version = version
-        self.origin = Origin(base="product", base_version=base_version, digest=f"digest {base_version}")
+        self.base = BaseVersion(model="product", version=base_version, digest=f"{base_version:064x}")
         self.lessons = []
         self.asked = []
         self.started = threading.Event()
@@ -175,7 +176,7 @@ class Fewshot:
         pair = Confusable(labels=classes[:2], confusion=0.25, hint=f"add examples of {classes[0]!r}")
         measures = Measures(left_out_accuracy=None if lone else 0.75, left_out=0 if lone else len(codes), hardest=pair)
         made_by = f"weights {self.version}"
-        return Task(learner, classes, codes, features, photos, {"centroids": centroids}, self.origin, made_by, measures)
+        return Task(learner, classes, codes, features, photos, {"centroids": centroids}, self.base, made_by, measures)
 
     def _answer(self, task, features):
         similar = task.state["centroids"] @ features
@@ -186,8 +187,8 @@ class Fewshot:
         return Classified(label, probabilities, stranger, float(similar.max()), 0.5)
 
     def _check(self, task):
-        if task.origin.digest != self.origin.digest:
-            raise OutdatedTask(task.origin, self.origin)
+        if task.base.digest != self.base.digest:
+            raise OutdatedTask(task.base, self.base)
         if task.learner not in self.learners:
             raise NotSupported(f"this version has no learner {task.learner!r}")
 
@@ -198,7 +199,7 @@ class Fewshot:
             raise RuntimeError("a bug")
         vector = np.full(64, 1e-3, dtype=np.float32)
         for word in f"{listing.title or ''} {listing.description or ''}".split():
-            vector[zlib.crc32(f"{self.origin.digest} {word}".encode()) % 64] += 1
+            vector[zlib.crc32(f"{self.base.version} {word}".encode()) % 64] += 1
         return vector / np.linalg.norm(vector)
 
 

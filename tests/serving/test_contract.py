@@ -30,7 +30,7 @@ PAST = st.datetimes(max_value=datetime(2026, 1, 1), timezones=st.just(UTC))
 
 UNSAYABLE = re.compile(
     r"^price_max: must be at least price_min|^reviews\.\d+ says nothing|^examples: \d+ class|^examples: \d+ of "
-    r"|^examples\.\d+\.label: .+ differs from .+ only by case or spaces|^learner: .+ is none of this version"
+    r"|^examples\.\d+\.label: .+ (differs from .+ only by case or spaces|is what a listing)|^learner: .+ is none of this version"
     r"|^(name|learner|keep_examples): is said when a task is made"
 )
 """Refusals that JSON schema cannot announce: two fields compared, texts of which nothing is left without markup, how many labels

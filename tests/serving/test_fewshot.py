@@ -196,6 +196,7 @@ ONE_BY_21 = [{"label": "a", "title": f"t{i}"} for i in range(21)]
         ([*SHIRTS, {"title": "shoe", "label": "SHIRTS"}], "examples.2.label", "'SHIRTS' differs from 'Shirts' only by case"),
         ([*SHIRTS, {"title": "shoe", "label": "shi rts"}], "examples.2.label", "'shi rts' differs from 'Shirts' only by"),
         ([*SHIRTS, {"title": "shoe", "label": "\uff33hirts"}], "examples.2.label", "differs from 'Shirts' only by"),
+        ([*SHIRTS, {"title": "a", "label": "None of  THESE"}], "examples.2.label", "is what a listing of no class is called"),
         ([*SHIRTS, SHOES[0] | {"image": "aGVsbG8="}], "examples.2.image", "cannot be decoded"),
         ([*SHIRTS, SHOES[0] | {"image": "https://example.com/a.jpg"}], "examples.2.image", "never fetched"),
         ([*SHIRTS, SHOES[0] | {"titel": "a"}], "examples.2.titel", "unknown field"),
@@ -480,7 +481,7 @@ def test_a_task_of_other_features_must_be_taught_again(client, source):
     adapt(client, HATS, task_id=task_id)
     swapped(client, source, base=2)
     said = (
-        f"task {task_id}: the task rests on product version 1, and features of version 2 are served: "
+        f"task {task_id}: the task rests on features of product version 1, and those of version 2 are served: "
         "teach it again from its examples"
     )
     assert refused(classify(client, task_id), 409, "outdated_task") == said
@@ -519,7 +520,7 @@ def test_a_task_that_keeps_its_examples_is_adapted_again_once(client, source, se
     newest = client.get(f"{TASKS}/{task_id}").json()["versions"][0]
     assert (newest["features"]["version"], newest["model"]["version"], newest["outdated"]) == (2, 2, False)
     assert adapt(client, [SHOES[1]], task_id=task_id).json()["version"] == 3
-    assert {row.digest for row in find(settings.database_url, task_id, 1).adapted} == {"digest 1", "digest 2"}
+    assert {row.digest for row in find(settings.database_url, task_id, 1).adapted} == {f"{base:064x}" for base in (1, 2)}
     source.at = 1
     wait_until(lambda: client.get("/v1/models").json()["models"][0]["version"] == 1)
     assert classify(client, task_id, version=2).json()["features"]["version"] == 1
@@ -593,7 +594,7 @@ def test_a_task_that_is_adapted_while_champion_moves_says_which_version_did(clie
         answer = running.result().json()
     assert (answer["model"]["version"], answer["features"]["version"]) == (1, 1)
     [row] = find(settings.database_url, answer["task_id"]).adapted
-    assert (row.model_version, row.digest) == (1, "digest 1")
+    assert (row.model_version, row.digest) == (1, f"{1:064x}")
     assert classify(client, answer["task_id"]).json()["features"]["version"] == 2
 
 
@@ -611,13 +612,13 @@ def test_answers_are_logged_and_feedback_names_the_class(client, settings):
     assert (row.inputs["title_length"], row.inputs["has_image"]) == (12, True)
     assert row.outputs["predicted_label"] == "Shoes"
     assert row.outputs["stranger"] == pytest.approx(shoe["stranger"], abs=1e-5)
-    assert rows[hose["prediction_id"]].outputs["predicted_label"] is None
-    for said, told in ((shoe, {"label": "Boots"}), (hose, {"none_of_these": True})):
+    assert rows[hose["prediction_id"]].outputs["predicted_label"] == "none of these"
+    for said, told in ((shoe, {"label": "Boots"}), (hose, {"label": "none of these"})):
         body = {"prediction_id": said["prediction_id"], "labels": told}
         assert client.post("/v1/feedback", json=body).status_code == 201
         assert feedback_for(settings.database_url, [said["prediction_id"]]) == {said["prediction_id"]: told}
-    wrong = {"prediction_id": hose["prediction_id"], "labels": {"none_of_these": "yes"}}
-    refused(client.post("/v1/feedback", json=wrong), 400, "invalid_input", "labels.none_of_these")
+    wrong = {"prediction_id": hose["prediction_id"], "labels": {"label": True}}
+    refused(client.post("/v1/feedback", json=wrong), 400, "invalid_input", "labels.label")
 
 
 # When something is away
@@ -652,6 +653,13 @@ def test_bodies_are_bounded_and_of_one_kind(steady, url):
     refused(steady.post(url, content=b'{"task_id": "' + b"a" * LIMIT + b'"}', headers=JSON), 413, "too_large")
     refused(steady.post(url, files={"task_id": (None, "u")}), 415, "unsupported_media_type")
     refused(steady.get(url), 405, "method_not_allowed")
+    assert steady.get(url).headers["Allow"] == "POST"
+
+
+def test_what_may_be_done_with_a_task_is_said(steady):
+    response = steady.put(f"{TASKS}/{UNKNOWN}")
+    refused(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == "DELETE, GET"
 
 
 def test_what_was_parsed_is_held_within_its_bytes():
