@@ -13,7 +13,7 @@ from PIL import Image
 
 from catalog.catalogue import Catalogue
 from catalog.errors import CatalogueError, ImageError
-from catalog.images import FORMATS, SERVED_FORMATS, DecodedPhoto, ImageStore, decode
+from catalog.images import FORMATS, SERVED_FORMATS, DecodedPhoto, ImageStore, decode, light
 
 
 @pytest.fixture

@@ -165,7 +165,6 @@ def test_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
             ["a$b$", "b"], [Metric(value=None), Metric(value=0.5, low=0.4, high=0.6)], [None, Metric(value=0.4)], None, "m"
         ),
         lambda: charts.curves([1, 5], {"a$b$": [Metric(value=0.4, low=0.3, high=0.5), Metric(value=0.6)]}, "x", "y"),
-        lambda: charts.curves([1, 5], {}, "x", "y"),
         lambda: charts.heat_map(np.array([[1.0, 0.0], [0.3, 0.7]]), ["<b>", "$x_$"]),
         lambda: charts.price_scatter(np.array([1.0, 20.0]), np.array([2.0, 19.0])),
         lambda: charts.price_ratios(["under 500"], [np.array([0.5, 1.0, 2.0])]),
