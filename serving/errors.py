@@ -39,6 +39,13 @@ class NotFound(ApiError):
     code = "not_found"
 
 
+class OutdatedTask(ApiError):
+    """What the request names exists and rests on another version than the one that answers: it must be taught again."""
+
+    status = 409
+    code = "outdated_task"
+
+
 class TooLarge(ApiError):
     """The body exceeds the configured size. Closes the connection: the rest of the body is not read."""
 

@@ -53,6 +53,18 @@ class Slot:
         return not self.awaited and self.champion is None and self.version is None
 
     @property
+    def predictor(self) -> Predictor:
+        """The predictor of that version; a batch may be answered by the one that follows it.
+
+        Raises:
+            Unavailable: nothing is loaded yet.
+        """
+        loaded = self._loaded
+        if loaded is None:
+            raise self._not_ready()
+        return loaded.predictor
+
+    @property
     def stale(self) -> bool:
         """Whether what answers may not be what the registry wants."""
         if self.unpromoted:
@@ -84,7 +96,7 @@ class Slot:
         with self._changed:
             loaded = self._loaded
             if loaded is None:
-                raise Unavailable("not_ready", f"model {self.name} cannot answer yet; /readyz says why", retry_after_seconds=5)
+                raise self._not_ready()
             loaded.users += 1
         try:
             yield loaded
@@ -92,6 +104,9 @@ class Slot:
             with self._changed:
                 loaded.users -= 1
                 self._changed.notify_all()
+
+    def _not_ready(self) -> Unavailable:
+        return Unavailable("not_ready", f"model {self.name} cannot answer yet; /readyz says why", retry_after_seconds=5)
 
     def state(self) -> ModelState:
         """For /readyz and /v1/models."""

@@ -15,6 +15,7 @@ from configs.errors import VitrinaError
 from configs.schema import StrictModel
 from models.arrays import State, below
 from models.bundles import BaseVersion
+from models.errors import Outdated
 from models.fewshot.episodes import Codes, Floats, Photos
 
 
@@ -161,7 +162,7 @@ class Classified:
     familiarity: float
 
 
-class OutdatedTask(VitrinaError):
+class OutdatedTask(Outdated):
     """A task rests on other features than this version has: it must be taught again, from its examples."""
 
     def __init__(self, task: BaseVersion, served: BaseVersion) -> None:

@@ -26,6 +26,8 @@ def config_of(name: str) -> Any:
     small = {"filters": 8, "groups": 2} if "filters" in kind.model_fields else {}
     if issubclass(kind, MetaConfig):
         small |= {"iterations": 6, "tasks": 2, "validate_every": 3, "validation_episodes": 4}
+    if "answer_steps" in kind.model_fields:
+        small |= {"answer_steps": 2}
     return kind(**small)
 
 
