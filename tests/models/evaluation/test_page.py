@@ -141,7 +141,9 @@ def test_unreadable_photo_is_an_empty_frame():
 
 
 def test_a_row_of_photos_shows_the_title_of_a_product_without_one():
-    told = str(page.image_rows([page.ImageRow("Boots", [page.ImageItem(jpeg(), "One"), page.ImageItem(b"no photo", "Two")])]).html)
+    told = str(
+        page.image_rows([page.ImageRow("Boots", [page.ImageItem(jpeg(), "One"), page.ImageItem(b"no photo", "Two")])]).html
+    )
     assert told.count("<img") == 1 and 'alt="One"' in told and ">Two</span>" in told
 
 
