@@ -188,7 +188,7 @@ def _episodes(title: str, frame: pd.DataFrame, pictures: Pictures) -> Section:
     told = frame[frame["kind"] == "episode"].set_index("episode")
     blocks: list[page.Block] = []
     for number, (key, part) in enumerate(rows.groupby("episode", sort=False), 1):
-        blocks += _episode(f"Task {number}", told.loc[str(key)], part, pictures)
+        blocks += _episode(f"Task {number}", told.loc[[str(key)]].iloc[0], part, pictures)
     intro = (
         "The tasks in which most products were not given their class, then the first of the others. Each row begins with a class "
         "and what it was taught by; below stand the mistakes."
