@@ -25,8 +25,9 @@ $(STAMP):
 demo: setup  ## the whole loop on the embedded sample catalogue, about ten minutes
 	$(BIN)/python demo.py
 
+# In the order of their names: xdist would put files of few tests last, and those are the long ones, a worker waiting for each.
 test: setup  ## every test that needs no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## ruff and mypy
 	$(BIN)/ruff check .

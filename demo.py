@@ -67,6 +67,7 @@ class Demo:
     begun: Iterator[int] = field(default_factory=itertools.count)
     running: list[subprocess.Popen[str]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=ENVIRONMENT.copy)
+    stopped: bool = False
 
     def command(
         self, name: str, *arguments: str, verdict: Callable[[dict[str, Any]], str], allowed: tuple[int, ...] = (0,)
@@ -83,6 +84,8 @@ class Demo:
             ) as process,
         ):
             self.running.append(process)
+            if self.stopped:
+                process.terminate()
             answer, _ = process.communicate()
             self.running.remove(process)
         seconds = time.monotonic() - start
@@ -103,15 +106,16 @@ class Demo:
         Where one fails, the commands of the others are ended too.
         """
         threads = max(1, (os.cpu_count() or 1) // len(lanes))
-        self.environment = {"OMP_NUM_THREADS": str(threads)} | ENVIRONMENT
+        alone, self.environment = self.environment, {"OMP_NUM_THREADS": str(threads)} | self.environment
         with ThreadPoolExecutor(len(lanes)) as pool:
             started = [pool.submit(lane) for lane in lanes]
             done, going_on = wait_for(started, return_when=FIRST_EXCEPTION)
+            self.stopped = bool(going_on)
             for process in tuple(self.running) if going_on else ():
                 process.terminate()
             for lane in done:
                 lane.result()
-        self.environment = ENVIRONMENT
+        self.environment = alone
 
     def promote(self, name: str, model: str, trained: dict[str, Any], note: str) -> None:
         """Make the version that a training registered champion."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from benchmarks.machine import write
 from configs.load import load
-from configs.schema import StrictModel
+from configs.schema import PositiveInt, StrictModel
 from models.fewshot import learner
 from models.fewshot.calibration import scored
 from models.fewshot.episodes import EpisodesConfig, Pool, episodes
@@ -27,8 +28,6 @@ from models.fewshot.learners.photo_prototypes import PhotoPrototypesConfig
 from models.fewshot.omniglot import OmniglotConfig, read
 
 SETTINGS = Path(__file__).with_name("omniglot.yaml")
-TASKS = ((5, 1), (5, 5), (20, 1), (20, 5))
-"""Ways and shots of the papers."""
 
 
 class OmniglotRun(StrictModel):
@@ -36,6 +35,9 @@ class OmniglotRun(StrictModel):
 
     characters: OmniglotConfig = OmniglotConfig()
     episodes: EpisodesConfig = EpisodesConfig()
+    tasks: tuple[tuple[PositiveInt, PositiveInt], ...] = Field(
+        ((5, 1), (5, 5), (20, 1), (20, 5)), description="ways and shots of what is measured: those of the papers"
+    )
     photo_maml: PhotoMamlConfig = PhotoMamlConfig()
     photo_prototypes: PhotoPrototypesConfig = PhotoPrototypesConfig()
 
@@ -56,7 +58,7 @@ def measured(data: Path, run: OmniglotRun, workdir: Path, seed: int = 17) -> lis
                 "seconds": round(seconds),
                 **accuracy(made, characters.test, ways, shots, run),
             }
-            for ways, shots in TASKS
+            for ways, shots in run.tasks
         ]
     return rows
 

@@ -1,11 +1,17 @@
 """Made-up pools for tests of the few-shot model: types in clusters, with photos told apart by colour and stripes."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
-from models.fewshot.episodes import Pool
+from catalog.listing import Listing
+from configs.errors import VitrinaError
+from configs.schema import EvaluationConfig
+from models.fewshot.episodes import Floats, Pool
 from models.fewshot.learner import Pools
 
 HEIGHT, WIDTH = 20, 16
+EVALUATION = EvaluationConfig(bootstrap_samples=60, latency_calls=4, min_slice_rows=5)
 
 
 def pool(
@@ -41,3 +47,26 @@ def _photos(codes: np.ndarray, types: int, rng: np.random.Generator) -> np.ndarr
 def pools(photos: bool = False, **values: float) -> Pools:
     """Other types for training than for choosing."""
     return Pools(pool(seed=1, photos=photos, **values), pool(seed=2, photos=photos, **values))  # type: ignore[arg-type]
+
+
+class TableEmbedder:
+    """Features from a table: a listing's title is its row."""
+
+    name = "product"
+
+    def __init__(self, table: Floats, types: Iterable[str] = ()) -> None:
+        self.table, self.types = table, frozenset(types)
+
+    def features(self, listings: Sequence[Listing]) -> Floats:
+        for place, listing in enumerate(listings):
+            if not self.embeds(listing):
+                raise VitrinaError(f"listing {place} says nothing")
+        return self.table[[int(listing.title or "") for listing in listings]]
+
+    def embeds(self, listing: Listing) -> bool:
+        return bool(listing.title)
+
+
+def listings(rows: Iterable[int]) -> list[Listing]:
+    """What `TableEmbedder` reads as these rows."""
+    return [Listing(title=str(row)) for row in rows]

@@ -1,14 +1,20 @@
 """The model card of a few-shot model (Mitchell et al. 2019); its metrics are added by whoever measures the bundle."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from models.fewshot import learner
 from models.fewshot.bundle import BundleConfig
+
+NAMED = 5
+"""Types that a sentence names."""
 
 
 def card(settings: BundleConfig) -> str:
     """Markdown, a paragraph a line: MLflow shows each line break."""
     config, types = settings.config.model, Counter(settings.types.values())
+    tested = [name for name, part in settings.types.items() if part in ("test", "novel")]
+    known = [name for name in settings.learned_by_base if name in tested]
     learners = ", ".join(f"{name} ({learner.get(name).label}, reads {learner.get(name).reads})" for name in config.learners)
     chosen = ", ".join(f"{shots}: {name}" for shots, name in sorted(settings.chosen.items()))
     parts = ", ".join(
@@ -39,23 +45,19 @@ unlike this one that share is another.
 **Training data.** Catalogue `{settings.data}`, its article types divided once: {parts}. Types with fewer than
 {config.types.min_products} products are left out; of each at most {config.types.most_products:,} are read.
 
-**Limits.** {flatters(settings.learned_by_base)} Features are those of a shop's products: of other things, and in other languages
+**Limits.** {flatters(known, len(tested))} Features are those of a shop's products: of other things, and in other languages
 than the catalogue's, they say little. Classes that differ by what neither text nor photo shows cannot be told apart. What a task
 was taught by mistake it believes.
 """
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"
 
 
-def flatters(known: tuple[str, ...] | list[str]) -> str:
-    """What it means for the figures that the base was trained on types that are tested."""
+def flatters(known: Sequence[str], types: int) -> str:
+    """What it means for the figures that training has seen some of the tested types."""
     if not known:
-        return "The product model underneath was trained on none of the types that are tested: they are as new to it as a shop's."
+        return "No part was trained on any of the types that are tested: they are as new to it as a shop's will be."
     which = ", ".join(known[:NAMED]) + (f" and {len(known) - NAMED} more" if len(known) > NAMED else "")
     return (
-        f"The product model underneath was trained on {len(known)} types that are tested or chosen by ({which}): the figures "
-        "flatter. Of types that it has never seen, fewer will be told apart."
+        f"Of the {types} types that are tested, {len(known)} are known to the product model underneath, or to a learner, from "
+        f"training ({which}): the figures flatter. Of types that are new to all of it, fewer products will be told apart."
     )
-
-
-NAMED = 5
-"""Types that a sentence names."""

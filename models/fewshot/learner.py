@@ -98,6 +98,7 @@ class Learner(ABC, Generic[Config]):
         order: Learners are listed in ascending order, then by name.
         config: Its section of the configuration, which is called like its file.
         meta: Whether it is trained on episodes; the others are arithmetic.
+        folds: Times that `left_out` learns again at most; fewer where adapting takes long.
     """
 
     label: ClassVar[str]
@@ -105,6 +106,7 @@ class Learner(ABC, Generic[Config]):
     order: ClassVar[int] = 100
     config: ClassVar[type[StrictModel]] = NoConfig
     meta: ClassVar[bool] = False
+    folds: ClassVar[int] = FOLDS
 
     @classmethod
     @abstractmethod
@@ -143,13 +145,13 @@ class Learner(ABC, Generic[Config]):
     def left_out(self, support: Support) -> Floats:
         """Logits [n, W] of each example by a classifier that has not seen it; NaN where it is the only one of its class.
 
-        Leave-one-out up to `FOLDS` examples, `FOLDS` folds beyond.
+        Leave-one-out up to `folds` examples, so many folds beyond.
         """
         rows = np.arange(len(support.codes))
         found = np.full((len(rows), support.ways), np.nan, dtype=np.float32)
         counts = np.bincount(support.codes, minlength=support.ways)
         places = _places(support.codes)
-        folds = np.where(counts[support.codes] > 1, places % min(FOLDS, len(rows)), -1)
+        folds = np.where(counts[support.codes] > 1, places % min(self.folds, len(rows)), -1)
         for fold in np.unique(folds[folds >= 0]):
             out = folds == fold
             remaining = np.bincount(support.codes[~out], minlength=support.ways)

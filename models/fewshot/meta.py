@@ -117,10 +117,12 @@ def meta_train(student: Student, pools: Pools, settings: Settings[Any]) -> MetaR
     resumed = run.resume()
     if not torch.cuda.is_available():
         keep_freed_memory()
+    losses: list[float] = []
     while not run.over():
-        loss = run.update()
+        losses.append(run.update())
         if run.iteration % run.config.validate_every == 0 or run.over():
-            run.log({"loss": loss, "validation_accuracy": run.validate()})
+            run.log({"loss": float(np.mean(losses)), "validation_accuracy": run.validate()})
+            losses.clear()
         run.checkpoint()
     student.weights.load_state_dict(run.best)
     return MetaResult(run.reached, run.iteration, run.seconds(), resumed)

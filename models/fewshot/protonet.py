@@ -44,6 +44,19 @@ class ProtoNetLearner(TrainedLearner[MetaConfig]):
             means = class_means(vectors, torch.from_numpy(support.codes), support.ways)
         return NearestMeans(self.weights, means.numpy(), self.temperature(support))
 
+    def left_out(self, support: Support) -> Floats:
+        """See `Learner.left_out`: leave-one-out, whatever the number of examples."""
+        codes, rows = torch.from_numpy(support.codes), torch.arange(len(support.codes))
+        with torch.inference_mode():
+            vectors = self.weights(prepared(support.inputs))
+            means, counts = class_means(vectors, codes, support.ways), torch.bincount(codes, minlength=support.ways)[codes]
+            without = (means[codes] * counts[:, None] - vectors) / (counts[:, None] - 1).clamp(min=1)
+            scores = F.linear(vectors, *nearest_mean(means))
+            scores[rows, codes] = 2 * (without * vectors).sum(1) - without.square().sum(1)
+            scores[counts < 2] = torch.nan
+        temperature = self.temperatures.at((len(rows) - 1) / support.ways)
+        return np.asarray(scores.numpy() / np.float32(temperature), dtype=np.float32)
+
     def adapted(self, state: Mapping[str, NDArray[Any]]) -> "NearestMeans":
         """See `Learner.adapted`."""
         return NearestMeans(self.weights, state["means"], float(state["temperature"][0]))

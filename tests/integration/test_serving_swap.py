@@ -2,38 +2,24 @@
 
 import http.client
 import json
-import os
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from ports import free_port
 
+from benchmarks import serving_load
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from serving.run import ServingError, command
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.mark.slow
 def test_no_request_fails_while_champion_moves_three_times(tmp_path):
-    out = tmp_path / "result.json"
-    arguments = ["--requests", "2400", "--peer-requests", "0", "--clients", "8", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving_load", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(out.read_text(encoding="utf-8"))["moving"]
+    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    serving_load.prepare(settings, serving_load.BUNDLE)
+    found = serving_load.moving(settings, count=2400, clients=8)
     assert found["problems"] == []
     assert (found["requests"], found["failed"]) == (2400, 0)
     assert set(found["answers_by_version"]) == {"1", "2", "3"}

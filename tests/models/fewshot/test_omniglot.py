@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from benchmarks.fewshot_omniglot import SETTINGS, OmniglotRun, measured, table
 from catalog.errors import CatalogueError
+from configs.load import load
 from models.fewshot.omniglot import OmniglotConfig, characters, read
 
 SMALL = OmniglotConfig(train=6, validation=2)
@@ -93,3 +95,39 @@ def test_what_is_wrong_is_said_in_a_line(original: Path, tmp_path: Path) -> None
     image.write_bytes(image.read_bytes()[:60])
     with pytest.raises(CatalogueError, match=rf"{image.name} is no readable PNG image"):
         read(broken, SMALL)
+
+
+def test_the_benchmark_runs_on_a_small_directory(original: Path, tmp_path: Path) -> None:
+    small = [
+        "filters=4",
+        "groups=2",
+        "iterations=2",
+        "tasks=2",
+        "shots=[1]",
+        "queries=2",
+        "validate_every=2",
+        "validation_episodes=2",
+    ]
+    run = load(
+        OmniglotRun,
+        SETTINGS,
+        [
+            "characters={train: 6, validation: 2}",
+            "episodes={queries: 2, strangers: 0, measuring: 8}",
+            "tasks=[[5, 1], [10, 2]]",
+            *(f"{name}.{value}" for name in ("photo_maml", "photo_prototypes") for value in small),
+        ],
+    )
+    rows = measured(original, run, tmp_path)
+    assert [(row["learner"], row["ways"], row["shots"]) for row in rows] == [
+        (label, *task) for label in ("MAML on photos", "ProtoNet on photos") for task in ((5, 1), (10, 2))
+    ]
+    assert all(row["accuracy"] > 100 / row["ways"] for row in rows)  # even a net that hardly trained sees strokes
+    assert len(table(rows).splitlines()) == 6
+    assert {path.name for path in tmp_path.rglob("*.safetensors")} == {"last.safetensors"}
+
+
+def test_the_committed_settings_are_the_protocol() -> None:
+    run = load(OmniglotRun, SETTINGS)
+    assert (run.characters.train, run.characters.side, run.episodes.measuring) == (1200, 28, 600)
+    assert (run.photo_maml.filters, run.photo_prototypes.filters) == (64, 64)
