@@ -102,19 +102,18 @@ def _learners(evaluation: Evaluation) -> Section:
         return evaluation.metrics.get(f"{name}.accuracy_{setting}" if name else f"accuracy_{setting}", MISSING)
 
     settings = {s: label for s, label in SETTINGS.items() if any(of(name, s).value is not None for name in names)}
-    rows, tones = [], []
+    rows = []
     for name in ["", *names]:
         row: dict[str, Any] = {"Learner": _label(name) if name else "Answers by default"}
         for setting, label in settings.items():
             row[label] = _with_interval(of(name, setting))
         rows.append(row)
-        tones.append(None)
     shots = [n for n in SHOTS if of("", f"5way_{n}shot").value is not None]
     series = {_label(name) if name else "answers by default": [of(name, f"5way_{n}shot") for n in shots] for name in ["", *names]}
     drawn = {
         name: metrics for name, metrics in series.items() if all(m.value is not None for m in metrics) and name != "Guessing"
     }
-    blocks = [page.table(rows, tones=tones)]
+    blocks = [page.table(rows)]
     if len(shots) > 1:
         curve = charts.curves(shots, drawn, "examples of each class", "accuracy among 5 classes")
         blocks.insert(0, page.figure(curve, "Accuracy by the number of examples", "The band is the 95 % interval."))
