@@ -62,7 +62,7 @@ def test_it_is_found_by_its_folder_and_rests_on_product() -> None:
 
 @pytest.mark.parametrize("environment", ["base", "demo"])
 def test_its_configurations_load_and_its_gates_name_metrics_that_there_are(environment: str) -> None:
-    gates = load(FewshotRunConfig, environment_file("fewshot", environment)).gates
+    gates = load(FewshotRunConfig, environment_file(environment, "fewshot")).gates
     asked = [*gates.better_than, *gates.not_worse_than, *gates.no_regression, *gates.thresholds]
     assert asked
     assert {rule.metric for rule in asked} <= set(FAMILY.metric_names.metrics)

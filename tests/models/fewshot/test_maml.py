@@ -161,5 +161,5 @@ def test_meta_training_overfits_a_batch_of_tasks(seed: int, measured: Callable[[
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
-    assert measured("loss after 10 updates to the first", losses[10] / losses[0]) < 1
-    assert measured("loss after 100 updates to the first", losses[-1] / losses[0]) < 0.5
+    assert measured("loss after 10 updates to the first", losses[10] / losses[0]) < 0.7  # 0.22 to 0.39
+    assert measured("loss after 100 updates to the first", losses[-1] / losses[0]) < 0.01  # 0.00004 to 0.0008

@@ -53,7 +53,7 @@ def asked(predictor: FewshotPredictor, shop: Shop, ways: int, shots: int, change
 def verdict(folder: Path, rows: list[dict[str, object]]) -> DriftVerdict:
     reference, spec = read_reference(folder)
     matched = match(reference, pd.DataFrame(rows), spec)
-    return judge(matched.reference, matched.current, spec, load(FewshotRunConfig, environment_file("fewshot", "demo")).drift)
+    return judge(matched.reference, matched.current, spec, load(FewshotRunConfig, environment_file("demo", "fewshot")).drift)
 
 
 @pytest.mark.parametrize(("ways", "shots"), [(7, 2), (5, 8)])
