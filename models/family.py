@@ -78,6 +78,8 @@ class Predictor(Protocol):
 class Embedder(Predictor, Protocol):
     """A predictor that turns listings into features, on which other models can rest; not every one does."""
 
+    words: int  # last dimensions of the features, which are made of words alone: all 0 for a listing without any
+
     def features(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
         """Features [n, d] of unit length, of title, description, photo, fields and attributes: price and categories do not count.
 

@@ -4,7 +4,7 @@ Shapes: N products, D features, W ways (classes of an episode), K shots (example
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -81,10 +81,21 @@ class Pool:
             None if self.has_photo is None else self.has_photo[kept],
         )
 
+    def without_words(self, words: int) -> "Pool":
+        """The same products as if they had no texts: the last `words` features are 0."""
+        return replace(self, features=without_words(self.features, words))
+
     def of_types(self, names: Sequence[str]) -> "Pool":
         """The products of some types."""
         wanted = set(names)
         return self.where(np.array([name in wanted for name in self.types], dtype=bool)[self.codes])
+
+
+def without_words(features: Floats, words: int) -> Floats:
+    """Unit vectors [n, D] of features [n, D] whose last `words` dimensions are taken for 0; one that is nothing else stays 0."""
+    found = features.copy()
+    found[:, features.shape[1] - words :] = 0.0
+    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
 @dataclass(frozen=True)

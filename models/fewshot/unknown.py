@@ -81,7 +81,8 @@ class Unknown:
     def fit(cls, pools: Pools, learner: ShrunkPrototypes, config: UnknownConfig, episodes: EpisodesConfig) -> Self:
         """Learn on meta-train types, set the bounds on meta-validation types.
 
-        Without a meta-train type left to play a stranger, the distance is the cosine with the nearest class.
+        A bound never lies where a member is more likely than a stranger: where the two are far apart, fewer members are rejected
+        than was asked for. Without a meta-train type left to play a stranger, the distance is the cosine with the nearest class.
         """
         members, strangers = [], []
         for shots in SHOTS:
@@ -89,14 +90,14 @@ class Unknown:
                 seen = _without(learner, pools.train, episode)
                 members.append(_asked(pools.train, episode, episode.query, seen, config.rival))
                 strangers.append(_asked(pools.train, episode, episode.strangers, seen, config.rival))
-        weights, middle, spread = _told_apart(np.concatenate(members), np.concatenate(strangers))
+        weights, middle, spread, indifferent = _told_apart(np.concatenate(members), np.concatenate(strangers))
         bounds = {}
         scale = cls(weights, middle, spread, np.ones(1, np.float32), np.zeros(1, np.float32), config.rival)
         for shots in SHOTS:
             drawn = choosing_episodes(pools.validation, shots, config.episodes, episodes)
             if drawn:
                 found = [scale._score(_asked(pools.validation, e, e.query, learner, config.rival)) for e in drawn]
-                bounds[shots] = float(np.quantile(np.concatenate(found), config.false_rejection))
+                bounds[shots] = min(indifferent, float(np.quantile(np.concatenate(found), config.false_rejection)))
         table = bounds or {1: -np.inf}
         return cls(
             weights,
@@ -196,14 +197,14 @@ def _without(learner: ShrunkPrototypes, pool: Pool, episode: Episode) -> ShrunkP
     return ShrunkPrototypes(BaseTypes(base.mean, base.whitening, base.prototypes[kept]), learner.choice, learner.temperatures)
 
 
-def _told_apart(members: Floats, strangers: Floats) -> tuple[Floats, Floats, Floats]:
-    """Weights, middle and spread [5] of a logistic regression, each of the two groups counting alike."""
+def _told_apart(members: Floats, strangers: Floats) -> tuple[Floats, Floats, Floats, float]:
+    """Weights, middle and spread [5] of a logistic regression, both groups counting alike, and the score at which it is indifferent."""
     values = np.concatenate([members, strangers])
     middle, spread = values.mean(axis=0), np.maximum(values.std(axis=0), np.float32(1e-6))
     if not len(strangers):
         weights = np.zeros(len(COLUMNS), dtype=np.float32)
         weights[0] = 1.0
-        return weights, middle, spread
+        return weights, middle, spread, np.inf
     truth = np.repeat([1, 0], [len(members), len(strangers)])
     fitted = LogisticRegression(class_weight="balanced", max_iter=1000).fit((values - middle) / spread, truth)
-    return fitted.coef_[0].astype(np.float32), middle, spread
+    return fitted.coef_[0].astype(np.float32), middle, spread, -float(fitted.intercept_[0])

@@ -20,6 +20,7 @@ from models.product.bundle import Network
 from models.product.cleaning import CleanListing, CleanReview, clean
 from models.product.config import ProductRunConfig
 from models.product.encoders import Encoders
+from models.product.features import WORDS, features
 from models.product.heads.category import CategoryHead
 from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.head import HeadAnswers, ListingHead, arrays, joined
@@ -92,6 +93,7 @@ class ProductPredictor:
     """A trained model ready to answer. Safe to call from several threads: nothing in it changes."""
 
     name = "product"
+    words = WORDS
 
     def __init__(
         self, network: Network, encoders: Encoders, config: ProductRunConfig, device: str, lacks: Lacks | None = None
@@ -172,13 +174,13 @@ class ProductPredictor:
         return found
 
     def features(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
-        """Embedding alone [n, 1024] of each listing, unit length; see `models.family.Embedder`.
+        """Embedding and words [n, 1024 + `words`] of each listing, unit length; see `models.family.Embedder`.
 
         Raises:
             VitrinaError: a listing says nothing that an embedding is made of, or its photo cannot be decoded; says which.
         """
         size = self.config.evaluation.batch_size
-        found = np.empty((len(listings), self.config.model.embedding_dim), dtype=np.float32)
+        found = np.empty((len(listings), self.config.model.embedding_dim + self.words), dtype=np.float32)
         for start in range(0, len(listings), size):
             numbered = list(enumerate(listings[start : start + size], start))
             rows = [self.encoders.read(clean(listing)) for _, listing in numbered]
@@ -186,7 +188,7 @@ class ProductPredictor:
             for (i, _), row, photo in zip(numbered, rows, photos, strict=True):
                 if not can_be_embedded(row, photo):
                     raise VitrinaError(self._cannot_be_embedded(i))
-            found[start : start + size] = self.embed(rows, photos)
+            found[start : start + size] = features(self.embed(rows, photos), rows, self.encoders.priors)
         return found
 
     def embeds(self, listing: Listing) -> bool:

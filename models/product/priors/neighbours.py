@@ -91,14 +91,14 @@ def sketch(blocks: Sequence[Block], features: Sequence[csr_matrix]) -> NDArray[n
     for block, matrix in zip(blocks, features, strict=True):
         if block.name in SIZES:
             size, weight = SIZES[block.name]
-            parts.append(np.sqrt(np.float32(weight)) * np.asarray((matrix @ _folding(matrix.shape[1], size)).todense()))
+            parts.append(np.sqrt(np.float32(weight)) * np.asarray((matrix @ folding(matrix.shape[1], size)).todense()))
     joined = np.concatenate(parts, axis=1).astype(np.float32)
     unit: NDArray[np.float32] = joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-9)
     return unit
 
 
 @lru_cache(maxsize=32)
-def _folding(columns: int, size: int) -> csr_matrix:
+def folding(columns: int, size: int) -> csr_matrix:
     """Which dimension each column adds to, and with which sign: multiplicative hashing (Knuth 1973)."""
     mixed = (np.arange(columns, dtype=np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
     place = (mixed >> np.uint64(8)) % np.uint64(size)
