@@ -1,8 +1,9 @@
 """The whole loop on the sample catalogue, with the commands a user would type: `make demo`.
 
 A delivery is validated, trained on, gated, registered, promoted and served; clients send listings, and ask what to buy
-next; monitoring finds nothing. Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose
-version is promoted in its turn while the service goes on answering.
+next; monitoring finds nothing. A third model is taught three types that no catalogue had, and rejects what is none of them.
+Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose version is promoted in its turn
+while the service goes on answering.
 
 Commands of which neither needs what the other makes run side by side, as they would on a shared machine.
 """
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import ExitStack, contextmanager
@@ -30,7 +31,7 @@ from rich.table import Table
 
 from catalog.catalogue import Catalogue
 from catalog.errors import ImageError
-from catalog.images import decode
+from catalog.images import ImageStore, decode
 from catalog.splits import split_products
 from configs.schema import SplitConfig
 
@@ -39,10 +40,11 @@ VITRINA = Path(sys.executable).with_name("vitrina")
 PORT = 3210
 REQUESTS = 400
 ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
-COLUMNS = (
-    *("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage"),
-    *("master_category", "sub_category", "article_type"),  # read by the price and quality heads; the reference has them
-)
+ITEMS = 64
+"""Listings that a request may hold."""
+EXAMPLES, STRANGERS = 5, 40
+WORDS = ("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage")
+COLUMNS = (*WORDS, "master_category", "sub_category", "article_type")  # the last three are read by the price and quality heads
 
 console = Console(width=170, highlight=False)
 
@@ -148,6 +150,23 @@ class Demo:
                 reasons.append(first[0]["reason"]["text"])
         self.add(name, time.monotonic() - start, f"{gone} of {len(users)} answers know the purchase before; {reasons[0]}")
 
+    def teach(self, name: str, before: Path, data: Path) -> None:
+        """Teach the types that are new in a delivery, ask about other products of them, and about strangers."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/fewshot/adapt, /v1/fewshot/classify[/dim]")
+        start = time.monotonic()
+        taught, members, strangers = lesson(before, data)
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+            task = client.post("fewshot/adapt", json={"name": name, "examples": taught}).raise_for_status().json()
+            answers = ask(client, task["task_id"], [item for _, item in members])
+            others = ask(client, task["task_id"], [item for _, item in strangers])
+        right = sum(answer["label"] == label for answer, (label, _) in zip(answers, members, strict=True))
+        gone = sum(answer["none_of_these"] for answer in others)
+        first = next((label for answer, (label, _) in zip(others, strangers, strict=True) if answer["none_of_these"]), "none")
+        types = ", ".join(item["label"] for item in task["classes"])
+        said = f"{types} from {len(taught)} examples: {right} of {len(members)} named"
+        verdict = f"{said}; {gone} of {len(strangers)} strangers rejected, the first a product of {first}"
+        self.add(name, time.monotonic() - start, verdict)
+
 
 def main() -> None:
     """Run every stage, then say where things lie and what to type next."""
@@ -171,11 +190,20 @@ def main() -> None:
             later = ("data", "sample", "--drift", "--out", str(second))
             demo.command("second delivery", *later, verdict=lambda _: "new products that differ, for later")
 
+        def fewshot() -> None:
+            trained = demo.command("train fewshot", "train", "fewshot", "--data", str(first), verdict=learned)
+            demo.promote("promote fewshot", "fewshot", trained, "first version")
+            follow("fewshot", "1")
+            demo.teach("three new types", first, second)
+
+        def calm() -> None:
+            follow("product", "1")
+            demo.send("calm traffic", listings(first, newest=False))
+            demo.recommend("recommendations", list(range(1, 51)))
+            demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
+
         demo.together(product, recommender)
-        follow("product", "1")
-        demo.send("calm traffic", listings(first, newest=False))
-        demo.recommend("recommendations", list(range(1, 51)))
-        demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
+        demo.together(fewshot, calm)
         demo.send("drifted traffic", listings(second, newest=True))
         retrained = demo.command("monitor and retrain", "monitor", "--retrain", "--data", str(second), verdict=watched)
         demo.promote("promote again", "product", retrained["training"], "follows the drift")
@@ -207,6 +235,15 @@ def ranked(result: dict[str, Any]) -> str:
     return f"version {result['version']} {state}: next purchase among 10 for {metrics['hit_rate_at_10']:.1%}, {popular}"
 
 
+def learned(result: dict[str, Any]) -> str:
+    """Verdict of a few-shot training."""
+    metrics = result["metrics"]
+    state = "challenger" if result["challenger"] else "gates FAILED"
+    one, five = metrics["accuracy_5way_1shot"], metrics["accuracy_5way_5shot"]
+    figures = f"one of 5 new types by an example each {one:.1%}, by five {five:.1%}"
+    return f"version {result['version']} {state}: {figures}"
+
+
 def promoted(result: dict[str, Any]) -> str:
     """Verdict of a promotion."""
     return f"champion is version {result['champion']}"
@@ -223,14 +260,41 @@ def listings(data: Path, newest: bool) -> list[dict[str, Any]]:
     rows = rows[(rows["price"] > 0) & (rows["title"].str.strip() != "")]
     rows = rows.nlargest(REQUESTS, "product_id") if newest else rows[split_products(rows, SplitConfig()) == "test"]
     photos = Catalogue.open(data).images
-    bodies = []
-    for row in rows.to_dict("records"):
-        body = {name: row[name] for name in COLUMNS if isinstance(row[name], str) and row[name]}
-        body |= {"price": row["price"], "attributes": json.loads(row["attributes"])}
-        if (photo := photos.get(row["product_id"])) and is_whole(photo):
-            body["image"] = base64.b64encode(photo).decode()
-        bodies.append(body)
-    return bodies
+    return [listing(row, photos) for row in rows.to_dict("records")]
+
+
+def listing(row: Any, photos: ImageStore, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
+    """The request body of a product."""
+    body = {name: row[name] for name in columns if isinstance(row[name], str) and row[name]}
+    body |= {"price": row["price"], "attributes": json.loads(row["attributes"])}
+    if (photo := photos.get(row["product_id"])) and is_whole(photo):
+        body["image"] = base64.b64encode(photo).decode()
+    return body
+
+
+def lesson(before: Path, data: Path) -> tuple[list[dict[str, Any]], list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """Examples of the types that a delivery is the first to have; more products of them, and strangers, each with its type."""
+    known = set(pd.read_parquet(before / "products.parquet", columns=["article_type"])["article_type"])
+    newest = pd.read_parquet(data / "products.parquet").drop_duplicates("product_id").nlargest(REQUESTS, "product_id")
+    is_new = ~newest["article_type"].isin(known)
+    new, strangers = newest[is_new], newest[~is_new].head(STRANGERS)
+    place = new.groupby("article_type").cumcount()
+    photos = Catalogue.open(data).images
+
+    def told(part: pd.DataFrame) -> list[tuple[str, Any]]:
+        return [(row["article_type"], listing(row, photos, WORDS)) for row in part.to_dict("records")]
+
+    taught = [{"label": label, **body} for label, body in told(new[place < EXAMPLES])]
+    return taught, told(new[place.between(EXAMPLES, EXAMPLES + STRANGERS)]), told(strangers)
+
+
+def ask(client: httpx.Client, task: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a task says of some listings, as many a request as one may hold."""
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(items), ITEMS):
+        body = {"task_id": task, "items": items[start : start + ITEMS]}
+        found += client.post("fewshot/classify", json=body).raise_for_status().json()["items"]
+    return found
 
 
 def is_whole(photo: bytes) -> bool:

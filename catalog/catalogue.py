@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from catalog.errors import CatalogueError
-from catalog.images import ImageStore
+from catalog.images import DecodedPhoto, ImageStore
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
 from catalog.schema import REQUIRED, TABLES, is_key
 from catalog.vectors import Vectors, faults, holds_vectors, matrix
@@ -261,7 +261,12 @@ class Catalogue:
         return pd.Series(values.to_pandas())
 
 
-def listing_of(row: Mapping[str, Any], image: bytes | None) -> Listing:
+def records_of(products: pd.DataFrame) -> list[dict[str, Any]]:
+    """Products rows as mappings."""
+    return [{str(column): value for column, value in row.items()} for row in products.to_dict("records")]
+
+
+def listing_of(row: Mapping[str, Any], image: bytes | DecodedPhoto | None) -> Listing:
     """A products row as a model reads it; '', 'NA' and null are missing, and so is a price that is not positive.
 
     Raises:

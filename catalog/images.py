@@ -46,6 +46,7 @@ _SHRUNK = 89_000_000
 """Pixels of a JPEG before it is shrunk while decoding: a progressive one is held whole as coefficients. Pillow warns of more."""
 
 _ROWS_A_BATCH = 2048
+_THUMBNAIL = (32, 32)
 
 
 class ImageStore:
@@ -159,6 +160,20 @@ def decode(
     if max_side is not None:
         rgb.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     return np.array(rgb, dtype=np.uint8)
+
+
+def light(photo: bytes | DecodedPhoto | None) -> tuple[float | None, float | None]:
+    """Brightness and contrast of a photo: mean and standard deviation of the luma of a 32 × 32 thumbnail, in 0…1.
+
+    None for both where there is no photo.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    if photo is None:
+        return None, None
+    luma = decode(photo, _THUMBNAIL).astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
+    return float(luma.mean()), float(luma.std())
 
 
 def _opened(

@@ -381,6 +381,20 @@ class RunConfig(StrictModel):
         return self.model_copy(update={name: type(self).model_fields[name].get_default() for name in NOT_FITTED})
 
 
+class TasksConfig(StrictModel):
+    """How large the tasks of few-shot models may grow, and how many a worker holds."""
+
+    max_classes: int = Field(100, ge=2, description="classes of a task at most, all requests together")
+    max_examples: PositiveInt = Field(
+        100, description="examples a class at most, all requests together; each version stores the features of all again"
+    )
+    cache_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="stored tasks that each worker keeps ready in memory; the largest allowed, of 1024 features each, is 41 MB",
+    )
+
+
 class ServingConfig(StrictModel):
     """How the HTTP service runs."""
 
@@ -388,7 +402,10 @@ class ServingConfig(StrictModel):
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
     models: tuple[str, ...] = Field(
         ("product",),
-        description="models to serve, 503 until each has a champion; `vitrina serve` takes those that have one",
+        description="models to serve, 503 until each has a champion; where they are not named, `vitrina serve` takes all",
+    )
+    unpromoted: tuple[str, ...] = Field(
+        (), description="of these, models that /readyz does not wait for until they have a champion; `vitrina serve` fills it in"
     )
     poll_seconds: PositiveFloat = Field(2.0, description="how often each worker asks the registry where champion points")
     max_batch_size: PositiveInt = Field(32, description="listings, reviews or queries a forward pass at most")
@@ -405,3 +422,4 @@ class ServingConfig(StrictModel):
         30.0, description="a body that takes longer to arrive gets 408, an answer that takes longer 504"
     )
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
+    tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")

@@ -1,1 +1,1 @@
-"""The application database: predictions and what was said about them, users' events, who promoted what, monitoring runs."""
+"""The application database: predictions and feedback, users' events, few-shot tasks, who promoted what, monitoring runs."""

@@ -17,3 +17,11 @@ class NotFound(DatabaseError):
 
 class LedgerMoved(DatabaseError):
     """Somebody appended to the ledger first: read it again and decide anew."""
+
+
+class TaskMoved(DatabaseError):
+    """Somebody taught a few-shot task more first: read its newest version, and teach that."""
+
+
+class AlreadyDone(DatabaseError):
+    """The request was done before: read what came of it."""

@@ -8,6 +8,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     MetaData,
@@ -159,4 +160,74 @@ class Event(Base):
         UniqueConstraint("event_id"),
         Index(None, "user_id", "occurred_at", "id"),
         Index(None, "occurred_at", "id"),
+    )
+
+
+class FewshotTask(Base):
+    """A classifier that a client taught by examples."""
+
+    __tablename__ = "fewshot_tasks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str | None]
+    learner: Mapped[str | None]
+    keep_examples: Mapped[bool]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "created_at"),)
+
+
+class FewshotVersion(Base):
+    """What a task was taught up to one request. `request` names that request, so that its repetition teaches nothing."""
+
+    __tablename__ = "fewshot_versions"
+
+    task_id: Mapped[str] = mapped_column(ForeignKey("fewshot_tasks.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    request: Mapped[str]
+    created_at: Mapped[datetime]
+    classes: Mapped[dict[str, Any]]
+
+    __table_args__ = (UniqueConstraint("request"),)
+
+
+class FewshotState(Base):
+    """A version's classifier as one version of the model adapted it; a later one adapts it again from kept examples."""
+
+    __tablename__ = "fewshot_states"
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model_version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    created_at: Mapped[datetime]
+    learner: Mapped[str]
+    base: Mapped[str]
+    base_version: Mapped[int]
+    digest: Mapped[str]
+    measures: Mapped[dict[str, Any]]
+    state: Mapped[bytes]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["task_id", "version"], ["fewshot_versions.task_id", "fewshot_versions.version"], ondelete="CASCADE"
+        ),
+    )
+
+
+class FewshotExample(Base):
+    """An example as it was sent, of a task that keeps them; `version` is the one that it came with."""
+
+    __tablename__ = "fewshot_examples"
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    label: Mapped[str]
+    listing: Mapped[dict[str, Any]]
+    photo: Mapped[bytes | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["task_id", "version"], ["fewshot_versions.task_id", "fewshot_versions.version"], ondelete="CASCADE"
+        ),
     )

@@ -1,27 +1,64 @@
 """What every model's bundle and training folder have in common; see `models.family` for a bundle's files."""
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
+
+if TYPE_CHECKING:
+    from models.family import Base
 
 BUNDLE = "bundle"
 """Folder of a training folder that holds what was trained."""
 WEIGHTS, CONFIG, SEEN = "model.safetensors", "config.json", "seen.npy"
 CARD, REFERENCE, REFERENCE_SPEC = "card.md", "reference.parquet", "reference.json"
+BASE = "base"
+"""Folder of a bundle with the whole bundle that it rests on, where it rests on one."""
+BASE_VERSION = "base.json"
+"""Which version that is."""
+RESTS_ON = "vitrina.rests_on"
+"""Tag of a registered version that says the same, as `BaseVersion` is written."""
 
 Config = TypeVar("Config", bound=StrictModel)
+
+
+class BaseVersion(StrictModel):
+    """A registered version that another model rests on."""
+
+    model: str = Field(description="name of the model, such as product")
+    version: int = Field(description="registered version")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the manifest that sealed its files")
+
+    def __str__(self) -> str:
+        """Such as product@3 0f4c…, with the whole digest."""
+        return f"{self.model}@{self.version} {self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `str` wrote.
+
+        Raises:
+            VitrinaError: it did not.
+        """
+        name, _, digest = text.partition(" ")
+        model, _, version = name.partition("@")
+        try:
+            return cls.model_validate({"model": model, "version": version, "digest": digest})
+        except ValidationError as error:
+            raise VitrinaError(f"{text!r} does not name what a version rests on; allowed: MODEL@VERSION SHA-256") from error
 
 
 @contextmanager
@@ -33,6 +70,61 @@ def new_bundle(workdir: Path) -> Iterator[Path]:
     partial.mkdir()
     yield partial
     partial.replace(out)
+
+
+def copy_base(folder: Path, base: "Base") -> None:
+    """Put the whole bundle of `base` into the bundle `folder`, as hard links where the file system has them, and which it is."""
+    shutil.copytree(base.folder, folder / BASE, copy_function=_link)
+    version = BaseVersion(model=base.model, version=base.version, digest=base.digest)
+    write_json(folder / BASE_VERSION, version.model_dump())
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links; a full disk is met again by the copy
+        shutil.copy2(source, target)
+
+
+def read_base(folder: Path) -> BaseVersion:
+    """The version of which the bundle `folder` holds a copy.
+
+    Raises:
+        VitrinaError: missing or damaged.
+    """
+    return _read(folder / BASE_VERSION, BaseVersion, "it does not say which version the bundle rests on")
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of one file.
+
+    Raises:
+        VitrinaError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VitrinaError(f"cannot read {path}: {error.strerror}") from error
+
+
+def content_sha256(folder: Path) -> str:
+    """Digest of names and contents of all files of a bundle.
+
+    Raises:
+        VitrinaError: there is no such folder, or a file cannot be read.
+    """
+    if not folder.is_dir():
+        raise VitrinaError(f"bundle {folder} is not a folder")
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + content)
+    except OSError as error:
+        raise VitrinaError(f"cannot read {error.filename or folder}: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def save_reference(folder: Path, rows: Sequence[Mapping[str, Any]], spec: Mapping[str, Any]) -> None:
@@ -52,7 +144,10 @@ def read_config(folder: Path, schema: type[Config], model: str) -> Config:
     Raises:
         VitrinaError: missing, or not the configuration of a bundle of `model`.
     """
-    path = folder / CONFIG
+    return _read(folder / CONFIG, schema, f"it is not a {model} bundle of this version")
+
+
+def _read(path: Path, schema: type[Config], otherwise: str) -> Config:
     try:
         return schema.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -60,7 +155,7 @@ def read_config(folder: Path, schema: type[Config], model: str) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "(whole file)"
-        raise VitrinaError(f"{path}: {where}: {first['msg']}; it is not a {model} bundle of this version") from error
+        raise VitrinaError(f"{path}: {where}: {first['msg']}; {otherwise}") from error
 
 
 def save_seen(folder: Path, keys: NDArray[np.uint64]) -> None:

@@ -9,3 +9,7 @@ class TrainingError(VitrinaError):
 
 class NotSupported(VitrinaError):
     """The request is right, and this model or version cannot do what it asks for; asking again does not help."""
+
+
+class Outdated(VitrinaError):
+    """What the request names was made by another version, and this one cannot use it: it must be made again."""

@@ -7,23 +7,50 @@ A *bundle* is the folder in which a trained model travels: `model.safetensors`, 
 vocabularies and tokenizer as JSON, `seen.npy` (64-bit keys of the rows it was fitted on),
 `reference.parquet` and `reference.json` (what monitoring compares with), `card.md`, and what else the model answers from (such
 as `graphs/` of ONNX). No pickle.
+
+A model may *rest on* another: it is trained on what the champion of that model, its *base*, makes of the data. Its bundle holds a
+whole copy of the base in `base/`, and says in `base.json` which version that is (`models.bundles.copy_base`): what was measured
+is what answers, whichever version of the base is champion later.
 """
 
 import importlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from weakref import WeakValueDictionary
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from catalog.catalogue import Catalogue
+from catalog.listing import Listing
 from configs.errors import ConfigError
 from configs.schema import EvaluationConfig, RunConfig, StrictModel
+from models.bundles import BaseVersion, content_sha256
 from models.evaluation.names import Names
 from models.evaluation.results import Evaluation
 from models.evaluation.verdict import Headline
+
+
+@dataclass(frozen=True)
+class Base:
+    """The champion that a model is trained with.
+
+    Attributes:
+        model: Its name, such as product.
+        version: Registered version.
+        digest: SHA-256 of the manifest that sealed its files.
+        folder: Its bundle, verified.
+    """
+
+    model: str
+    version: int
+    digest: str
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -47,6 +74,35 @@ class Predictor(Protocol):
     name: str  # of its family
 
 
+@runtime_checkable
+class Embedder(Predictor, Protocol):
+    """A predictor that turns listings into features, on which other models can rest; not every one does."""
+
+    def features(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
+        """Features [n, d] of unit length, of title, description, photo, fields and attributes: price and categories do not count.
+
+        Raises:
+            VitrinaError: a listing says nothing that features are made of, or its photo cannot be decoded; says which.
+        """
+        ...
+
+    def embeds(self, listing: Listing) -> bool:
+        """Whether a listing says anything that features are made of."""
+        ...
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Article types that it was trained on."""
+        ...
+
+
+@runtime_checkable
+class RestsOnBase(Protocol):
+    """A predictor of a model that rests on another."""
+
+    base: BaseVersion  # whose copy in the bundle it answers with
+
+
 class Family(Protocol):
     """One kind of model, from data to predictions."""
 
@@ -55,6 +111,7 @@ class Family(Protocol):
     events: bool  # whether it learns from what users did with the service's items (catalogue table events)
     config: type[RunConfig]
     metric_names: Names  # how its metrics read, and which three are told first
+    rests_on: str | None  # the model with whose champion it is trained; written as a literal, which `provenance.source` reads
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """Key columns and `split` in {train, validation, test}, a row an example."""
@@ -72,10 +129,12 @@ class Family(Protocol):
         config: RunConfig,
         workdir: Path,
         loggers: Sequence[Any] = (),
+        base: Base | None = None,
     ) -> Path:
         """Train in `workdir`, resuming from its checkpoint if it has one; returns the bundle folder.
 
-        `loggers` are Lightning loggers.
+        `loggers` are Lightning loggers. `base` is the champion of `rests_on`, of which the bundle gets a copy; None for a model
+        that rests on none.
         """
         ...
 
@@ -174,3 +233,26 @@ def get(name: str) -> Family:
         raise ConfigError(f"model {name!r} does not exist; allowed: {', '.join(names())}")
     family: Family = importlib.import_module(f"models.{name}.family").FAMILY
     return family
+
+
+_loaded: WeakValueDictionary[tuple[str, str, str], Predictor] = WeakValueDictionary()
+_loading = threading.RLock()  # a model that rests on another loads that one as well
+
+
+def load(model: str, folder: Path, device: str = "auto") -> Predictor:
+    """The predictor of a bundle of `model`, warmed up; a process holds the same files on the same device once.
+
+    So a champion and its copy inside the bundle of a model that rests on it are one predictor in memory. It is freed when nobody
+    holds it.
+
+    Raises:
+        ConfigError: no such model.
+        VitrinaError: a file is missing or damaged, or the device does not exist.
+    """
+    chosen = get(model)
+    with _loading:
+        key = model, device, content_sha256(folder)
+        found = _loaded.get(key)
+        if found is None:
+            found = _loaded[key] = chosen.load(folder, device)
+        return found

@@ -36,6 +36,7 @@ def examine(settings: Settings) -> list[Finding]:
         "disk": _disk,
         "database": _database,
         "registry": _registry,
+        "bases": _bases,
     }
     return [_run(name, check, settings) for name, check in checks.items()]
 
@@ -99,3 +100,14 @@ def _registry(settings: Settings) -> str:
 
     champions = {name: alias_targets(settings, name).get(CHAMPION) for name in family.names()}
     return "reachable; champions: " + ", ".join(f"{name} {version or 'none yet'}" for name, version in champions.items())
+
+
+def _bases(settings: Settings) -> str:
+    from models import family
+    from registry.bases import behind
+
+    resting = [name for name in family.names() if family.get(name).rests_on]
+    found = [reason for name in resting if (reason := behind(settings, name))]
+    if found:
+        raise VitrinaError("; ".join(found))
+    return f"no champion rests on a version that is no longer champion; resting models: {', '.join(resting) or 'none'}"

@@ -86,10 +86,11 @@ def _retrain(
 
 
 def _new_delivery(settings: Settings, model: str, version: int, data: Sequence[Path]) -> list[Path]:
-    """The folders to train on; they must hold something that the champion was not trained on."""
+    """The folders to train on; they must hold something that the champion was not trained on, or its base has moved on."""
     from catalog.catalogue import Catalogue
     from models import family
     from provenance.events import with_events, without_events
+    from registry.bases import behind
     from registry.versions import resolve
 
     tags = resolve(settings, f"{model}@{version}").tags
@@ -97,7 +98,7 @@ def _new_delivery(settings: Settings, model: str, version: int, data: Sequence[P
     catalogue = Catalogue.open(*folders)
     if family.get(model).events:
         catalogue = with_events(catalogue, settings)
-    if catalogue.fingerprint() == tags["vitrina.data_fingerprint"]:
+    if catalogue.fingerprint() == tags["vitrina.data_fingerprint"] and not behind(settings, model):
         seen = ", ".join(map(str, folders))
         raise VitrinaError(f"{seen} is what {model} version {version} was trained on; give the new delivery with --data DIR")
     return folders

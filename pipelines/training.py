@@ -7,6 +7,7 @@ from steps.augment_data import augment_data
 from steps.check_gates import check_gates
 from steps.evaluate_champion import evaluate_champion
 from steps.evaluate_model import evaluate_model
+from steps.find_base import find_base
 from steps.load_catalogue import load_catalogue
 from steps.register_model import register_model
 from steps.results import Checks, ModelRun
@@ -22,13 +23,14 @@ def training(run: ModelRun, checks: Checks, data: list[str]) -> None:
 
     Each step gets what it depends on, so that a changed gate does not train again.
     """
+    base = find_base(run.model)
     delivery = load_catalogue(run.model, data)
     quarantine, validation_report = validate_data(delivery, checks)
     split = split_data(delivery, quarantine, run.fitted)
     augmented = augment_data(delivery, split, run.fitted)
-    bundle, mlflow_run = train_model(delivery, split, augmented, run.fitted)
+    bundle, mlflow_run = train_model(delivery, split, augmented, run.fitted, base)
     measured, predictions = evaluate_model(bundle, delivery, split, run.fitted, run.config.evaluation)
     champion, champion_predictions = evaluate_champion(delivery, split, run.model, run.config.evaluation)
     decision = check_gates(measured, champion, run.config.gates)
     report, headline = write_report(delivery, measured, predictions, champion, champion_predictions, decision, run.model)
-    register_model(bundle, mlflow_run, delivery, measured, decision, report, headline, validation_report, run)
+    register_model(bundle, mlflow_run, delivery, measured, decision, report, headline, validation_report, run, base)

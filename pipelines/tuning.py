@@ -3,6 +3,7 @@
 from zenml import pipeline
 
 from pipelines.hooks import remember
+from steps.find_base import find_base
 from steps.load_catalogue import load_catalogue
 from steps.report_study import report_study
 from steps.results import Checks, ModelRun, Search
@@ -18,9 +19,10 @@ def tuning(run: ModelRun, checks: Checks, search: Search, data: list[str]) -> No
 
     Augmentation may be part of the search, so each trial makes its own.
     """
+    base = find_base(run.model)
     delivery = load_catalogue(run.model, data)
     quarantine, _ = validate_data(delivery, checks)
     split = split_data(delivery, quarantine, run.fitted)
     rows = select_rows(split, search)
-    name, mlflow_run = run_trials(delivery, rows, run.model, search)
+    name, mlflow_run = run_trials(delivery, rows, run.model, search, base)
     report_study(name, mlflow_run, run.model, search)

@@ -2,7 +2,8 @@
 
 ZenML hashes a step's own code but not what the step calls (zenml#1011), so each cached step has such a digest among its inputs.
 It covers the files that are reached from a folder by following imports: what is not imported changes nothing, and neither does
-a model that is added.
+a model that is added. A model does not import the one it rests on, which is loaded by its name: that name is read from the source
+of its family.
 """
 
 import ast
@@ -17,8 +18,20 @@ ARTIFACTS = ("steps/results.py", "steps/materializers.py")
 
 
 def model_source(model: str, root: Path = ROOT) -> str:
-    """Digest of the source that turns a delivery into a measured `model`: its folder, and what that imports."""
-    return _digest(root, (f"models/{model}", *ARTIFACTS))
+    """Digest of the source that turns a delivery into a measured `model`: its folder, those it rests on, and what they import."""
+    models = [model]
+    while (under := rests_on(models[-1], root)) and under not in models:
+        models.append(under)
+    return _digest(root, (*(f"models/{name}" for name in models), *ARTIFACTS))
+
+
+def rests_on(model: str, root: Path = ROOT) -> str | None:
+    """The literal that `family.py` of a model gives to `rests_on`; None where there is none."""
+    for node in ast.walk(ast.parse((root / "models" / model / "family.py").read_bytes())):
+        match node:
+            case ast.AnnAssign(target=ast.Name(id="rests_on"), value=ast.Constant(value=str(name))):
+                return name
+    return None
 
 
 def validation_source(root: Path = ROOT) -> str:

@@ -21,9 +21,7 @@ def fetch(settings: Settings, version: ModelVersion, cache: Path | None = None) 
         TamperedBundle: a file differs from what was registered, in the store or in the cache; nothing is left in the cache.
         RegistryError: the version has no digest or no files.
     """
-    sealed = version.tags.get("vitrina.bundle_sha256")
-    if not sealed:
-        raise RegistryError(f"{version} has no tag vitrina.bundle_sha256: it was not registered by Vitrina, and is not loaded")
+    sealed = digest_of(version)
     folder = (cache or settings.home / "bundles") / version.model / str(version.version)
     if folder.exists():
         _verify_cached(folder, sealed)
@@ -43,6 +41,18 @@ def fetch(settings: Settings, version: ModelVersion, cache: Path | None = None) 
         shutil.rmtree(part, ignore_errors=True)
     _verify_cached(folder, sealed)
     return folder
+
+
+def digest_of(version: ModelVersion) -> str:
+    """SHA-256 of the manifest that sealed a version's files.
+
+    Raises:
+        RegistryError: the version has none.
+    """
+    sealed = version.tags.get("vitrina.bundle_sha256")
+    if not sealed:
+        raise RegistryError(f"{version} has no tag vitrina.bundle_sha256: it was not registered by Vitrina, and is not loaded")
+    return sealed
 
 
 def _download(settings: Settings, version: ModelVersion, into: Path) -> None:

@@ -39,7 +39,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     if unknown:
         raise ConfigError(f"serving.models: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
     log = PredictionLog(settings.database_url, config.log_queue)
-    slots = {name: Slot(name) for name in config.models}
+    slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in config.models}
     models = {
         name: ServedModel(slot, {method: _batcher(slot, method, config) for method in available[name].METHODS})
         for name, slot in slots.items()

@@ -72,19 +72,22 @@ class Batcher(Generic[Item, Result]):
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
         """The results of `items`; raises the first item's error, or Unavailable when the queue is full."""
+        results: list[Result] = []
+        for outcome in await self.outcomes(items):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            results.append(outcome)
+        return results
+
+    async def outcomes(self, items: Sequence[Item]) -> list[Result | BaseException]:
+        """For each of `items` its result, or the error that it ran into; raises Unavailable when the queue is full."""
         if len(self._waiting) + len(items) > self._max_queue:
             raise Unavailable("overloaded", f"more than {self._max_queue} items are waiting; try again")
         loop, now = asyncio.get_running_loop(), time.monotonic()
         futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in items]
         self._waiting.extend((item, future, now) for item, future in zip(items, futures, strict=True))
         self._arrived.set()
-        outcomes = await asyncio.gather(*futures, return_exceptions=True)
-        results: list[Result] = []
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            results.append(outcome)
-        return results
+        return await asyncio.gather(*futures, return_exceptions=True)
 
     async def _serve(self) -> None:
         while True:

@@ -14,9 +14,10 @@ from configs.schema import ServingConfig
 from configs.settings import Settings
 from database.predictions import PredictionRow
 from models.errors import NotSupported as CannotAnswer
+from models.errors import Outdated
 from serving.batching import Batcher
-from serving.errors import InvalidInput, NotSupported, TimedOut
-from serving.images import decoded
+from serving.errors import ApiError, InvalidInput, NotSupported, OutdatedTask, TimedOut
+from serving.images import LARGEST_SIDE, decoded
 from serving.schemas import ListingIn
 from serving.slots import Answer, Slot
 
@@ -28,24 +29,40 @@ class ServedModel:
     slot: Slot
     batchers: Mapping[str, Batcher[Any, Answer]]
 
-    async def predict(self, items: Sequence[Any], method: str = "predict") -> list[Answer]:
+    async def predict(self, items: Sequence[Any], method: str = "predict", path: str = "") -> list[Answer]:
         """One answer an item, all of one version: where a swap fell in between, the older part is computed again.
+
+        `path` is where the items stand in the body, so that the one at fault is named.
 
         Raises:
             InvalidInput: the model refuses an item.
             NotSupported: the version cannot do what is asked.
+            OutdatedTask: an item rests on what another version made.
             Unavailable: nothing is loaded, or too many wait.
         """
-        try:
-            batcher = self.batchers[method]
-            answers = await batcher.submit(items)
-            while len({answer.version for answer in answers}) > 1:
-                answers = await batcher.submit(items)
-        except CannotAnswer as error:
-            raise NotSupported(str(error)) from error
-        except VitrinaError as error:
-            raise InvalidInput(str(error)) from error
+        answers = await self._answers(items, method, path)
+        while len({answer.version for answer in answers}) > 1:
+            answers = await self._answers(items, method, path)
         return answers
+
+    async def _answers(self, items: Sequence[Any], method: str, path: str) -> list[Answer]:
+        answers: list[Answer] = []
+        for place, outcome in enumerate(await self.batchers[method].outcomes(items)):
+            if isinstance(outcome, VitrinaError):
+                raise _refusal(outcome, f"{path}.{place}" if path else None) from outcome
+            if isinstance(outcome, BaseException):
+                raise outcome
+            answers.append(outcome)
+        return answers
+
+
+def _refusal(error: VitrinaError, where: str | None) -> ApiError:
+    """What a model says no to, as an answer of the API."""
+    if isinstance(error, CannotAnswer):
+        return NotSupported(str(error))
+    if isinstance(error, Outdated):
+        return OutdatedTask(str(error))
+    return InvalidInput(f"{where}: {error}" if where else str(error), where)
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ class Context:
     models: dict[str, ServedModel]
     record: Callable[[PredictionRow], object]
 
-    async def predict(self, model: str, items: Sequence[Any], method: str = "predict") -> list[Answer]:
+    async def predict(self, model: str, items: Sequence[Any], method: str = "predict", path: str = "") -> list[Answer]:
         """`ServedModel.predict` within the time that a request may take.
 
         Raises:
@@ -69,23 +86,23 @@ class Context:
         """
         try:
             async with asyncio.timeout(self.config.request_seconds):
-                return await self.models[model].predict(items, method)
+                return await self.models[model].predict(items, method, path)
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self.config.request_seconds:g} s; try again") from error
 
-    async def listings(self, bodies: Sequence[ListingIn], path: str = "") -> list[Listing]:
-        """Listings with decoded photos. `path` is where they stand in the body, such as "items".
+    async def listings(self, bodies: Sequence[ListingIn], path: str = "", side: int = LARGEST_SIDE) -> list[Listing]:
+        """Listings with decoded photos, larger ones reduced to `side` pixels. `path` is where they stand, such as "items".
 
         Raises:
             InvalidInput: a listing that says nothing, or a photo that cannot be read.
         """
-        return [await self._listing(body, f"{path}.{i}." if path else "") for i, body in enumerate(bodies)]
+        return [await self._listing(body, f"{path}.{i}." if path else "", side) for i, body in enumerate(bodies)]
 
-    async def _listing(self, body: ListingIn, path: str) -> Listing:
+    async def _listing(self, body: ListingIn, path: str, side: int) -> Listing:
         image = None
         if body.image is not None:
             try:
-                image = await to_thread.run_sync(decoded, body.image, self.config.max_image_pixels)
+                image = await to_thread.run_sync(decoded, body.image, self.config.max_image_pixels, side)
             except ImageError as error:
                 raise InvalidInput(f"{path}image: {error}", f"{path}image") from error
         listing = body.listing(image)

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,13 @@ class NotFound(ApiError):
 
     status = 404
     code = "not_found"
+
+
+class OutdatedTask(ApiError):
+    """What the request names exists and rests on another version than the one that answers: it must be taught again."""
+
+    status = 409
+    code = "outdated_task"
 
 
 class TooLarge(ApiError):
@@ -126,6 +134,12 @@ def invalid(error: ValidationError, allowed: Mapping[str, Any]) -> InvalidInput:
     return InvalidInput(message[:500], field)
 
 
+def _allowed(request: Request) -> list[str]:
+    """Methods of the routes at the address of a request: each route knows only its own."""
+    here = (route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE)
+    return sorted({method for route in here for method in route.methods or ()})
+
+
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
 
@@ -138,7 +152,10 @@ def install(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        shaped = ApiError(f"{request.method} {request.url.path[:200]}: {error.detail}", headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+        shaped = ApiError(f"{request.method} {request.url.path[:200]}: {error.detail}", headers=headers)
         shaped.status, shaped.code = error.status_code, _HTTP_CODES.get(error.status_code, "invalid_input")
         return error_response(shaped)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from configs.errors import VitrinaError
 from models.family import Predictor
 from serving.slots import Loaded, Slot
 
@@ -91,10 +92,12 @@ class Follower:
             error = self._looks.submit(self._look, slot).exception()
             if error is not None:
                 reason = " ".join(str(error).split()) or type(error).__name__
-                if reason != slot.error:
-                    logger.error("model %s stays on version %s: %s", slot.name, slot.version, reason, exc_info=error)
+                if reason != slot.error and not slot.unpromoted:
+                    unforeseen = None if isinstance(error, VitrinaError) else error
+                    logger.error("model %s stays on version %s: %s", slot.name, slot.version, reason, exc_info=unforeseen)
                 slot.error = reason
-                self._on_failure(slot.name)
+                if not slot.unpromoted:
+                    self._on_failure(slot.name)
             self._on_look(slot.name, slot.stale)
 
     def _follow(self) -> None:

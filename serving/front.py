@@ -4,7 +4,8 @@ A worker that is killed takes the connections down that it had accepted. So a re
 and an answer before its first byte is passed back: where the connection breaks in between, the same request is asked again, and
 answered by whichever worker accepts it. The workers share one listening socket that outlives each of them: while none runs,
 requests wait in its queue. Every request of the API may be asked twice: answers are computed from what was sent, feedback
-replaces, and an event is told from its repetition by the `Idempotency-Key` that is added here where the client gives none.
+replaces, and an event, or what a few-shot task is taught, is told from its repetition by the `Idempotency-Key` that is added here
+where the client gives none. A deletion that is asked twice may say that there is nothing of that name: then it is gone.
 
 Answers of type text/event-stream are passed back piece by piece, and are not asked for again once they have begun.
 """

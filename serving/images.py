@@ -29,8 +29,8 @@ def from_base64(value: object) -> object:
         raise ValueError("is not valid base64") from error
 
 
-def decoded(data: bytes, max_pixels: int) -> DecodedPhoto:
-    """The pixels of a JPEG, PNG or WebP, which the model and monitoring read; a large photo comes reduced.
+def decoded(data: bytes, max_pixels: int, side: int = LARGEST_SIDE) -> DecodedPhoto:
+    """The pixels of a JPEG, PNG or WebP, which the model and monitoring read; a photo of a longer `side` comes reduced.
 
     Raises:
         ImageError: not such a photo, truncated, or of more than `max_pixels` (refused before decoding).
@@ -38,8 +38,8 @@ def decoded(data: bytes, max_pixels: int) -> DecodedPhoto:
     if not data:
         raise ImageError(f"image is empty; allowed: {', '.join(SERVED_FORMATS)}")
     pixels = decode(data, max_pixels=max_pixels, formats=SERVED_FORMATS)
-    if max(pixels.shape) > LARGEST_SIDE:
+    if max(pixels.shape) > side:
         reduced = Image.fromarray(pixels)
-        reduced.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        reduced.thumbnail((side, side))
         pixels = np.asarray(reduced)
     return DecodedPhoto(pixels)

@@ -53,6 +53,17 @@ def repeatable() -> dict[str, Any]:
     return {"parameters": [key]}
 
 
+def in_path(name: str, description: str) -> dict[str, Any]:
+    """Documentation of a parameter of the path: any text, as what is not the name of something is answered by 404."""
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+
+
+def in_query(name: str, description: str, default: int, most: int) -> dict[str, Any]:
+    """Documentation of a number in the query that `serving.requests.count` reads."""
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Documentation of the error answers of a route."""
     return {status: {"model": ErrorBody} for status in statuses}

@@ -57,6 +57,20 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
+def count(request: Request, name: str, default: int, most: int) -> int:
+    """A number from 1 to `most` that the query of the address holds; `default` where it does not.
+
+    Raises:
+        InvalidInput: it is no such number.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise InvalidInput(f"{name}: must be a whole number from 1 to {most}", name)
+    return int(text)
+
+
 async def _form(request: Request, schema: type[RequestModel]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     async with request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES) as parts:

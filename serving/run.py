@@ -52,16 +52,21 @@ def serve(settings: Settings, config: ServingConfig) -> None:
     Raises:
         ServingError: see `command`.
     """
-    arguments, environment = command(settings, with_champions(settings, config))
+    arguments, environment = command(settings, with_all_models(settings, config))
     os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own interpreter, no shell
 
 
-def with_champions(settings: Settings, config: ServingConfig) -> ServingConfig:
-    """The configuration, with every model that has a champion now where it names none itself; its default where none has."""
+def with_all_models(settings: Settings, config: ServingConfig) -> ServingConfig:
+    """The configuration, with every model where it names none itself: one that has no champion yet is served from its first on.
+
+    Where none has one, the service waits for those of its default.
+    """
     if "models" in config.model_fields_set:
         return config
-    found = tuple(with_champion(settings, discover()))
-    return config.model_copy(update={"models": found}) if found else config
+    every = tuple(discover())
+    promoted = with_champion(settings, every)
+    awaited = promoted or config.models
+    return config.model_copy(update={"models": every, "unpromoted": tuple(name for name in every if name not in awaited)})
 
 
 def _check_address(host: str, port: int) -> None:

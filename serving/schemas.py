@@ -200,6 +200,10 @@ class ModelState(ResponseModel):
     stale: bool = Field(description="the version that answers is not the champion, or the champion could not be asked for")
     loaded_at: str | None = Field(None, description="UTC, ISO 8601")
     last_error: str | None = Field(None, description="why the last look or load failed; None after a success")
+    rests_on: Served | None = Field(
+        None,
+        description="version of another model whose features it answers with, part of its own files; None where it needs none",
+    )
 
 
 class Models(ResponseModel):
@@ -209,7 +213,7 @@ class Models(ResponseModel):
 
 
 class Readiness(ResponseModel):
-    """Answer of GET /readyz; 503 until every model has a version that answers."""
+    """Answer of GET /readyz; 503 until every model has a version that answers, but those that never had a champion."""
 
     ready: bool
     models: list[ModelState]

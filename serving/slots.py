@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from models.family import Predictor
+from models.family import Predictor, RestsOnBase
 from serving.errors import Unavailable
-from serving.schemas import ModelState
+from serving.schemas import ModelState, Served
 
 
 @dataclass
@@ -33,8 +33,9 @@ class Answer:
 class Slot:
     """The place of one model. Thread-safe: the follower writes, batches read."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, awaited: bool = True) -> None:
         self.name = name
+        self.awaited = awaited
         self.champion: int | None = None
         self.error: str | None = None
         self._loaded: Loaded | None = None
@@ -47,8 +48,27 @@ class Slot:
         return loaded.version if loaded else None
 
     @property
+    def predictor(self) -> Predictor:
+        """The predictor of that version; a batch may be answered by the one that follows it.
+
+        Raises:
+            Unavailable: nothing is loaded yet.
+        """
+        loaded = self._loaded
+        if loaded is None:
+            raise self._not_ready()
+        return loaded.predictor
+
+    @property
+    def unpromoted(self) -> bool:
+        """Whether nobody waits for it: it has had no champion since the service started."""
+        return not self.awaited and self.champion is None and self.version is None
+
+    @property
     def stale(self) -> bool:
         """Whether what answers may not be what the registry wants."""
+        if self.unpromoted:
+            return False
         return self.error is not None or self.champion is None or self.version != self.champion
 
     def swap(self, new: Loaded) -> Loaded | None:
@@ -76,7 +96,7 @@ class Slot:
         with self._changed:
             loaded = self._loaded
             if loaded is None:
-                raise Unavailable("not_ready", f"model {self.name} cannot answer yet; /readyz says why", retry_after_seconds=5)
+                raise self._not_ready()
             loaded.users += 1
         try:
             yield loaded
@@ -85,9 +105,13 @@ class Slot:
                 loaded.users -= 1
                 self._changed.notify_all()
 
+    def _not_ready(self) -> Unavailable:
+        return Unavailable("not_ready", f"model {self.name} cannot answer yet; /readyz says why", retry_after_seconds=5)
+
     def state(self) -> ModelState:
         """For /readyz and /v1/models."""
         loaded = self._loaded
+        base = loaded.predictor.base if loaded and isinstance(loaded.predictor, RestsOnBase) else None
         return ModelState(
             name=self.name,
             version=loaded.version if loaded else None,
@@ -95,4 +119,5 @@ class Slot:
             stale=self.stale,
             loaded_at=loaded.loaded_at.isoformat(timespec="seconds") if loaded else None,
             last_error=self.error,
+            rests_on=Served(name=base.model, version=base.version) if base else None,
         )

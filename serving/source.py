@@ -36,7 +36,7 @@ class RegistrySource:
     def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
         bundle = fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
-        return family.get(model).load(bundle)
+        return family.load(model, bundle)
 
     def settled(self, model: str) -> None:
         """Write promotions that were done in the MLflow UI to the ledger."""
@@ -64,7 +64,7 @@ class PackedSource:
         """Verify, load and warm up."""
         bundle = self._folder / model / str(version)
         verify(bundle)
-        return family.get(model).load(bundle)
+        return family.load(model, bundle)
 
     def settled(self, model: str) -> None:
         """Nothing: a Bento has no ledger."""

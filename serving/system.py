@@ -37,8 +37,9 @@ def health(context: Context) -> APIRouter:
 
     @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}}, summary="Can every model answer?")
     async def ready() -> JSONResponse:
-        states = [served.slot.state() for served in context.models.values()]
-        readiness = Readiness(ready=all(state.version is not None for state in states), models=states)
+        slots = [served.slot for served in context.models.values()]
+        able = [slot.version is not None for slot in slots if not slot.unpromoted]
+        readiness = Readiness(ready=bool(able) and all(able), models=[slot.state() for slot in slots])
         return JSONResponse(readiness.model_dump(), status_code=200 if readiness.ready else 503)
 
     @routes.get("/metrics", include_in_schema=False)

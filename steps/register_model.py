@@ -12,7 +12,7 @@ from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from provenance.tags import version_tags
 from registry.register import mark_challenger, register
-from steps.results import Bundle, Delivery, ModelRun, RegisteredVersion
+from steps.results import Bundle, Delivery, MaybeBase, ModelRun, RegisteredVersion
 
 
 @step(enable_cache=False)
@@ -26,10 +26,12 @@ def register_model(
     headline: str,
     validation_report: HTMLString,
     run: ModelRun,
+    base: MaybeBase,
 ) -> Annotated[RegisteredVersion, "registered"]:
     """Register the bundle; a version that passed its gates becomes `challenger`."""
     settings, config = Settings.from_environment(), run.config.model_dump(mode="json")
-    tags = version_tags(delivery.paths, delivery.fingerprint, config, gates, str(get_step_context().pipeline_run.id))
+    zenml_run = str(get_step_context().pipeline_run.id)
+    tags = version_tags(delivery.paths, delivery.fingerprint, config, gates, zenml_run, base.version)
     metrics = {name: value for name, value in evaluation.flat().items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         reports = {"evaluation.html": evaluation_report, "validation.html": validation_report}
@@ -44,7 +46,7 @@ def register_model(
             config=config,
             tags=tags,
             reports=paths,
-            headline=headline,
+            headline="\n\n".join(filter(None, [headline, base.sentence])),
             run_id=mlflow_run,
         )
     if gates.passed:

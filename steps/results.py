@@ -10,6 +10,7 @@ from pydantic import SerializeAsAny, ValidationInfo, field_validator
 from catalog.catalogue import Catalogue
 from configs.schema import RunConfig, StrictModel, TuningConfig, ValidationConfig
 from models import family
+from models.bundles import BaseVersion
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from provenance.source import model_source, validation_source
@@ -90,6 +91,17 @@ class MaybeEvaluation(StrictModel):
 
     version: int | None = None
     evaluation: Evaluation | None = None
+
+
+class MaybeBase(StrictModel):
+    """The version that the model rests on, or none for a model that rests on no other."""
+
+    version: BaseVersion | None = None
+
+    @property
+    def sentence(self) -> str:
+        """For the page of what was trained; empty where it rests on none."""
+        return f"Rests on {self.version.model} version {self.version.version}, of which it holds a copy." if self.version else ""
 
 
 class RegisteredVersion(StrictModel):

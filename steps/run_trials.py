@@ -12,21 +12,23 @@ from database.studies import study_storage
 from models import family
 from models.tuning import study
 from models.tuning.space import study_about
+from registry.bases import fetch_base
 from registry.studies import join_study, log_trial
-from steps.results import Delivery, Search
+from steps.results import Delivery, MaybeBase, Search
 
 
 @step(enable_cache=False)
 def run_trials(
-    delivery: Delivery, split: pd.DataFrame, model: str, search: Search
+    delivery: Delivery, split: pd.DataFrame, model: str, search: Search, base: MaybeBase
 ) -> tuple[Annotated[str, "study"], Annotated[str, "mlflow_run"]]:
     """Run trials until the study has enough, together with whoever else works on it; an empty name gives it one."""
     settings, tuning = Settings.from_environment(), search.tuning
-    about = study_about(model, delivery.fingerprint, search.values, tuning)
+    about = study_about(model, delivery.fingerprint, search.values, tuning, base.version)
+    under = fetch_base(settings, base.version) if base.version else None
     with study_storage(settings.database_url, tuning.heartbeat_seconds, tuning.retries) as storage:
         joined, parent = join_study(settings, storage, search.name, tuning, about)
         folder = settings.home / "tuning" / model / joined.study_name
-        objective = study.objective_of(family.get(model), delivery.open(), split, search.values, tuning, folder)
+        objective = study.objective_of(family.get(model), delivery.open(), split, search.values, tuning, folder, under)
         record = partial(log_trial, settings, model, parent, tuning.metric)
         study.run_trials(joined, tuning, objective, record)
         if not study.result_of(joined).count("running"):

@@ -9,19 +9,21 @@ from zenml import step
 from configs.settings import Settings
 from models import family
 from provenance.folder import training_folder
+from registry.bases import fetch_base
 from registry.runs import start_run
 from steps.materializers import BundleMaterializer
-from steps.results import Bundle, Delivery, ModelRun
+from steps.results import Bundle, Delivery, MaybeBase, ModelRun
 
 
 @step(output_materializers={"bundle": BundleMaterializer})
 def train_model(
-    delivery: Delivery, split: pd.DataFrame, augmented: pd.DataFrame, run: ModelRun
+    delivery: Delivery, split: pd.DataFrame, augmented: pd.DataFrame, run: ModelRun, base: MaybeBase
 ) -> tuple[Annotated[Bundle, "bundle"], Annotated[str, "mlflow_run"]]:
     """Fit the model in a folder that its inputs name, so that the same call after a kill finds its checkpoint."""
     settings = Settings.from_environment()
-    folder = training_folder(settings.home, run.model, delivery.fingerprint, run.config, run.source)
+    folder = training_folder(settings.home, run.model, delivery.fingerprint, run.config, run.source, base.version)
+    under = fetch_base(settings, base.version) if base.version else None
     mlflow_run = start_run(settings, run.model, folder)
     logger = MLFlowLogger(tracking_uri=settings.tracking_uri, run_id=mlflow_run)
-    bundle = family.get(run.model).train(delivery.open(), split, augmented, run.config, folder, [logger])
+    bundle = family.get(run.model).train(delivery.open(), split, augmented, run.config, folder, [logger], under)
     return Bundle(bundle), mlflow_run

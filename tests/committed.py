@@ -2,14 +2,18 @@
 
 After a change of what a bundle holds, make them again and commit what comes out:
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender fewshot
+
+The few-shot model rests on the product model: where that changes, both are made again. It is committed without its copy of it.
 """
 
+import atexit
 import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +27,15 @@ from catalog.sample import write_sample
 from configs.load import load
 from configs.schema import RunConfig
 from models import family
+from models.bundles import BASE, BASE_VERSION, content_sha256
+from models.family import Base
+from models.fewshot.answers import Example, Lesson, Question
 from models.product.cleaning import clean_review
 from models.recommender.answers import Event, Query
 
 FOLDER = Path(__file__).parent / "behaviour"
 BUNDLES = FOLDER / "bundles"
-PRODUCTS = {"product": 1500, "recommender": 600}
+PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500}
 """Size of the sample catalogue that each was trained on."""
 
 COLD = 99_001
@@ -61,11 +68,47 @@ QUERIES = {
     "session": Query(events=(Event(10_005), Event(10_010, "view"))),
     "diverse": Query(user_id=17, diversity=0.5),
 }
+LESSON = [
+    Example(label, Listing(title=title, image=draw(shape, COLOURS[colour], np.random.default_rng(seed))))
+    for seed, (label, title, shape, colour) in enumerate(
+        [
+            ("scarf", "Kestrel Women Red Scarf", "rectangle", "Red"),
+            ("scarf", "Nordlys Unisex Wool Scarf", "rectangle", "Blue"),
+            ("boots", "Alder & Finch Men Black Boots", "ellipse", "Black"),
+            ("boots", "Casa Verano Brown Boots for Women", "ellipse", "Green"),
+            ("watch", "Pico Women Steel Watch", "ring", "Black"),
+            ("watch", "Oakline Men Chronograph Watch", "ring", "Blue"),
+        ]
+    )
+]
+"""What the few-shot model is taught."""
+
+ASKED = {
+    "scarf": Listing(title="Oakline Green Scarf", image=draw("rectangle", COLOURS["Green"], np.random.default_rng(7))),
+    "watch": Listing(title="Nordlys Watch for Men", image=draw("ring", COLOURS["Red"], np.random.default_rng(8))),
+    "stranger": Listing(title="Mirabelle Girls Party Dress", image=draw("triangle", COLOURS["Red"], np.random.default_rng(9))),
+}
 
 
 def bundle(model: str) -> Path:
     """The committed bundle of a model; nothing may be written into it."""
-    return BUNDLES / model
+    return _with_base(model) if (BUNDLES / model / BASE_VERSION).exists() else BUNDLES / model
+
+
+@cache
+def _with_base(model: str) -> Path:
+    """The bundle of a model that rests on another, with its copy of that: it is not committed twice."""
+    folder = Path(tempfile.mkdtemp(prefix="vitrina-bundle-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(BUNDLES / model, folder, dirs_exist_ok=True)
+    shutil.copytree(bundle("product"), folder / BASE)
+    return folder
+
+
+def base(model: str) -> Base | None:
+    """The committed champion that a model is trained with."""
+    on = family.get(model).rests_on
+    return None if on is None else Base(on, 1, content_sha256(bundle(on)), bundle(on))
 
 
 def copied(model: str, folder: Path) -> Path:
@@ -118,22 +161,35 @@ def recommender_answers(predictor: Any) -> dict[str, dict[str, float]]:
     return {name: {str(x.item_id): x.score for x in found.items} for name, found in zip(QUERIES, answers, strict=True)}
 
 
+def fewshot_answers(predictor: Any) -> dict[str, dict[str, float]]:
+    """What tasks of two learners say of `ASKED`."""
+    said = {}
+    for learner in ("shrunk_prototypes", "photo_prototypes"):
+        [task] = predictor.adapt([Lesson(LESSON, learner=learner)])
+        for name, found in zip(ASKED, predictor.classify([Question(task, x) for x in ASKED.values()]), strict=True):
+            numbers = {"stranger": found.stranger, "similarity": found.similarity, "familiarity": found.familiarity}
+            said[f"{learner} {name}"] = dict(found.probabilities) | numbers
+    return said
+
+
 SAID: dict[str, Callable[[Any], dict[str, dict[str, float]]]] = {
     "product": product_answers,
     "recommender": recommender_answers,
+    "fewshot": fewshot_answers,
 }
 
 
 def make(model: str) -> Path:
     """Train it, and put it in the place of the bundle that is there."""
-    chosen, settings, out = family.get(model), config(model), bundle(model)
+    chosen, settings, out = family.get(model), config(model), BUNDLES / model
     with tempfile.TemporaryDirectory() as scratch:
         shop = catalogue(model, Path(scratch) / "catalogue")
         split = chosen.split(shop, settings)
-        trained = chosen.train(shop, split, chosen.augment(shop, split, settings), settings, Path(scratch) / "work")
+        augmented = chosen.augment(shop, split, settings)
+        trained = chosen.train(shop, split, augmented, settings, Path(scratch) / "work", base=base(model))
         shutil.rmtree(out, ignore_errors=True)
-        shutil.copytree(trained, out)
-    said = SAID[model](chosen.load(out, "cpu"))
+        shutil.copytree(trained, out, ignore=shutil.ignore_patterns(BASE))
+    said = SAID[model](chosen.load(bundle(model), "cpu"))
     answers(model).write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return out
 

@@ -1,6 +1,7 @@
 """The plots that evaluation reports share, each as an `<svg>` for `models.evaluation.page.figure`."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -147,6 +148,26 @@ def trade_off(
             plot.annotate(label, at, xytext=(6, 6), textcoords="offset points", color=INK, fontsize=9, parse_math=False)
     plot.margins(0.12)
     legend(plot, loc="lower left")
+    return svg(figure)
+
+
+def curves(at: Sequence[int], series: Mapping[str, Sequence[Metric]], x: str, y: str) -> str:
+    """One metric at several numbers, on a log scale, a line a series; the first stands out, with its interval."""
+    figure, plot = axes(5.2, 4.0, x=x, y=y)
+    looks = [(ACCENT, "-", "o"), (SECOND, "-", "s"), (MUTED, "-", "^"), (INK, "--", "D"), (SECOND, ":", "v"), (MUTED, ":", "x")]
+    for place, ((name, metrics), (colour, line, marker)) in enumerate(zip(series.items(), cycle(looks), strict=False)):
+        points = _values(metrics)
+        if not place:
+            low, high = (
+                [np.nan if v is None else v for v in ends] for ends in zip(*((m.low, m.high) for m in metrics), strict=True)
+            )
+            plot.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+        wide = 2.2 if not place else 1.3
+        plot.plot(at, points, color=colour, linestyle=line, marker=marker, markersize=5, linewidth=wide, label=name)
+    plot.set_xscale("log")
+    plot.set_xticks(list(at), [str(number) for number in at])
+    plot.xaxis.set_minor_locator(NullLocator())
+    legend(plot, loc="lower right")
     return svg(figure)
 
 

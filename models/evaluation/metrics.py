@@ -75,14 +75,14 @@ def interval_coverage(true: ArrayLike, low: ArrayLike, high: ArrayLike) -> float
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
     """Gap between confidence and accuracy, averaged over equal-width bins by their rows (Guo et al. 2017)."""
-    sums = _bin_sums(confidence, correct, bins)
+    sums = bin_sums(confidence, correct, bins)
     rows = sums[0].sum()
     return float(np.abs(sums[1] - sums[2]).sum() / rows) if rows else float("nan")
 
 
 def calibration_bins(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> pd.DataFrame:
     """Non-empty bins of `expected_calibration_error`: low, high, rows, confidence, accuracy."""
-    rows, confidences, corrects = _bin_sums(confidence, correct, bins)
+    rows, confidences, corrects = bin_sums(confidence, correct, bins)
     edges = np.linspace(0.0, 1.0, bins + 1)
     used = rows > 0
     return pd.DataFrame(
@@ -182,7 +182,7 @@ def _similarities(queries: Floats, gallery: Floats) -> Iterator[tuple[Integers, 
         yield np.arange(start, start + len(block)), block @ gallery.T
 
 
-def _bin_sums(confidence: ArrayLike, correct: ArrayLike, bins: int) -> tuple[Floats, Floats, Floats]:
+def bin_sums(confidence: ArrayLike, correct: ArrayLike, bins: int) -> tuple[Floats, Floats, Floats]:
     """Rows, summed confidence and summed correctness of each equal-width bin (low, high]."""
     scores, hits = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
     index = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)

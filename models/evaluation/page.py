@@ -62,6 +62,16 @@ class ImageItem:
 
 
 @dataclass(frozen=True)
+class ImageRow:
+    """Small photos in a row, and what they are; a photo that is missing shows its title."""
+
+    name: str
+    items: Sequence[ImageItem]
+    note: str = ""
+    tone: Tone | None = None
+
+
+@dataclass(frozen=True)
 class Block:
     """One rendered element of a section; made by the functions below."""
 
@@ -160,7 +170,16 @@ def image_grid(items: Sequence[ImageItem], empty: str = "Nothing to show.") -> B
     """Photos with captions; a photo that is missing or cannot be read shows as an empty frame."""
     if not items:
         return text(empty)
-    return _block("image_grid", items=[(_data_uri(i.image) if i.image else None, i) for i in items])
+    return _block("image_grid", items=[(_source(i), i) for i in items])
+
+
+def image_rows(rows: Sequence[ImageRow]) -> Block:
+    """Rows of small photos, each with its name before it."""
+    return _block("image_rows", rows=[(r.name, r.tone, r.note, [(_source(i), i) for i in r.items]) for r in rows])
+
+
+def _source(item: ImageItem) -> str | None:
+    return _data_uri(item.image) if item.image else None
 
 
 def _data_uri(image: bytes) -> str | None:

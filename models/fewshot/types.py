@@ -19,6 +19,9 @@ class TypesConfig(StrictModel):
     validation: Share = Field(0.15, description="share of types on which choices are made")
     test: Share = Field(0.3, description="share of types that is touched once, at the end; 20 ways need twenty of them")
     min_products: int = Field(10, ge=2, description="types with fewer products make no episodes: they are left out")
+    most_products: int = Field(
+        500, ge=2, description="products of a type that are looked at, at most: an episode asks for a few of each"
+    )
     novel: tuple[str, ...] = Field(
         (), description="master categories whose types are all tested, apart from the others: what a wholly new department costs"
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from catalog.augmentation import augment_image, augment_text, drop_attributes
-from catalog.catalogue import listing_of
+from catalog.catalogue import listing_of, records_of
 from catalog.corruption import KINDS, corrupt
 from catalog.errors import ImageError
 from catalog.images import ImageStore, decode
@@ -91,11 +91,6 @@ class Changes:
     augmentation: AugmentationConfig | None = None
     corruption: CorruptionConfig | None = None
     seed: int = 0
-
-
-def records_of(products: pd.DataFrame) -> list[dict[str, Any]]:
-    """Products rows as mappings."""
-    return [{str(column): value for column, value in row.items()} for row in products.to_dict("records")]
 
 
 @dataclass

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import CatalogueError, ImageError
 from catalog.images import decode
 from catalog.write import new_catalogue, write_embeddings
 from configs.errors import VitrinaError
 from models.family import EmbeddingSummary
 from models.product.cleaning import CleanListing, clean
-from models.product.data import Photo, records_of
-from models.product.predictor import ProductPredictor
+from models.product.data import Photo
+from models.product.predictor import ProductPredictor, can_be_embedded
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class _Run:
         ids = products["product_id"]
         rows, photos = [_listing(record) for record in records_of(products)], [self._photo(key) for key in ids]
         read = self.predictor.encoders.read
-        told = [_says_something(read(row), photo) for row, photo in zip(rows, photos, strict=True)]
+        told = [can_be_embedded(read(row), photo) for row, photo in zip(rows, photos, strict=True)]
         chosen = [i for i, says in enumerate(told) if says]
         if not chosen:
             return ids[:0], np.zeros((0, self.predictor.config.model.embedding_dim), dtype=np.float32)
@@ -106,8 +106,3 @@ def _listing(record: dict[str, Any]) -> CleanListing:
         return clean(listing_of(record, None))
     except CatalogueError as error:
         raise CatalogueError(f"product {record['product_id']}: {error}") from error
-
-
-def _says_something(row: CleanListing, photo: Photo | None) -> bool:
-    """Whether there is any part that an embedding is made of; a price and categories are none."""
-    return bool(row.title or row.description or row.pairs or photo is not None)

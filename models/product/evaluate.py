@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
 from catalog.text import clean_html
@@ -29,7 +29,7 @@ from models.evaluation.results import Measured, Metric, SliceMetric
 from models.evaluation.slices import PriceBands, brand_tier, slice_metrics
 from models.product.baselines import SimpleModels, compare
 from models.product.bundle import BundleConfig
-from models.product.data import ListingDataset, ReviewRows, Rows, records_of
+from models.product.data import ListingDataset, ReviewRows, Rows
 from models.product.heads.category import CategoryHead
 from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.price import PriceHead

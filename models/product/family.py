@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from catalog.augmentation import number_copies, oversample
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.schema import PRODUCT_COLUMNS
@@ -22,13 +22,13 @@ from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_c
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
 from models.evaluation.verdict import Headline
-from models.family import EmbeddingSummary, EvaluationRun
+from models.family import Base, EmbeddingSummary, EvaluationRun
 from models.product import bundle
 from models.product.baselines import SimpleModels
 from models.product.bundle import Baselines, BundleConfig
 from models.product.card import card
 from models.product.config import ProductRunConfig
-from models.product.data import ListingDataset, Part, Rows, records_of
+from models.product.data import ListingDataset, Part, Rows
 from models.product.names import NAMES
 from models.product.predictor import ProductPredictor
 from models.product.rewording import translated
@@ -49,6 +49,7 @@ class ProductFamily:
     events = False
     config: type[RunConfig] = ProductRunConfig
     metric_names = NAMES
+    rests_on: str | None = None
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
         """product_id and split of each product."""
@@ -74,6 +75,7 @@ class ProductFamily:
         config: RunConfig,
         workdir: Path,
         loggers: Sequence[Any] = (),
+        base: Base | None = None,
     ) -> Path:
         """See `models.family`; the bundle is `workdir/bundle`.
 

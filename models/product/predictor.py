@@ -12,7 +12,7 @@ from torch import Tensor
 
 from catalog.errors import ImageError
 from catalog.images import decode
-from catalog.listing import Listing
+from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
 from models.errors import NotSupported
 from models.product import bundle
@@ -171,6 +171,39 @@ class ProductPredictor:
         found: NDArray[np.float32] = self.network.embed(inputs.to(self.device)).cpu().numpy()
         return found
 
+    def features(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
+        """Embedding alone [n, 1024] of each listing, unit length; see `models.family.Embedder`.
+
+        Raises:
+            VitrinaError: a listing says nothing that an embedding is made of, or its photo cannot be decoded; says which.
+        """
+        size = self.config.evaluation.batch_size
+        found = np.empty((len(listings), self.config.model.embedding_dim), dtype=np.float32)
+        for start in range(0, len(listings), size):
+            numbered = list(enumerate(listings[start : start + size], start))
+            rows = [self.encoders.read(clean(listing)) for _, listing in numbered]
+            photos = [self._photo(i, listing) for i, listing in numbered]
+            for (i, _), row, photo in zip(numbered, rows, photos, strict=True):
+                if not can_be_embedded(row, photo):
+                    raise VitrinaError(self._cannot_be_embedded(i))
+            found[start : start + size] = self.embed(rows, photos)
+        return found
+
+    def embeds(self, listing: Listing) -> bool:
+        """Whether a listing says anything that an embedding is made of."""
+        row, image = self.encoders.read(clean(listing)), "image" not in self.encoders.unread
+        return bool(row.title or row.description or row.pairs or (image and listing.image is not None))
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Article types that it was trained on."""
+        return frozenset(self.labels[CATEGORY_LEVELS[-1]])
+
+    def _cannot_be_embedded(self, index: int) -> str:
+        if self.encoders.unread:
+            return self._says_nothing(index)
+        return f"listing {index} has nothing that an embedding is made of; give a title, description, image or attribute"
+
     def predict_reviews(self, reviews: Sequence[CleanReview]) -> list[Sentiment]:
         """What each review says.
 
@@ -205,6 +238,11 @@ class ProductPredictor:
             return decode(listing.image, (self.config.model.image_height, self.config.model.image_width))
         except ImageError as error:
             raise VitrinaError(f"listing {index}: {error}") from error
+
+
+def can_be_embedded(row: CleanListing, photo: NDArray[np.uint8] | None) -> bool:
+    """Whether a listing has any part that an embedding is made of; a price and categories are none."""
+    return bool(row.title or row.description or row.pairs or photo is not None)
 
 
 def _modalities(row: CleanListing, photo: NDArray[np.uint8] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images import DecodedPhoto, decode
+from catalog.images import light
 from catalog.listing import CATEGORY_LEVELS, Listing
 from catalog.text import normalise
 from models.product.predictor import ProductPrediction
@@ -42,9 +42,6 @@ Price and quality read the categories that a listing tells, and nothing else tha
 reference is matched on that. They and the categories read more that may be missing, such as a photo or, for quality, the
 price; of each of those a column of its own says so.
 """
-
-_THUMBNAIL = (32, 32)
-
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "title_length": ("title",),
@@ -88,11 +85,10 @@ def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]
     """The row for one listing; missing values are None.
 
     The photo must be decodable, as it is where there is a prediction that read it. Lengths are characters of the normalised text.
-    Brightness and contrast are mean and standard deviation of the luma of a 32 × 32 thumbnail, in 0…1. The embedding is
-    projected to 64 dimensions (`project`).
+    Brightness and contrast are those of `catalog.images.light`. The embedding is projected to 64 dimensions (`project`).
     """
     title, description = normalise(listing.title or ""), normalise(listing.description or "")
-    brightness, contrast = _light(listing.image)
+    brightness, contrast = light(listing.image)
     types = prediction.categories["article_type"]
     article_type, confidence = types[0] if types else (None, None)
     fields = {name: listing.fields.get(name) or None for name in ("brand", "gender", "base_colour", "season", "usage")}
@@ -125,10 +121,3 @@ def project(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
 def _projection(dimensions: int) -> NDArray[np.float32]:
     matrix = np.random.default_rng(64).standard_normal((dimensions, EMBEDDING_DIM), dtype=np.float32)
     return matrix / np.float32(np.sqrt(EMBEDDING_DIM))
-
-
-def _light(image: bytes | DecodedPhoto | None) -> tuple[float | None, float | None]:
-    if image is None:
-        return None, None
-    luma = decode(image, _THUMBNAIL).astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
-    return float(luma.mean()), float(luma.std())

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
+from models.arrays import State, below
 from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.recommender import part
-from models.recommender.arrays import State, below
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.interactions import Histories
 from models.recommender.items import Items

@@ -17,7 +17,7 @@ from models.errors import NotSupported
 from models.evaluation.metrics import normalised
 from models.evaluation.results import Evaluation
 from models.evaluation.verdict import Headline
-from models.family import EvaluationRun
+from models.family import Base, EvaluationRun
 from models.recommender import bundle
 from models.recommender.answers import Query
 from models.recommender.bundle import BundleConfig
@@ -41,6 +41,7 @@ class RecommenderFamily:
     tables: tuple[str, ...] = ("purchases",)
     config: type[RunConfig] = RecommenderRunConfig
     metric_names = NAMES
+    rests_on: str | None = None
     events = True
 
     def split(self, catalogue: Catalogue, config: RunConfig) -> pd.DataFrame:
@@ -60,6 +61,7 @@ class RecommenderFamily:
         config: RunConfig,
         workdir: Path,
         loggers: Sequence[Any] = (),
+        base: Base | None = None,
     ) -> Path:
         """See `models.family`; the bundle is `workdir/bundle`.
 

@@ -16,8 +16,8 @@ from scipy.sparse import csr_matrix, diags, vstack
 from catalog.catalogue import Catalogue
 from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
+from models.arrays import State, csr_restored, csr_state
 from models.recommender.answers import Key
-from models.recommender.arrays import State, csr_restored, csr_state
 from models.recommender.neighbours import CELLS_A_CHUNK, largest, without_diagonal
 from models.recommender.readings import Floats
 

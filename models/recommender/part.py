@@ -19,9 +19,9 @@ from scipy.sparse import csr_matrix
 
 from configs.errors import ConfigError
 from configs.schema import StrictModel, TrainerConfig
+from models.arrays import State, fields_restored, fields_state
 from models.recommender import parts
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import State, fields_restored, fields_state
 from models.recommender.held_out import HeldOut, quality
 from models.recommender.interactions import Histories
 from models.recommender.items import Items

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from configs.errors import ConfigError
 from configs.load import explain, put, validate
 from configs.schema import NOT_FITTED, Dimension, RunConfig, TuningConfig
+from models.bundles import BaseVersion
 from models.tuning.result import Value
 
 NOT_SEARCHED = ("split", *NOT_FITTED)
@@ -114,11 +115,17 @@ def rows_of_trials(split: pd.DataFrame, tuning: TuningConfig) -> pd.DataFrame:
     return split[kept].reset_index(drop=True)
 
 
-def study_about(model: str, data: str, values: Mapping[str, Any], tuning: TuningConfig) -> dict[str, Any]:
-    """What must be equal for trials of two workers to be comparable; `data` is the fingerprint of the delivery."""
+def study_about(
+    model: str, data: str, values: Mapping[str, Any], tuning: TuningConfig, base: BaseVersion | None = None
+) -> dict[str, Any]:
+    """What must be equal for trials of two workers to be comparable.
+
+    `data` is the fingerprint of the delivery, `base` the version that the model rests on, where it does.
+    """
     chosen = tuning.model_dump(mode="json", include={"metric", "direction", "epochs", "rows", "seed", "space"})
     fitted = {section: value for section, value in values.items() if section not in NOT_FITTED}
-    return {"model": model, "data": data, **chosen, "config": json.loads(json.dumps(fitted))}
+    about = {"model": model, "data": data, **chosen, "config": json.loads(json.dumps(fitted))}
+    return about | ({"base": str(base)} if base else {})
 
 
 def study_name(about: Mapping[str, Any]) -> str:

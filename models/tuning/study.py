@@ -29,7 +29,7 @@ from configs.errors import ConfigError
 from configs.load import validate
 from configs.schema import TuningConfig
 from models.errors import TrainingError
-from models.family import Family
+from models.family import Base, Family
 from models.tuning.result import StudyResult, TrialResult
 from models.tuning.space import suggest, trial_values
 
@@ -91,7 +91,13 @@ def run_trials(
 
 
 def objective_of(
-    family: Family, catalogue: Catalogue, split: pd.DataFrame, values: Mapping[str, Any], tuning: TuningConfig, folder: Path
+    family: Family,
+    catalogue: Catalogue,
+    split: pd.DataFrame,
+    values: Mapping[str, Any],
+    tuning: TuningConfig,
+    folder: Path,
+    base: Base | None = None,
 ) -> Callable[[optuna.Trial], float]:
     """Train `family` with a trial's values in a folder of its own below `folder`; returns the best value of the metric.
 
@@ -109,7 +115,8 @@ def objective_of(
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f"trial-{trial.number}-", dir=folder) as workdir:
             try:
-                family.train(catalogue, split, family.augment(catalogue, split, config), config, Path(workdir), [reports])
+                augmented = family.augment(catalogue, split, config)
+                family.train(catalogue, split, augmented, config, Path(workdir), [reports], base)
             except (TrainingError, torch.OutOfMemoryError) as error:
                 raise _pruned(trial, error) from error
         return reports.best(tuning.direction)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models import family
+from models.bundles import BASE, content_sha256, read_base
 
 MODELS = sorted(committed.SAID)
 LARGEST = 5e6
@@ -23,6 +24,12 @@ def test_they_are_small_and_hold_no_pickle() -> None:
 def test_they_were_trained_with_the_configuration_beside_them(model: str) -> None:
     stored = json.loads((committed.bundle(model) / "config.json").read_text(encoding="utf-8"))["config"]
     assert stored == committed.config(model).model_dump(mode="json")
+
+
+def test_the_fewshot_model_rests_on_the_product_model_beside_it() -> None:
+    folder = committed.bundle("fewshot")
+    assert read_base(folder).digest == content_sha256(committed.bundle("product")) == content_sha256(folder / BASE)
+    assert not (committed.BUNDLES / "fewshot" / BASE).exists()
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -13,12 +13,11 @@ import committed
 import numpy as np
 import pytest
 
-from catalog.catalogue import Catalogue, listing_of
+from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.listing import Listing
 from catalog.sample.assortment import BRANDS, TYPES
 from catalog.sample.words import BLAME, PRAISE, REVIEW_TITLES
 from models.product.cleaning import CleanReview, clean_review
-from models.product.data import records_of
 from models.product.family import FAMILY
 from models.product.predictor import ProductPredictor
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from catalog.catalogue import Catalogue
 from catalog.errors import CatalogueError, ImageError
-from catalog.images import FORMATS, SERVED_FORMATS, DecodedPhoto, ImageStore, decode
+from catalog.images import FORMATS, SERVED_FORMATS, DecodedPhoto, ImageStore, decode, light
 
 
 @pytest.fixture
@@ -297,3 +297,11 @@ def test_myntra_photos_are_served_at_random_fast_enough(myntra: Catalogue) -> No
     total = sum(len(myntra.images.get(key) or b"") for key in ids)
     assert 20_000 / (time.perf_counter() - started) > 20_000
     assert total > 20_000_000
+
+
+def test_light_is_the_mean_and_spread_of_a_photo_by_hand() -> None:
+    half = np.zeros((64, 64, 3), dtype=np.uint8)
+    half[:, 32:] = 255
+    assert light(DecodedPhoto(half)) == pytest.approx((0.5, 0.5), abs=0.02)
+    assert light(DecodedPhoto(np.full((8, 8, 3), (255, 0, 0), dtype=np.uint8))) == pytest.approx((0.299, 0.0), abs=1e-6)
+    assert light(None) == (None, None)

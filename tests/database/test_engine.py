@@ -20,7 +20,8 @@ def test_migrations_build_exactly_the_tables_that_the_code_declares(url):
         context = MigrationContext.configure(connection, opts={"version_table": "vitrina_schema", "compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
         names = set(sqlalchemy.inspect(connection).get_table_names())
-    assert names == {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"}
+    few_shot = {"fewshot_tasks", "fewshot_versions", "fewshot_states", "fewshot_examples"}
+    assert names == {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"} | few_shot
 
 
 def test_processes_that_migrate_at_once_all_succeed(url):
@@ -28,7 +29,7 @@ def test_processes_that_migrate_at_once_all_succeed(url):
     running = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     assert [(process.communicate(timeout=60)[1], process.returncode) for process in running] == [("", 0)] * 4
     with reading(url) as connection:
-        assert len(sqlalchemy.inspect(connection).get_table_names()) == 6
+        assert len(sqlalchemy.inspect(connection).get_table_names()) == 10
 
 
 def test_a_migration_that_is_run_twice_changes_nothing(url):

@@ -1,12 +1,17 @@
 """A bundle is there whole, or not at all."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
+import committed
 import pandas as pd
 import pytest
 
-from models.bundles import new_bundle, save_card, save_reference
+from configs.errors import VitrinaError
+from models.bundles import BASE, BaseVersion, content_sha256, copy_base, new_bundle, read_base, save_card, save_reference
+from models.family import Base
 
 
 def test_a_bundle_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
@@ -30,3 +35,58 @@ def test_a_bundle_that_fails_leaves_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"), new_bundle(tmp_path):
         raise OSError("disk full")
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    """A bundle with a folder inside."""
+    folder = committed.copied("product", tmp_path / "product")
+    (folder / "graphs").mkdir()
+    (folder / "graphs" / "photos.onnx").write_bytes(b"graph")
+    return Base("product", 3, "d" * 64, folder)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_base_lies_whole_in_the_bundle_that_rests_on_it(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    def elsewhere(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    if not linked:
+        monkeypatch.setattr(os, "link", elsewhere)
+    with new_bundle(tmp_path) as folder:
+        copy_base(folder, base)
+    copy = tmp_path / "bundle" / BASE
+    assert content_sha256(copy) == content_sha256(base.folder)
+    assert (copy / "graphs" / "photos.onnx").samefile(base.folder / "graphs" / "photos.onnx") == linked
+    assert read_base(tmp_path / "bundle") == BaseVersion(model="product", version=3, digest="d" * 64)
+    assert str(read_base(tmp_path / "bundle")) == "product@3 " + "d" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, r"cannot read .*base\.json"), ("{}", r"base\.json: model: Field required"), ("no", r"base\.json: \(whole file\)")],
+)
+def test_a_bundle_that_does_not_say_what_it_rests_on_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "base.json").write_text(text)
+    with pytest.raises(VitrinaError, match=message):
+        read_base(tmp_path)
+
+
+def test_a_digest_follows_names_and_contents(tmp_path: Path) -> None:
+    def digest(**files: str) -> str:
+        folder = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
+        for name, text in files.items():
+            path = folder / name.replace("_", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return content_sha256(folder)
+
+    first = digest(a="1", base_a="2")
+    assert digest(base_a="2", a="1") == first
+    others = [digest(a="2", base_a="1"), digest(a="1", base_b="2"), digest(a="1", base_a="3"), digest(a="1", base_a="2", c="")]
+    assert len({first, *others}) == 5
+    with pytest.raises(VitrinaError, match="nowhere is not a folder"):
+        content_sha256(tmp_path / "nowhere")

@@ -2,11 +2,13 @@
 
 import importlib.metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from configs.errors import VitrinaError
 from configs.settings import Settings
+from models import family
 from operations import doctor
 
 
@@ -36,3 +38,22 @@ def test_a_home_that_is_a_file_is_a_finding_not_a_crash(tmp_path: Path) -> None:
     finding = doctor._run("home", doctor._home, settings(tmp_path / "home"))
     assert not finding.ok
     assert "home" in finding.detail
+
+
+@pytest.fixture
+def resting(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
+    """What is said about two models that rest on product."""
+    said: dict[str, str | None] = {"lower": None, "upper": None}
+    monkeypatch.setattr(family, "names", lambda: ["lower", "product", "upper"])
+    monkeypatch.setattr(family, "get", lambda name: SimpleNamespace(rests_on="product" if name in said else None))
+    monkeypatch.setattr("registry.bases.behind", lambda settings, name: said[name])
+    return said
+
+
+def test_a_champion_that_rests_on_an_earlier_champion_is_found(resting: dict[str, str | None], tmp_path: Path) -> None:
+    well = doctor._run("bases", doctor._bases, settings(tmp_path))
+    assert well.ok
+    assert well.detail.endswith("resting models: lower, upper")
+    resting["upper"] = "upper version 2 rests on product version 3; champion is 4: `vitrina train upper` follows it"
+    finding = doctor._run("bases", doctor._bases, settings(tmp_path))
+    assert (finding.ok, finding.detail) == (False, resting["upper"])

@@ -137,6 +137,12 @@ def test_the_champions_own_folders_are_looked_into_again(loop: Loop) -> None:
     assert loop.trained_on == [[Path("first"), Path("reviews")]]
 
 
+def test_a_base_that_moved_on_is_something_new(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.bases.behind", lambda settings, model: f"{model} version 1 rests on lower version 3")
+    assert loop.watch(data="first").training is not None
+    assert loop.trained_on == [[Path("first")]]
+
+
 def test_events_since_the_champions_training_are_something_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
     data = tmp_path / "data"
@@ -147,7 +153,7 @@ def test_events_since_the_champions_training_are_something_new(tmp_path: Path, m
     before = with_events(Catalogue.open(data), settings)
     tags = {"vitrina.data_path": "\n".join(map(str, before.folders)), "vitrina.data_fingerprint": before.fingerprint()}
     monkeypatch.setattr("registry.versions.resolve", lambda *_: SimpleNamespace(tags=tags))
-    monkeypatch.setattr("models.family.get", lambda _: SimpleNamespace(events=True))
+    monkeypatch.setattr("models.family.get", lambda _: SimpleNamespace(events=True, rests_on=None))
     with pytest.raises(VitrinaError, match="was trained on"):
         retraining._new_delivery(settings, "recommender", 1, [])
     insert_events(settings.database_url, [replace(event, event_id="another", kind="purchase")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models import family
-from provenance.source import ARTIFACTS, ROOT, git_commit, model_source, reached, validation_source
+from provenance.source import ARTIFACTS, ROOT, git_commit, model_source, reached, rests_on, validation_source
 
 PACKAGES = ("configs", "catalog", "database", "models", "data_validation", "provenance", "registry", "monitoring", "steps")
 SEVENTH = """
@@ -17,6 +17,14 @@ from models.layers import RMSNorm
 class Seventh: ...
 
 FAMILY = Seventh()
+"""
+
+
+RESTING = """
+class Resting:
+    rests_on: str | None = "{under}"
+
+FAMILY = Resting()
 """
 
 
@@ -62,9 +70,47 @@ def test_a_model_that_is_added_changes_no_other(tree: Path) -> None:
     assert model_source("seventh", tree) not in before.values()
 
 
+def upon(name: str) -> set[str]:
+    """A model, and those that rest on it."""
+    return {name, *(other for other in family.names() if family.get(other).rests_on == name)}
+
+
 @pytest.mark.parametrize("name", family.names())
-def test_a_model_follows_its_own_folder_and_no_other_does(tree: Path, name: str) -> None:
-    assert changed(tree, f"models/{name}/config.py") == {name}
+def test_a_model_follows_its_own_folder_and_that_it_rests_on(tree: Path, name: str) -> None:
+    assert changed(tree, f"models/{name}/config.py") == upon(name)
+
+
+@pytest.mark.parametrize("name", family.names())
+def test_what_a_model_rests_on_is_read_from_its_source(name: str) -> None:
+    assert rests_on(name) == family.get(name).rests_on
+
+
+def add(tree: Path, name: str, under: str) -> None:
+    folder = tree / "models" / name
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "family.py").write_text(RESTING.format(under=under))
+
+
+def test_a_model_follows_those_that_it_rests_on_and_they_do_not_follow_it(tree: Path) -> None:
+    before = models(tree)
+    add(tree, "lower", "product")
+    add(tree, "upper", "lower")
+    assert (rests_on("upper", tree), rests_on("lower", tree), rests_on("product", tree)) == ("lower", "product", None)
+    assert models(tree) == before
+    seen = [model_source("upper", tree)]
+    for path in ("models/product/config.py", "models/lower/family.py", "models/upper/family.py"):
+        change(tree / path)
+        seen.append(model_source("upper", tree))
+    change(tree / "models" / "recommender" / "config.py")
+    assert model_source("upper", tree) == seen[-1]
+    assert len(set(seen)) == 4
+
+
+def test_models_that_rest_on_each_other_come_to_an_end(tree: Path) -> None:
+    add(tree, "lower", "upper")
+    add(tree, "upper", "lower")
+    assert model_source("upper", tree) == model_source("lower", tree)
 
 
 def test_a_shared_module_is_followed_by_those_who_import_it(tree: Path) -> None:
@@ -88,7 +134,7 @@ def test_no_model_follows_what_it_does_not_import(tree: Path) -> None:
 def test_files_of_the_folder_that_are_not_python_count(tree: Path) -> None:
     before = models(tree)
     (tree / "models" / "product" / "words.json").write_text("[]")
-    assert {name for name, digest in models(tree).items() if digest != before[name]} == {"product"}
+    assert {name for name, digest in models(tree).items() if digest != before[name]} == upon("product")
 
 
 def test_validation_does_not_follow_models(tree: Path) -> None:

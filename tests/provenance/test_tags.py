@@ -1,6 +1,7 @@
 """A version's tags say where it came from."""
 
 from configs.schema import GateConfig, Threshold
+from models.bundles import BaseVersion
 from models.evaluation.gates import decide
 from models.evaluation.results import Evaluation, Metric
 from provenance.source import git_commit
@@ -30,3 +31,10 @@ def test_what_failed_is_told() -> None:
     tags = version_tags((), "f", {}, decide(EMPTY, GATES), "run")
     assert tags["vitrina.gates"] == "failed"
     assert "knn_f1" in tags["vitrina.gate_failures"]
+
+
+def test_what_a_version_rests_on_is_told_where_it_does() -> None:
+    base = BaseVersion(model="product", version=3, digest="d" * 64)
+    told = version_tags((), "f", {}, PASSED, "run", base)
+    assert told.pop("vitrina.rests_on") == "product@3 " + "d" * 64
+    assert told == version_tags((), "f", {}, PASSED, "run")

@@ -1,7 +1,9 @@
 """A whole application in this process, with a predictor that answers without a model."""
 
 import io
+import threading
 import time
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,10 +14,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from catalog.corruption import KINDS
+from catalog.images import decode
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from models.bundles import BaseVersion
 from models.errors import NotSupported
+from models.fewshot.answers import Classified, Confusable, Measures, OutdatedTask, Task
 from models.product.heads.price import PriceEstimate
 from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
@@ -117,6 +122,87 @@ class Recommender:
         return Recommendations(tuple(items), basis, len(seen) + 2 * known, ignored, 0.75 if seen else None, 0.5)
 
 
+class Fewshot:
+    """Nearest centroids of words, in the form of the few-shot model; features of two bases have nothing in common."""
+
+    name = "fewshot"
+    learners = ("centroids", "photographs")
+    false_rejection = 0.05
+
+    def __init__(self, version, base_version=1):
+        self.version = version
+        self.base = BaseVersion(model="product", version=base_version, digest=f"{base_version:064x}")
+        self.lessons = []
+        self.asked = []
+        self.started = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def adapt(self, lessons):
+        self.lessons.extend(lessons)
+        self.started.set()
+        assert self.may_answer.wait(10)
+        return [self._adapt(lesson) for lesson in lessons]
+
+    def classify(self, questions):
+        self.started.set()
+        assert self.may_answer.wait(10)
+        for question in questions:
+            self._check(question.task)
+        self.asked.extend(questions)
+        return [self._answer(question.task, self._features(question.listing)) for question in questions]
+
+    def _adapt(self, lesson):
+        before = lesson.before
+        if before is not None:
+            self._check(before)
+        learner = lesson.learner or (before.learner if before else "centroids")
+        if learner not in self.learners:
+            raise NotSupported(f"this version has no learner {learner!r}")
+        classes = tuple(dict.fromkeys([*(before.classes if before else ()), *(example.label for example in lesson.examples)]))
+        codes = np.array([classes.index(example.label) for example in lesson.examples], dtype=np.int64)
+        features = np.stack([self._features(example.listing) for example in lesson.examples])
+        photos = None
+        if learner == "photographs":
+            for place, example in enumerate(lesson.examples):
+                if example.listing.image is None:
+                    raise VitrinaError(f"example {place} has no photo")
+            photos = np.stack([decode(example.listing.image, (2, 2)) for example in lesson.examples])
+        if before is not None:
+            codes, features = np.concatenate([before.codes, codes]), np.concatenate([before.features, features])
+            photos = photos if photos is None else np.concatenate([before.photos, photos])
+        centroids = np.stack([features[codes == code].mean(axis=0) for code in range(len(classes))])
+        lone = len(codes) == len(classes)
+        pair = Confusable(labels=classes[:2], confusion=0.25, hint=f"add examples of {classes[0]!r}")
+        measures = Measures(left_out_accuracy=None if lone else 0.75, left_out=0 if lone else len(codes), hardest=pair)
+        made_by = f"weights {self.version}"
+        return Task(learner, classes, codes, features, photos, {"centroids": centroids}, self.base, made_by, measures)
+
+    def _answer(self, task, features):
+        similar = task.state["centroids"] @ features
+        shares = np.exp(10 * similar) / np.exp(10 * similar).sum()
+        stranger = float(1 - np.clip(similar.max(), 0, 1))
+        label = task.classes[int(similar.argmax())] if stranger <= 0.5 else None
+        probabilities = {name: float(share) for name, share in zip(task.classes, shares, strict=True)}
+        return Classified(label, probabilities, stranger, float(similar.max()), 0.5)
+
+    def _check(self, task):
+        if task.base.digest != self.base.digest:
+            raise OutdatedTask(task.base, self.base)
+        if task.learner not in self.learners:
+            raise NotSupported(f"this version has no learner {task.learner!r}")
+
+    def _features(self, listing):
+        if listing.title == "refused":
+            raise VitrinaError("listing 0 is refused")
+        if listing.title == "crash":
+            raise RuntimeError("a bug")
+        vector = np.full(64, 1e-3, dtype=np.float32)
+        for word in f"{listing.title or ''} {listing.description or ''}".split():
+            vector[zlib.crc32(f"{self.base.version} {word}".encode()) % 64] += 1
+        return vector / np.linalg.norm(vector)
+
+
 @dataclass
 class Source:
     """A registry in memory; `error` is every model's, `errors` are single models'."""
@@ -124,6 +210,7 @@ class Source:
     at: int = 1
     predictors: dict = field(default_factory=dict)
     recommenders: dict = field(default_factory=dict)
+    fewshots: dict = field(default_factory=dict)
     error: Exception | None = None
     errors: dict = field(default_factory=dict)
 
@@ -135,6 +222,8 @@ class Source:
     def load(self, model, version):
         if model == "recommender":
             return self.recommenders.setdefault(version, Recommender(version))
+        if model == "fewshot":
+            return self.fewshots.setdefault(version, Fewshot(version))
         return self.predictors.setdefault(version, Predictor(version))
 
     def settled(self, model):

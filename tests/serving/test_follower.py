@@ -196,3 +196,27 @@ def test_the_thread_follows_by_itself(parts):
     follower.stop()
     follower._thread.join(5)
     assert not follower._thread.is_alive()
+
+
+def test_a_model_that_was_never_promoted_raises_no_alarm_and_is_served_from_its_first_champion_on():
+    source, slot, failures, stale = Source(), Slot("product", awaited=False), [], []
+    follower = Follower(
+        source,
+        {"product": slot},
+        poll_seconds=0.01,
+        drain_seconds=0.2,
+        on_failure=failures.append,
+        on_look=lambda _, found: stale.append(found),
+    )
+    source.at = None
+    follower.look()
+    assert (slot.unpromoted, slot.error) == (True, "product has no champion")
+    assert (failures, stale) == ([], [False])
+    source.at = 1
+    follower.look()
+    assert slot.predict(["shirt"])[0].version == 1
+    source.at = None  # its champion is taken away: from now on it is missed
+    follower.look()
+    assert (slot.unpromoted, failures, stale) == (False, ["product"], [False, False, True])
+    follower.stop()
+    gc.unfreeze()

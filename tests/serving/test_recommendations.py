@@ -610,3 +610,14 @@ def test_the_document_describes_both_routes_with_examples_that_work(client):
 
 def flat(schema):
     return [found for part in schema["anyOf"] for found in (flat(part) if "anyOf" in part else [part])]
+
+
+def test_readyz_does_not_wait_for_what_was_never_promoted(settings, config, source):
+    source.errors["recommender"] = VitrinaError("model 'recommender' has no champion")
+    unpromoted = config.model_copy(update={"unpromoted": ("recommender",)})
+    with TestClient(create_app(settings, unpromoted, source)) as made:
+        wait_until(lambda: made.get("/readyz").status_code == 200)
+        assert refused(ask(made, user_id="u"), 503, "not_ready")
+        del source.errors["recommender"]
+        wait_until(lambda: ask(made, user_id="u").status_code == 200)
+        assert made.get("/readyz").json()["ready"]

@@ -55,6 +55,25 @@ def test_bundle_round_trip(tmp_path: Path) -> None:
     assert materializer.compute_content_hash(back) == materializer.compute_content_hash(bundle)
 
 
+def test_a_bundle_inside_a_bundle_comes_back(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle")
+    inner = ("model.safetensors", "manifest.json", "seen.npy", "reference.parquet", "card.md", "words.txt", "graphs/photos.onnx")
+    for name in inner:
+        path = bundle.path / "base" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    materializer = BundleMaterializer(uri=str(tmp_path / "store"))
+    materializer.save(bundle)
+    back = materializer.load(Bundle).files()
+    assert {name: back[f"base/{name}"].read_bytes() for name in inner} == {name: name.encode() for name in inner}
+    before = materializer.compute_content_hash(bundle)
+    (bundle.path / "base" / "graphs" / "photos.onnx").write_bytes(b"other")
+    assert materializer.compute_content_hash(bundle) != before
+    (bundle.path / "base" / "run.sh").write_bytes(b"x")
+    with pytest.raises(VitrinaError, match=r"base/run\.sh may not be stored"):
+        materializer.save(bundle)
+
+
 @pytest.mark.parametrize("name", ["model.pkl", "model.pt", "run.sh"])
 def test_bundle_with_code_is_refused(name: str, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle")

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
+from models.arrays import fields_restored
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import fields_restored
 from models.recommender.bases import DensePart, SparsePart
 from models.recommender.interactions import Histories
 from models.recommender.items import Items

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from configs.schema import StrictModel
+from models.arrays import NOT_STORED
 from models.evaluation.metrics import normalised
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import NOT_STORED
 from models.recommender.attention import SLOPE, AttentionConfig, GraphAttention, GraphStates, propagate, train
 from models.recommender.decomposition import damped, singular_vectors
 from models.recommender.graph import Graph

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from configs.schema import StrictModel
+from models.arrays import State
 from models.recommender.answers import ReasonKind
-from models.recommender.arrays import State
 from models.recommender.bases import DensePart
 from models.recommender.held_out import HeldOut
 from models.recommender.interactions import Histories

@@ -75,6 +75,7 @@ def attacked() -> str:
         page.image_grid(
             [page.ImageItem(jpeg(), ATTACK, [(ATTACK, "bad")]), page.ImageItem(b"no photo", ATTACK), page.ImageItem(None, "")]
         ),
+        page.image_rows([page.ImageRow(ATTACK, [page.ImageItem(jpeg(), ATTACK), page.ImageItem(None, ATTACK)], ATTACK, "good")]),
         page.columns(page.text(ATTACK), page.text("b")),
         page.table([], empty=ATTACK),
     ]
@@ -139,6 +140,13 @@ def test_unreadable_photo_is_an_empty_frame():
     assert "no image" in page.image_grid([page.ImageItem(b"<svg onload=alert(1)>", "x")]).html
 
 
+def test_a_row_of_photos_shows_the_title_of_a_product_without_one():
+    told = str(
+        page.image_rows([page.ImageRow("Boots", [page.ImageItem(jpeg(), "One"), page.ImageItem(b"no photo", "Two")])]).html
+    )
+    assert told.count("<img") == 1 and 'alt="One"' in told and ">Two</span>" in told
+
+
 def test_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     target = page.write_page(tmp_path / "deep" / "report.html", "old")
 
@@ -158,6 +166,7 @@ def test_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
         lambda: charts.dots(
             ["a$b$", "b"], [Metric(value=None), Metric(value=0.5, low=0.4, high=0.6)], [None, Metric(value=0.4)], None, "m"
         ),
+        lambda: charts.curves([1, 5], {"a$b$": [Metric(value=0.4, low=0.3, high=0.5), Metric(value=0.6)]}, "x", "y"),
         lambda: charts.heat_map(np.array([[1.0, 0.0], [0.3, 0.7]]), ["<b>", "$x_$"]),
         lambda: charts.price_scatter(np.array([1.0, 20.0]), np.array([2.0, 19.0])),
         lambda: charts.price_ratios(["under 500"], [np.array([0.5, 1.0, 2.0])]),

@@ -10,10 +10,13 @@ from bundles import tiny_catalogue
 
 from catalog.catalogue import Catalogue, listing_of
 from catalog.errors import CatalogueError
+from catalog.images import decode
+from catalog.listing import Listing
 from configs.errors import ConfigError, VitrinaError
 from models import family
-from models.family import EmbeddingSummary
+from models.family import Embedder, EmbeddingSummary, RestsOnBase
 from models.product import embed as module
+from models.product import predictor as predicting
 from models.product.embed import embed
 from models.product.family import FAMILY
 from models.product.predictor import ProductPredictor
@@ -137,3 +140,61 @@ def test_only_models_that_embed_are_asked(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(family, "get", families.__getitem__)
     with pytest.raises(ConfigError, match=r"model 'writer' makes no embeddings of products; allowed: product$"):
         family.embedder("writer")
+
+
+def listings(shop: Catalogue) -> list[Listing]:
+    return [listing_of(row.to_dict(), shop.images.get(row["product_id"])) for _, row in shop.products().iterrows()]
+
+
+def test_features_are_the_embeddings_of_the_table(predictor: ProductPredictor, bundle_folder: Path, tmp_path: Path) -> None:
+    assert isinstance(predictor, Embedder)
+    assert not isinstance(predictor, RestsOnBase)
+    shop = changed(tmp_path)
+    FAMILY.embed(bundle_folder, shop, tmp_path / "out", "cpu")
+    _, vectors = Catalogue.open(shop.root, tmp_path / "out").embeddings()
+    found = predictor.features(listings(shop))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, vectors, atol=1e-5)
+    assert predictor.features([]).shape == (0, predictor.config.model.embedding_dim)
+
+
+def test_features_are_made_in_batches_and_a_photo_is_decoded_once(
+    predictor: ProductPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = listings(changed(tmp_path, jpeg={3: None}))
+    whole = predictor.features(shop)
+    decoded: list[object] = []
+
+    def counting(image: bytes, size: tuple[int, int]) -> object:
+        decoded.append(image)
+        return decode(image, size)
+
+    monkeypatch.setattr(predicting, "decode", counting)
+    smaller = predictor.config.evaluation.model_copy(update={"batch_size": 6})
+    monkeypatch.setattr(predictor, "config", predictor.config.model_copy(update={"evaluation": smaller}))
+    np.testing.assert_allclose(predictor.features(shop), whole, atol=1e-5)
+    assert decoded == [listing.image for listing in shop if listing.image]
+
+
+def test_features_need_something_that_they_are_made_of(predictor: ProductPredictor) -> None:
+    told = Listing(title="Kestrel Men Blue Jeans")
+    refused = "has nothing that an embedding is made of; give a title, description, image or attribute$"
+    for nothing in (
+        Listing(price=900.0),
+        Listing(categories={"article_type": "Jeans"}),
+        Listing(title=" ", description="<p></p>"),
+    ):
+        with pytest.raises(VitrinaError, match=f"^listing 1 {refused}"):
+            predictor.features([told, nothing])
+    size = predictor.config.evaluation.batch_size
+    with pytest.raises(VitrinaError, match=f"^listing {size} {refused}"):  # counted over all batches
+        predictor.features([told] * size + [Listing(price=900.0)])
+    with pytest.raises(VitrinaError, match=r"^listing 1: image of 5 bytes cannot be decoded"):
+        predictor.features([told, Listing(image=b"nopes")])
+    assert predictor.features([Listing(fields={"base_colour": "Blue"})]).shape[0] == 1
+
+
+def test_features_do_not_follow_price_and_categories(predictor: ProductPredictor) -> None:
+    told = Listing(title="Kestrel Men Blue Jeans")
+    priced = Listing(title="Kestrel Men Blue Jeans", price=10.0, categories={"article_type": "Handbags"})
+    np.testing.assert_allclose(*predictor.features([told, priced]), atol=1e-5)

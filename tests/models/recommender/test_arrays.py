@@ -7,7 +7,7 @@ import pytest
 from recommender_cases import random_cells
 from scipy.sparse import csr_matrix
 
-from models.recommender.arrays import NOT_STORED, below, csr_restored, csr_state, fields_restored, fields_state
+from models.arrays import NOT_STORED, below, csr_restored, csr_state, fields_restored, fields_state
 from models.recommender.readings import Floats
 
 

@@ -9,6 +9,7 @@ from configs.errors import ConfigError
 from configs.load import ENVIRONMENTS, FOLDER, read_yaml, validate
 from configs.schema import Dimension, RunConfig, StrictModel, TuningConfig
 from models import family
+from models.bundles import BaseVersion
 from models.tuning.space import check_space, rows_of_trials, study_about, study_name, suggest, trial_values
 
 PRESETS = {"small": 8, "large": 64}
@@ -164,4 +165,6 @@ def test_a_study_is_named_after_what_it_is_about() -> None:
         study_about("product", "f00", {"trainer": {"batch_size": 9}}, tuning(space=space)),
         study_about("product", "f00", {"trainer": {"batch_size": 8}}, tuning(space=space, epochs=7)),
     ]
-    assert len({study_name(about) for about in (base, *others)}) == 4
+    rests = [BaseVersion(model="product", version=version, digest="d" * 64) for version in (3, 4)]
+    others += [study_about("product", "f00", {"trainer": {"batch_size": 8}}, tuning(space=space), under) for under in rests]
+    assert len({study_name(about) for about in (base, *others)}) == 6

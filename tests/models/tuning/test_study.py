@@ -21,6 +21,7 @@ from configs.load import load, read_yaml
 from configs.schema import RunConfig, TuningConfig
 from database.studies import study_storage
 from models.errors import TrainingError
+from models.family import Base
 from models.tuning.report import write_best, write_report
 from models.tuning.result import StudyResult
 from models.tuning.space import study_about
@@ -38,6 +39,7 @@ class Curve:
 
     def __init__(self, accuracy: Callable[[float, int], float], seen: list[Any] | None = None) -> None:
         self.accuracy, self.seen = accuracy, [] if seen is None else seen
+        self.bases: list[Any] = []
 
     def augment(self, catalogue: Any, split: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
         return split.iloc[:0]
@@ -50,10 +52,12 @@ class Curve:
         config: RunConfig,
         workdir: Path,
         loggers: Sequence[Any],
+        base: Any,
     ) -> Path:
         assert not list(workdir.iterdir())
         (workdir / "last.ckpt").touch()
         self.seen.append(config)
+        self.bases.append(base)
         for epoch in range(config.trainer.epochs):
             for logger in loggers:
                 logger.log_metrics({"train/loss": 1.0, "epoch": epoch}, step=10 * epoch)
@@ -112,6 +116,14 @@ def test_a_trial_trains_the_drawn_values_in_a_folder_that_is_gone_afterwards(sto
     assert list((tmp_path / "trials").iterdir()) == []
     assert found.best is not None
     assert found.best.params["trainer.learning_rate"] == min(rate for rate, _, _ in trained)
+
+
+def test_every_trial_is_trained_with_the_same_base(storage: Any, tmp_path: Path) -> None:
+    curve, base = Curve(good_where_small), Base("product", 3, "d" * 64, tmp_path)
+    config = tuning(trials=2, pruner="none")
+    objective = objective_of(curve, None, pd.DataFrame(), {}, config, tmp_path, base)  # type: ignore[arg-type]
+    run_trials(study_of(storage, config), config, objective, lambda trial: None)
+    assert curve.bases == [base, base]
 
 
 def test_a_trial_that_does_badly_is_pruned_and_recorded_as_pruned(storage: Any, tmp_path: Path) -> None:

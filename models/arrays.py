@@ -1,4 +1,4 @@
-"""How a bundle stores arrays: sparse matrices in compressed rows, and the fields of a fitted part."""
+"""How bundles store arrays: sparse matrices in compressed rows, and the fields of a fitted part."""
 
 from collections.abc import Mapping
 from dataclasses import Field, fields
