@@ -53,6 +53,7 @@ class TableEmbedder:
     """Features from a table: a listing's title is its row."""
 
     name = "product"
+    words = 0
 
     def __init__(self, table: Floats, types: Iterable[str] = ()) -> None:
         self.table, self.types = table, frozenset(types)

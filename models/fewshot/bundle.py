@@ -20,8 +20,9 @@ from configs.schema import StrictModel
 from models.arrays import State, below
 from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.fewshot import learner
-from models.fewshot.config import FewshotRunConfig
+from models.fewshot.config import DEFAULT, FewshotRunConfig
 from models.fewshot.learner import Learner
+from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 from models.fewshot.unknown import Unknown
 
 
@@ -45,17 +46,33 @@ class BundleConfig(StrictModel):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training leaves: learners by name, and what tells strangers."""
+    """What training leaves.
+
+    Attributes:
+        learners: By name.
+        unknown: What tells strangers.
+        wordless: The default learner for tasks and listings without texts, whose features lie otherwise.
+        wordless_unknown: What tells strangers among those.
+    """
 
     learners: Mapping[str, Learner[Any]]
     unknown: Unknown
+    wordless: ShrunkPrototypes
+    wordless_unknown: Unknown
+
+    @property
+    def prototypes(self) -> ShrunkPrototypes:
+        """The default learner."""
+        found = self.learners[DEFAULT]
+        assert isinstance(found, ShrunkPrototypes)
+        return found
 
 
 def save(folder: Path, fitted: Fitted, settings: BundleConfig, seen: NDArray[np.uint64]) -> None:
     """Write everything but the base."""
-    stored: State = {f"unknown.{name}": value for name, value in fitted.unknown.state().items()}
-    for name, held in fitted.learners.items():
-        stored |= {f"learner.{name}.{array}": value for array, value in held.state().items()}
+    parts: dict[str, Any] = {"unknown": fitted.unknown, "wordless": fitted.wordless, "wordless_unknown": fitted.wordless_unknown}
+    parts |= {f"learner.{name}": held for name, held in fitted.learners.items()}
+    stored: State = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.state().items()}
     save_file({name: np.ascontiguousarray(value) for name, value in stored.items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
     save_seen(folder, seen)
@@ -81,7 +98,8 @@ def load(folder: Path, settings: BundleConfig) -> Fitted:
     try:
         arrays = load_file(folder / WEIGHTS)
         learners = {name: learner.get(name).restore(below(f"learner.{name}.", arrays), model.of(name)) for name in model.learners}
-        unknown = Unknown.restore(below("unknown.", arrays))
+        unknown, wordless_unknown = (Unknown.restore(below(f"{name}.", arrays)) for name in ("unknown", "wordless_unknown"))
+        wordless = ShrunkPrototypes.restore(below("wordless.", arrays), model.of(DEFAULT))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise VitrinaError(f"{folder} does not hold this model's arrays: {str(error).splitlines()[0]}") from error
-    return Fitted(learners, unknown)
+    return Fitted(learners, unknown, wordless, wordless_unknown)

@@ -27,10 +27,8 @@ from models.evaluation.results import AgainstBaseline, Evaluation, Metric, Slice
 from models.evaluation.slices import slice_metrics
 from models.family import EvaluationRun
 from models.fewshot.calibration import support_of
-from models.fewshot.config import DEFAULT
 from models.fewshot.episodes import Episode, Pool
 from models.fewshot.learner import Learner
-from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 from models.fewshot.measures import measured
 from models.fewshot.played import Played, Rejections, Setting, Values, play, rejections, uncalibrated
 from models.fewshot.pools import pool_of
@@ -171,7 +169,7 @@ def _strangers(predictor: FewshotPredictor, setting: Setting, config: Evaluation
     suffix = "" if setting == FIVE else f"_{setting.name}"
     names = (f"unknown_rejection{suffix}", f"false_rejection{suffix}")
     played, samples = found.played.get(setting), config.bootstrap_samples
-    told = None if played is None else rejections(played, predictor.fitted.unknown, _prototypes(predictor))
+    told = None if played is None else rejections(played, predictor.fitted.unknown, predictor.fitted.prototypes)
     if played is None or told is None:
         if setting == FIVE:
             found.not_applicable |= dict.fromkeys(names, found.not_applicable[f"accuracy_{FIVE.name}"])
@@ -231,12 +229,6 @@ def _labels(pool: Pool, episode: Episode) -> list[str]:
 def _reading(predictor: FewshotPredictor, what: str) -> Mapping[str, Learner[Any]]:
     """The learners that read features, or photos."""
     return {name: learner for name, learner in predictor.fitted.learners.items() if learner.reads == what}
-
-
-def _prototypes(predictor: FewshotPredictor) -> ShrunkPrototypes:
-    found = predictor.fitted.learners[DEFAULT]
-    assert isinstance(found, ShrunkPrototypes)
-    return found
 
 
 def _slices(predictor: FewshotPredictor, found: Found, config: EvaluationConfig) -> tuple[SliceMetric, ...]:

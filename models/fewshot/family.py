@@ -84,7 +84,7 @@ class FewshotFamily:
         types = split_types(products, config.model.types)
         learning = products[products["article_type"].map(types).isin(["train", "validation"])]
         pools = parts(pool_of(catalogue, learning, embedder, config.model), dict(types))
-        fitted, best = fit(pools["train"], pools["validation"], config, workdir, loggers)
+        fitted, best = fit(pools["train"], pools["validation"], embedder.words, config, workdir, loggers)
         counts = products["article_type"].map(types).value_counts()
         settings = BundleConfig(
             config=config,

@@ -21,9 +21,11 @@ NEAR = 0.002
 
 
 def fit(
-    train: Pool, validation: Pool, config: FewshotRunConfig, workdir: Path, loggers: Sequence[Any] = ()
+    train: Pool, validation: Pool, words: int, config: FewshotRunConfig, workdir: Path, loggers: Sequence[Any] = ()
 ) -> tuple[Fitted, dict[int, str]]:
     """The learners of the configuration, and the one that answers by default for each number of shots.
+
+    The last `words` features are made of texts alone.
 
     Raises:
         VitrinaError: too few types or products for an episode.
@@ -39,8 +41,15 @@ def fit(
         fitted[name] = learners.get(name).fit(pools, settings)
     default = fitted[DEFAULT]
     assert isinstance(default, ShrunkPrototypes)
-    unknown = Unknown.fit(pools, default, model.unknown, model.episodes)
-    return Fitted(fitted, unknown), _best(fitted, validation, config)
+    bare = Pools(train.without_words(words), validation.without_words(words))
+    wordless = ShrunkPrototypes.fit(bare, Settings(model.of(DEFAULT), model.episodes, config.trainer.seed, workdir / DEFAULT))
+    told = Fitted(
+        learners=fitted,
+        unknown=Unknown.fit(pools, default, model.unknown, model.episodes),
+        wordless=wordless,
+        wordless_unknown=Unknown.fit(bare, wordless, model.unknown, model.episodes),
+    )
+    return told, _best(fitted, validation, config)
 
 
 def _best(fitted: Mapping[str, Learner[Any]], validation: Pool, config: FewshotRunConfig) -> dict[int, str]:

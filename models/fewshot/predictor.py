@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from catalog.images import decode
@@ -21,11 +22,10 @@ from models.fewshot import bundle
 from models.fewshot.answers import Classified, Example, Lesson, OutdatedTask, Question, Task
 from models.fewshot.bundle import BundleConfig, Fitted
 from models.fewshot.config import DEFAULT
-from models.fewshot.episodes import Codes, Floats, Photos
+from models.fewshot.episodes import Codes, Floats, Photos, without_words
 from models.fewshot.learner import Adapted, Support
-from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
 from models.fewshot.measures import measured
-from models.fewshot.unknown import Neighbourhood
+from models.fewshot.unknown import Neighbourhood, Unknown
 
 if TYPE_CHECKING:
     from models.fewshot.learner import Learner
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ready:
-    """What answers for a task: its classifier, and where its classes lie."""
+    """What answers for a task: its classifier, where its classes lie, and what tells strangers."""
 
     adapted: Adapted
     neighbourhood: Neighbourhood
+    unknown: Unknown
 
 
 class FewshotPredictor:
@@ -54,7 +55,7 @@ class FewshotPredictor:
         self.fitted, self.embedder, self.base, self.settings, self._digest = fitted, embedder, base, settings, digest
         self.learners = tuple(fitted.learners)
         self.false_rejection = settings.config.model.unknown.false_rejection
-        self._ready: WeakKeyDictionary[Task, Ready] = WeakKeyDictionary()
+        self._ready: WeakKeyDictionary[Task, dict[bool, Ready]] = WeakKeyDictionary()
         self._changing = threading.Lock()
 
     @classmethod
@@ -128,8 +129,9 @@ class FewshotPredictor:
         Raises:
             NotSupported: the version has no such learner.
         """
-        learner = self._learner(name)
-        support = Support(features if photos is None else photos, codes, len(labels))
+        told = self._told(features, codes, len(labels))
+        learner = self._learner(name, told)
+        support = Support(self._seen(features, told) if photos is None else photos, codes, len(labels))
         adapted = learner.adapt(support)
         return Task(
             learner=name,
@@ -144,12 +146,25 @@ class FewshotPredictor:
         )
 
     def answers(self, task: Task, features: Floats, seen: Floats | Photos) -> Iterable[Classified]:
-        """One answer for each of some products whose features [m, D] are ready; `seen` is what the task's learner reads."""
-        ready = self._prepared(task)
-        probabilities = softmax(ready.adapted.logits(seen).astype(np.float64), axis=1)
+        """One answer for each of some products whose features [m, D] are ready; `seen` is what the task's learner reads.
+
+        Words count where a product has some, and an example of each class: a photo alone is compared with photos.
+        """
+        found: list[Classified | None] = [None] * len(features)
+        words = self._has_words(features) & self._told(task.features, task.codes, len(task.classes))
+        for told in np.unique(words).tolist():
+            rows = np.flatnonzero(words == told)
+            part = self._seen(features[rows], told)
+            read = seen[rows] if task.photos is not None else part
+            for row, answer in zip(rows, self._answered(task, told, part, read), strict=True):
+                found[row] = answer
+        return [answer for answer in found if answer is not None]
+
+    def _answered(self, task: Task, told: bool, features: Floats, read: Floats | Photos) -> Iterable[Classified]:
+        ready = self._prepared(task, told)
+        probabilities = softmax(ready.adapted.logits(read).astype(np.float64), axis=1)
         evidence = ready.neighbourhood.ask(features)
-        strangers = self.fitted.unknown.stranger(evidence)
-        for row, stranger in enumerate(strangers):
+        for row, stranger in enumerate(ready.unknown.stranger(evidence)):
             yield Classified(
                 label=None if stranger > 0.5 else task.classes[int(probabilities[row].argmax())],
                 probabilities={label: float(p) for label, p in zip(task.classes, probabilities[row], strict=True)},
@@ -158,36 +173,48 @@ class FewshotPredictor:
                 familiarity=float(evidence.familiarity[row]),
             )
 
-    def _prepared(self, task: Task) -> Ready:
-        """What answers for a task; a classifier that other weights adapted is adapted anew, from the same examples."""
+    def _prepared(self, task: Task, told: bool) -> Ready:
+        """What answers for a task, with words or without; the classifier is adapted anew where the stored one is another's."""
         with self._changing:
-            ready = self._ready.get(task)
+            ready = self._ready.setdefault(task, {}).get(told)
         if ready is None:
-            learner, ways = self.fitted.learners[task.learner], len(task.classes)
-            support = Support(task.features, task.codes, ways)
+            ways = len(task.classes)
+            learner, support = self._learner(task.learner, told), Support(self._seen(task.features, told), task.codes, ways)
+            stored = task.made_by == self._digest and (
+                task.photos is not None or told == self._told(task.features, task.codes, ways)
+            )
             taught = support if task.photos is None else Support(task.photos, task.codes, ways)
-            adapted = learner.adapted(task.state) if task.made_by == self._digest else learner.adapt(taught)
-            neighbourhood = Neighbourhood.of(support, self._prototypes, self.settings.config.model.unknown.rival)
-            ready = Ready(adapted, neighbourhood)
+            adapted = learner.adapted(task.state) if stored else learner.adapt(taught)
+            prototypes = self.fitted.prototypes if told else self.fitted.wordless
+            unknown = self.fitted.unknown if told else self.fitted.wordless_unknown
+            ready = Ready(adapted, Neighbourhood.of(support, prototypes, unknown.rival), unknown)
             with self._changing:
-                self._ready[task] = ready
+                self._ready[task][told] = ready
         return ready
 
-    @property
-    def _prototypes(self) -> ShrunkPrototypes:
-        found = self.fitted.learners[DEFAULT]
-        assert isinstance(found, ShrunkPrototypes)
-        return found
+    def _has_words(self, features: Floats) -> NDArray[np.bool_]:
+        """Whether each product [m] has a text."""
+        words = self.embedder.words
+        return np.asarray(features[:, features.shape[1] - words :].any(axis=1)) if words else np.ones(len(features), dtype=bool)
+
+    def _told(self, features: Floats, codes: Codes, ways: int) -> bool:
+        """Whether each class has an example with a text."""
+        return len(np.unique(codes[self._has_words(features)])) == ways
+
+    def _seen(self, features: Floats, told: bool) -> Floats:
+        """Features [n, D], without their words where these do not count."""
+        return features if told else without_words(features, self.embedder.words)
 
     def _check(self, task: Task) -> None:
         if task.base.digest != self.base.digest:
             raise OutdatedTask(task.base, self.base)
         self._learner(task.learner)
 
-    def _learner(self, name: str) -> "Learner[Any]":
+    def _learner(self, name: str, told: bool = True) -> "Learner[Any]":
+        """The learner called `name`; the default one is another where there are no words."""
         if name not in self.fitted.learners:
             raise NotSupported(f"this version has no learner {name!r}; it has: {', '.join(self.learners)}")
-        return self.fitted.learners[name]
+        return self.fitted.wordless if name == DEFAULT and not told else self.fitted.learners[name]
 
     def _examples(self, lesson: Lesson, learner: str) -> Photos:
         """Photos [n, H, V, 3] of a task's examples and the new ones."""

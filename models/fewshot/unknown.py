@@ -198,7 +198,7 @@ def _without(learner: ShrunkPrototypes, pool: Pool, episode: Episode) -> ShrunkP
 
 
 def _told_apart(members: Floats, strangers: Floats) -> tuple[Floats, Floats, Floats, float]:
-    """Weights, middle and spread [5] of a logistic regression, both groups counting alike, and the score at which it is indifferent."""
+    """Weights, middle and spread [5] of a logistic regression of two groups that count alike, and where it is indifferent."""
     values = np.concatenate([members, strangers])
     middle, spread = values.mean(axis=0), np.maximum(values.std(axis=0), np.float32(1e-6))
     if not len(strangers):
