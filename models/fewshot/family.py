@@ -142,7 +142,9 @@ class FewshotFamily:
 
         predictor = FewshotPredictor.load(folder)
         types = predictor.settings.config.model.types
-        return measure(predictor, catalogue, chosen(products, types.most_products, types.salt), config, split)
+        rows = chosen(products, types.most_products, types.salt)
+        enough = rows["article_type"].map(rows["article_type"].value_counts()) >= types.min_products
+        return measure(predictor, catalogue, rows[enough], config, split)
 
     def report(self, run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, gates: Any, out: Path) -> Headline:
         """The page from which a reviewer decides."""

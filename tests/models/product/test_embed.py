@@ -154,8 +154,25 @@ def test_features_are_the_embeddings_of_the_table(predictor: ProductPredictor, b
     _, vectors = Catalogue.open(shop.root, tmp_path / "out").embeddings()
     found = predictor.features(listings(shop))
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, vectors, atol=1e-5)
-    assert predictor.features([]).shape == (0, predictor.config.model.embedding_dim)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+    embedded = found[:, : -predictor.words]
+    np.testing.assert_allclose(embedded / np.linalg.norm(embedded, axis=1, keepdims=True), vectors, atol=1e-5)
+    told = [bool(listing.title or listing.description) for listing in listings(shop)]
+    assert found[:, -predictor.words :].any(axis=1).tolist() == told
+    assert predictor.features([]).shape == (0, predictor.config.model.embedding_dim + predictor.words)
+
+
+def test_a_word_that_training_never_saw_brings_listings_together(predictor: ProductPredictor) -> None:
+    told = [Listing(title=title) for title in ("Kestrel zoetrope", "Pico red zoetrope", "Kestrel Blue Jeans", "Pico red dress")]
+    one, same, brand, colour = predictor.features(told)
+    assert one @ same > max(one @ brand, one @ colour)
+    embedded = predictor.features(told)[:, : -predictor.words]
+    assert embedded[0] @ embedded[1] < one @ same
+
+
+def test_words_of_the_same_listing_are_the_same_whatever_else_is_asked(predictor: ProductPredictor) -> None:
+    told = [Listing(title="Kestrel zoetrope", description="A zoetrope of brass."), Listing(title="Pico red dress")]
+    np.testing.assert_allclose(predictor.features(told)[1], predictor.features(told[1:])[0], atol=1e-5)
 
 
 def test_features_are_made_in_batches_and_a_photo_is_decoded_once(
