@@ -170,7 +170,7 @@ class Adapted(Version):
     keep_examples: bool
     rejects: str = Field(
         description="how often a listing that does belong to a class is called none of them",
-        examples=["about 5 % of the listings that belong to one of the classes are called none of these"],
+        examples=["at most about 5 % of the listings that belong to one of the classes are called none of these"],
     )
 
 
@@ -274,7 +274,8 @@ def head(taught: Taught) -> dict[str, Any]:
 
 def adapted(taught: Taught, row: AdaptedRow, false_rejection: float) -> Adapted:
     """What was learned."""
-    rejects = f"about {100 * false_rejection:.3g} % of the listings that belong to one of the classes are called none of these"
+    share = f"at most about {100 * false_rejection:.3g} %"
+    rejects = f"{share} of the listings that belong to one of the classes are called none of these"
     task = taught.task
     return Adapted(task_id=task.id, name=task.name, keep_examples=task.keep_examples, rejects=rejects, **version_of(taught, row))
 

@@ -102,7 +102,7 @@ def test_a_new_task_says_what_it_learned(steady):
         "classes": [{"label": "Shirts", "examples": 2}, {"label": "Shoes", "examples": 2}],
         "leave_one_out": {"accuracy": 0.75, "examples": 4},
         "hardest": {"labels": ["Shirts", "Shoes"], "confusion": 0.25, "hint": "add examples of 'Shirts'"},
-        "rejects": "about 5 % of the listings that belong to one of the classes are called none of these",
+        "rejects": "at most about 5 % of the listings that belong to one of the classes are called none of these",
     }
 
 
