@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from benchmarks.fewshot_product import DATA, TYPES
 from benchmarks.machine import write
 from catalog.catalogue import Catalogue, listing_of
+from catalog.listing import Listing
 from configs.load import environment_file, load
 from models import family
 from models.bundles import BUNDLE, content_sha256
 from models.evaluation.bootstrap import mean_interval
 from models.evaluation.latency import one_thread
 from models.family import Base
-from models.fewshot.answers import Example, Lesson, Question, Task
+from models.fewshot.answers import Classified, Example, Lesson, Question, Task
 from models.fewshot.base_types import unit
 from models.fewshot.calibration import support_of
 from models.fewshot.config import DEFAULT, FewshotRunConfig
@@ -86,6 +87,7 @@ def main() -> None:
         "metrics": {name: value if value is None else round(value, 4) for name, value in evaluation.flat().items()},
         "not_applicable": evaluation.not_applicable,
         "easyfsl": asked.easyfsl(),
+        "photos_alone": asked.photos_alone(),
         "one_at_a_time": asked.one_at_a_time(),
         "past_tasks": asked.past_tasks(),
         "adapting": asked.adapting(),
@@ -150,6 +152,29 @@ class Asked:
         scores = adapt(support_of(self.tested, episode, "features"))(self.tested.features[episode.query])
         return float((scores.argmax(axis=1) == episode.query_codes).mean())
 
+    def photos_alone(self) -> dict[str, Any]:
+        """Of tasks whose examples and questions are photos without a word: accuracy, and what is rejected."""
+        settings = self.predictor.settings
+        pool = pool_of(self.catalogue, self.products, PhotosAlone(self.predictor), settings.config.model)
+        pool = pool.of_types([name for name in pool.types if name in self.tested.types])
+        found: dict[str, Any] = {}
+        for shots in (1, 5):
+            told: dict[str, list[float]] = {"accuracy": [], "false_rejection": [], "unknown_rejection": []}
+            for episode in episodes(pool, 5, shots, self.config.measuring, self.config):
+                labels = [pool.types[code] for code in episode.types]
+                features = pool.features[episode.support]
+                task = self.predictor.taught(settings.learner_for(shots), labels, episode.support_codes, features)
+                rows = np.concatenate([episode.query, episode.strangers])
+                answers = list(self.predictor.answers(task, pool.features[rows], pool.features[rows]))
+                members, strangers = answers[: len(episode.query)], answers[len(episode.query) :]
+                best = [_likeliest(answer) for answer in members]
+                true = [labels[code] for code in episode.query_codes]
+                told["accuracy"].append(float(np.mean([a == b for a, b in zip(best, true, strict=True)])))
+                told["false_rejection"].append(float(np.mean([answer.label is None for answer in members])))
+                told["unknown_rejection"].append(float(np.mean([answer.label is None for answer in strangers])))
+            found[f"5way_{shots}shot"] = {name: _summary(values) for name, values in told.items()}
+        return found
+
     def one_at_a_time(self) -> dict[str, Any]:
         """Accuracy over many classes, taught one at a time by extending a task, and taught all at once."""
         rows = self.products.set_index("product_id", drop=False)
@@ -194,7 +219,7 @@ class Asked:
     def _accuracy(self, rows: Any, task: Task, asked: Sequence[tuple[int, int]]) -> float:
         """Share of products whose most probable class is theirs, whether they would be rejected or not."""
         found = self.predictor.classify([Question(task, self._listing(rows, place)) for _, place in asked])
-        best = [max(answer.probabilities, key=lambda label: answer.probabilities[label]) for answer in found]
+        best = [_likeliest(answer) for answer in found]
         return float(np.mean([label == self.pool.types[code] for label, (code, _) in zip(best, asked, strict=True)]))
 
     def past_tasks(self) -> dict[str, Any]:
@@ -264,6 +289,29 @@ class Asked:
                 for label, product_id in zip(labels, ids, strict=True)
             ]
         )
+
+
+class PhotosAlone:
+    """What reads a listing's photo and nothing else of it."""
+
+    name = "product"
+
+    def __init__(self, predictor: FewshotPredictor) -> None:
+        self._embedder = predictor.embedder
+        self.words, self.types = self._embedder.words, self._embedder.types
+
+    def embeds(self, listing: Listing) -> bool:
+        """Whether it has a photo."""
+        return listing.image is not None
+
+    def features(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
+        """Features [n, D] of the photos."""
+        return self._embedder.features([Listing(image=listing.image) for listing in listings])
+
+
+def _likeliest(answer: Classified) -> str:
+    """The most probable class, whether the product would be rejected or not."""
+    return max(answer.probabilities, key=lambda label: answer.probabilities[label])
 
 
 def _ours(learner: Learner[Any]) -> Callable[[Support], Callable[[Any], NDArray[Any]]]:
