@@ -16,8 +16,9 @@ from models.fewshot.unknown import Unknown
 
 log = logging.getLogger(__name__)
 
-NEAR = 0.002
-"""A learner answers by default only where its accuracy is higher than the default's by more: adapting that is arithmetic."""
+NEAR = 0.005
+"""A learner answers by default only where its accuracy is higher than the default's by more. Adapting that is arithmetic, and it
+leaves examples out at once; logistic regression won 0.4 points from five examples on Myntra, and takes several times as long."""
 
 
 def fit(

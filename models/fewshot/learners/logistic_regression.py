@@ -28,11 +28,15 @@ class LogisticRegressionConfig(StrictModel):
 
 
 class LogisticRegression(Learner[LogisticRegressionConfig]):
-    """A linear classifier of each task's own; classes count the same, however many examples they have."""
+    """A linear classifier of each task's own; classes count the same, however many examples they have.
+
+    Shapes: n examples, D features, W classes.
+    """
 
     label = "Logistic regression"
     order = 50
     config = LogisticRegressionConfig
+    folds = 5  # each is a solver's run
 
     def __init__(self, inverse_penalty: float, max_iterations: int, temperatures: Temperatures | None = None) -> None:
         self.inverse_penalty, self.max_iterations, self.temperatures = inverse_penalty, max_iterations, temperatures
@@ -51,12 +55,13 @@ class LogisticRegression(Learner[LogisticRegressionConfig]):
         return cls(best, config.max_iterations, Temperatures.fit(pool, raw.adapt, settings.episodes))
 
     def adapt(self, support: Support) -> "Linear":
-        """One run of the solver."""
+        """One run of the solver, in the span of the examples, where the weights lie anyway (the representer theorem)."""
         from sklearn.linear_model import LogisticRegression as Regression  # seconds, which who only reads the settings is spared
 
         solver = Regression(C=self.inverse_penalty, class_weight="balanced", max_iter=self.max_iterations)
-        solver.fit(support.inputs, support.codes)
-        weights, biases = solver.coef_, solver.intercept_
+        directions, inside = np.linalg.qr(support.inputs.T.astype(np.float64))
+        solver.fit(inside.T, support.codes)
+        weights, biases = solver.coef_ @ directions.T, solver.intercept_
         if support.ways == 2:  # scikit-learn gives one row, for the second class against the first
             weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
         temperature = self.temperatures.at(len(support.codes) / support.ways) if self.temperatures else 1.0
