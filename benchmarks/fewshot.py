@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from benchmarks.fewshot_product import DATA, TYPES
 from benchmarks.machine import write
 from catalog.catalogue import Catalogue, listing_of
-from catalog.listing import Listing
 from configs.load import environment_file, load
 from models import family
 from models.bundles import BUNDLE, content_sha256
@@ -40,7 +39,7 @@ from models.fewshot.config import DEFAULT, FewshotRunConfig
 from models.fewshot.episodes import Episode, EpisodesConfig, episodes, possible
 from models.fewshot.learner import Learner, Support
 from models.fewshot.learners.shrunk_prototypes import ShrunkPrototypes
-from models.fewshot.pools import pool_of
+from models.fewshot.pools import PhotosAlone, pool_of
 from models.fewshot.predictor import FewshotPredictor
 
 GOALS = {
@@ -155,7 +154,7 @@ class Asked:
     def photos_alone(self) -> dict[str, Any]:
         """Of tasks whose examples and questions are photos without a word: accuracy, and what is rejected."""
         settings = self.predictor.settings
-        pool = pool_of(self.catalogue, self.products, PhotosAlone(self.predictor), settings.config.model)
+        pool = pool_of(self.catalogue, self.products, PhotosAlone(self.predictor.embedder), settings.config.model)
         pool = pool.of_types([name for name in pool.types if name in self.tested.types])
         found: dict[str, Any] = {}
         for shots in (1, 5):
@@ -289,24 +288,6 @@ class Asked:
                 for label, product_id in zip(labels, ids, strict=True)
             ]
         )
-
-
-class PhotosAlone:
-    """What reads a listing's photo and nothing else of it."""
-
-    name = "product"
-
-    def __init__(self, predictor: FewshotPredictor) -> None:
-        self._embedder = predictor.embedder
-        self.words, self.types = self._embedder.words, self._embedder.types
-
-    def embeds(self, listing: Listing) -> bool:
-        """Whether it has a photo."""
-        return listing.image is not None
-
-    def features(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
-        """Features [n, D] of the photos."""
-        return self._embedder.features([Listing(image=listing.image) for listing in listings])
 
 
 def _likeliest(answer: Classified) -> str:

@@ -19,8 +19,9 @@ from models.fewshot import bundle
 from models.fewshot.bundle import BundleConfig
 from models.fewshot.card import card
 from models.fewshot.config import FewshotRunConfig
+from models.fewshot.learner import Pools
 from models.fewshot.names import NAMES
-from models.fewshot.pools import chosen, parts, pool_of
+from models.fewshot.pools import bare_pools, chosen, parts, pool_of
 from models.fewshot.predictor import FewshotPredictor
 from models.fewshot.summary import REFERENCE_SPEC, reference
 from models.fewshot.types import split_types
@@ -83,8 +84,10 @@ class FewshotFamily:
         products = _rows(catalogue, split["product_id"])
         types = split_types(products, config.model.types)
         learning = products[products["article_type"].map(types).isin(["train", "validation"])]
-        pools = parts(pool_of(catalogue, learning, embedder, config.model), dict(types))
-        fitted, best = fit(pools["train"], pools["validation"], embedder.words, config, workdir, loggers)
+        found = parts(pool_of(catalogue, learning, embedder, config.model), dict(types))
+        pools = Pools(found["train"], found["validation"])
+        bare = bare_pools(catalogue, learning, embedder, config.model, pools)
+        fitted, best = fit(pools, bare, config, workdir, loggers)
         counts = products["article_type"].map(types).value_counts()
         settings = BundleConfig(
             config=config,

@@ -22,17 +22,17 @@ leaves examples out at once; logistic regression won 0.4 points from five exampl
 
 
 def fit(
-    train: Pool, validation: Pool, words: int, config: FewshotRunConfig, workdir: Path, loggers: Sequence[Any] = ()
+    pools: Pools, bare: Pools, config: FewshotRunConfig, workdir: Path, loggers: Sequence[Any] = ()
 ) -> tuple[Fitted, dict[int, str]]:
     """The learners of the configuration, and the one that answers by default for each number of shots.
 
-    The last `words` features are made of texts alone.
+    `bare` are the same types without a word.
 
     Raises:
         VitrinaError: too few types or products for an episode.
         TrainingError: a loss that is not finite.
     """
-    pools, model = Pools(train, validation), config.model
+    model = config.model
     fitted: dict[str, Learner[Any]] = {}
     for name in model.learners:
         log.info("learner %s", name)
@@ -42,7 +42,6 @@ def fit(
         fitted[name] = learners.get(name).fit(pools, settings)
     default = fitted[DEFAULT]
     assert isinstance(default, ShrunkPrototypes)
-    bare = Pools(train.without_words(words), validation.without_words(words))
     wordless = ShrunkPrototypes.fit(bare, Settings(model.of(DEFAULT), model.episodes, config.trainer.seed, workdir / DEFAULT))
     told = Fitted(
         learners=fitted,
@@ -50,7 +49,7 @@ def fit(
         wordless=wordless,
         wordless_unknown=Unknown.fit(bare, wordless, model.unknown, model.episodes),
     )
-    return told, _best(fitted, validation, config)
+    return told, _best(fitted, pools.validation, config)
 
 
 def _best(fitted: Mapping[str, Learner[Any]], validation: Pool, config: FewshotRunConfig) -> dict[int, str]:

@@ -1,7 +1,7 @@
 """From a catalogue to pools: products of some types with features of `product`, and photos where a learner reads them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ import pandas as pd
 from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.images import DecodedPhoto, decode
+from catalog.listing import Listing
 from catalog.splits import by_hash
 from configs.errors import VitrinaError
 from configs.schema import SplitConfig
 from models.family import Embedder
 from models.fewshot.config import SharedConfig
-from models.fewshot.episodes import Pool
+from models.fewshot.episodes import Floats, Pool, possible
+from models.fewshot.learner import Pools
+from models.fewshot.types import MIN_WAYS
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,43 @@ def pool_of(catalogue: Catalogue, products: pd.DataFrame, base: Embedder, config
         None if size is None else np.stack([np.zeros((*size, 3), np.uint8) if p is None else p for p in photos]),
         None if size is None else np.array([p is not None for p in photos]),
     )
+
+
+class PhotosAlone:
+    """An embedder that sees a listing's photo and nothing else of it."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.name, self._embedder = embedder.name, embedder
+        self.words, self.types = embedder.words, embedder.types
+
+    def embeds(self, listing: Listing) -> bool:
+        """Whether it has a photo that is read."""
+        return listing.image is not None and self._embedder.embeds(Listing(image=listing.image))
+
+    def features(self, listings: Sequence[Listing]) -> Floats:
+        """Features [n, D] of the photos.
+
+        Raises:
+            VitrinaError: a listing has none.
+        """
+        return self._embedder.features([Listing(image=listing.image) for listing in listings])
+
+
+def bare_pools(catalogue: Catalogue, products: pd.DataFrame, embedder: Embedder, config: SharedConfig, pools: Pools) -> Pools:
+    """The types of `pools` by photos without a word, of `photos_alone` products each.
+
+    Where few types have photos, or the base reads none, the products of `pools` as if they had no texts.
+    """
+    some = chosen(products, config.types.photos_alone, config.types.salt)
+    photos = PhotosAlone(embedder)
+    kept = some[[catalogue.images.get(key) is not None for key in some["product_id"]]]
+    read = photos.embeds(Listing(image=DecodedPhoto(np.zeros((1, 1, 3), dtype=np.uint8))))
+    if read and kept["article_type"].nunique() >= len({*pools.train.types, *pools.validation.types}) / 2:
+        pool = pool_of(catalogue, kept, photos, config)
+        found = [pool.of_types(part.types) for part in (pools.train, pools.validation)]
+        if all(len(possible(part, 1)) >= MIN_WAYS for part in found):
+            return Pools(*found)
+    return Pools(pools.train.without_words(embedder.words), pools.validation.without_words(embedder.words))
 
 
 def parts(pool: Pool, types: Mapping[str, str]) -> dict[str, Pool]:

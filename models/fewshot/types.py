@@ -22,6 +22,11 @@ class TypesConfig(StrictModel):
     most_products: int = Field(
         500, ge=2, description="products of a type that are looked at, at most: an episode asks for a few of each"
     )
+    photos_alone: int = Field(
+        60,
+        ge=2,
+        description="products of a type whose photos are looked at without their words, so that a photo alone can be judged",
+    )
     novel: tuple[str, ...] = Field(
         (), description="master categories whose types are all tested, apart from the others: what a wholly new department costs"
     )

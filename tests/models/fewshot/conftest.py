@@ -51,7 +51,7 @@ def made_up_predictor(
     made_up: Pools, tested: Pool, made_up_config: FewshotRunConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> FewshotPredictor:
     """Its listings are titled by the row of `tested` that they are."""
-    fitted, chosen = fit(made_up.train, made_up.validation, 0, made_up_config, tmp_path_factory.mktemp("made-up"))
+    fitted, chosen = fit(made_up, made_up, made_up_config, tmp_path_factory.mktemp("made-up"))
     types = dict.fromkeys(made_up.train.types, "train") | dict.fromkeys(made_up.validation.types, "validation")
     types |= dict.fromkeys(tested.types, "test") | dict.fromkeys(NOVEL, "novel")
     settings = BundleConfig(config=made_up_config, data="0" * 64, types=types, products={}, chosen=chosen, learned_by_base=())
