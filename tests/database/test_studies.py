@@ -15,7 +15,8 @@ from database.errors import DatabaseError
 from database.studies import study_storage
 
 ROOT = Path(__file__).parents[2]
-OURS = {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"}
+TASKS = {"fewshot_tasks", "fewshot_versions", "fewshot_states", "fewshot_examples"}
+OURS = {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"} | TASKS
 
 
 def test_a_study_survives_its_process_and_leaves_our_tables_alone(url):
