@@ -273,19 +273,23 @@ def listing(row: Any, photos: ImageStore, columns: Sequence[str] = COLUMNS) -> d
 
 
 def lesson(before: Path, data: Path) -> tuple[list[dict[str, Any]], list[tuple[str, Any]], list[tuple[str, Any]]]:
-    """Examples of the types that a delivery is the first to have; more products of them, and strangers, each with its type."""
-    known = set(pd.read_parquet(before / "products.parquet", columns=["article_type"])["article_type"])
-    newest = pd.read_parquet(data / "products.parquet").drop_duplicates("product_id").nlargest(REQUESTS, "product_id")
-    is_new = ~newest["article_type"].isin(known)
-    new, strangers = newest[is_new], newest[~is_new].head(STRANGERS)
-    place = new.groupby("article_type").cumcount()
-    photos = Catalogue.open(data).images
+    """Examples of the types that a delivery is the first to have; more products of them; and strangers: what the shop had before.
 
-    def told(part: pd.DataFrame) -> list[tuple[str, Any]]:
+    The new delivery words all its products in a new way. Strangers of its own are taken for the new types more often: words that
+    are new to the model bring them together.
+    """
+    old, rows = (pd.read_parquet(folder / "products.parquet").drop_duplicates("product_id") for folder in (before, data))
+    newest = rows.nlargest(REQUESTS, "product_id")
+    new = newest[~newest["article_type"].isin(old["article_type"])]
+    place = new.groupby("article_type").cumcount()
+
+    def told(part: pd.DataFrame, of: Path) -> list[tuple[str, Any]]:
+        photos = Catalogue.open(of).images
         return [(row["article_type"], listing(row, photos, WORDS)) for row in part.to_dict("records")]
 
-    taught = [{"label": label, **body} for label, body in told(new[place < EXAMPLES])]
-    return taught, told(new[place.between(EXAMPLES, EXAMPLES + STRANGERS)]), told(strangers)
+    taught = [{"label": label, **body} for label, body in told(new[place < EXAMPLES], data)]
+    members = told(new[place.between(EXAMPLES, EXAMPLES + STRANGERS)], data)
+    return taught, members, told(old.nlargest(STRANGERS, "product_id"), before)
 
 
 def ask(client: httpx.Client, task: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
