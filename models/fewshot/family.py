@@ -123,7 +123,7 @@ class FewshotFamily:
         if modalities is not None:
             raise NotSupported("fewshot is measured on features of whole listings; --modalities is for product")
         types = bundle.load_config(folder).types
-        products = catalogue.products()
+        products = catalogue.products().drop_duplicates("product_id")  # before types are looked at: the first row counts
         part = products["article_type"].map(types)
         wanted = ~part.isin(["train", "validation"]) if split == "unseen" else part == split
         return self._measured(folder, catalogue, config, products[wanted], split)

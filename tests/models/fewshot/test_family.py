@@ -107,7 +107,7 @@ def test_the_same_rows_give_the_same_figures(
     timed = {"adapt_p50_ms", "adapt_p95_ms"}
     for name in run.evaluation.metrics.keys() - timed:
         expected = run.evaluation.metrics[name].model_dump()
-        assert again.evaluation.metrics[name].model_dump() == pytest.approx(expected, abs=0.05), name  # ties may fall otherwise
+        assert again.evaluation.metrics[name].model_dump() == pytest.approx(expected, abs=1e-6), name
     pd.testing.assert_frame_equal(again.predictions, run.predictions)
 
 
