@@ -391,7 +391,7 @@ class TasksConfig(StrictModel):
     cache_bytes: int = Field(
         256 * 1024 * 1024,
         ge=0,
-        description="stored tasks that each worker keeps ready in memory; the largest allowed, of 1024 features each, is 41 MB",
+        description="stored tasks that each worker keeps ready in memory; the largest allowed, of 2048 features each, is 82 MB",
     )
 
 

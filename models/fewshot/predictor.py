@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from catalog.images import decode
+from catalog.images import DecodedPhoto, decode
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from models import family
@@ -71,8 +71,9 @@ class FewshotPredictor:
         if not isinstance(embedder, Embedder):
             raise VitrinaError(f"{folder / BASE}: {base.model} makes no features of listings")
         predictor = cls(fitted, embedder, base, settings, sha256_of(folder / WEIGHTS))
-        [task] = predictor.adapt([Lesson([Example(label, Listing(title=f"warm up {label}")) for label in ("one", "two")])])
-        predictor.classify([Question(task, Listing(title="warm up"))])
+        grey = DecodedPhoto(np.full((16, 16, 3), 128, dtype=np.uint8))  # a base may read photos alone
+        [task] = predictor.adapt([Lesson([Example(f"{n}", Listing(title=f"warm up {n}", image=grey)) for n in range(2)])])
+        predictor.classify([Question(task, Listing(title="warm up", image=grey))])
         return predictor
 
     def adapt(self, lessons: Sequence[Lesson]) -> list[Task]:
