@@ -1,0 +1,1 @@
+"""Texts for a listing that state only what is given."""
