@@ -18,7 +18,7 @@ class Fact:
     """A value that the listing gives.
 
     Attributes:
-        name: Field, category level or attribute, such as brand, base_colour, article_type, "Sleeve Length"; title for words of it.
+        name: Field, category level or attribute, such as brand, article_type, "Sleeve Length"; title for words of it.
         value: As the listing gives it.
     """
 

@@ -8,8 +8,8 @@ from catalog.listing import Listing
 
 Axis = Literal["title", "description", "photo", "attributes", "agreement", "category", "price", "duplicate"]
 AXES: tuple[Axis, ...] = get_args(Axis)
-"""Title and description as texts; the photo as a photo; attributes against what the type usually has; whether photo and text agree,
-the category fits and the price is plausible; whether another listing is the same product."""
+"""Title and description as texts; the photo as a photo; attributes against what the type usually has; whether photo and text
+agree, the category fits and the price is plausible; whether another listing is the same product."""
 
 Verdict = Literal["publish", "hold"]
 
@@ -60,7 +60,7 @@ class Improvement:
     Attributes:
         axis: Which one it is for.
         text: What to do, one sentence.
-        change: What to write where, ready made: a part or field (`title`, `price`, `base_colour`, `article_type`, `attributes.Fit`)
+        change: What to write where, ready made: a part or field (`title`, `price`, `article_type`, `attributes.Fit`)
             and its value; empty where a person has to make it (another photo, a longer description).
         confidence: 0 to 1, how sure a value that a model predicted is; None where nothing is predicted.
         low, high: The range that a price should lie in; None for other parts.
