@@ -1,9 +1,10 @@
 """The whole loop on the sample catalogue, with the commands a user would type: `make demo`.
 
 A delivery is validated, trained on, gated, registered, promoted and served; clients send listings, and ask what to buy
-next; monitoring finds nothing. A third model is taught three types that no catalogue had, and rejects what is none of them.
-Then a second delivery arrives that differs: monitoring says drift and starts the next run, whose version is promoted in its turn
-while the service goes on answering.
+next; monitoring finds nothing. A third model is taught three types that no catalogue had, and rejects what is none of them. A
+fourth says what is wrong with listings that were made worse, and its first suggestion mends them; a fifth writes descriptions
+of which every sentence names the facts that it states. Then a second delivery arrives that differs: monitoring says drift and
+starts the next run, whose version is promoted in its turn while the service goes on answering.
 
 Commands of which neither needs what the other makes run side by side, as they would on a shared machine.
 """
@@ -32,6 +33,7 @@ from rich.table import Table
 from catalog.catalogue import Catalogue
 from catalog.errors import ImageError
 from catalog.images import ImageStore, decode
+from catalog.listing import CATEGORY_LEVELS
 from catalog.splits import split_products
 from configs.schema import SplitConfig
 
@@ -43,6 +45,7 @@ ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
 ITEMS = 64
 """Listings that a request may hold."""
 EXAMPLES, STRANGERS = 5, 40
+MENDED, DESCRIBED = 40, 20
 WORDS = ("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage")
 COLUMNS = (*WORDS, "master_category", "sub_category", "article_type")  # the last three are read by the price and quality heads
 
@@ -167,6 +170,39 @@ class Demo:
         verdict = f"{said}; {gone} of {len(strangers)} strangers rejected, the first a product of {first}"
         self.add(name, time.monotonic() - start, verdict)
 
+    def mend(self, name: str, data: Path) -> None:
+        """Make listings worse, one part each, assess them, and take what is suggested first."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/quality/assess: as it is, made worse, mended × {MENDED}[/dim]")
+        start, found, raised, shown = time.monotonic(), 0, 0, ""
+        good = listings(data, newest=False)[:MENDED]
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+            for body, bad in zip(good, worse(good), strict=True):
+                before, after = assess(client, body), assess(client, bad)
+                found += after["score"] < before["score"]
+                ready = [improvement for improvement in after["improvements"] if improvement["change"]]
+                if not ready:
+                    continue
+                mended = assess(client, applied(bad, ready[0]["change"]))
+                raised += mended["score"] > after["score"]
+                scores = " → ".join(f"{answer['score']:.2f}" for answer in (before, after, mended))
+                shown = shown or f"{after['axes'][0]['evidence'][0]['text']} {ready[0]['text']} {scores}"
+        verdict = f"{found} of {MENDED} made worse score lower, {raised} mended by the first suggestion: {shown}"
+        self.add(name, time.monotonic() - start, verdict)
+
+    def describe(self, name: str, data: Path) -> None:
+        """Write descriptions, and count the sentences that name the facts they state."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/generate/description × {DESCRIBED}[/dim]")
+        start, bodies = time.monotonic(), [{k: v for k, v in b.items() if k != "image"} for b in listings(data, newest=False)]
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+            texts = [client.post("generate/description", json=body).raise_for_status().json() for body in bodies[:DESCRIBED]]
+        sentences = [sentence for text in texts for sentence in text["description"]["sentences"]]
+        stating = sum(bool(sentence["facts"]) for sentence in sentences)
+        first = next(sentence for sentence in sentences if sentence["facts"])
+        facts = ", ".join(f"{fact['name']} {fact['value']}" for fact in first["facts"])
+        self.add(
+            name, time.monotonic() - start, f"{stating} of {len(sentences)} sentences state facts: {first['text']} [{facts}]"
+        )
+
 
 def main() -> None:
     """Run every stage, then say where things lie and what to type next."""
@@ -189,6 +225,10 @@ def main() -> None:
             until_the_end.enter_context(serving(demo, "recommender"))
             later = ("data", "sample", "--drift", "--out", str(second))
             demo.command("second delivery", *later, verdict=lambda _: "new products that differ, for later")
+            trained = demo.command("train describer", "train", "describer", "--data", str(first), verdict=written)
+            demo.promote("promote describer", "describer", trained, "first version")
+            follow("describer", "1")
+            demo.describe("descriptions", first)
 
         def fewshot() -> None:
             trained = demo.command("train fewshot", "train", "fewshot", "--data", str(first), verdict=learned)
@@ -201,6 +241,10 @@ def main() -> None:
             demo.send("calm traffic", listings(first, newest=False))
             demo.recommend("recommendations", list(range(1, 51)))
             demo.command("monitor", "monitor", verdict=watched, allowed=(0, 1))
+            trained = demo.command("train quality", "train", "quality", "--data", str(first), verdict=judged)
+            demo.promote("promote quality", "quality", trained, "first version")
+            follow("quality", "1")
+            demo.mend("listings mended", first)
 
         demo.together(product, recommender)
         demo.together(fewshot, calm)
@@ -242,6 +286,24 @@ def learned(result: dict[str, Any]) -> str:
     one, five = metrics["accuracy_5way_1shot"], metrics["accuracy_5way_5shot"]
     figures = f"one of 5 new types by an example each {one:.1%}, by five {five:.1%}"
     return f"version {result['version']} {state}: {figures}"
+
+
+def judged(result: dict[str, Any]) -> str:
+    """Verdict of the training of a model of quality."""
+    metrics = result["metrics"]
+    state = "challenger" if result["challenger"] else "gates FAILED"
+    figures = (
+        f"a listing made worse scores lower {metrics['twin_order']:.1%}, the fault is named {metrics['fault_attribution']:.1%}"
+    )
+    return f"version {result['version']} {state}: {figures}"
+
+
+def written(result: dict[str, Any]) -> str:
+    """Verdict of a describer's training."""
+    metrics = result["metrics"]
+    state = "challenger" if result["challenger"] else "gates FAILED"
+    true, told = metrics["attribute_precision"], metrics["attribute_coverage"]
+    return f"version {result['version']} {state}: {true:.1%} of what is stated is given, {told:.1%} of what is given is stated"
 
 
 def promoted(result: dict[str, Any]) -> str:
@@ -299,6 +361,26 @@ def ask(client: httpx.Client, task: str, items: list[dict[str, Any]]) -> list[di
         body = {"task_id": task, "items": items[start : start + ITEMS]}
         found += client.post("fewshot/classify", json=body).raise_for_status().json()["items"]
     return found
+
+
+def worse(bodies: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each listing with one part made worse in its turn: ten times the price, another's categories, no attributes."""
+    for place, body in enumerate(bodies):
+        other = next(b for b in bodies[place + 1 :] + bodies if b["master_category"] != body["master_category"])
+        kinds = ({"price": 10 * body["price"]}, {level: other[level] for level in CATEGORY_LEVELS}, {"attributes": {}})
+        yield body | kinds[place % len(kinds)]
+
+
+def assess(client: httpx.Client, body: dict[str, Any]) -> Any:
+    """What the service says of a listing."""
+    return client.post("quality/assess", json=body).raise_for_status().json()
+
+
+def applied(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A listing with a suggested change: values by the name of a part, or `attributes.` and the name of an attribute."""
+    attributes = {name.removeprefix("attributes."): value for name, value in change.items() if name.startswith("attributes.")}
+    parts = {name: value for name, value in change.items() if not name.startswith("attributes.")}
+    return body | parts | {"attributes": body["attributes"] | attributes}
 
 
 def is_whole(photo: bytes) -> bool:
