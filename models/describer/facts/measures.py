@@ -1,6 +1,7 @@
 """Measures of texts, as the field has them: likeness to a reference, variety, and what is copied."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from torchmetrics.functional.text import bleu_score, rouge_score
@@ -26,7 +27,7 @@ def rouge_l(text: str, reference: str) -> float:
 
 def distinct_2(texts: Iterable[str]) -> float:
     """Share of pairs of neighbouring words that are different ones, over all texts (Li et al. 2016)."""
-    pairs = [pair for text in texts for told in [words_of(text)] for pair in zip(told, told[1:], strict=False)]
+    pairs = [pair for text in texts for told in [words_of(text)] for pair in pairwise(told)]
     return len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
