@@ -24,9 +24,12 @@ from models.evaluation.slices import slice_metrics
 from models.family import EvaluationRun
 from models.quality import trials
 from models.quality.answers import AXES, Candidate
+from models.quality.axes import readers
 from models.quality.predictor import QualityPredictor
 from models.quality.trials import GOOD, Tried
 
+SHAPE = "shape"
+"""The kind of rows that are points of curves and no listings."""
 RECALL = 0.8
 """At which the precision of duplicates is measured."""
 SUGGESTED = 1000
@@ -84,6 +87,7 @@ def measure(
     told = _told(predictor, tried, good)
     frame = frame.merge(told, on=["product_id", "kind"], how="left").merge(suggested, on=["product_id", "kind"], how="left")
     frame["key"] = frame["product_id"] + " " + frame["kind"]
+    frame = pd.concat([frame, _shapes(predictor)], ignore_index=True)
     evaluation = Evaluation(
         model=predictor.name,
         data=data,
@@ -234,6 +238,19 @@ def _told(predictor: QualityPredictor, tried: Sequence[Tried], good: Sequence[Ca
         for candidate, kind, answer in zip(asked, kinds, answers, strict=True)
     ]
     return pd.DataFrame(rows, columns=["product_id", "kind", "told", "title", "photo"])
+
+
+def _shapes(predictor: QualityPredictor) -> pd.DataFrame:
+    """The curve of each evidence, point by point: what it takes off the log odds of its axis."""
+    rows = []
+    for axis, model in predictor.fitted.learned.models.items():
+        for name, knots, steps in zip(readers()[axis].names, model.knots, model.steps, strict=True):
+            heights = np.concatenate([[0.0], np.cumsum(steps)]) - steps.sum()
+            for x, y in zip(knots, heights, strict=True):
+                rows.append(
+                    {"key": f"shape {axis} {name} {len(rows)}", "kind": SHAPE, "axis": axis, "name": name, "x": x, "y": y}
+                )
+    return pd.DataFrame(rows)
 
 
 def _slices(twins: pd.DataFrame, config: EvaluationConfig) -> tuple[SliceMetric, ...]:
