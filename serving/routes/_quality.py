@@ -1,4 +1,4 @@
-"""What clients send to be assessed and get from it, and how answers are made of what `quality` or, until it is there, `product` says."""
+"""What clients send to be assessed and get from it, and how answers are made of what `quality`, or until then `product`, says."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,9 @@ class CandidateIn(ListingIn):
     """A listing to assess."""
 
     product_id: Id | None = Field(
-        None, description="its own id, where the catalogue may hold it already: it is then no duplicate of itself", examples=[1163]
+        None,
+        description="its own id, where the catalogue may hold it: it is then no duplicate of itself",
+        examples=[1163],
     )
 
 
@@ -44,10 +46,12 @@ class Improvement(ResponseModel):
     """One change to the listing, and what it is worth."""
 
     axis: Axis = Field(examples=["attributes"])
-    text: str = Field(description="what to do, one sentence", examples=["Give the sleeve length, probably Three-Quarter Sleeves."])
+    text: str = Field(
+        description="what to do, one sentence", examples=["Give the sleeve length: Three-Quarter Sleeves."]
+    )
     change: dict[str, str | int | float] = Field(
-        description="what to write where, ready made: title, price, article_type, attributes.NAME and so on; empty where a person "
-        "has to make it",
+        description="what to write where, ready made: title, price, article_type, attributes.NAME and so on; empty where a "
+        "person has to make it",
         examples=[{"attributes.Sleeve Length": "Three-Quarter Sleeves"}],
     )
     confidence: float | None = Field(
@@ -62,8 +66,8 @@ class Improvement(ResponseModel):
 class Assessment(Quality, Prediction):
     """How good a listing is, by axis, and what would make it better.
 
-    Until a version of `quality` is promoted the fault head of `product` answers (`model` says which did): score and faults are then
-    its own, and what only `quality` says is null.
+    Until a version of `quality` is promoted the fault head of `product` answers (`model` says which did): score and faults are
+    then its own, and what only `quality` says is null.
     """
 
     verdict: Verdict | None = Field(description="publish where the score reaches the threshold; null where product answers")

@@ -40,9 +40,9 @@ def router(context: Context) -> APIRouter:
     async def assess(request: Request) -> Response:
         """A score for each axis with what it rests on, an overall score with a verdict, and changes that would raise it.
 
-        Every part that is sent is looked at, price and categories too. Until a version of `quality` is promoted `product` answers:
-        whether the parts fit together, and which fault the listing most probably has; 501 where its version was trained on listings
-        that can carry no fault.
+        Every part that is sent is looked at, price and categories too. Until a version of `quality` is promoted `product`
+        answers: whether the parts fit together, and which fault the listing most probably has; 501 where its version was trained
+        on listings that can carry no fault.
         """
         start = time.perf_counter()
         body = await read(request, CandidateIn, form=True)
