@@ -4,7 +4,8 @@ Shapes: n products, D features, d projected ones.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,10 @@ from models.quality.answers import Axis, Candidate
 from models.quality.axes import readers
 from models.quality.axis import Reading
 from models.quality.belonging import SWAPPED, Belonging
+from models.quality.bundle import Fitted
 from models.quality.config import QualityModelConfig
 from models.quality.judge import Judge
+from models.quality.learned import Learned
 from models.quality.memory.duplicates import NAMES, SATURATES, Duplicates, Signatures, asked, compared
 from models.quality.memory.guesses import Guesses
 from models.quality.memory.known import Known
@@ -31,6 +34,46 @@ log = logging.getLogger(__name__)
 
 BATCH = 512
 """Listings whose photos are in memory at once."""
+
+Read = tuple[str | None, dict[Axis, Reading]]
+"""A kind of fault, None for a good listing, and what every axis read."""
+
+
+def fit(
+    inspector: Inspector, products: Sequence[Known], good: Sequence[Candidate], config: QualityModelConfig, seed: int
+) -> Fitted:
+    """Memory of `products`, the axes by two thirds of `good`, which are among them, and the threshold by the rest.
+
+    Raises:
+        VitrinaError: there is nothing to compare products by, or no fault could be made of any of them.
+    """
+    rng = np.random.default_rng(seed)
+    memory = remember(inspector, products, config, seed)
+    memory = replace(memory, same=learn_duplicates(inspector, memory, good[: config.fit.pairs], rng))
+    judge = Judge(inspector, memory, memory.duplicates(), {}, None, config)
+    shown, rest = good[: fitted_on(len(good))], good[fitted_on(len(good)) :]
+    readings = read_twins(judge, shown, rng)
+    learned = fit_axes(readings, config, config.fit.held_out)
+    if not learned.models:
+        raise VitrinaError("no fault can be put into any listing of the validation split: there is nothing to learn from")
+    unseen = {kind: fit_axes(readings, config, [kind]) for kind in ALL}
+    judge = replace(judge, models=learned.models, belonging=learned.belonging)
+    able = {kind: held for kind, held in unseen.items() if held.can_score(PART[kind])}
+    publish = config.overall.publish
+    return Fitted(memory, learned, able, _threshold(judge, rest or shown) if publish is None else publish)
+
+
+def fitted_on(listings: int) -> int:
+    """How many of the good listings the axes are learned from; the threshold is set by the others."""
+    return listings - listings // 3
+
+
+def _threshold(judge: Judge, good: Sequence[Candidate]) -> float:
+    """The score that `held` of good listings fall below."""
+    scores: list[float] = []
+    for start in range(0, len(good), BATCH):
+        scores += [one.score for one in judge.judge(judge.compare(judge.look(good[start : start + BATCH])))]
+    return float(np.quantile(scores, judge.config.overall.held, method="lower"))
 
 
 def remember(inspector: Inspector, products: Sequence[Known], config: QualityModelConfig, seed: int) -> Memory:
@@ -121,35 +164,34 @@ def _alike(signatures: Signatures, a: int, b: int) -> bool:
     return bool(same_title and described)
 
 
-def learn_axes(
-    judge: Judge, good: Sequence[Candidate], config: QualityModelConfig, rng: np.random.Generator, kinds: Sequence[str] = ALL
-) -> tuple[dict[Axis, Monotone], Belonging | None]:
-    """Axes, from listings whose part is good, originals and such with a fault elsewhere, against those with a fault in it."""
-    shown = [kind for kind in kinds if kind not in config.fit.held_out]
-    readings: list[tuple[str | None, dict[Axis, Reading]]] = []
+def read_twins(judge: Judge, good: Sequence[Candidate], rng: np.random.Generator) -> list[Read]:
+    """Evidence of good listings, and of each with every kind of fault that it can carry."""
+    found: list[Read] = []
     for start in range(0, len(good), BATCH):
         part = good[start : start + BATCH]
-        for kind, candidates in _by_kind(part, shown, rng).items():
-            readings += [(kind, dict(one.readings)) for one in judge.judge(judge.look(candidates))]
-            log.info("axes: %s of listings %d to %d", kind or "as they are", start, start + len(part))
-    return fit_axes(readings, config)
+        for kind, candidates in _by_kind(part, ALL, rng).items():
+            found += [(kind, dict(one.readings)) for one in judge.judge(judge.look(candidates))]
+        log.info("axes: read %d of %d listings with their faults", start + len(part), len(good))
+    return found
 
 
-def fit_axes(
-    readings: Sequence[tuple[str | None, dict[Axis, Reading]]], config: QualityModelConfig
-) -> tuple[dict[Axis, Monotone], Belonging | None]:
-    """Of readings by kind of fault, None for the originals."""
+def fit_axes(readings: Sequence[Read], config: QualityModelConfig, hidden: Collection[str] = ()) -> Learned:
+    """Axes, from listings whose part is good, originals and such with a fault elsewhere, against those with a fault in it.
+
+    `hidden` kinds of fault are not shown.
+    """
+    shown = [(kind, reading) for kind, reading in readings if kind not in hidden]
     found: dict[Axis, Monotone] = {}
     for axis, reader in readers().items():
-        rows = [(kind, reading[axis].row) for kind, reading in readings if reading[axis].there]
+        rows = [(kind, reading[axis].row) for kind, reading in shown if reading[axis].there]
         bad = [row for kind, row in rows if kind is not None and PART[kind] == axis]
         fine = [row for kind, row in rows if kind is None or PART[kind] != axis]
         if bad and fine:
             found[axis] = Monotone.fit(np.stack(fine), np.stack(bad), reader.saturates, config.fit.steps, config.fit.penalty)
-    return found, _fit_belonging(readings)
+    return Learned(found, _fit_belonging(shown))
 
 
-def _fit_belonging(readings: Sequence[tuple[str | None, dict[Axis, Reading]]]) -> Belonging | None:
+def _fit_belonging(readings: Sequence[Read]) -> Belonging | None:
     good, bad = dict[str, NDArray[np.float64]](), dict[str, NDArray[np.float64]]()
     for axis, reader in readers().items():
         if reader.part is not None:

@@ -17,6 +17,7 @@ from models.quality.axes import readers
 from models.quality.axis import Reader, Reading
 from models.quality.belonging import Belonging
 from models.quality.config import QualityModelConfig
+from models.quality.learned import Learned
 from models.quality.memory.duplicates import Duplicates, Signatures
 from models.quality.memory.memory import Memory
 from models.quality.monotone import Monotone
@@ -112,13 +113,17 @@ class Judge:
         return [{axis: score[axis] for axis in readers() if axis in score} for score in found]
 
     def learned(self, axis: Axis) -> bool:
-        """Whether the axis can be scored: faults of it could be made of the catalogue's listings; duplicates need none."""
-        return axis in self.models or axis == "duplicate"
+        """Whether the axis can be scored: faults of it could be made of the catalogue's listings; duplicates need none.
+
+        Where a part can only be judged by whether it belongs, that is its score.
+        """
+        return Learned(self.models, self.belonging).can_score(axis)
 
     def _score(self, reader: Reader, readings: Sequence[Reading]) -> NDArray[np.float64]:
         """What an axis makes of its own evidence, times whether its part belongs; that of duplicates is a score already."""
         rows = np.stack([reading.row for reading in readings])
-        scores = self.models[reader.name].score(rows) if reader.name in self.models else rows[:, 0]
+        alone = rows[:, 0] if reader.name == "duplicate" else np.ones(len(rows))
+        scores = self.models[reader.name].score(rows) if reader.name in self.models else alone
         if reader.part is not None and self.belonging is not None:
             scores = scores * self.belonging.score(reader.part, np.stack([reading.belonging for reading in readings]))
         return scores
