@@ -15,6 +15,7 @@ from catalog.images import decode
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
 from models.errors import NotSupported
+from models.inspection import Inspection, PriceRange
 from models.product import bundle
 from models.product.bundle import Network
 from models.product.cleaning import CleanListing, CleanReview, clean
@@ -25,7 +26,7 @@ from models.product.heads.category import CategoryHead
 from models.product.heads.embedding import EmbeddingHead
 from models.product.heads.head import HeadAnswers, ListingHead, arrays, joined
 from models.product.heads.price import PriceEstimate, PriceHead
-from models.product.heads.quality import QualityEstimate, QualityHead
+from models.product.heads.quality import QualityAnswers, QualityEstimate, QualityHead
 from models.product.heads.sentiment import Sentiment, SentimentAnswers, SentimentHead
 from models.product.inputs import Inputs
 from models.product.parts import SEGMENTS
@@ -115,7 +116,10 @@ class ProductPredictor:
         model = settings.config.model
         photo = np.zeros((model.image_height, model.image_width, 3), dtype=np.uint8)
         warm_up = clean(Listing(title="warm up"))
-        predictor.answer(encoders.encode([warm_up], [None if encoders.read(warm_up).title else photo], model))
+        try:
+            predictor.answer(encoders.encode([warm_up], [None if encoders.read(warm_up).title else photo], model))
+        except KeyError as error:
+            raise VitrinaError(f"{folder} lacks the answer {error}: it was made by an older Vitrina; train again") from error
         predictor.answer_reviews([CleanReview("warm", "up")])
         return predictor
 
@@ -138,6 +142,88 @@ class ProductPredictor:
             answers = self.answer(self.encoders.encode(cleaned[part], photos[part], self.config.model))
             found += [ProductPrediction(answers.at(i), modalities, self.lacks.tasks) for i, modalities in enumerate(seen[part])]
         return found
+
+    def inspect(self, listings: Sequence[Listing]) -> list[Inspection]:
+        """What each part of each listing shows; see `models.inspection.Inspector`.
+
+        Raises:
+            VitrinaError: as `predict`.
+        """
+        size, found = self.config.evaluation.batch_size, list[Inspection]()
+        for start in range(0, len(listings), size):
+            numbered = list(enumerate(listings[start : start + size], start))
+            rows = [self.encoders.read(clean(listing)) for _, listing in numbered]
+            photos = [self._photo(i, listing) for i, listing in numbered]
+            for (i, _), row, photo in zip(numbered, rows, photos, strict=True):
+                if not _modalities(row, photo):
+                    raise VitrinaError(self._says_nothing(i))
+            inputs = self.encoders.encode(rows, photos, self.config.model)
+            answers = self.answer(inputs)
+            scaled = (
+                self.encoders.price.transform(np.array([np.nan if row.price is None else row.price for row in rows]))
+                if (self.encoders.price)
+                else np.full(len(rows), np.nan)
+            )
+            vectors = features(answers.of(EmbeddingHead).vectors, rows, self.encoders.priors)
+            found += [
+                self._inspection(answers, i, row, photo, float(price), vectors[i])
+                for i, (row, photo, price) in enumerate(zip(rows, photos, scaled, strict=True))
+            ]
+        return found
+
+    def _inspection(
+        self,
+        answers: Answers,
+        at: int,
+        row: CleanListing,
+        photo: NDArray[np.uint8] | None,
+        price: float,
+        vector: NDArray[np.float32],
+    ) -> Inspection:
+        """Of one listing, whose price is `price` in standardised logs and whose features are `vector`."""
+        parts, lacks = answers.of(QualityHead), self.lacks.tasks
+        modalities = _modalities(row, photo)
+        present = tuple(part for part in SEGMENTS if part in modalities)
+        views = {"whole": 0} | {part: 1 + SEGMENTS.index(part) for part in present}
+        estimate = None if "price" in lacks else answers.of(PriceHead).at(at)
+        return Inspection(
+            present=present,
+            types={name: parts.types[at, view] for name, view in views.items()},
+            cosines={(a, b): float(parts.cosines[at, views[a], views[b]]) for a in present for b in present if a != b},
+            given=self._given(parts, at, row),
+            categories={level: best[0] for level, best in answers.of(CategoryHead).at(at).items() if best and level not in lacks},
+            price=estimate and self._range(estimate, price),
+            faults={} if "quality" in lacks else parts.at(at).faults,
+            score=None if "quality" in lacks else parts.at(at).score,
+            modalities=modalities,
+            features=vector if can_be_embedded(row, photo) else None,
+        )
+
+    def _given(self, parts: QualityAnswers, at: int, row: CleanListing) -> dict[str, float]:
+        """Probability of each given category; 0 for a value that no training row had."""
+        codes = [v.encode(value) for v, value in zip(self.encoders.levels, row.categories, strict=True)]
+        return {
+            level: float(parts.paths[at, 0, self.encoders.paths[:, i] == code].sum()) if code else 0.0
+            for i, (level, code, value) in enumerate(zip(CATEGORY_LEVELS, codes, row.categories, strict=True))
+            if value and level not in self.lacks.tasks
+        }
+
+    def _range(self, estimate: PriceEstimate, price: float) -> PriceRange:
+        assert self.encoders.price is not None
+        median, high = self.encoders.price.transform(np.array([estimate.median, estimate.high]))
+        deviation = None if np.isnan(price) else abs(price - float(median)) / max(float(high - median), 1e-6)
+        return PriceRange(estimate.median, estimate.low, estimate.high, deviation)
+
+    @property
+    def type_labels(self) -> tuple[str, ...]:
+        """Article types, in the order of `Inspection.types`."""
+        return self.labels[CATEGORY_LEVELS[-1]]
+
+    @property
+    def readable(self) -> frozenset[str]:
+        """Parts of listings that this version reads: title, description, image, attributes, price."""
+        priced = {"price"} if self.encoders.price else set()
+        return frozenset({*SEGMENTS, *priced} - set(self.encoders.unread))
 
     def reads(self, listing: Listing) -> bool:
         """Whether the listing says anything that the version reads."""

@@ -55,9 +55,17 @@ class QualityConfig(HeadConfig):
 
 @dataclass(frozen=True)
 class QualityOutput:
-    """fault_logits (B, 1 + K) of the whole listing: faulty at all, then each of `catalog.corruption.KINDS`."""
+    """What was found in the whole listing.
+
+    Attributes:
+        fault_logits: (B, 1 + K), faulty at all, then each of `catalog.corruption.KINDS`.
+        view_paths: (B, V, P), probability of each category path in each view.
+        view_cosines: (B, V, V), between the embeddings of two views.
+    """
 
     fault_logits: Tensor
+    view_paths: Tensor
+    view_cosines: Tensor
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,19 @@ class QualityEstimate:
 
 @dataclass(frozen=True)
 class QualityAnswers:
-    """faults [n, 1 + K], probabilities: faulty at all, then each of `catalog.corruption.KINDS`."""
+    """Of n listings.
+
+    Attributes:
+        faults: [n, 1 + K], probabilities: faulty at all, then each of `catalog.corruption.KINDS`.
+        types: [n, V, T], probability of each article type that can be answered in each view.
+        cosines: [n, V, V], between the embeddings of two views.
+        paths: [n, V, P], as `QualityOutput`.
+    """
 
     faults: NDArray[np.float32]
+    types: NDArray[np.float32]
+    cosines: NDArray[np.float32]
+    paths: NDArray[np.float32]
 
     def at(self, row: int) -> QualityEstimate:
         """Of one listing."""
@@ -145,20 +163,28 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
         features = part_features(paths, compared, present)
         state = decoded.states[self.name][:, WHOLE]
         read = [state, memory.ending.to(state.dtype), features.flatten(1), present.to(features.dtype), *others]
-        return QualityOutput(self.layers(torch.cat([*read, self.check(features, present)], dim=1)).float())
+        logits = self.layers(torch.cat([*read, self.check(features, present)], dim=1)).float()
+        return QualityOutput(logits, paths.float().softmax(-1), compared.float() @ compared.float().transpose(1, 2))
 
     def batch_losses(self, decoded: Decoded, batch: Batch) -> dict[str, Tensor]:
         """Of every listing, faulty or not."""
         return {"quality": fault_losses(decoded.of(QualityHead).fault_logits, batch.faults)}
 
     def answers(self, output: QualityOutput) -> dict[str, Tensor]:
-        """fault_logits (B, 1 + K)."""
-        return {"fault_logits": output.fault_logits}
+        """As `QualityOutput`."""
+        return {
+            "fault_logits": output.fault_logits,
+            "view_paths": output.view_paths,
+            "view_cosines": output.view_cosines,
+        }
 
     @classmethod
     def interpret(cls, answers: Mapping[str, NDArray[Any]], codec: Codec) -> QualityAnswers:
         """As probabilities."""
-        return QualityAnswers(torch.from_numpy(answers["fault_logits"]).sigmoid().numpy())
+        paths, finest = answers["view_paths"], codec.paths[:, -1]
+        types = paths @ np.eye(len(codec.levels[-1]), dtype=np.float32)[finest]
+        faults = torch.from_numpy(answers["fault_logits"]).sigmoid().numpy()
+        return QualityAnswers(faults, types[..., 1:], answers["view_cosines"], paths)
 
 
 def part_features(path_logits: Tensor, embedding: Tensor, present: Tensor) -> Tensor:

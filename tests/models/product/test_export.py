@@ -151,7 +151,15 @@ def test_onnx_runtime_answers_as_pytorch_does(model: ProductModel, exported: Pat
     samples = [batch(model.config, *lengths) for lengths in LENGTHS]
     samples += [samples[-1].only(shown) for shown in SHOWN]
     found = differences(model, onnx, samples)
-    assert set(found) == {"path_logits", "price_location", "price_half_width", "embedding", "fault_logits"}
+    assert set(found) == {
+        "path_logits",
+        "price_location",
+        "price_half_width",
+        "embedding",
+        "fault_logits",
+        "view_paths",
+        "view_cosines",
+    }
     assert max(found.values()) < 1e-4
     for lengths in ((1, 1, 1), (4, 16, 48)):
         told = reviews(*lengths)

@@ -23,7 +23,7 @@ from models.product.model import ProductModel
 from models.product.parts import MODALITIES, PARTS, PHOTO, PRIOR_SEGMENTS, SEGMENTS, TITLE, WHOLE
 from models.product.priors.neighbours import MEAN, NAMES
 
-ANSWERS = ("path_logits", "price_location", "price_half_width", "embedding", "fault_logits")
+ANSWERS = ("path_logits", "price_location", "price_half_width", "embedding", "fault_logits", "view_paths", "view_cosines")
 
 
 def same(a: torch.Tensor, b: torch.Tensor) -> bool:
