@@ -82,7 +82,6 @@ class GenerationConfig(StrictModel):
         4.0, ge=0.0, description="what a candidate costs whose trigrams are all in the last texts of its type; less in proportion"
     )
     unfinished: float = Field(3.0, ge=0.0, description="what a candidate costs that did not end by itself")
-    remembered: PositiveInt = Field(8, description="last descriptions of a type that a predictor keeps, to be unlike")
 
 
 class DescriberModelConfig(StrictModel):
@@ -91,7 +90,8 @@ class DescriberModelConfig(StrictModel):
     writer: WriterConfig = WriterConfig()
     lessons: LessonsConfig = LessonsConfig()
     generation: GenerationConfig = GenerationConfig()
-    measured: PositiveInt = Field(1000, description="unseen products that a version is measured on")
+    chosen_by: PositiveInt = Field(1000, description="validation products, at most, by whose texts the best weights are chosen")
+    measured: PositiveInt = Field(1000, description="unseen products, at most, that a version is measured on")
 
 
 class DescriberRunConfig(RunConfig):

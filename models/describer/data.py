@@ -89,7 +89,7 @@ class LessonDataset(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         """One batch of (epoch, index); epoch -1 is drawn as any other, the same each time."""
-        return packed([self.row(epoch, index) for epoch, index in keys])
+        return packed([self.row(epoch, index) for epoch, index in keys], self.writer.context)
 
     def row(self, epoch: int, index: int) -> "Row":
         """One listing with its brief as it is in an epoch."""
@@ -154,9 +154,9 @@ def _texts(lesson: Lesson, brief: Prompt, tokenizer: WriterTokenizer, room: int)
     return found
 
 
-def packed(rows: Sequence[Row]) -> Batch:
-    """Listings put into as few rows as the longest allows, the longest first."""
-    size = max(len(row) for row in rows)
+def packed(rows: Sequence[Row], size: int) -> Batch:
+    """Listings put into rows of `size` tokens, or of the longest one's, the longest first."""
+    size = min(max(size, max(map(len, rows))), sum(map(len, rows)))
     bins: list[list[Row]] = []
     free: list[int] = []
     for one in sorted(rows, key=len, reverse=True):
