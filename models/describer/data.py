@@ -61,6 +61,10 @@ class Batch:
     listing: Tensor  # (R, S) int64, which listing of the row
     text: Tensor  # (R, S) int64, 0 in the brief, else which text of the listing
 
+    def __len__(self) -> int:
+        """Tokens that are to be predicted: means over batches weigh by them."""
+        return int((self.labels != IGNORED).sum())
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
         return moved(self, device, non_blocking)

@@ -122,7 +122,9 @@ class DescriberFamily:
 
         if products.empty:
             raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
-        return measure(DescriberPredictor.load(folder), catalogue.fingerprint(), products, config, split)
+        everything = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
+        known = everything[np.isin(keys(everything), load_seen(folder)) & ~everything["product_id"].isin(products["product_id"])]
+        return measure(DescriberPredictor.load(folder), catalogue.fingerprint(), products, known, config, split)
 
     def report(self, run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, gates: Any, out: Path) -> Headline:
         """The page from which a reviewer decides."""

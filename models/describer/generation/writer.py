@@ -39,6 +39,16 @@ class Task:
     refused: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How much is stated, how much of it is given, how much is given, and how much of that is stated."""
+
+    stated: int
+    supported: int
+    given: int
+    said: int
+
+
 @dataclass
 class Draft:
     """Texts while they come together."""
@@ -99,6 +109,17 @@ class Writer:
             keywords=tuple(_became(keyword, texts, task.refused) for keyword in task.brief.keywords),
             article_type=article_type,
         )
+
+    def counts(self, brief: Brief, texts: Sequence[str]) -> "Counts":
+        """What texts for a brief state, and how much of what it gives."""
+        task = self.task(brief)
+        said, stating, wrong = set(), 0, 0
+        for text in texts:
+            found = self.lexicon.statements(text)
+            stating += len(found)
+            wrong += len(unsupported(text, task.facts, self.lexicon))
+            said |= set(stated(text, task.facts, self.lexicon))
+        return Counts(stating, stating - wrong, len(task.sayable), len(said & set(task.sayable)))
 
     def task(self, brief: Brief) -> Task:
         """What a brief gives and asks for."""
