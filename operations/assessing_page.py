@@ -114,9 +114,7 @@ def _axes(outcome: AssessingOutcome, table: pd.DataFrame) -> Section:
     by_axis = spreads([readers()[axis].label for axis in judged], [scores[axis] for axis in judged], "score")
     drawn = page.columns(
         page.figure(overall, "Distribution of the overall score", "The dashed line is the threshold."),
-        page.figure(
-            by_axis, "Distribution of each axis", "A box holds half of the listings, its whiskers 90 %."
-        ),
+        page.figure(by_axis, "Distribution of each axis", "A box holds half of the listings, its whiskers 90 %."),
     )
     return Section("Where it lacks", "An axis that is often the lowest is where work pays.", [drawn, page.table(rows, formats)])
 

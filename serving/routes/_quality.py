@@ -46,9 +46,7 @@ class Improvement(ResponseModel):
     """One change to the listing, and what it is worth."""
 
     axis: Axis = Field(examples=["attributes"])
-    text: str = Field(
-        description="what to do, one sentence", examples=["Give the sleeve length: Three-Quarter Sleeves."]
-    )
+    text: str = Field(description="what to do, one sentence", examples=["Give the sleeve length: Three-Quarter Sleeves."])
     change: dict[str, str | int | float] = Field(
         description="what to write where, ready made: title, price, article_type, attributes.NAME and so on; empty where a "
         "person has to make it",
