@@ -171,6 +171,20 @@ def curves(at: Sequence[int], series: Mapping[str, Sequence[Metric]], x: str, y:
     return svg(figure)
 
 
+def rising(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], y: str) -> str:
+    """Small piecewise linear curves side by side, three in a row, each over an x of its own and all over one y."""
+    rows = -(-len(curves) // 3)
+    figure = Figure(figsize=(7.8, 0.5 + 1.7 * rows), layout="constrained")
+    plots = figure.subplots(rows, 3, sharey=True, squeeze=False).ravel()
+    for place, plot in enumerate(plots):
+        style(plot, y=y if place % 3 == 0 else "")
+        plot.set_visible(place < len(curves))
+    for plot, (name, (at, heights)) in zip(plots, curves.items(), strict=False):
+        plot.plot(at, heights, color=ACCENT, linewidth=1.8, marker="o", markersize=3)
+        plot.set_xlabel(name, parse_math=False)
+    return svg(figure)
+
+
 def shares(groups: Sequence[str], series: Mapping[str, Sequence[Metric]]) -> str:
     """Shares of at most three series side by side in each group, with their intervals."""
     figure, plot = axes(5.2, 3.6, y="share")

@@ -17,8 +17,8 @@ class Reading:
 
     Attributes:
         values: Its evidence in order, each the higher, the better; None where something to compare with is missing.
-        belongs: What `models.quality.belonging` judges: of the part that the axis is about, log probability of the agreed type and
-            largest cosine with another part; None for axes that are about no such part.
+        belongs: What `models.quality.belonging` judges: of the axis's part, log probability of the agreed type and largest
+            cosine with another part; None for axes that are about no such part.
         evidence: The same for people, the weightiest first.
         missing: Share of the type's listings that have the part which is missing here; None where it is there.
         left_out: Why the axis does not apply; None where it does.

@@ -14,27 +14,29 @@ def card(settings: BundleConfig) -> str:
     )
     weights = ", ".join(f"{axis} {weight:g}" for axis, weight in config.overall.weights.items())
     lacking = " ".join(f"The axis {axis} is left out: {why}." for axis, why in settings.not_learned.items())
+    published = (
+        "as configured" if config.overall.publish is not None else f"which {config.overall.held:.0%} of good ones fall below"
+    )
     text = f"""# Listing quality
 
 **What it is.** Says of a listing how good it is on each of {len(readers())} axes, by evidence that a person can check, and what
-would raise the score by how much. It reads listings with a product model that it holds a whole copy of; which version that is
-stands beside this card.
+would raise the score by how much. It reads listings with a product model that it holds a whole copy of; which version that
+is stands beside this card.
 
-**Axes.** {axes}. Each is 0 to 1, and never falls where its evidence gets better. A part that is missing scores 1 less the share of
-the type's listings that have it. {lacking}
+**Axes.** {axes}. Each is 0 to 1, and never falls where its evidence gets better. A part that is missing scores 1 less the
+share of the type's listings that have it. {lacking}
 
-**Score.** {1 - config.overall.worst:g} times the weighted mean of the axes plus {config.overall.worst:g} times the lowest of them;
-weights: {weights}. A listing is published from {settings.threshold:.4f} on
-({"as configured" if config.overall.publish is not None else f"which {config.overall.held:.0%} of good listings fall below"}).
+**Score.** {1 - config.overall.worst:g} times the weighted mean of the axes plus {config.overall.worst:g} times the lowest of
+them; weights: {weights}. A listing is published from {settings.threshold:.4f} on ({published}).
 
-**Intended use.** Finding what to mend in a catalogue, and holding back listings that are broken. **Not for** judging merchants, or
-whether a product is good: only the listing is looked at.
+**Intended use.** Finding what to mend in a catalogue, and holding back listings that are broken. **Not for** judging merchants,
+or whether a product is good: only the listing is looked at.
 
 **Training data.** Catalogue `{settings.data}`. {settings.remembered:,} products tell what is usual, which values go together and
-which listings there are already; the axes were learned from {settings.fitted:,} listings that the product model was not fitted on,
+which listings there are already; the axes were learned from {settings.fitted:,} listings that the product model was chosen by,
 each as it is and with every fault that it can carry ({", ".join(PART)}); the threshold was set by {settings.chosen:,} others.
-Of all, {settings.known_to_base:,} are known to the product model underneath. Listings of the catalogue count as good ones, although
-some are not.
+Of all, {settings.known_to_base:,} are known to the product model underneath. Listings of the catalogue count as good ones,
+although some are not.
 
 **Limits.** What is usual is what this catalogue has: where all descriptions are poor, a poor one is usual. Faults were put into
 listings by program; what sellers really do differs. A suggested value is what similar listings have, and may be wrong for this

@@ -1,4 +1,4 @@
-"""`quality`, from a catalogue and what `product` reads in it to a judge: what pipelines, registry, serving and monitoring call."""
+"""`quality`, from a catalogue and what `product` reads in it to a judge: what pipelines, registry and serving call."""
 
 import logging
 from collections.abc import Sequence

@@ -77,13 +77,13 @@ class Monotone:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What `restore` reads."""
-        return {"knots": self.knots, "steps": self.steps, "bias": np.array(self.bias), "typical": self.typical}
+        return {"knots": self.knots, "steps": self.steps, "bias": np.array([self.bias]), "typical": self.typical}
 
     @classmethod
     def restore(cls, state: Mapping[str, NDArray[Any]]) -> Self:
         """Read what `state` gave."""
         knots, steps = (np.asarray(state[name], dtype=np.float64) for name in ("knots", "steps"))
-        return cls(knots, steps, float(state["bias"]), np.asarray(state["typical"], dtype=np.float64))
+        return cls(knots, steps, float(state["bias"][0]), np.asarray(state["typical"], dtype=np.float64))
 
 
 def _knots(good: Floats, bad: Floats, top: float, steps: int) -> Floats:

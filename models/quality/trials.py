@@ -4,6 +4,7 @@ Each trial gives a row a try, of listings drawn by chance in an order that is al
 same ones.
 """
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,8 @@ GOOD = "none"
 """The kind of fault of a listing as it is."""
 BATCH = 64
 """Listings that are tried at once, each with all its twins."""
+SIDE = 160
+"""Pixels of the longer side of a photo that a page shows."""
 SLIGHT = (0.005, 0.08)
 """Standard deviation of the blur that a sharper photo is compared with, as a share of the photo's shorter side."""
 
@@ -191,3 +194,13 @@ def duplicates(predictor: QualityPredictor, good: Sequence[Candidate]) -> pd.Dat
 def as_json(answer: Assessment) -> str:
     """An assessment as text, for pages."""
     return json.dumps(asdict(answer), ensure_ascii=False, default=list)
+
+
+def shown(candidate: Candidate) -> dict[str, object]:
+    """Title and photo (JPEG) of a listing, for pages."""
+    photo, buffer = pixels(candidate.listing), io.BytesIO()
+    if photo is not None:
+        small = Image.fromarray(photo)
+        small.thumbnail((SIDE, SIDE))
+        small.save(buffer, "JPEG", quality=80)
+    return {"title": candidate.listing.title or "(no title)", "photo": buffer.getvalue() or None}

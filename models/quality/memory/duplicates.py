@@ -197,7 +197,7 @@ def thumbnail(photo: Any) -> NDArray[np.int8]:
 
 
 def _mirrored(photos: NDArray[np.float64]) -> NDArray[np.float64]:
-    return photos.reshape(-1, SIDE, SIDE, 3)[:, :, ::-1].reshape(len(photos), -1)
+    return photos.reshape(-1, SIDE, SIDE, 3)[:, :, ::-1].reshape(photos.shape)
 
 
 def _overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
