@@ -263,6 +263,31 @@ def embed(
 
 
 @app.command()
+def assess(
+    directory: Annotated[Path, typer.Argument(help="Catalogue directory.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
+    model: Annotated[
+        str, typer.Option(metavar="quality@ALIAS|@VERSION", help="The version that assesses, such as quality@3.")
+    ] = "quality@champion",
+    require_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit code 1 where a smaller share of the listings may be published.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Assess every listing of a catalogue: a table, and a page that says what to do."""
+    with _results() as write:
+        from operations.assessing import run_assessment
+
+        [folder] = _directories([directory])
+        with _progress(shown=not as_json) as progress:
+            outcome = run_assessment(_settings(), model, folder, out, require_share, progress)
+        write(outcome.model_dump(mode="json"), as_json, _show_assessment)
+        if outcome.passed is False:
+            share = f"{outcome.publish_share:.1%} of the listings may be published"
+            raise CheckFailed(f"{share}, {outcome.require_share:.1%} was asked for; see {outcome.report}")
+
+
+@app.command()
 def promote(
     model: Model,
     version: Annotated[str, typer.Argument(help="Version number, or `challenger`.")],
@@ -649,6 +674,16 @@ def _show_embeddings(values: Mapping[str, Any]) -> str:
     }
     left = [f"{values[name]:,} {what}" for name, what in told.items() if values[name]]
     return "\n".join([head, *left, f"written: {values['out']}; train with it: --data DIR --data {values['out']}"])
+
+
+def _show_assessment(values: Mapping[str, Any]) -> str:
+    head = f"{values['model']} version {values['version']}: {values['assessed']:,} of {values['n']:,} rows assessed"
+    published = f"{values['publish']:,} may be published ({values['publish_share']:.1%}), {values['hold']:,} are held back"
+    away = f"{values['one_change_away']:,} of these are one change away from the threshold of {values['threshold']:.2f}"
+    lines = [head, f"{published}; {away}", f"{values['duplicates']:,} are probably listed twice"]
+    lines += [f"{count:,} rows {effect}; listed in {values['problem_rows']}" for effect, count in values["problems"].items()]
+    lines.append(f"{values['rows_per_second']:.1f} rows a second")
+    return "\n".join([*lines, f"written: {values['assessments']}", f"report: {values['report']}"])
 
 
 def _show_checks(values: Mapping[str, Any]) -> str:

@@ -21,6 +21,16 @@ PHOTOS_A_GROUP = 4096
 """Rows of a row group in images.parquet: what a reader holds at once."""
 
 
+def check_new(out: Path) -> None:
+    """Check that the folder `out` can be made: before long work, not after it.
+
+    Raises:
+        CatalogueError: it exists and is not an empty folder.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise CatalogueError(f"{out} exists and is not an empty folder; choose another or remove it")
+
+
 @contextmanager
 def new_catalogue(out: Path) -> Iterator[Path]:
     """A folder beside `out` that becomes `out` when the block ends well, and is gone when it does not.
@@ -28,8 +38,7 @@ def new_catalogue(out: Path) -> Iterator[Path]:
     Raises:
         CatalogueError: `out` exists and is not an empty folder, or cannot be written.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise CatalogueError(f"{out} exists and is not an empty folder; choose another or remove it")
+    check_new(out)
     folder = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,8 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         log.close()
 
     app = FastAPI(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    for name in config.models:
+    standing_in = [name for name, routes in available.items() if name not in config.models and routes.STAND_IN in config.models]
+    for name in (*config.models, *standing_in):
         app.include_router(available[name].router(context))
     labels = {label: kind for name in config.models for label, kind in available[name].LABELS.items()}
     app.include_router(system.feedback(context, labels))

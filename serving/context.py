@@ -90,6 +90,12 @@ class Context:
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self.config.request_seconds:g} s; try again") from error
 
+    def answering(self, model: str, stand_in: str) -> str:
+        """`model`, or `stand_in` while `model` has no version and nobody waits for one: also while its first is being loaded."""
+        served = self.models.get(model)
+        absent = served is None or (not served.slot.awaited and served.slot.version is None)
+        return stand_in if absent and stand_in in self.models else model
+
     async def listings(self, bodies: Sequence[ListingIn], path: str = "", side: int = LARGEST_SIDE) -> list[Listing]:
         """Listings with decoded photos, larger ones reduced to `side` pixels. `path` is where they stand, such as "items".
 

@@ -34,6 +34,12 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
     return {"requestBody": {"required": True, "content": content}}
 
 
+def one_of(*bodies: Mapping[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of a route whose JSON body is one of several, each as `request_body` describes it."""
+    schemas = [body["requestBody"]["content"][JSON]["schema"] for body in bodies]
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": schemas}}}}}
+
+
 def _in_a_form(known: dict[str, Any]) -> dict[str, Any]:
     """A property as a form field, which cannot be null: it is left out."""
     kinds = [kind for kind in known.get("anyOf", ()) if kind != {"type": "null"}]

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 
 from serving.errors import InvalidInput, UnsupportedMediaType, invalid
 from serving.schemas import RequestModel
 
 Body = TypeVar("Body", bound=RequestModel)
+Bodies = TypeVar("Bodies", bound=RequestModel)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """Header that names a request, so that its repetition is known as one."""
@@ -43,6 +45,19 @@ async def read(request: Request, schema: type[Body], form: bool = False) -> Body
         raise invalid(error, schema.model_fields) from error
     allowed = f"{JSON} or {FORM}" if form else JSON
     raise UnsupportedMediaType(f"content type {kind[:100]!r} is not read here; allowed: {allowed}")
+
+
+async def read_one_or_many(request: Request, one: type[Body], many: type[Bodies], key: str) -> Body | Bodies:
+    """A JSON body as `many` where it is an object with `key`, else as `one`.
+
+    Raises:
+        ApiError: 400 with the offending field, 413 or 415.
+    """
+    try:
+        found = from_json(await request.body())
+    except ValueError:  # `read` says where it is no JSON
+        found = None
+    return await read(request, many if isinstance(found, dict) and key in found else one)
 
 
 def idempotency_key(request: Request) -> str | None:

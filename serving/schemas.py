@@ -16,9 +16,11 @@ from catalog.schema import MAX_ID_LENGTH
 from serving.images import from_base64
 
 PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
-"""Text as `_printable` takes it; JSON schema."""
+"""Text as `printable` takes it; JSON schema."""
 SAID: dict[str, Any] = {"type": "string", "pattern": r"\S"}
 """Text that says something; JSON schema."""
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+"""Text as `one_line` takes it that says something; JSON schema."""
 _CONTROL = {chr(code) for code in range(32)} - {"\t", "\n", "\r"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mPQcDsBAAHQATfyJir2AAAAAElFTkSuQmCC"
 """A blue PNG of one pixel: the example of a photo."""
@@ -31,9 +33,16 @@ MAX_AHEAD = timedelta(days=1)
 """How far a client's clock may be ahead of ours."""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Refuse control characters, the null byte first of all: databases and logs choke on them."""
     if not _CONTROL.isdisjoint(text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def one_line(text: str) -> str:
+    """Refuse control characters, line ends too."""
+    if any(unicodedata.category(character) == "Cc" for character in text):
         raise ValueError("must not hold control characters")
     return text
 
@@ -88,9 +97,9 @@ class ResponseModel(BaseModel):
 
 
 _PRINTABLE = {"pattern": PRINTABLE}
-Word = Annotated[str, Field(max_length=200, json_schema_extra=_PRINTABLE), AfterValidator(_printable)]
-Line = Annotated[str, Field(max_length=1_000, json_schema_extra=_PRINTABLE), AfterValidator(_printable)]
-Text = Annotated[str, Field(max_length=50_000, json_schema_extra=_PRINTABLE), AfterValidator(_printable)]
+Word = Annotated[str, Field(max_length=200, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
+Line = Annotated[str, Field(max_length=1_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
+Text = Annotated[str, Field(max_length=50_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
 Id = Annotated[
     int | str,
     PlainValidator(identifier),

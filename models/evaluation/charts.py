@@ -202,6 +202,42 @@ def shares(groups: Sequence[str], series: Mapping[str, Sequence[Metric]]) -> str
     return svg(figure)
 
 
+def histogram(values: NDArray[np.float64], line: float, name: str, below: str, above: str) -> str:
+    """How many of values from 0 to 1 lie where; those below `line` in another colour."""
+    figure, plot = axes(5.2, 3.2, x=name, y="listings")
+    edges = np.linspace(0.0, 1.0, 41)
+    for label, colour, chosen in ((below, SECOND, values < line), (above, ACCENT, values >= line)):
+        plot.hist(values[chosen], bins=edges, color=colour, alpha=0.8, label=label)
+    plot.axvline(line, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    plot.set_xlim(0.0, 1.0)
+    plot.grid(False, axis="x")
+    legend(plot, loc="upper left")
+    return svg(figure)
+
+
+def spreads(labels: Sequence[str], values: Sequence[NDArray[np.float64]], name: str) -> str:
+    """Box plot of values from 0 to 1 for each label, the first on top; whiskers hold 90 % of them."""
+    figure, plot = axes(5.2, 0.8 + 0.3 * len(labels), x=name)
+    line = {"color": ACCENT, "linewidth": 1.3}
+    plot.boxplot(
+        list(values),
+        orientation="horizontal",
+        whis=(5, 95),
+        showfliers=False,
+        widths=0.5,
+        boxprops=line,
+        whiskerprops=line,
+        capprops=line,
+        medianprops={"color": SECOND, "linewidth": 2},
+    )
+    plot.set_yticks(np.arange(1, len(labels) + 1), labels, parse_math=False)
+    plot.tick_params(axis="y", labelcolor=INK, length=0)
+    plot.set_xlim(-0.02, 1.02)
+    plot.invert_yaxis()
+    plot.grid(False, axis="y")
+    return svg(figure)
+
+
 def _values(metrics: Sequence[Metric | None]) -> NDArray[np.float64]:
     return np.array([np.nan if m is None or m.value is None else m.value for m in metrics])
 

@@ -72,6 +72,27 @@ class ImageRow:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A share from 0 to 1 with its name, drawn as a bar."""
+
+    name: str
+    share: float
+    tone: Tone | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """Something with a photo, bars, and paragraphs below headings; `image` may be missing."""
+
+    image: bytes | None
+    title: str
+    subtitle: str
+    badge: Badge
+    bars: Sequence[Bar]
+    paragraphs: Mapping[str, Sequence[tuple[str, Tone | None]]]
+
+
+@dataclass(frozen=True)
 class Block:
     """One rendered element of a section; made by the functions below."""
 
@@ -173,12 +194,19 @@ def image_grid(items: Sequence[ImageItem], empty: str = "Nothing to show.") -> B
     return _block("image_grid", items=[(_source(i), i) for i in items])
 
 
+def cards(items: Sequence[Card], empty: str = "Nothing to show.") -> Block:
+    """Cards, one below the other; a photo that is missing or cannot be read shows as an empty frame."""
+    if not items:
+        return text(empty)
+    return _block("cards", items=[(_source(i), i) for i in items])
+
+
 def image_rows(rows: Sequence[ImageRow]) -> Block:
     """Rows of small photos, each with its name before it."""
     return _block("image_rows", rows=[(r.name, r.tone, r.note, [(_source(i), i) for i in r.items]) for r in rows])
 
 
-def _source(item: ImageItem) -> str | None:
+def _source(item: ImageItem | Card) -> str | None:
     return _data_uri(item.image) if item.image else None
 
 

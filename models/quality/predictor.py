@@ -81,7 +81,10 @@ class QualityPredictor:
         Raises:
             VitrinaError: a listing says nothing that the version reads, or its photo cannot be decoded; says which.
         """
-        seen = self.judge.compare(self.judge.look(candidates), among)
+        return self.of_seen(self.judge.compare(self.judge.look(candidates), among), improve)
+
+    def of_seen(self, seen: Sequence[Seen], improve: bool = True) -> list[Assessment]:
+        """One assessment of each candidate that was looked at, with the duplicate that it has been found to have."""
         judged = self.judge.judge(seen)
         found = improvements(self.judge, judged) if improve else [()] * len(judged)
         whole = self._whole(seen)

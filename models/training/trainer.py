@@ -218,7 +218,7 @@ class Learner(L.LightningModule):
         groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
         for p in self.parameters():
             decay = self.config.weight_decay if p.ndim >= 2 and id(p) not in embeddings else 0.0
-            turned = self.config.optimizer == "muon" and id(p) in layers
+            turned = self.config.optimizer == "muon" and id(p) in layers and id(p) not in embeddings  # they may be tied
             if p.requires_grad:
                 groups.setdefault((slow.get(id(p), 1.0) * self.config.learning_rate, decay, turned), []).append(p)
         return [

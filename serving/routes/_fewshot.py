@@ -15,7 +15,7 @@ from models.fewshot.answers import Classified, Confusable, Measures
 from models.fewshot.episodes import MAX_SHOTS, MAX_WAYS
 from models.fewshot.summary import NONE_OF_THESE
 from serving.errors import InvalidInput
-from serving.schemas import ListingIn, RequestModel, ResponseModel, Served, Word, whole
+from serving.schemas import ONE_LINE, ListingIn, RequestModel, ResponseModel, Served, Word, one_line, whole
 from serving.slots import Answer
 
 MODEL = "fewshot"
@@ -28,18 +28,11 @@ AT_CREATION = ("name", "learner", "keep_examples")
 """What is said of a task when it is made, and stays."""
 
 
-def _one_line(label: str) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in label):
-        raise ValueError("must not hold control characters")
-    return label
-
-
-_WITHIN = r"[^\x00-\x1f\x7f-\x9f]*"
 Label = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LABEL),
-    AfterValidator(_one_line),
-    WithJsonSchema({"type": "string", "maxLength": MAX_LABEL, "pattern": rf"^{_WITHIN}[^\s\x00-\x1f\x7f-\x9f]{_WITHIN}$"}),
+    AfterValidator(one_line),
+    WithJsonSchema({"type": "string", "maxLength": MAX_LABEL, "pattern": ONE_LINE}),
 ]
 TaskId = Annotated[Word, Field(description="from the answer that made it", examples=["3f0f7a54-5d0e-4f6b-9a53-0c6b0a6f1f0e"])]
 

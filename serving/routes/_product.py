@@ -107,10 +107,6 @@ class Embedding(Prediction):
     embedding: list[float] = Field(description="1024 numbers, L2 norm 1; comparable within one model version only")
 
 
-class Assessment(Quality, Prediction):
-    """The quality head."""
-
-
 class Analysis(Embedding, PriceEstimate, Categories):
     """All heads that read listings."""
 

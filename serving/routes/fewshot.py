@@ -27,6 +27,7 @@ from serving.slots import Answer
 from serving.storage import ask
 
 METHODS = ("adapt", "classify")
+STAND_IN = None
 LABELS: Mapping[str, Any] = {
     "label": Annotated[Word, Field(description=f"the class that it is, or {NONE_OF_THESE!r}", examples=["Kurtas"])]
 }

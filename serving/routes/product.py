@@ -25,6 +25,7 @@ from serving.schemas import ListingIn, ResponseModel, Word
 from serving.slots import Answer
 
 METHODS = ("predict", "predict_reviews")
+STAND_IN = None
 LABELS: Mapping[str, Any] = {
     "master_category": Word,
     "sub_category": Word,
@@ -57,7 +58,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
 
     def reply(body: ResponseModel, endpoint: str, start: float, served: Sequence[tuple[str, Listing, Answer]]) -> Response:
         latency_ms = 1000 * (time.perf_counter() - start)
-        return json_reply(body, task=BackgroundTask(_log, context, endpoint, latency_ms, served))
+        return json_reply(body, task=BackgroundTask(log, context, endpoint, latency_ms, served))
 
     @routes.post(
         "/multimodal/analyze",
@@ -108,23 +109,6 @@ def _listings(context: Context, routes: APIRouter) -> None:
         answers.required(answer, "prices", "price")
         estimate = answers.PriceEstimate(**answers.head(answer), price=answers.price(answer))
         return reply(estimate, "price/predict", start, [(estimate.prediction_id, listing, answer)])
-
-    @routes.post(
-        "/quality/assess", summary="Quality", response_model=answers.Assessment, responses=unsupported, openapi_extra=listing_body
-    )
-    async def assess(request: Request) -> Response:
-        """Whether the parts of one listing fit together, and which fault it most probably has.
-
-        Every part that is sent is looked at, price and categories too; what is missing cannot contradict. 501 where the version
-        that answers was trained on listings that can carry no fault.
-        """
-        start = time.perf_counter()
-        _, listing, answer = await one(request, ListingIn)
-        answers.required(answer, "faults", "quality")
-        quality = answers.quality(answer)
-        assert quality is not None
-        assessment = answers.Assessment(**answers.head(answer), **dict(quality))
-        return reply(assessment, "quality/assess", start, [(assessment.prediction_id, listing, answer)])
 
     @routes.post(
         "/embeddings", summary="Embedding", response_model=answers.Embedding, responses=errors, openapi_extra=listing_body
@@ -189,7 +173,8 @@ def _cleaned(reviews: Sequence[ReviewIn]) -> list[CleanReview]:
     return cleaned
 
 
-def _log(context: Context, endpoint: str, latency_ms: float, served: Sequence[tuple[str, Listing, Answer]]) -> None:
+def log(context: Context, endpoint: str, latency_ms: float, served: Sequence[tuple[str, Listing, Answer]]) -> None:
+    """Record predictions of this model, each with its id, for monitoring."""
     for prediction_id, listing, answer in served:
         summary = dict(summarise(listing, answer.prediction))
         embedding = np.asarray(summary.pop("embedding"), dtype="<f4").tobytes()

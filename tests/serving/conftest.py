@@ -19,12 +19,14 @@ from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from models.bundles import BaseVersion
+from models.describer.answers import Description, Fact, Keyword, Sentence
 from models.errors import NotSupported
 from models.fewshot.answers import Classified, Confusable, Measures, OutdatedTask, Task
 from models.product.heads.price import PriceEstimate
 from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
 from models.product.predictor import ProductPrediction
+from models.quality.answers import Assessment, AxisScore, Evidence, Improvement
 from models.recommender.answers import Reason, Recommendation, Recommendations
 from serving.app import create_app
 
@@ -203,6 +205,92 @@ class Fewshot:
         return vector / np.linalg.norm(vector)
 
 
+class Quality:
+    """Finds the more fault the less is said, in the form of the quality model."""
+
+    name = "quality"
+
+    def __init__(self, version):
+        self.version = version
+        self.base = BaseVersion(model="product", version=7, digest=f"{7:064x}")
+        self.asked = []
+        self.seconds = 0.0
+
+    def predict(self, candidates):
+        self.asked.extend(candidates)
+        time.sleep(self.seconds)
+        if any(candidate.listing.title == "refused" for candidate in candidates):
+            raise VitrinaError("listing 0 is refused")
+        if any(candidate.listing.title == "crash" for candidate in candidates):
+            raise RuntimeError("a bug")
+        return [self._answer(candidate.listing) for candidate in candidates]
+
+    def _answer(self, listing):
+        lacking = Evidence(
+            "No Sleeve Length; 97 % of 1,204 Kurtas give it.", {"attribute": "Sleeve Length", "share": 0.97, "of": 1204}
+        )
+        shown = Evidence("The photo shows Kurtas.", {"types": ("Kurtas", "Tunics")})
+        described = Evidence("The description has 3 words.", {"words": 3})
+        axes = {
+            "title": AxisScore(0.9, ()),
+            "description": AxisScore(0.8 if listing.description else 0.1, (described,)),
+            "attributes": AxisScore(0.4, (lacking, shown)),
+        }
+        add = Improvement("attributes", "Give the Sleeve Length.", {"attributes.Sleeve Length": "Long"}, 0.91, 0.7, 0.2)
+        price = Improvement("price", "Ask for less.", {"price": 799.5}, None, 0.6, 0.1, low=310.0, high=820.0)
+        longer = Improvement("description", "Write a longer description.", {}, None, 0.55, 0.05)
+        return Assessment(
+            score=0.5,
+            verdict="hold",
+            threshold=0.625,
+            axes=axes,
+            left_out={"photo": "this version was trained without photos"},
+            improvements=(add, price, longer),
+            faults={kind: i / 10 for i, kind in enumerate(KINDS)},
+            modalities=tuple(name for name in ("title", "description", "image") if getattr(listing, name)),
+            article_type=listing.categories.get("article_type", "Kurtas"),
+        )
+
+
+class Describer:
+    """Says what it was given, in the form of the describer."""
+
+    name = "describer"
+
+    def __init__(self, version):
+        self.version = version
+        self.asked = []
+        self.seconds = 0.0
+
+    def predict(self, briefs):
+        self.asked.extend(briefs)
+        time.sleep(self.seconds)
+        for place, brief in enumerate(briefs):
+            if brief.listing.title == "refused":
+                raise VitrinaError(f"listing {place} gives nothing to write of")
+        if any(brief.listing.title == "crash" for brief in briefs):
+            raise RuntimeError("a bug")
+        return [self._answer(brief) for brief in briefs]
+
+    def _answer(self, brief):
+        facts = tuple(Fact(name, value) for name, value in brief.listing.fields.items())
+        stated = Sentence("It is " + " and ".join(fact.value for fact in facts) + ".", facts)
+        keywords = [
+            Keyword(word, word != "waterproof", "the listing does not say so" if word == "waterproof" else None)
+            for word in brief.keywords
+        ]
+        return Description(
+            seo_title=Sentence((brief.listing.title or "Untitled")[:60], ()),
+            meta_description=Sentence(f"For {brief.audience}."[:155], ()),
+            description=(Sentence(f"A {brief.tone} text, number {brief.seed}.", ()), stated),
+            bullets=(stated,),
+            unsaid=tuple(Fact(name, value) for name, value in brief.listing.attributes.items()),
+            not_given=("Fabric",),
+            keywords=tuple(keywords),
+            article_type=brief.listing.categories.get("article_type"),
+        )
+
+
 @dataclass
 class Source:
     """A registry in memory; `error` is every model's, `errors` are single models'."""
@@ -211,6 +299,8 @@ class Source:
     predictors: dict = field(default_factory=dict)
     recommenders: dict = field(default_factory=dict)
     fewshots: dict = field(default_factory=dict)
+    qualities: dict = field(default_factory=dict)
+    describers: dict = field(default_factory=dict)
     error: Exception | None = None
     errors: dict = field(default_factory=dict)
 
@@ -224,6 +314,10 @@ class Source:
             return self.recommenders.setdefault(version, Recommender(version))
         if model == "fewshot":
             return self.fewshots.setdefault(version, Fewshot(version))
+        if model == "quality":
+            return self.qualities.setdefault(version, Quality(version))
+        if model == "describer":
+            return self.describers.setdefault(version, Describer(version))
         return self.predictors.setdefault(version, Predictor(version))
 
     def settled(self, model):

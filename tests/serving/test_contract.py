@@ -24,7 +24,7 @@ from serving.app import create_app
 from serving.schemas import PHOTO_TYPES
 from tests.serving.conftest import CONFIG, Source, photo
 
-ALL = CONFIG.model_copy(update={"models": ("fewshot", "product", "recommender")})
+ALL = CONFIG.model_copy(update={"models": ("describer", "fewshot", "product", "quality", "recommender")})
 PHOTOS = st.sampled_from([photo(kind, size) for kind in ("JPEG", "PNG", "WEBP") for size in ((1, 1), (60, 80))])
 PAST = st.datetimes(max_value=datetime(2026, 1, 1), timezones=st.just(UTC))
 

@@ -1,0 +1,243 @@
+"""From a brief to a description: candidates, the choice among them, further bullets for what is still unsaid, and what each says."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.describer.answers import MAX_META, MAX_TITLE, Brief, Description, Fact, Keyword, Sentence
+from models.describer.config import DescriberModelConfig, GenerationConfig
+from models.describer.facts.extractor import sayable, stated
+from models.describer.facts.given import facts_of, unsupported
+from models.describer.facts.keywords import refused
+from models.describer.facts.lexicon import Lexicon
+from models.describer.facts.peers import template
+from models.describer.facts.slots import fill
+from models.describer.generation.constraint import Allowed, FactsOnly, Spelling
+from models.describer.generation.decoding import Drawn, Sampler, Wanted
+from models.describer.generation.limits import cut_title, whole_sentences
+from models.describer.generation.reranking import Aim, Candidate, best, holds, sound
+from models.describer.prompt import Prompt, prompt
+from models.describer.tokens import PARTS, WriterTokenizer
+
+
+@dataclass(frozen=True)
+class Task:
+    """A brief with what follows from it.
+
+    Attributes:
+        brief: What was asked.
+        facts: What the listing gives.
+        sayable: Those of them that a text should state.
+        keywords: Those of the brief that are true.
+        refused: Keyword to the reason why it is not used.
+    """
+
+    brief: Brief
+    facts: tuple[Fact, ...]
+    sayable: tuple[Fact, ...]
+    keywords: tuple[str, ...]
+    refused: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much is stated, how much of it is given, how much is given, and how much of that is stated."""
+
+    stated: int
+    supported: int
+    given: int
+    said: int
+
+
+@dataclass
+class Draft:
+    """Texts while they come together."""
+
+    task: Task
+    titles: list[Sentence]
+    meta: list[Sentence]
+    description: list[Sentence]
+    bullets: list[Sentence]
+
+
+class Writer:
+    """A model that writes; safe to call from several threads, as nothing of it changes."""
+
+    def __init__(self, model: Any, tokenizer: WriterTokenizer, lexicon: Lexicon, config: DescriberModelConfig) -> None:
+        self.tokenizer, self.lexicon, self.config = tokenizer, lexicon, config
+        self.sampler = Sampler(model, tokenizer, config.generation.temperature, config.generation.top_p)
+        self.spelling = Spelling.of(tokenizer)
+
+    def write(self, brief: Brief, usual: Sequence[str], article_type: str | None) -> Description:
+        """Texts for one brief; `usual` are the names of facts that listings of its type give."""
+        task = self.task(brief)
+        drawn, generation = self._draw(task), self.config.generation
+        everything = frozenset(task.sayable)
+        aim = Aim(everything, task.keywords, brief.recent)
+        description = self._taken(best(drawn["description"], aim, generation))
+        said = _said(description)
+        bullets = self._taken(best(drawn["bullets"], Aim(everything - said, (), brief.recent), generation))
+        told = {sentence.text.casefold() for sentence in description}
+        bullets = [bullet for bullet in bullets if bullet.facts and bullet.text.casefold() not in told]
+        bullets = self._further(task, bullets[: generation.most_bullets], said | _said(bullets))
+        titles = self._taken(best(drawn["seo_title"], aim, generation))
+        meta = self._taken(best(drawn["meta_description"], aim, generation))
+        return self._finished(Draft(task, titles, meta, description, bullets), usual, article_type)
+
+    def _taken(self, candidate: Candidate | None) -> list[Sentence]:
+        return list(candidate.sentences) if candidate else []
+
+    def _finished(self, draft: "Draft", usual: Sequence[str], article_type: str | None) -> Description:
+        """What is lacking is taken from the template, which states facts one by one: a listing always gets all of its texts."""
+        task = draft.task
+        if not (draft.titles and draft.meta and draft.description):
+            plain = template(task.brief, self.lexicon)
+            draft.titles = draft.titles or [plain.seo_title]
+            draft.description = draft.description or list(plain.description)
+            fitting = whole_sentences([sentence.text for sentence in draft.description], MAX_META)
+            draft.meta = draft.meta or draft.description[:fitting] or [plain.meta_description]
+        texts = " ".join(s.text for s in (*draft.titles, *draft.meta, *draft.description, *draft.bullets))
+        said = _said(draft.description) | _said(draft.bullets)
+        given = {fact.name for fact in task.facts}
+        return Description(
+            seo_title=draft.titles[0],
+            meta_description=_joined(draft.meta),
+            description=tuple(draft.description),
+            bullets=tuple(draft.bullets),
+            unsaid=tuple(fact for fact in task.sayable if fact not in said),
+            not_given=tuple(name for name in usual if name not in given),
+            keywords=tuple(_became(keyword, texts, task.refused) for keyword in task.brief.keywords),
+            article_type=article_type,
+        )
+
+    def counts(self, brief: Brief, texts: Sequence[str]) -> "Counts":
+        """What texts for a brief state, and how much of what it gives."""
+        task = self.task(brief)
+        said, stating, wrong = set(), 0, 0
+        for text in texts:
+            found = self.lexicon.statements(text)
+            stating += len(found)
+            wrong += len(unsupported(text, task.facts, self.lexicon))
+            said |= set(stated(text, task.facts, self.lexicon))
+        return Counts(stating, stating - wrong, len(task.sayable), len(said & set(task.sayable)))
+
+    def task(self, brief: Brief) -> Task:
+        """What a brief gives and asks for."""
+        facts = facts_of(brief.listing, self.lexicon)
+        no = {keyword: why for keyword in brief.keywords if (why := refused(keyword, brief.listing, facts, self.lexicon))}
+        usable = tuple(keyword for keyword in brief.keywords if keyword not in no)
+        return Task(brief, facts, sayable(facts), usable, no)
+
+    def _draw(self, task: Task) -> dict[str, list[Candidate]]:
+        """Candidates of every text, drawn in one batch."""
+        generation = self.config.generation
+        plan = {
+            "seo_title": (generation.title_candidates, generation.title_tokens),
+            "meta_description": (generation.meta_candidates, generation.meta_tokens),
+            "description": (generation.description_candidates, generation.description_tokens),
+            "bullets": (generation.bullet_candidates, generation.bullets_tokens),
+        }
+        asked = self._prompt(task, task.facts)
+        parts = [part for part in PARTS for _ in range(plan[part][0])]
+        rows = [Wanted(self.tokenizer.parts[part], plan[part][1]) for part in parts]
+        drawn = self.sampler.draw(asked.ids, rows, self._allowed(asked, task), task.brief.seed)
+        found: dict[str, list[Candidate]] = {part: [] for part in PARTS}
+        for part, one in zip(parts, drawn, strict=True):
+            found[part].append(self._candidate(one, asked, task, part))
+        return found
+
+    def _further(self, task: Task, bullets: list[Sentence], said: set[Fact]) -> list[Sentence]:
+        """Bullets, and more of them, each of which states a fact that was unsaid."""
+        generation = self.config.generation
+        for number in range(generation.rounds):
+            unsaid = [fact for fact in task.sayable if fact not in said]
+            room = generation.most_bullets - len(bullets)
+            if not unsaid or room <= 0:
+                break
+            asked = self._prompt(task, unsaid)
+            wanted = Wanted(
+                part=self.tokenizer.parts["bullets"],
+                most=min(room, len(unsaid)) * generation.bullet_tokens,
+                needs=frozenset(asked.slots),
+                within=generation.bullet_tokens // 2,
+            )
+            seed = task.brief.seed + number + 1
+            drawn = self.sampler.draw(asked.ids, [wanted] * generation.bullet_candidates, self._allowed(asked, task), seed)
+            candidates = [self._candidate(one, asked, task, "bullets") for one in drawn]
+            taken = best(candidates, Aim(frozenset(unsaid), (), task.brief.recent), generation)
+            for sentence in taken.sentences if taken else ():
+                if set(sentence.facts) - said and len(bullets) < generation.most_bullets:
+                    bullets.append(sentence)
+                    said |= set(sentence.facts)
+        return bullets
+
+    def _prompt(self, task: Task, facts: Sequence[Fact]) -> Prompt:
+        brief = task.brief
+        return prompt(
+            self.tokenizer, self.config.writer, facts, brief.listing.title, brief.audience, brief.tone, task.keywords
+        )
+
+    def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
+        values = [fact.value for fact in task.facts]
+        allowed = Allowed.of(asked.slots, self.lexicon.forms_not_in(task.facts), values)
+        return FactsOnly(self.spelling, self.tokenizer, allowed, self.config.generation.slot_uses)
+
+    def _candidate(self, drawn: Drawn, asked: Prompt, task: Task, part: str) -> Candidate:
+        """Its sentences that can be read, state nothing but what is given, and are not said before in it."""
+        runs = _split(drawn.ids, self.tokenizer.next)
+        if not drawn.ended and (len(runs) > 1 or part != "seo_title"):
+            runs = runs[:-1]  # cut off in the middle
+        sentences: dict[str, Sentence] = {}
+        for run in runs:
+            text = self._text(run, asked)
+            if part == "seo_title":
+                text = cut_title(text, MAX_TITLE)
+            if sound(text) and not unsupported(text, task.facts, self.lexicon):
+                sentences.setdefault(text.casefold(), Sentence(text, stated(text, task.facts, self.lexicon)))
+        kept = list(sentences.values())
+        if part == "seo_title":
+            kept = kept[:1]
+        if part == "meta_description":
+            kept = kept[: whole_sentences([sentence.text for sentence in kept], MAX_META)]
+        if part == "description":
+            kept = kept[: self.config.generation.most_sentences]
+        return Candidate(tuple(kept), drawn.log_probability, drawn.ended)
+
+    def _text(self, ids: Sequence[int], asked: Prompt) -> str:
+        """A sentence with its facts' values in the place of slots."""
+        pieces: list[str | Fact] = []
+        for token in ids:
+            if token in asked.slots:
+                pieces.append(asked.slots[token])
+            elif pieces and isinstance(pieces[-1], str):
+                pieces[-1] += self.tokenizer.strings[token] or ""
+            else:
+                pieces.append(self.tokenizer.strings[token] or "")
+        return fill(pieces)
+
+
+def _split(ids: Sequence[int], at: int) -> list[list[int]]:
+    runs: list[list[int]] = [[]]
+    for token in ids:
+        if token == at:
+            runs.append([])
+        else:
+            runs[-1].append(token)
+    return [run for run in runs if run]
+
+
+def _said(sentences: Iterable[Sentence]) -> set[Fact]:
+    return {fact for sentence in sentences for fact in sentence.facts}
+
+
+def _joined(sentences: Sequence[Sentence]) -> Sentence:
+    facts = dict.fromkeys(fact for sentence in sentences for fact in sentence.facts)
+    return Sentence(" ".join(sentence.text for sentence in sentences), tuple(facts))
+
+
+def _became(keyword: str, texts: str, refused: dict[str, str]) -> Keyword:
+    if keyword in refused:
+        return Keyword(keyword, used=False, why=refused[keyword])
+    if holds(texts, keyword):
+        return Keyword(keyword, used=True)
+    return Keyword(keyword, used=False, why="no sentence that was drawn could hold it")

@@ -1,0 +1,79 @@
+"""`describer`: search title, meta description, description and bullets of a listing, which state only what it gives."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
+
+from database.predictions import PredictionRow
+from models.describer.answers import Brief
+from models.describer.summary import INPUTS, summarise
+from serving.context import Context
+from serving.openapi import one_of, request_body, responses
+from serving.replies import json_reply
+from serving.requests import read_one_or_many
+from serving.routes import _describer as answers
+from serving.routes._describer import MODEL, BriefIn, Written
+from serving.slots import Answer
+
+METHODS = ("predict",)
+STAND_IN = None
+LABELS: Mapping[str, Any] = {}
+
+
+def router(context: Context) -> APIRouter:
+    """Routes of this model."""
+    routes = APIRouter(prefix="/v1/generate", tags=[MODEL])
+    several = answers.briefs_in(context.config.max_items)
+
+    @routes.post(
+        "/description",
+        summary="Texts for a listing, or for several",
+        response_model=answers.Written | answers.AllWritten,
+        responses=responses(400, 413, 415, 503, 504),
+        openapi_extra=one_of(request_body(BriefIn), request_body(several)),
+    )
+    async def describe(request: Request) -> Response:
+        """Search title, meta description, description and bullets; each sentence names the facts of the listing that it states.
+
+        A body with `items` asks for several listings, and is answered by as many `items`; one at fault refuses the request and is
+        named. What is written in a title is only ever read as words of the product: nothing there gives orders.
+        """
+        start = time.perf_counter()
+        body = await read_one_or_many(request, BriefIn, several, "items")
+        if isinstance(body, BriefIn):
+            briefs = [answers.brief(body)]
+            found = await context.predict(MODEL, briefs)
+            one = answers.written(found[0])
+            return json_reply(one, task=BackgroundTask(_log, context, _since(start), [one], briefs, found))
+        briefs = [answers.brief(item, f"items.{place}") for place, item in enumerate(body.items)]
+        found = await context.predict(MODEL, briefs, path="items")
+        items = [answers.written(answer) for answer in found]
+        reply = answers.AllWritten(model=answers.served(found[0]), items=items)
+        return json_reply(reply, task=BackgroundTask(_log, context, _since(start), items, briefs, found))
+
+    return routes
+
+
+def _since(start: float) -> float:
+    """Milliseconds."""
+    return 1000 * (time.perf_counter() - start)
+
+
+def _log(context: Context, latency_ms: float, items: Sequence[Written], briefs: Sequence[Brief], found: Sequence[Answer]) -> None:
+    for item, brief, answer in zip(items, briefs, found, strict=True):
+        summary = dict(summarise(brief, answer.prediction))
+        inputs = {name: summary.pop(name) for name in INPUTS}
+        context.record(
+            PredictionRow(
+                id=item.prediction_id,
+                model=MODEL,
+                version=answer.version,
+                endpoint="generate/description",
+                latency_ms=latency_ms,
+                inputs=inputs,
+                outputs=summary,
+            )
+        )
