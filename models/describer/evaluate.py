@@ -223,5 +223,3 @@ def _frame(asked: Asked, found: Found) -> pd.DataFrame:
     for writer, descriptions in found.descriptions.items():
         frame[f"{writer or 'own'}_text"] = [texts_row(answer) for answer in descriptions]
     return frame.assign(title=[brief.listing.title or "" for brief in asked.briefs], shop_text=list(asked.own))
-
-

@@ -20,8 +20,15 @@ from models.describer.facts.cleaning import Example, examples
 from models.describer.facts.given import facts_of
 from models.describer.facts.lexicon import Lexicon
 from models.describer.lessons import lesson, slot_counts, texts_of
-from models.describer.model import Architecture, WriterTask, build, load_start, own_architecture, started_architecture
-from models.describer.model import started_tokenizer
+from models.describer.model import (
+    Architecture,
+    WriterTask,
+    build,
+    load_start,
+    own_architecture,
+    started_architecture,
+    started_tokenizer,
+)
 from models.describer.tokens import WriterTokenizer, slot_names
 from models.errors import TrainingError
 from models.training.trainer import fit, training_loader, validation_loader
@@ -121,8 +128,7 @@ def usual(listings: Sequence[Listing], lexicon: Lexicon) -> dict[str, tuple[str,
             types[kind] += 1
             given.setdefault(kind, Counter()).update({fact.name for fact in facts_of(listing, lexicon)})
     return {
-        kind: tuple(name for name, count in given[kind].most_common() if count >= USUAL * total)
-        for kind, total in types.items()
+        kind: tuple(name for name, count in given[kind].most_common() if count >= USUAL * total) for kind, total in types.items()
     }
 
 

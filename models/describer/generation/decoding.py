@@ -18,7 +18,6 @@ from transformers import DynamicCache, LogitsProcessor
 from models.describer.generation.constraint import FORBIDDEN
 from models.describer.tokens import WriterTokenizer
 
-
 LIKELIEST = 128
 """Tokens that are drawn from, at most."""
 

@@ -1,4 +1,4 @@
-"""Which candidate is taken: the one that states the most of what is given, holds the keywords, sounds likely and is unlike others."""
+"""Which candidate is taken: one that states most of what is given, holds the keywords, is likely, and is unlike other texts."""
 
 import re
 from collections.abc import Collection, Sequence

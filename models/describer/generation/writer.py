@@ -1,11 +1,13 @@
-"""From a brief to a description: candidates, the choice among them, further bullets for what is still unsaid, and what each says."""
+"""From a brief to a description: candidates, the choice among them, bullets for what is still unsaid, and what each states."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from models.describer.answers import MAX_META, MAX_TITLE, Brief, Description, Fact, Keyword, Sentence
-from models.describer.config import DescriberModelConfig, GenerationConfig
+from models.describer.config import DescriberModelConfig
 from models.describer.facts.extractor import sayable, stated
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.facts.keywords import refused
@@ -15,9 +17,12 @@ from models.describer.facts.slots import fill
 from models.describer.generation.constraint import Allowed, FactsOnly, Spelling
 from models.describer.generation.decoding import Drawn, Sampler, Wanted
 from models.describer.generation.limits import cut_title, whole_sentences
-from models.describer.generation.reranking import Aim, Candidate, best, holds, sound
+from models.describer.generation.reranking import WORD, Aim, Candidate, best, holds, sound
 from models.describer.prompt import Prompt, prompt
 from models.describer.tokens import PARTS, WriterTokenizer
+
+LINK = re.compile(r"( (is|of|in|with|a|an|as))+$")
+"""Words between the name of a fact and its value."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Writer:
         self.tokenizer, self.lexicon, self.config = tokenizer, lexicon, config
         self.sampler = Sampler(model, tokenizer, config.generation.temperature, config.generation.top_p)
         self.spelling = Spelling.of(tokenizer)
+        self.names = {_folded(name): name for name in tokenizer.slots}
 
     def write(self, brief: Brief, usual: Sequence[str], article_type: str | None) -> Description:
         """Texts for one brief; `usual` are the names of facts that listings of its type give."""
@@ -173,9 +179,7 @@ class Writer:
 
     def _prompt(self, task: Task, facts: Sequence[Fact]) -> Prompt:
         brief = task.brief
-        return prompt(
-            self.tokenizer, self.config.writer, facts, brief.listing.title, brief.audience, brief.tone, task.keywords
-        )
+        return prompt(self.tokenizer, self.config.writer, facts, brief.listing.title, brief.audience, brief.tone, task.keywords)
 
     def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
         values = [fact.value for fact in task.facts]
@@ -189,7 +193,10 @@ class Writer:
             runs = runs[:-1]  # cut off in the middle
         sentences: dict[str, Sentence] = {}
         for run in runs:
-            text = self._text(run, asked)
+            pieces = self._pieces(run, asked)
+            if misnamed(pieces, self.names):
+                continue
+            text = fill(pieces)
             if part == "seo_title":
                 text = cut_title(text, MAX_TITLE)
             if sound(text) and not unsupported(text, task.facts, self.lexicon):
@@ -203,17 +210,35 @@ class Writer:
             kept = kept[: self.config.generation.most_sentences]
         return Candidate(tuple(kept), drawn.log_probability, drawn.ended)
 
-    def _text(self, ids: Sequence[int], asked: Prompt) -> str:
-        """A sentence with its facts' values in the place of slots."""
+    def _pieces(self, ids: Sequence[int], asked: Prompt) -> list[str | Fact]:
+        """A sentence with facts in the place of slots."""
         pieces: list[str | Fact] = []
         for token in ids:
-            if token in asked.slots:
-                pieces.append(asked.slots[token])
-            elif pieces and isinstance(pieces[-1], str):
-                pieces[-1] += self.tokenizer.strings[token] or ""
+            fact = asked.slots.get(token)
+            if fact is not None:
+                pieces.append(fact)
+                continue
+            text = self.tokenizer.strings[token] or ""
+            if pieces and isinstance(pieces[-1], str):
+                pieces[-1] += text
             else:
-                pieces.append(self.tokenizer.strings[token] or "")
-        return fill(pieces)
+                pieces.append(text)
+        return pieces
+
+
+def misnamed(pieces: Sequence[str | Fact], names: Mapping[str, str]) -> bool:
+    """Whether a value is called by the name of another fact, such as "pattern: Casual"; `names` are those that are known."""
+    for before, fact in itertools.pairwise(pieces):
+        if isinstance(before, str) and isinstance(fact, Fact):
+            words = LINK.sub("", _folded(before)).split()
+            called = (" ".join(words[-count:]) for count in (1, 2, 3))
+            if any(name in names and names[name] != fact.name for name in called):
+                return True
+    return False
+
+
+def _folded(text: str) -> str:
+    return " ".join(WORD.findall(text.casefold()))
 
 
 def _split(ids: Sequence[int], at: int) -> list[list[int]]:
