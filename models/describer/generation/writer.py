@@ -116,6 +116,18 @@ class Writer:
             article_type=article_type,
         )
 
+    def first_tokens(self, brief: Brief) -> dict[str, dict[str, float]]:
+        """The probability of each token that a text can begin with, by part: what the model itself says of a brief."""
+        task = self.task(brief)
+        asked = self._prompt(task, task.facts)
+        rows = {part: [self.tokenizer.parts[part]] for part in PARTS}
+        found = self.sampler.next_tokens(asked.ids, list(rows.values()), self._allowed(asked, task))
+        names = {slot: f"<{fact.name}>" for slot, fact in asked.slots.items()}
+        return {
+            part: {names.get(token) or self.tokenizer.strings[token] or "": p for token, p in told.items()}
+            for part, told in zip(rows, found, strict=True)
+        }
+
     def counts(self, brief: Brief, texts: Sequence[str]) -> "Counts":
         """What texts for a brief state, and how much of what it gives."""
         task = self.task(brief)
