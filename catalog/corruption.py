@@ -18,7 +18,23 @@ from catalog.listing import Listing
 from configs.schema import FaultKind
 
 KINDS: tuple[str, ...] = get_args(FaultKind)
-"""Names of the faults; a fault's place is its index in the quality head."""
+"""Names of the faults that `product` looks for; a fault's place is its index in its quality head."""
+TITLE_KINDS = ("poor_title", "stuffed_title", "swapped_title")
+"""Faults of titles, for models that judge a title by itself."""
+PART: Mapping[str, str] = {
+    "poor_title": "title",
+    "stuffed_title": "title",
+    "swapped_title": "title",
+    "truncated_description": "description",
+    "swapped_description": "description",
+    "blurred_image": "photo",
+    "dark_image": "photo",
+    "missing_attributes": "attributes",
+    "mismatched_image": "agreement",
+    "wrong_category": "category",
+    "wrong_price": "price",
+}
+"""What each fault is a fault of: a part of the listing, or how photo and text agree."""
 
 Photo = NDArray[np.uint8]
 
@@ -33,12 +49,22 @@ REMOVED_PAIRS = (0.6, 1.0)
 PRICE_FACTOR = 10.0
 MIN_TEXT = 20
 """Characters below which a description cannot be truncated: what is left would say as much as the whole."""
+MIN_WORDS = 3
+"""Words below which a title has too little to lose."""
+KEPT_WORDS = 0.34
+"""Share of the words that a poor title keeps, at most."""
+HYPE = ("BEST PRICE", "!!! HURRY !!!", "*** SALE ***", "100% ORIGINAL!!!", ">> NEW <<")
+"""What sellers put into titles to be found and seen."""
 MIN_PAIRS = 3
 """Fields and attributes below which a listing has too little to lose."""
 
 
 class Parts(Protocol):
     """A dataclass that holds a listing with normalised texts; '' and empty mean missing."""
+
+    @property
+    def title(self) -> str:
+        """Plain text."""
 
     @property
     def description(self) -> str:
@@ -69,7 +95,7 @@ def corrupt(
         listing: A `Listing` or a frozen dataclass with the fields of `Parts`. An encoded photo in `Listing.image` is left as it
             is: the decoded one counts.
         photo: Its decoded photo.
-        kind: One of `KINDS`.
+        kind: One of `KINDS` or `TITLE_KINDS`.
         donor: Another product, from which a photo, a description or categories are taken.
         rng: Draws how strong the fault is.
 
@@ -82,6 +108,12 @@ def corrupt(
     here: Any = listing
     there: Any = donor[0]
     match kind:
+        case "poor_title" | "stuffed_title":
+            title = (shorten if kind == "poor_title" else stuff)(here.title or "", rng)
+            return None if title is None else (replace(here, title=title), photo)
+        case "swapped_title":
+            own, other = _folded(here.title), _folded(there.title)
+            return None if not own or not other or own == other else (replace(here, title=there.title), photo)
         case "mismatched_image":
             return None if donor[1] is None else _if_seen(listing, photo, donor[1])
         case "truncated_description":
@@ -104,7 +136,27 @@ def corrupt(
             fewer = _fewer(here, rng)
             return None if fewer is None else (fewer, photo)
         case _:
-            raise CatalogueError(f"fault {kind!r} is not known; allowed: {', '.join(KINDS)}")
+            raise CatalogueError(f"fault {kind!r} is not known; allowed: {', '.join((*KINDS, *TITLE_KINDS))}")
+
+
+def shorten(title: str, rng: np.random.Generator) -> str | None:
+    """At most a third of the words, in order: what is left does not say what the product is. None for a title of few words."""
+    words = title.split()
+    if len(words) < MIN_WORDS:
+        return None
+    kept = sorted(rng.permutation(len(words))[: max(1, math.floor(len(words) * rng.uniform(0.0, KEPT_WORDS)))].tolist())
+    return " ".join(words[i] for i in kept)
+
+
+def stuff(title: str, rng: np.random.Generator) -> str | None:
+    """The title with words repeated, hype added and, half of the time, in capitals: made to be found, not to be read."""
+    words = title.split()
+    if not words:
+        return None
+    repeated = [words[i] for i in rng.integers(0, len(words), size=int(rng.integers(3, 7)))]
+    hype = [HYPE[i] for i in rng.permutation(len(HYPE))[: int(rng.integers(0, 3))]]
+    text = " ".join([*words, *repeated, *hype])
+    return text.upper() if rng.random() < 0.5 else text
 
 
 def truncate(text: str, rng: np.random.Generator) -> str | None:

@@ -72,6 +72,10 @@ class Inspector(Embedder, Protocol):
         """Parts of listings that this version reads: title, description, image, attributes, price."""
         ...
 
+    def reads(self, listing: Listing) -> bool:
+        """Whether a listing says anything that is read."""
+        ...
+
     def inspect(self, listings: Sequence[Listing]) -> list[Inspection]:
         """One inspection a listing.
 
