@@ -63,7 +63,9 @@ def train(
     torch.manual_seed(config.trainer.seed)
     architecture, model = new_model(tokenizer, model_config.writer)
     sets = [
-        LessonDataset([lesson(e, tokenizer) for e in part], tokenizer, model_config.writer, model_config.lessons, seed)
+        LessonDataset(
+            [lesson(example, tokenizer, lexicon) for example in part], tokenizer, model_config.writer, model_config.lessons, seed
+        )
         for part, seed in ((told, config.trainer.seed), (held_out, config.trainer.seed + 1))
     ]
     trainer = _in_time(config.trainer, started)

@@ -108,9 +108,7 @@ class Sampler:
         """The probability of each token that may follow each row's ids, which are equally many, without temperature."""
         ids = torch.tensor([[*brief, *row] for row in rows], device=next(self.model.parameters()).device)
         scores = allowed(torch.tensor([list(row) for row in rows]), self.model(ids).logits[:, -1].float().cpu())
-        return [
-            {token: p for token, p in enumerate(told) if p > 0.0} for told in F.softmax(scores, dim=-1).tolist()
-        ]
+        return [{token: p for token, p in enumerate(told) if p > 0.0} for told in F.softmax(scores, dim=-1).tolist()]
 
     def _step(self, rows: list[_Row], logits: Tensor, allowed: LogitsProcessor, generator: torch.Generator) -> None:
         """Draw a token for each row."""

@@ -9,11 +9,12 @@ from typing import Any
 from models.describer.answers import MAX_META, MAX_TITLE, Brief, Description, Fact, Keyword, Sentence
 from models.describer.config import DescriberModelConfig
 from models.describer.facts.extractor import sayable, stated
+from models.describer.facts.forms import forms
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.facts.keywords import refused
-from models.describer.facts.lexicon import Lexicon
+from models.describer.facts.lexicon import Lexicon, plural
 from models.describer.facts.peers import template
-from models.describer.facts.slots import fill
+from models.describer.facts.slots import UNSLOTTED, fill
 from models.describer.generation.constraint import Allowed, FactsOnly, Spelling
 from models.describer.generation.decoding import Drawn, Sampler, Wanted
 from models.describer.generation.limits import cut_title, whole_sentences
@@ -21,8 +22,14 @@ from models.describer.generation.reranking import WORD, Aim, Candidate, best, ho
 from models.describer.prompt import Prompt, prompt
 from models.describer.tokens import PARTS, WriterTokenizer
 
+LEAST_WORDS = {"seo_title": 1, "meta_description": 3, "description": 3, "bullets": 2}
+"""Words of a sentence of each text."""
+
 LINK = re.compile(r"( (is|of|in|with|a|an|as))+$")
 """Words between the name of a fact and its value."""
+
+VAGUE = frozenset({"set", "care", "accessory", "basic", "pack", "gift", "body", "make", "kit"})
+"""Last words of types that texts use for much else."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ class Writer:
         self.tokenizer, self.lexicon, self.config = tokenizer, lexicon, config
         self.sampler = Sampler(model, tokenizer, config.generation.temperature, config.generation.top_p)
         self.spelling = Spelling.of(tokenizer)
+        self.heads = frozenset(head for kind in lexicon.types if (head := type_head(kind)))
         self.names = {_folded(name): name for name in tokenizer.slots}
 
     def write(self, brief: Brief, usual: Sequence[str], article_type: str | None) -> Description:
@@ -80,14 +88,14 @@ class Writer:
         drawn, generation = self._draw(task), self.config.generation
         everything = frozenset(task.sayable)
         aim = Aim(everything, task.keywords, brief.recent)
-        description = self._taken(best(drawn["description"], aim, generation))
-        said = _said(description)
+        titles, meta, description = (
+            self._taken(best(drawn[part], aim, generation)) for part in ("seo_title", "meta_description", "description")
+        )
+        said = _said([*titles, *meta, *description])
         bullets = self._taken(best(drawn["bullets"], Aim(everything - said, (), brief.recent), generation))
         told = {sentence.text.casefold() for sentence in description}
         bullets = [bullet for bullet in bullets if bullet.facts and bullet.text.casefold() not in told]
         bullets = self._further(task, bullets[: generation.most_bullets], said | _said(bullets))
-        titles = self._taken(best(drawn["seo_title"], aim, generation))
-        meta = self._taken(best(drawn["meta_description"], aim, generation))
         return self._finished(Draft(task, titles, meta, description, bullets), usual, article_type)
 
     def _taken(self, candidate: Candidate | None) -> list[Sentence]:
@@ -103,7 +111,7 @@ class Writer:
             fitting = whole_sentences([sentence.text for sentence in draft.description], MAX_META)
             draft.meta = draft.meta or draft.description[:fitting] or [plain.meta_description]
         texts = " ".join(s.text for s in (*draft.titles, *draft.meta, *draft.description, *draft.bullets))
-        said = _said(draft.description) | _said(draft.bullets)
+        said = _said([*draft.titles[:1], *draft.meta, *draft.description, *draft.bullets])
         given = {fact.name for fact in task.facts}
         return Description(
             seo_title=draft.titles[0],
@@ -144,7 +152,7 @@ class Writer:
         facts = facts_of(brief.listing, self.lexicon)
         no = {keyword: why for keyword in brief.keywords if (why := refused(keyword, brief.listing, facts, self.lexicon))}
         usable = tuple(keyword for keyword in brief.keywords if keyword not in no)
-        return Task(brief, facts, sayable(facts), usable, no)
+        return Task(brief, facts, sayable(facts, self.lexicon), usable, no)
 
     def _draw(self, task: Task) -> dict[str, list[Candidate]]:
         """Candidates of every text, drawn in one batch."""
@@ -176,7 +184,7 @@ class Writer:
             wanted = Wanted(
                 part=self.tokenizer.parts["bullets"],
                 most=min(room, len(unsaid)) * generation.bullet_tokens,
-                needs=frozenset(asked.slots),
+                needs=frozenset(slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED),
                 within=generation.bullet_tokens // 2,
             )
             seed = task.brief.seed + number + 1
@@ -195,8 +203,17 @@ class Writer:
 
     def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
         values = [fact.value for fact in task.facts]
-        allowed = Allowed.of(asked.slots, self.lexicon.forms_not_in(task.facts), values)
+        slots = [slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED]
+        allowed = Allowed.of(slots, [*self.lexicon.forms_not_in(task.facts), *self._other_types(task)], values)
         return FactsOnly(self.spelling, self.tokenizer, allowed, self.config.generation.slot_uses)
+
+    def _other_types(self, task: Task) -> list[str]:
+        """What other types than the listing's are called, in the singular and the plural."""
+        return [spelling for head in self.heads - own_words(task) for spelling in (head, plural(head))]
+
+    def _true(self, text: str, task: Task) -> bool:
+        """Whether a text states nothing but what is given, and is of no other type."""
+        return not unsupported(text, task.facts, self.lexicon) and self.heads.isdisjoint(set(forms(text)) - own_words(task))
 
     def _candidate(self, drawn: Drawn, asked: Prompt, task: Task, part: str) -> Candidate:
         """Its sentences that can be read, state nothing but what is given, and are not said before in it."""
@@ -211,7 +228,7 @@ class Writer:
             text = fill(pieces)
             if part == "seo_title":
                 text = cut_title(text, MAX_TITLE)
-            if sound(text) and not unsupported(text, task.facts, self.lexicon):
+            if sound(text, LEAST_WORDS[part]) and self._true(text, task):
                 sentences.setdefault(text.casefold(), Sentence(text, stated(text, task.facts, self.lexicon)))
         kept = list(sentences.values())
         if part == "seo_title":
@@ -236,6 +253,20 @@ class Writer:
             else:
                 pieces.append(text)
         return pieces
+
+
+def type_head(kind: str) -> str | None:
+    """The word by which a type is called: "shoe" of Casual Shoes; None for what is no word of its own, such as "set"."""
+    told = forms(kind)
+    return told[-1] if told and told[-1] not in VAGUE else None
+
+
+def own_words(task: Task) -> frozenset[str]:
+    """Words by which a listing may be called: those that it gives, and types within them, as "shirt" in "tshirt"."""
+    listing = task.brief.listing
+    texts = [*(fact.value for fact in task.facts), listing.title or "", *listing.categories.values()]
+    said = {word for text in texts for word in forms(text)}
+    return frozenset(said | {word[start:] for word in said for start in range(1, len(word) - 2)})
 
 
 def misnamed(pieces: Sequence[str | Fact], names: Mapping[str, str]) -> bool:
