@@ -57,8 +57,9 @@ def train(
     listings = [listing_of(row, None) for row in records_of(training)]
     lexicon = Lexicon.fit(listings)
     told = _examples(listings, lexicon, "training")
-    held_out = _examples([listing_of(row, None) for row in records_of(validation)], lexicon, "validation")
     model_config = config.model
+    chosen_by = validation.sample(min(model_config.chosen_by, len(validation)), random_state=config.trainer.seed)
+    held_out = _examples([listing_of(row, None) for row in records_of(chosen_by)], lexicon, "validation")
     tokenizer = fit_tokenizer(told, model_config.writer)
     torch.manual_seed(config.trainer.seed)
     architecture, model = new_model(tokenizer, model_config.writer)
