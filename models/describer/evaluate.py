@@ -147,7 +147,7 @@ def _rows(predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[De
                 "precision": counts.supported / counts.stated if counts.stated else 1.0,
                 "given": counts.given,
                 "said": counts.said,
-                "coverage": counts.said / counts.given,
+                "coverage": counts.said / counts.given if counts.given else 1.0,
                 "rouge_l": rouge_l(body, own) if own else np.nan,
                 "copied": copied.rate(body),
                 "sentences": len(answer.description) + len(answer.bullets),

@@ -101,15 +101,25 @@ class Writer:
     def _taken(self, candidate: Candidate | None) -> list[Sentence]:
         return list(candidate.sentences) if candidate else []
 
+    def _fill_up(self, draft: "Draft") -> None:
+        """The texts that are lacking, from the sentences of the template that state nothing but what is given."""
+        task, plain = draft.task, template(draft.task.brief, self.lexicon)
+        first, *others = plain.description
+        told = [first, *(sentence for sentence in others if self._true(sentence.text, task))]
+        draft.description = draft.description or told
+        fitting = whole_sentences([sentence.text for sentence in draft.description], MAX_META)
+        draft.meta = draft.meta or draft.description[:fitting] or [self._cut(first.text, MAX_META, task)]
+        draft.titles = draft.titles or [self._cut(plain.seo_title.text or first.text, MAX_TITLE, task)]
+
+    def _cut(self, text: str, most: int, task: Task) -> Sentence:
+        cut = cut_title(text, most)
+        return Sentence(cut, stated(cut, task.facts, self.lexicon))
+
     def _finished(self, draft: "Draft", usual: Sequence[str], article_type: str | None) -> Description:
-        """What is lacking is taken from the template, which states facts one by one: a listing always gets all of its texts."""
+        """A listing always gets all of its texts: what no candidate gives is taken from the template."""
         task = draft.task
         if not (draft.titles and draft.meta and draft.description):
-            plain = template(task.brief, self.lexicon)
-            draft.titles = draft.titles or [plain.seo_title]
-            draft.description = draft.description or list(plain.description)
-            fitting = whole_sentences([sentence.text for sentence in draft.description], MAX_META)
-            draft.meta = draft.meta or draft.description[:fitting] or [plain.meta_description]
+            self._fill_up(draft)
         texts = " ".join(s.text for s in (*draft.titles, *draft.meta, *draft.description, *draft.bullets))
         said = _said([*draft.titles[:1], *draft.meta, *draft.description, *draft.bullets])
         given = {fact.name for fact in task.facts}
