@@ -5,6 +5,7 @@ Shapes: n listings, D features, m pairs, E evidence (`models.quality.memory.dupl
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +59,15 @@ def learn_duplicates(inspector: Inspector, memory: Memory, good: Sequence[Candid
     twice = np.array(sorted(known), dtype=np.int64).reshape(-1, 2)
     twice = twice[np.sort(rng.permutation(len(twice))[:REAL])]
     same = [compared(signed, np.arange(len(made)), memory.signatures, rows)]
-    same += [compared(memory.signatures, twice[:, 0], memory.signatures, twice[:, 1])]
+    if len(twice):
+        shown = np.resize(twice, (max(len(twice), len(made) // 2), 2))
+        same += [compared(memory.signatures, shown[:, 0], memory.signatures, shown[:, 1])]
     own = np.unique(rows)
     different = [_others(signed, rows, memory, known), _others(_rows(memory.signatures, own), own, memory, known)]
     log.info("duplicates: %d made, %d real, %d pairs of different products", len(made), len(twice), sum(map(len, different)))
-    return Monotone.fit(_with_gaps(np.concatenate(same), rng), _with_gaps(np.concatenate(different), rng), SATURATES)
+    found = Monotone.fit(_with_gaps(np.concatenate(same), rng), _with_gaps(np.concatenate(different), rng), SATURATES)
+    rare = memory.config.twice  # both weighed the same: what is rare among pairs was made to look as common as what is not
+    return replace(found, bias=found.bias - float(np.log((1 - rare) / rare)))
 
 
 def made_anew(listing: Listing, rng: np.random.Generator) -> dict[str, Listing]:
