@@ -261,7 +261,7 @@ def _outcome(
     run: _Run, table: pd.DataFrame, version: int, catalogue: Catalogue, out: Path, seconds: float, require_share: float | None
 ) -> AssessingOutcome:
     held = table["verdict"] == "hold"
-    share = float(1 - held.mean())
+    share = int((~held).sum()) / len(table)
     return AssessingOutcome(
         model=QUALITY,
         version=str(version),
