@@ -2,9 +2,10 @@
 
 After a change of what a bundle holds, make them again and commit what comes out:
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender fewshot
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender fewshot quality
 
-The few-shot model rests on the product model: where that changes, both are made again. It is committed without its copy of it.
+The few-shot and the quality model rest on the product model: where that changes, all three are made again. They are committed
+without their copy of it.
 """
 
 import atexit
@@ -31,11 +32,12 @@ from models.bundles import BASE, BASE_VERSION, content_sha256
 from models.family import Base
 from models.fewshot.answers import Example, Lesson, Question
 from models.product.cleaning import clean_review
+from models.quality.answers import Candidate
 from models.recommender.answers import Event, Query
 
 FOLDER = Path(__file__).parent / "behaviour"
 BUNDLES = FOLDER / "bundles"
-PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500}
+PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500, "quality": 1500}
 """Size of the sample catalogue that each was trained on."""
 
 COLD = 99_001
@@ -172,10 +174,21 @@ def fewshot_answers(predictor: Any) -> dict[str, dict[str, float]]:
     return said
 
 
+def quality_answers(predictor: Any) -> dict[str, dict[str, float]]:
+    """The score of each axis of `LISTINGS`, of the whole, and after each improvement."""
+    said = {}
+    for name, found in zip(LISTINGS, predictor.predict([Candidate(x) for x in LISTINGS.values()]), strict=True):
+        axes = {f"axis {axis}": told.score for axis, told in found.axes.items()}
+        after = {f"{one.axis}: {one.text}": one.score_after for one in found.improvements}
+        said[name] = {"score": found.score, "threshold": found.threshold} | axes | after
+    return said
+
+
 SAID: dict[str, Callable[[Any], dict[str, dict[str, float]]]] = {
     "product": product_answers,
     "recommender": recommender_answers,
     "fewshot": fewshot_answers,
+    "quality": quality_answers,
 }
 
 

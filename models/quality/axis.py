@@ -57,6 +57,7 @@ class Reader:
         read: Looks at a listing.
         part: Which of `models.quality.belonging.PARTS` it is about.
         todo: What a person has to do about it, a sentence; where a model can do something, `models.quality.improvements` does.
+        absent: The same where the part is missing.
     """
 
     name: Axis
@@ -65,6 +66,7 @@ class Reader:
     read: Callable[[Seen, Memory], Reading]
     todo: str
     part: str | None = None
+    absent: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

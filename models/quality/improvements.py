@@ -77,7 +77,8 @@ def proposals(judge: Judge, one: Judgement) -> Iterator[Proposal]:
     for axis in ("title", "description", "photo", "agreement", "duplicate"):
         reader = readers()[axis]  # type: ignore[index]
         if one.scores.get(reader.name, 1.0) < 1.0:
-            yield Proposal(reader.name, reader.todo, {})
+            missing = one.readings[reader.name].missing is not None
+            yield Proposal(reader.name, reader.absent if missing and reader.absent else reader.todo, {})
 
 
 def _ready(listing: Listing, one: Judgement, guesses: Sequence[Guess], judge: Judge) -> Iterator[Proposal]:
@@ -99,7 +100,8 @@ def _ready(listing: Listing, one: Judgement, guesses: Sequence[Guess], judge: Ju
         yield replace(_proposal("category", text, change, listing), confidence=best[1])
     if inspection.price is not None and "price" in one.scores:
         price = inspection.price
-        text = f"Check the price: such products cost about {price.median:,.4g}, between {price.low:,.4g} and {price.high:,.4g}."
+        cost = f"such products cost about {price.median:,.4g}, between {price.low:,.4g} and {price.high:,.4g}"
+        text = f"{'Give a price' if listing.price is None else 'Check the price'}: {cost}."
         change = {"price": round(price.median, 2)}
         yield replace(_proposal("price", text, change, listing), low=round(price.low, 2), high=round(price.high, 2))
 

@@ -31,4 +31,5 @@ AXIS = Reader(
     evidence=(("sharpness", 1.0), ("brightness", 0.5), ("contrast", 0.5), ("size", 0.25)),
     read=read,
     todo="Take a sharper, brighter photo.",
+    absent="Add a photo of this product.",
 )

@@ -143,7 +143,7 @@ class Guesses:
             return None
         value, count = Counter(votes.tolist()).most_common(1)[0]
         confidence = float(np.interp(count / len(votes), self.votes, self.right))
-        why = f"{count} of the {len(votes)} most similar listings with a {reads(name)} have it"
+        why = f"{count} of the {len(votes)} most similar listings that give the {reads(name)} have it"
         return Guess(name, self.values[name][value], confidence, why)
 
     def _words_right(self, listings: Sequence[Listing]) -> dict[str, float]:

@@ -64,8 +64,8 @@ def findings(title: str, article_type: str | None, norms: Norms) -> tuple[tuple[
 def better(listing: Listing, article_type: str | None, norms: Norms, sure: dict[str, str]) -> str | None:
     """The title without repeats, capitals and advertising, and with what titles of the type name, in its usual place.
 
-    Only the listing's own values, and those in `sure`, are put in. None where nothing can be bettered, or what would be put in is
-    longer than titles of the type are.
+    Only the listing's own values, and those in `sure`, are put in. None where nothing can be bettered, or what comes out is shorter
+    or longer than titles of the type are.
     """
     norm, _ = norms.of(article_type)
     before = clean_html(listing.title or "")
@@ -83,7 +83,7 @@ def better(listing: Listing, article_type: str | None, norms: Norms, sure: dict[
         place = round(norm.places.get(name, 1.0) * len(kept)) if name != FINEST else len(kept)
         kept[place:place] = piece
     after = " ".join(kept)
-    if not after or (short(after) == short(before) and not _shouts(before)):
+    if len(kept) < norm.title_words[0] or (short(after) == short(before) and not _shouts(before)):
         return None
     longest = max(norm.title_words[1], len(before.split()))
     return after if len(kept) <= longest and after != before else None
