@@ -175,7 +175,7 @@ class _Run:
         try:
             return DecodedPhoto(decode(data, max_side=LARGEST_SIDE))
         except ImageError as error:
-            self._problem(place, "assessed without its photo", str(error))
+            self._problem(place, "assessed without photo", str(error))
             return None
 
     def _assessed(self, batch: Sequence[tuple[int, Candidate]]) -> Iterator[tuple[int, Candidate, Assessment]]:

@@ -168,12 +168,12 @@ def test_rows_that_cannot_be_read_are_listed_and_the_others_assessed(tmp_path: P
     assessor = Assessor()
     outcome = assess_catalogue(assessor, 1, shop(tmp_path / "shop", rows, {"p5": b"no photo", "last": b"none"}), tmp_path / "out")
     assert (outcome.n, outcome.assessed) == (67, 62)
-    assert outcome.problems == {"left out": 5, "assessed without its photo": 1}
+    assert outcome.problems == {"left out": 5, "assessed without photo": 1}
     assert outcome.problem_rows is not None
     problems = pd.read_parquet(outcome.problem_rows)
     assert problems["row"].tolist() == [3, 5, 40, 64, 65, 66]
     assert problems["product_id"].tolist() == ["p3", "p5", "p40", "p0", None, "last"]
-    assert problems["effect"].tolist() == ["left out", "assessed without its photo", *["left out"] * 4]
+    assert problems["effect"].tolist() == ["left out", "assessed without photo", *["left out"] * 4]
     assert problems.loc[0, "why"] == "the listing says nothing; give a title"
     assert "allowed: an object" in problems.loc[2, "why"]
     assert problems["why"].tolist()[3:5] == ["the id is that of an earlier row", "the id is missing"]
