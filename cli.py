@@ -681,7 +681,8 @@ def _show_assessment(values: Mapping[str, Any]) -> str:
     published = f"{values['publish']:,} may be published ({values['publish_share']:.1%}), {values['hold']:,} are held back"
     away = f"{values['one_change_away']:,} of these are one change away from the threshold of {values['threshold']:.2f}"
     lines = [head, f"{published}; {away}", f"{values['duplicates']:,} are probably listed twice"]
-    lines += [f"{count:,} rows {effect}; listed in {values['problem_rows']}" for effect, count in values["problems"].items()]
+    listed = f"listed in {values['problem_rows']}"
+    lines += [f"{count:,} row{'s' * (count != 1)} {effect}; {listed}" for effect, count in values["problems"].items()]
     lines.append(f"{values['rows_per_second']:.1f} rows a second")
     return "\n".join([*lines, f"written: {values['assessments']}", f"report: {values['report']}"])
 

@@ -9,7 +9,7 @@ from configs.schema import Share, StrictModel
 from models.quality.answers import Axis
 
 TABLE, PROBLEMS, PAGE = "assessments.parquet", "problems.parquet", "index.html"
-Effect = Literal["left out", "assessed without its photo"]
+Effect = Literal["left out", "assessed without photo"]
 
 
 def axis_column(axis: Axis) -> str:

@@ -175,7 +175,7 @@ class _Run:
         try:
             return DecodedPhoto(decode(data, max_side=LARGEST_SIDE))
         except ImageError as error:
-            self._problem(place, "assessed without its photo", str(error))
+            self._problem(place, "assessed without photo", str(error))
             return None
 
     def _assessed(self, batch: Sequence[tuple[int, Candidate]]) -> Iterator[tuple[int, Candidate, Assessment]]:
@@ -261,7 +261,7 @@ def _outcome(
     run: _Run, table: pd.DataFrame, version: int, catalogue: Catalogue, out: Path, seconds: float, require_share: float | None
 ) -> AssessingOutcome:
     held = table["verdict"] == "hold"
-    share = float(1 - held.mean())
+    share = int((~held).sum()) / len(table)
     return AssessingOutcome(
         model=QUALITY,
         version=str(version),

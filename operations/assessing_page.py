@@ -144,7 +144,7 @@ def _card(one: Shown) -> Card:
     facts = [f"product {one.product_id}", listing.fields.get("brand"), said.article_type]
     axes = sorted(said.axes, key=lambda axis: said.axes[axis].score)
     evidence = [evidence.text for axis in axes if said.axes[axis].score < MIDDLE for evidence in said.axes[axis].evidence[:2]]
-    changes = [f"{change.text} +{change.gain:.2f} → {change.score_after:.2f}" for change in said.improvements[:CHANGES]]
+    changes = [f"{change.text} +{change.gain:.3f} → {change.score_after:.3f}" for change in said.improvements[:CHANGES]]
     return Card(
         image=_small(one.photo),
         title=listing.title or "(no title)",
@@ -153,7 +153,7 @@ def _card(one: Shown) -> Card:
         bars=[Bar(readers()[axis].label, said.axes[axis].score, _tone(said.axes[axis].score)) for axis in axes],
         paragraphs={
             "What it rests on": [(text, None) for text in evidence[:EVIDENCE]],
-            "What would raise it": [(text, None) for text in changes],
+            "What would raise the score, each alone": [(text, None) for text in changes],
             "Not judged": [(f"{readers()[axis].label}: {why}", None) for axis, why in said.left_out.items()],
         },
     )

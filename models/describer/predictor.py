@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from catalog.listing import Listing
+from catalog.text import clean_html
 from configs.errors import VitrinaError
 from models.describer import bundle
 from models.describer.answers import Brief, Description
 from models.describer.bundle import BundleConfig
 from models.describer.facts.lexicon import Lexicon
+from models.describer.frames import Frames
 from models.describer.generation.writer import Writer
 from models.describer.tokens import WriterTokenizer
 
@@ -30,9 +32,9 @@ class DescriberPredictor:
 
     name = "describer"
 
-    def __init__(self, model: Any, tokenizer: WriterTokenizer, lexicon: Lexicon, settings: BundleConfig) -> None:
+    def __init__(self, model: Any, tokenizer: WriterTokenizer, lexicon: Lexicon, frames: Frames, settings: BundleConfig) -> None:
         self.settings, self.lexicon = settings, lexicon
-        self.writer = Writer(model, tokenizer, lexicon, settings.config.model)
+        self.writer = Writer(model, tokenizer, lexicon, frames, settings.config.model)
         self._types = {name.casefold(): name for name in settings.usual}
 
     @classmethod
@@ -45,7 +47,7 @@ class DescriberPredictor:
         settings = bundle.load_config(folder)
         tokenizer, lexicon = WriterTokenizer.load(folder, settings.slots), bundle.load_lexicon(folder)
         model = bundle.load_model(folder, settings, len(tokenizer)).to(_device(device))
-        predictor = cls(model, tokenizer, lexicon, settings)
+        predictor = cls(model, tokenizer, lexicon, bundle.load_frames(folder), settings)
         predictor.predict([Brief(Listing(title="Warm up", fields={"brand": "Vitrina"}))])
         return predictor
 
@@ -60,14 +62,14 @@ class DescriberPredictor:
             kind = self.type_of(brief.listing)
             if not self.describes(brief):
                 raise VitrinaError(
-                    f"listing {place} gives nothing to write of: a title, a brand, a category or an attribute is needed"
+                    f"listing {place} gives nothing to write of: no title, brand, colour, gender, article type or attribute"
                 )
             found.append(self.writer.write(brief, self.settings.usual.get(kind or "", ()), kind))
         return found
 
     def describes(self, brief: Brief) -> bool:
-        """Whether a listing gives anything that can be said."""
-        return bool(self.writer.task(brief).sayable)
+        """Whether a listing gives anything to write of: a title, or a value that says something."""
+        return bool(clean_html(brief.listing.title or "") or self.writer.task(brief).facts)
 
     def type_of(self, listing: Listing) -> str | None:
         """The listing's article type as the version knows it, or the known one whose name is most like it."""

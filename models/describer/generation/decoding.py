@@ -18,7 +18,6 @@ from transformers import DynamicCache, LogitsProcessor
 from models.describer.generation.constraint import FORBIDDEN
 from models.describer.tokens import WriterTokenizer
 
-
 LIKELIEST = 128
 """Tokens that are drawn from, at most."""
 
@@ -102,6 +101,15 @@ class Sampler:
             live = [live[i] for i in kept]
         return [self._drawn(row) for row in sorted(done, key=lambda row: row.place)]
 
+    @torch.inference_mode()
+    def next_tokens(
+        self, brief: Sequence[int], rows: Sequence[Sequence[int]], allowed: LogitsProcessor
+    ) -> list[dict[int, float]]:
+        """The probability of each token that may follow each row's ids, which are equally many, without temperature."""
+        ids = torch.tensor([[*brief, *row] for row in rows], device=next(self.model.parameters()).device)
+        scores = allowed(torch.tensor([list(row) for row in rows]), self.model(ids).logits[:, -1].float().cpu())
+        return [{token: p for token, p in enumerate(told) if p > 0.0} for told in F.softmax(scores, dim=-1).tolist()]
+
     def _step(self, rows: list[_Row], logits: Tensor, allowed: LogitsProcessor, generator: torch.Generator) -> None:
         """Draw a token for each row."""
         ids = torch.tensor([row.ids for row in rows])
@@ -123,7 +131,10 @@ class Sampler:
         return logits
 
     def _needs(self, rows: list[_Row], scores: Tensor) -> Tensor:
-        """A sentence does not end before it has copied a fact that it needs; when it has taken long enough, it copies one."""
+        """A sentence ends when it has copied a fact that it needs; when it has taken long enough, it copies one where it can.
+
+        One that could not for twice as long may end: it is no candidate (`models.describer.generation.writer`).
+        """
         ends = [self.tokenizer.next, self.tokenizer.end]
         for place, row in enumerate(rows):
             if not row.wanted.needs:
@@ -131,11 +142,10 @@ class Sampler:
             sentence = row.ids[_sentence_start(row.ids, self.tokenizer.next) :]
             if row.wanted.needs & set(sentence):
                 continue
-            if len(sentence) < row.wanted.within:
-                scores[place, ends] = FORBIDDEN
-                continue
             open_ = [slot for slot in row.wanted.needs if scores[place, slot] > FORBIDDEN]
-            if open_:
+            if len(sentence) < row.wanted.within or not open_:
+                scores[place, ends] = FORBIDDEN if len(sentence) < 2 * row.wanted.within else scores[place, ends]
+            else:
                 kept = scores[place, open_].clone()
                 scores[place] = FORBIDDEN
                 scores[place, open_] = kept

@@ -12,9 +12,8 @@ from models.quality.memory.norms import Norms
 
 def test_usual_attributes_of_a_type_say_something_and_how_many_have_them(norms: Norms) -> None:
     usual = norms.usual("Tshirts")
-    assert {one.name: one.share for one in usual} == dict.fromkeys(
-        ("brand", "gender", "base_colour", "attributes.Fabric", "attributes.Neck"), 1.0
-    )
+    names = ("brand", "gender", "base_colour", "attributes.Fabric", "attributes.Neck")
+    assert {one.name: one.share for one in usual} == dict.fromkeys(names, 1.0)
     assert {(one.of, one.group) for one in usual} == {(30, "Tshirts listings")}
 
 
