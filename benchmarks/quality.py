@@ -1,6 +1,6 @@
 """How well does the quality model tell good listings from the same ones made worse, and find the fault, beside simple peers?
 
-Trained on a catalogue with a product version, and measured on products that neither has seen; see `models.quality.evaluate`. Peers
+Trained on a catalogue with a product version, and measured on products that neither has seen (`models.quality.evaluate`). Peers
 on the same listings: counting what is filled in, the product model's own head for faults, naming an axis at random; for
 duplicates the words that titles share.
 

@@ -2,7 +2,7 @@
 
 After a change of what a bundle holds, make them again and commit what comes out:
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender fewshot quality
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender fewshot quality describer
 
 The few-shot and the quality model rest on the product model: where that changes, all three are made again. They are committed
 without their copy of it.
@@ -29,6 +29,7 @@ from configs.load import load
 from configs.schema import RunConfig
 from models import family
 from models.bundles import BASE, BASE_VERSION, content_sha256
+from models.describer.answers import Brief
 from models.family import Base
 from models.fewshot.answers import Example, Lesson, Question
 from models.product.cleaning import clean_review
@@ -37,7 +38,7 @@ from models.recommender.answers import Event, Query
 
 FOLDER = Path(__file__).parent / "behaviour"
 BUNDLES = FOLDER / "bundles"
-PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500, "quality": 1500}
+PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500, "quality": 1500, "describer": 1500}
 """Size of the sample catalogue that each was trained on."""
 
 COLD = 99_001
@@ -184,11 +185,38 @@ def quality_answers(predictor: Any) -> dict[str, dict[str, float]]:
     return said
 
 
+BRIEFS = {
+    "all": Brief(LISTINGS["all"]),
+    "watch": Brief(
+        Listing(
+            title="Nordlys Men Black Watch",
+            categories={"article_type": "Watches"},
+            fields={"brand": "Nordlys", "gender": "Men", "base_colour": "Black"},
+            attributes={"Material": "Steel", "Display": "Analogue"},
+        ),
+        audience="men",
+        tone="premium",
+    ),
+    "brand": Brief(Listing(fields={"brand": "Pico"})),
+}
+"""What the describer is asked; what it draws hangs on the last digit of a sum, so that its likeliest first words are compared."""
+
+
+def describer_answers(predictor: Any) -> dict[str, dict[str, float]]:
+    """The likeliest first tokens of each text, and their probabilities."""
+    said: dict[str, dict[str, float]] = {}
+    for name, brief in BRIEFS.items():
+        for part, likely in predictor.writer.first_tokens(brief).items():
+            said[f"{name} {part}"] = {token: p for token, p in likely.items() if p > 0.05}
+    return said
+
+
 SAID: dict[str, Callable[[Any], dict[str, dict[str, float]]]] = {
     "product": product_answers,
     "recommender": recommender_answers,
     "fewshot": fewshot_answers,
     "quality": quality_answers,
+    "describer": describer_answers,
 }
 
 

@@ -33,9 +33,7 @@ class BundleConfig(StrictModel):
     data: str = Field(description="fingerprint of the catalogue it was trained on")
     architecture: Architecture = Field(description="the transformers configuration")
     slots: tuple[str, ...] = Field(description="names of facts that have a slot of their own, then the shared ones")
-    usual: dict[str, tuple[str, ...]] = Field(
-        description="article type: what its listings usually give, the most frequent first"
-    )
+    usual: dict[str, tuple[str, ...]] = Field(description="article type: what its listings usually give, the most frequent first")
     training_rows: int = Field(description="training products")
     validation_rows: int = Field(description="products that it was chosen by")
     training_texts: int = Field(description="training products with texts to learn from, after cleaning")

@@ -23,15 +23,15 @@ is unlike the last texts. Facts that are still unsaid get bullets of their own.
 **Intended use.** First versions of shop texts that a person reads before they are published. **Not for** claims that need proof,
 such as of health or safety, and not as advice.
 
-**Training data.** Catalogue `{settings.data}`: {settings.training_rows:,} products, of which {settings.training_texts:,} have texts
-that state only what they give, after cleaning; {settings.validation_rows:,} products to choose by.
+**Training data.** Catalogue `{settings.data}`: {settings.training_rows:,} products, of which {settings.training_texts:,} have
+texts that state only what they give, after cleaning; {settings.validation_rows:,} products to choose by.
 
 **Training.** {settings.updates:,} of {settings.planned:,} planned updates, {settings.tokens:,} tokens at
 {settings.tokens_per_second:,.0f} a second, on {settings.threads} threads ({net}). {settings.validation_loss:.3f} nats a token on
 validation texts.
 
-**Limits.** It knows which words state values from its catalogue and from lists of colours, materials and the like: a word that is in
-neither can be said without being noticed. Which words praise is not checked. It writes the language of its catalogue; values in
+**Limits.** It knows which words state values from its catalogue and from lists of colours, materials and more: a word that is
+in neither can be said without being noticed. Which words praise is not checked. It writes the language of its catalogue; values in
 other scripts are copied as they are. It holds what the listing gives for true.
 """
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"

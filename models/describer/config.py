@@ -17,7 +17,7 @@ class WriterConfig(StrictModel):
         "without it a transformer of the sizes below starts anew",
     )
     width: PositiveInt = Field(256, description="channels of a token's state")
-    layers: PositiveInt = Field(6, description="blocks")
+    layers: PositiveInt = Field(4, description="blocks")
     heads: PositiveInt = Field(4, description="heads of the queries of each block")
     kv_heads: PositiveInt = Field(2, description="heads of keys and values, which several heads of queries share")
     mlp_hidden: PositiveInt = Field(704, description="channels inside the gated layer of each block")

@@ -114,7 +114,9 @@ def measure(
 def _asked(predictor: DescriberPredictor, products: pd.DataFrame) -> Asked:
     """At most `measured` products, the same ones whoever else is measured."""
     order = np.argsort(by_hash(products["product_id"], SplitConfig()), kind="stable")
-    rows, briefs, most = [], [], predictor.settings.config.model.measured
+    most = predictor.settings.config.model.measured
+    rows: list[int] = []
+    briefs: list[Brief] = []
     for place, listing in zip(order, _listings(products.iloc[order]), strict=True):
         brief = Brief(listing)
         if len(rows) < most and predictor.describes(brief):
@@ -145,7 +147,7 @@ def _rows(predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[De
                 "precision": counts.supported / counts.stated if counts.stated else 1.0,
                 "given": counts.given,
                 "said": counts.said,
-                "coverage": counts.said / counts.given,
+                "coverage": counts.said / counts.given if counts.given else 1.0,
                 "rouge_l": rouge_l(body, own) if own else np.nan,
                 "copied": copied.rate(body),
                 "sentences": len(answer.description) + len(answer.bullets),
@@ -223,5 +225,3 @@ def _frame(asked: Asked, found: Found) -> pd.DataFrame:
     for writer, descriptions in found.descriptions.items():
         frame[f"{writer or 'own'}_text"] = [texts_row(answer) for answer in descriptions]
     return frame.assign(title=[brief.listing.title or "" for brief in asked.briefs], shop_text=list(asked.own))
-
-

@@ -20,8 +20,15 @@ from models.describer.facts.cleaning import Example, examples
 from models.describer.facts.given import facts_of
 from models.describer.facts.lexicon import Lexicon
 from models.describer.lessons import lesson, slot_counts, texts_of
-from models.describer.model import Architecture, WriterTask, build, load_start, own_architecture, started_architecture
-from models.describer.model import started_tokenizer
+from models.describer.model import (
+    Architecture,
+    WriterTask,
+    build,
+    load_start,
+    own_architecture,
+    started_architecture,
+    started_tokenizer,
+)
 from models.describer.tokens import WriterTokenizer, slot_names
 from models.errors import TrainingError
 from models.training.trainer import fit, training_loader, validation_loader
@@ -50,13 +57,16 @@ def train(
     listings = [listing_of(row, None) for row in records_of(training)]
     lexicon = Lexicon.fit(listings)
     told = _examples(listings, lexicon, "training")
-    held_out = _examples([listing_of(row, None) for row in records_of(validation)], lexicon, "validation")
     model_config = config.model
+    chosen_by = validation.sample(min(model_config.chosen_by, len(validation)), random_state=config.trainer.seed)
+    held_out = _examples([listing_of(row, None) for row in records_of(chosen_by)], lexicon, "validation")
     tokenizer = fit_tokenizer(told, model_config.writer)
     torch.manual_seed(config.trainer.seed)
     architecture, model = new_model(tokenizer, model_config.writer)
     sets = [
-        LessonDataset([lesson(e, tokenizer) for e in part], tokenizer, model_config.writer, model_config.lessons, seed)
+        LessonDataset(
+            [lesson(example, tokenizer, lexicon) for example in part], tokenizer, model_config.writer, model_config.lessons, seed
+        )
         for part, seed in ((told, config.trainer.seed), (held_out, config.trainer.seed + 1))
     ]
     trainer = _in_time(config.trainer, started)
@@ -121,8 +131,7 @@ def usual(listings: Sequence[Listing], lexicon: Lexicon) -> dict[str, tuple[str,
             types[kind] += 1
             given.setdefault(kind, Counter()).update({fact.name for fact in facts_of(listing, lexicon)})
     return {
-        kind: tuple(name for name, count in given[kind].most_common() if count >= USUAL * total)
-        for kind, total in types.items()
+        kind: tuple(name for name, count in given[kind].most_common() if count >= USUAL * total) for kind, total in types.items()
     }
 
 

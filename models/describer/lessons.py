@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from models.describer.answers import Fact
 from models.describer.data import Lesson, Piece
 from models.describer.facts.cleaning import Example
-from models.describer.facts.slots import SLOT, fact_of
+from models.describer.facts.extractor import stated
+from models.describer.facts.lexicon import Lexicon
+from models.describer.facts.slots import SLOT, UNSLOTTED, fact_of
 from models.describer.tokens import WriterTokenizer
 
 LONG = re.compile(r"[^\W\d_]{4,}")
@@ -47,7 +49,7 @@ def slot_counts(examples: Iterable[Example]) -> Counter[str]:
     return Counter(name for example in examples for name in {fact.name for fact in example.facts})
 
 
-def lesson(example: Example, tokenizer: WriterTokenizer) -> Lesson:
+def lesson(example: Example, tokenizer: WriterTokenizer, lexicon: Lexicon) -> Lesson:
     """One example as ids."""
     place = {fact: -1 - i for i, fact in enumerate(example.facts)}
     texts: dict[str, tuple[tuple[Piece, ...], ...]] = {}
@@ -60,6 +62,10 @@ def lesson(example: Example, tokenizer: WriterTokenizer) -> Lesson:
         )
         words += [word for sentence in cut for piece in sentence if isinstance(piece, str) for word in LONG.findall(piece)]
     said = {-1 - one for sentences in texts.values() for sentence in sentences for one in sentence if one < 0}
+    written = [(i, fact) for i, fact in enumerate(example.facts) if fact.name in UNSLOTTED]
+    told = " ".join(sentence for sentences in example.targets.values() for sentence in sentences)
+    in_words = stated(told, [fact for _, fact in written], lexicon)
+    said |= {i for i, fact in written if fact in in_words}
     return Lesson(
         facts=tuple(example.facts),
         said=frozenset(said),

@@ -24,6 +24,8 @@ from models.describer.config import WriterConfig
 from models.describer.data import IGNORED, Batch
 from models.training.trainer import Task
 
+MODELS: Any = AutoModelForCausalLM  # its methods have no types
+
 Architecture = dict[str, Any]
 """A configuration of transformers as JSON; `model_type` says which."""
 
@@ -59,7 +61,7 @@ def started_architecture(config: WriterConfig) -> Architecture:
     with _readable(folder, "a causal language model (config.json)"):
         found = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         with torch.device("meta"):
-            AutoModelForCausalLM.from_config(found, trust_remote_code=False)
+            MODELS.from_config(found, trust_remote_code=False)
     positions = getattr(found, "max_position_embeddings", None)
     if positions is not None and positions < config.context:
         raise VitrinaError(f"{folder} reads at most {positions} tokens, writer.context is {config.context}")
@@ -89,7 +91,7 @@ def build(architecture: Architecture, tokens: int) -> Any:
     values = dict(architecture)
     kind = values.pop("model_type", None)
     with _readable(f"a plan of type {kind!r}", "a transformers configuration"):
-        model = AutoModelForCausalLM.from_config(
+        model = MODELS.from_config(
             AutoConfig.for_model(kind, **values), dtype=torch.float32, trust_remote_code=False, attn_implementation="sdpa"
         )
     if model.get_input_embeddings().num_embeddings != tokens:
@@ -105,7 +107,7 @@ def load_start(model: Any, config: WriterConfig) -> None:
     """
     folder = _folder(config)
     with _readable(folder, "weights in safetensors"):
-        start, told = AutoModelForCausalLM.from_pretrained(
+        start, told = MODELS.from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,

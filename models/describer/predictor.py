@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from catalog.listing import Listing
+from catalog.text import clean_html
 from configs.errors import VitrinaError
 from models.describer import bundle
 from models.describer.answers import Brief, Description
@@ -60,14 +61,14 @@ class DescriberPredictor:
             kind = self.type_of(brief.listing)
             if not self.describes(brief):
                 raise VitrinaError(
-                    f"listing {place} gives nothing to write of: a title, a brand, a category or an attribute is needed"
+                    f"listing {place} gives nothing to write of: a title, brand, colour, gender, article type or attribute is needed"
                 )
             found.append(self.writer.write(brief, self.settings.usual.get(kind or "", ()), kind))
         return found
 
     def describes(self, brief: Brief) -> bool:
-        """Whether a listing gives anything that can be said."""
-        return bool(self.writer.task(brief).sayable)
+        """Whether a listing gives anything to write of: a title, or a value that says something."""
+        return bool(clean_html(brief.listing.title or "") or self.writer.task(brief).facts)
 
     def type_of(self, listing: Listing) -> str | None:
         """The listing's article type as the version knows it, or the known one whose name is most like it."""

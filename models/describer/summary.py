@@ -7,6 +7,7 @@ import pandas as pd
 from catalog.catalogue import listing_of, records_of
 from catalog.text import normalise
 from models.describer.answers import Brief, Description
+from models.describer.facts.extractor import NOT_ASKED
 from models.describer.predictor import DescriberPredictor
 
 REFERENCE_ROWS = 300
@@ -33,7 +34,7 @@ not tested.
 def summarise(brief: Brief, answer: Description) -> dict[str, Any]:
     """The row for one answer; missing values are None. Lengths are characters."""
     listing, sentences = brief.listing, (*answer.description, *answer.bullets)
-    said = {fact for sentence in sentences for fact in sentence.facts}
+    said = {fact for part in answer.parts.values() for sentence in part for fact in sentence.facts if fact.name not in NOT_ASKED}
     given = len(said) + len(answer.unsaid)
     return {
         "title_length": len(normalise(listing.title or "")),

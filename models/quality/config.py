@@ -54,6 +54,13 @@ class MemoryConfig(StrictModel):
     title_confidence: Share = Field(0.9, description="below it a predicted value does not enter a suggested title")
     candidates: PositiveInt = Field(20, description="most similar products that are compared to find a duplicate")
     duplicate: Share = Field(0.5, description="probability from which another listing is called a duplicate")
+    twice: float = Field(
+        0.05,
+        gt=0.0,
+        lt=1.0,
+        description="share of similar pairs that are one product, by which a probability is what it says: of Myntra's listings 3 % "
+        "share their very photo with another; with it 2 % of validation listings without a known duplicate were said to have one",
+    )
 
 
 class FitConfig(StrictModel):

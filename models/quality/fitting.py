@@ -21,14 +21,14 @@ from models.quality.bundle import Fitted
 from models.quality.config import QualityModelConfig
 from models.quality.judge import Judge
 from models.quality.learned import Learned
-from models.quality.memory.duplicates import NAMES, SATURATES, Duplicates, Signatures, asked, compared
+from models.quality.memory.duplicates import NAMES, Signatures
 from models.quality.memory.guesses import Guesses
 from models.quality.memory.known import Known
 from models.quality.memory.memory import Memory, colour_words, principal, projected
 from models.quality.memory.norms import Norms
 from models.quality.monotone import Monotone
-from models.quality.seen import bare
-from models.quality.twins import ALL, photographed, reworded, twins
+from models.quality.twice import features_of, learn_duplicates
+from models.quality.twins import ALL, twins
 
 log = logging.getLogger(__name__)
 
@@ -87,81 +87,6 @@ def remember(inspector: Inspector, products: Sequence[Known], config: QualityMod
     signatures = Signatures.of(products, vectors, colour_words(norms))
     none = Monotone(np.zeros((len(NAMES), 2)), np.zeros((len(NAMES), 1)), 0.0, np.zeros(len(NAMES)))
     return Memory(projection, norms, guesses, signatures, none, config.memory)
-
-
-def features_of(inspector: Inspector, listings: Sequence[object]) -> NDArray[np.float32]:
-    """Features [n, D] of bare listings; 0 where there is nothing that they are made of."""
-    plain = [bare(listing) for listing in listings]  # type: ignore[arg-type]
-    told = [i for i, listing in enumerate(plain) if inspector.embeds(listing)]
-    if not told:
-        raise VitrinaError("no product has a title, description or photo: there is nothing to compare products by")
-    found: NDArray[np.float32] | None = None
-    for start in range(0, len(told), BATCH):
-        part = told[start : start + BATCH]
-        made = inspector.features([plain[i] for i in part])
-        if found is None:
-            found = np.zeros((len(plain), made.shape[1]), dtype=np.float32)
-        found[part] = made
-        log.info("features of %d of %d products", start + len(part), len(told))
-    assert found is not None
-    return found
-
-
-def learn_duplicates(inspector: Inspector, memory: Memory, good: Sequence[Candidate], rng: np.random.Generator) -> Monotone:
-    """What a listing and a duplicate of it have in common, and two similar products have not.
-
-    Duplicates are made of `good` listings, which the memory holds, and real ones are found in it; what they are told from are the
-    most similar listings of other products.
-    """
-    row_of = {product: row for row, product in enumerate(memory.signatures.ids)}
-    made = [
-        (row_of[candidate.product_id], Candidate(listing))
-        for candidate in good
-        for listing in (reworded(candidate.listing, rng), photographed(candidate.listing, rng))
-        if listing is not None and candidate.product_id in row_of
-    ]
-    if not made:
-        raise VitrinaError("no listing has a title of three words or a photo: there is nothing to learn duplicates from")
-    features = features_of(inspector, [candidate.listing for _, candidate in made])
-    signed = Signatures.of(asked([candidate for _, candidate in made]), memory.project(features), memory.colours)
-    rows = np.array([row for row, _ in made])
-    same = compared(signed, np.arange(len(made)), memory.signatures, rows)
-    known = real_duplicates(memory.signatures)
-    search = Duplicates(memory.signatures, memory.same, memory.config.candidates, 1.0)
-    others, left = list[int](), list[int]()
-    for row, (own, near) in enumerate(zip(rows, search.similar(signed), strict=True)):
-        picked = [
-            i for i in near if i != own and (min(i, own), max(i, own)) not in known and not _alike(memory.signatures, i, own)
-        ]
-        left += [row] * len(picked[:5])
-        others += picked[:5]
-    different = compared(signed, np.array(left, dtype=np.int64), memory.signatures, np.array(others, dtype=np.int64))
-    twice = np.array(sorted(known), dtype=np.int64).reshape(-1, 2)[:2000]
-    real = compared(memory.signatures, twice[:, 0], memory.signatures, twice[:, 1])
-    log.info("duplicates: %d made, %d real, %d pairs of different products", len(same), len(real), len(different))
-    return Monotone.fit(np.concatenate([same, real]), different, SATURATES)
-
-
-def real_duplicates(signatures: Signatures) -> set[tuple[int, int]]:
-    """Pairs of rows whose photo is the same and whose titles share a word: one product that is listed twice."""
-    groups: dict[bytes, list[int]] = {}
-    for row, photo in enumerate(signatures.photos):
-        if photo.any():
-            groups.setdefault(photo.tobytes(), []).append(row)
-    found = set()
-    for rows in groups.values():
-        for i, a in enumerate(rows):
-            for b in rows[i + 1 : i + 10]:
-                if np.intersect1d(signatures.words[a][signatures.words[a] > 0], signatures.words[b]).size:
-                    found.add((a, b))
-    return found
-
-
-def _alike(signatures: Signatures, a: int, b: int) -> bool:
-    """Whether nobody could tell two rows apart by their texts: they are no evidence of a difference."""
-    same_title = set(signatures.words[a].tolist()) == set(signatures.words[b].tolist())
-    described = signatures.sketches[a].any() and (signatures.sketches[a] == signatures.sketches[b]).all()
-    return bool(same_title and described)
 
 
 def read_twins(judge: Judge, good: Sequence[Candidate], rng: np.random.Generator) -> list[Read]:

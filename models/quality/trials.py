@@ -17,13 +17,13 @@ from catalog.corruption import KINDS, PART
 from catalog.images import DecodedPhoto
 from catalog.listing import Listing
 from models.quality.answers import Assessment, Axis, Candidate
-from models.quality.fitting import real_duplicates
 from models.quality.improvements import applied
 from models.quality.judge import Judge, Judgement
 from models.quality.memory.duplicates import Duplicates
 from models.quality.memory.known import pairs
 from models.quality.memory.memory import Memory
 from models.quality.predictor import QualityPredictor
+from models.quality.twice import real_duplicates
 from models.quality.twins import ALL, Twin, mended, photographed, pixels, reworded, twins
 
 GOOD = "none"

@@ -119,7 +119,10 @@ class BestWeights(Callback):
         weights = trainer.strategy.lightning_module_state_dict()  # whole on rank 0, on all where nothing is divided
         if trainer.is_global_zero:
             partial = self.path.with_suffix(".partial")
-            whole = {name.removeprefix("task."): value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in weights.items()}
+            whole = {
+                name.removeprefix("task."): value.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for name, value in weights.items()
+            }
             save_file(whole, partial)
             partial.replace(self.path)
 

@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from catalog.catalogue import Catalogue, listing_of
-from catalog.corruption import KINDS, blur, corrupt, darken, drop_pairs, rescale_price, truncate
+from catalog.corruption import (
+    KINDS,
+    PART,
+    TITLE_KINDS,
+    blur,
+    corrupt,
+    darken,
+    drop_pairs,
+    rescale_price,
+    shorten,
+    stuff,
+    truncate,
+)
 from catalog.errors import CatalogueError
 from catalog.images import decode
 from catalog.listing import Listing
@@ -162,6 +174,44 @@ def test_a_donor_without_the_part_gives_no_fault() -> None:
     donor = (replace(row("hat"), description="", categories=("Wear", None, None)), None)
     for kind in ("mismatched_image", "swapped_description", "wrong_category"):
         assert corrupt(row("boot"), picture(1), kind, donor, np.random.default_rng(0)) is None
+
+
+def test_every_fault_is_a_fault_of_one_part() -> None:
+    assert PART.keys() == {*KINDS, *TITLE_KINDS}
+
+
+@pytest.mark.parametrize("kind", TITLE_KINDS)
+def test_a_fault_of_the_title_changes_it_alone(kind: str) -> None:
+    good = replace(row("boot"), title="Kestrel Men Brown Leather Boots")
+    donor = (replace(row("hat"), title="Nordlys Women Red Felt Hat"), None)
+    found = corrupt(good, None, kind, donor, np.random.default_rng(0))
+    assert found is not None and differing(good, found[0]) == {"title"}
+    assert corrupt(replace(good, title=""), None, kind, donor, np.random.default_rng(0)) is None
+
+
+def test_the_same_title_in_other_letters_is_no_swap() -> None:
+    donor = (replace(row("hat"), title=" BOOT "), None)
+    assert corrupt(row("boot"), None, "swapped_title", donor, np.random.default_rng(0)) is None
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), max_size=15), st.integers(0, 1000))
+def test_a_poor_title_keeps_a_third_of_the_words_at_most_in_order(said: list[str], seed: int) -> None:
+    short = shorten(" ".join(said), np.random.default_rng(seed))
+    if short is None:
+        assert len(said) < 3
+        return
+    rest = iter(said)
+    assert 1 <= len(short.split()) <= max(1, len(said) * 0.34)
+    assert all(word in rest for word in short.split())  # a subsequence
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), min_size=1, max_size=15), st.integers(0, 1000))
+def test_a_stuffed_title_says_its_words_again(said: list[str], seed: int) -> None:
+    stuffed = stuff(" ".join(said), np.random.default_rng(seed))
+    assert stuffed is not None and stuff("  ", np.random.default_rng(seed)) is None
+    told = stuffed.lower().split()
+    assert told[: len(said)] == said and len(told) >= len(said) + 3
+    assert set(told[len(said) : len(said) + 3]) <= set(said)
 
 
 def test_every_kind_fits_the_listings_of_a_shop(shop: Catalogue) -> None:

@@ -1,9 +1,9 @@
 """Which tokens may come next, so that a text can state nothing that is not given.
 
 Words that state a value are forbidden unless the brief gives it; so are numbers other than those of given values, slots without a
-fact, and letters outside of the tokenizer's whole characters: other scripts come with copied values. A word can be spelled by many
-splits into tokens. What is looked at is therefore the word as spelled so far: a token is forbidden where the word, with it, becomes
-a forbidden one, whatever it was made of. This forbids a little more than it must (no "redefined" where "red" is a token and not
+fact, and tokens that are parts of a character: other scripts come with copied values. A word can be spelled by many splits into
+tokens. What is looked at is therefore the word as spelled so far: a token is forbidden where the word, with it, becomes a
+forbidden one, whatever it was made of. This forbids a little more than it must (no "redefined" where "red" is a token and not
 given), and never less.
 
 Shapes: R rows, V tokens of the vocabulary.

@@ -18,7 +18,6 @@ from transformers import DynamicCache, LogitsProcessor
 from models.describer.generation.constraint import FORBIDDEN
 from models.describer.tokens import WriterTokenizer
 
-
 LIKELIEST = 128
 """Tokens that are drawn from, at most."""
 
@@ -101,6 +100,15 @@ class Sampler:
                 cache.batch_select_indices(torch.tensor(kept, device=device))
             live = [live[i] for i in kept]
         return [self._drawn(row) for row in sorted(done, key=lambda row: row.place)]
+
+    @torch.inference_mode()
+    def next_tokens(
+        self, brief: Sequence[int], rows: Sequence[Sequence[int]], allowed: LogitsProcessor
+    ) -> list[dict[int, float]]:
+        """The probability of each token that may follow each row's ids, which are equally many, without temperature."""
+        ids = torch.tensor([[*brief, *row] for row in rows], device=next(self.model.parameters()).device)
+        scores = allowed(torch.tensor([list(row) for row in rows]), self.model(ids).logits[:, -1].float().cpu())
+        return [{token: p for token, p in enumerate(told) if p > 0.0} for told in F.softmax(scores, dim=-1).tolist()]
 
     def _step(self, rows: list[_Row], logits: Tensor, allowed: LogitsProcessor, generator: torch.Generator) -> None:
         """Draw a token for each row."""

@@ -3,7 +3,11 @@
 import re
 from collections.abc import Sequence
 
-HANGING = frozenset("a an and at by for from in of on or the to with its your this that as is are made".split())
+ARTICLES, PREPOSITIONS = (
+    ("a", "an", "the", "its", "your", "this", "that"),
+    ("at", "by", "for", "from", "in", "of", "on", "to", "with"),
+)
+HANGING = frozenset([*ARTICLES, *PREPOSITIONS, "and", "or", "as", "is", "are", "made"])
 """Words that no title ends with."""
 
 TRAILING = re.compile(r"[\s,;:|/&(\-–]+$")

@@ -1,4 +1,4 @@
-"""Which candidate is taken: the one that states the most of what is given, holds the keywords, sounds likely and is unlike others."""
+"""Which candidate is taken: one that states most of what is given, holds the keywords, is likely, and is unlike other texts."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -90,6 +90,6 @@ def grams(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1))
 
 
-def sound(text: str) -> bool:
-    """Whether a sentence has words, and none of them twice in a row."""
-    return WORD.search(text) is not None and DOUBLED.search(text) is None
+def sound(text: str, least: int) -> bool:
+    """Whether a sentence has so many words, and none of them twice in a row."""
+    return len(WORD.findall(text)) >= least and DOUBLED.search(text) is None

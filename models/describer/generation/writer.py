@@ -1,23 +1,35 @@
-"""From a brief to a description: candidates, the choice among them, further bullets for what is still unsaid, and what each says."""
+"""From a brief to a description: candidates, the choice among them, bullets for what is still unsaid, and what each states."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from models.describer.answers import MAX_META, MAX_TITLE, Brief, Description, Fact, Keyword, Sentence
-from models.describer.config import DescriberModelConfig, GenerationConfig
+from models.describer.config import DescriberModelConfig
 from models.describer.facts.extractor import sayable, stated
+from models.describer.facts.forms import forms
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.facts.keywords import refused
-from models.describer.facts.lexicon import Lexicon
+from models.describer.facts.lexicon import Lexicon, plural
 from models.describer.facts.peers import template
-from models.describer.facts.slots import fill
+from models.describer.facts.slots import UNSLOTTED, fill
 from models.describer.generation.constraint import Allowed, FactsOnly, Spelling
 from models.describer.generation.decoding import Drawn, Sampler, Wanted
 from models.describer.generation.limits import cut_title, whole_sentences
-from models.describer.generation.reranking import Aim, Candidate, best, holds, sound
+from models.describer.generation.reranking import WORD, Aim, Candidate, best, holds, sound
 from models.describer.prompt import Prompt, prompt
 from models.describer.tokens import PARTS, WriterTokenizer
+
+LEAST_WORDS = {"seo_title": 1, "meta_description": 3, "description": 3, "bullets": 2}
+"""Words of a sentence of each text."""
+
+LINK = re.compile(r"( (is|of|in|with|a|an|as))+$")
+"""Words between the name of a fact and its value."""
+
+VAGUE = frozenset({"set", "care", "accessory", "basic", "pack", "gift", "body", "make", "kit"})
+"""Last words of types that texts use for much else."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class Writer:
         self.tokenizer, self.lexicon, self.config = tokenizer, lexicon, config
         self.sampler = Sampler(model, tokenizer, config.generation.temperature, config.generation.top_p)
         self.spelling = Spelling.of(tokenizer)
+        self.heads = frozenset(head for kind in lexicon.types if (head := type_head(kind)))
+        self.names = {_folded(name): name for name in tokenizer.slots}
 
     def write(self, brief: Brief, usual: Sequence[str], article_type: str | None) -> Description:
         """Texts for one brief; `usual` are the names of facts that listings of its type give."""
@@ -74,30 +88,40 @@ class Writer:
         drawn, generation = self._draw(task), self.config.generation
         everything = frozenset(task.sayable)
         aim = Aim(everything, task.keywords, brief.recent)
-        description = self._taken(best(drawn["description"], aim, generation))
-        said = _said(description)
+        titles, meta, description = (
+            self._taken(best(drawn[part], aim, generation)) for part in ("seo_title", "meta_description", "description")
+        )
+        said = _said([*titles, *meta, *description])
         bullets = self._taken(best(drawn["bullets"], Aim(everything - said, (), brief.recent), generation))
         told = {sentence.text.casefold() for sentence in description}
         bullets = [bullet for bullet in bullets if bullet.facts and bullet.text.casefold() not in told]
         bullets = self._further(task, bullets[: generation.most_bullets], said | _said(bullets))
-        titles = self._taken(best(drawn["seo_title"], aim, generation))
-        meta = self._taken(best(drawn["meta_description"], aim, generation))
         return self._finished(Draft(task, titles, meta, description, bullets), usual, article_type)
 
     def _taken(self, candidate: Candidate | None) -> list[Sentence]:
         return list(candidate.sentences) if candidate else []
 
+    def _fill_up(self, draft: "Draft") -> None:
+        """The texts that are lacking, from the sentences of the template that state nothing but what is given."""
+        task, plain = draft.task, template(draft.task.brief, self.lexicon)
+        first, *others = plain.description
+        told = [first, *(sentence for sentence in others if self._true(sentence.text, task))]
+        draft.description = draft.description or told
+        fitting = whole_sentences([sentence.text for sentence in draft.description], MAX_META)
+        draft.meta = draft.meta or draft.description[:fitting] or [self._cut(first.text, MAX_META, task)]
+        draft.titles = draft.titles or [self._cut(plain.seo_title.text or first.text, MAX_TITLE, task)]
+
+    def _cut(self, text: str, most: int, task: Task) -> Sentence:
+        cut = cut_title(text, most)
+        return Sentence(cut, stated(cut, task.facts, self.lexicon))
+
     def _finished(self, draft: "Draft", usual: Sequence[str], article_type: str | None) -> Description:
-        """What is lacking is taken from the template, which states facts one by one: a listing always gets all of its texts."""
+        """A listing always gets all of its texts: what no candidate gives is taken from the template."""
         task = draft.task
         if not (draft.titles and draft.meta and draft.description):
-            plain = template(task.brief, self.lexicon)
-            draft.titles = draft.titles or [plain.seo_title]
-            draft.description = draft.description or list(plain.description)
-            fitting = whole_sentences([sentence.text for sentence in draft.description], MAX_META)
-            draft.meta = draft.meta or draft.description[:fitting] or [plain.meta_description]
+            self._fill_up(draft)
         texts = " ".join(s.text for s in (*draft.titles, *draft.meta, *draft.description, *draft.bullets))
-        said = _said(draft.description) | _said(draft.bullets)
+        said = _said([*draft.titles[:1], *draft.meta, *draft.description, *draft.bullets])
         given = {fact.name for fact in task.facts}
         return Description(
             seo_title=draft.titles[0],
@@ -109,6 +133,18 @@ class Writer:
             keywords=tuple(_became(keyword, texts, task.refused) for keyword in task.brief.keywords),
             article_type=article_type,
         )
+
+    def first_tokens(self, brief: Brief) -> dict[str, dict[str, float]]:
+        """The probability of each token that a text can begin with, by part: what the model itself says of a brief."""
+        task = self.task(brief)
+        asked = self._prompt(task, task.facts)
+        rows = {part: [self.tokenizer.parts[part]] for part in PARTS}
+        found = self.sampler.next_tokens(asked.ids, list(rows.values()), self._allowed(asked, task))
+        names = {slot: f"<{fact.name}>" for slot, fact in asked.slots.items()}
+        return {
+            part: {names.get(token) or self.tokenizer.strings[token] or "": p for token, p in told.items()}
+            for part, told in zip(rows, found, strict=True)
+        }
 
     def counts(self, brief: Brief, texts: Sequence[str]) -> "Counts":
         """What texts for a brief state, and how much of what it gives."""
@@ -126,7 +162,7 @@ class Writer:
         facts = facts_of(brief.listing, self.lexicon)
         no = {keyword: why for keyword in brief.keywords if (why := refused(keyword, brief.listing, facts, self.lexicon))}
         usable = tuple(keyword for keyword in brief.keywords if keyword not in no)
-        return Task(brief, facts, sayable(facts), usable, no)
+        return Task(brief, facts, sayable(facts, self.lexicon), usable, no)
 
     def _draw(self, task: Task) -> dict[str, list[Candidate]]:
         """Candidates of every text, drawn in one batch."""
@@ -158,7 +194,7 @@ class Writer:
             wanted = Wanted(
                 part=self.tokenizer.parts["bullets"],
                 most=min(room, len(unsaid)) * generation.bullet_tokens,
-                needs=frozenset(asked.slots),
+                needs=frozenset(slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED),
                 within=generation.bullet_tokens // 2,
             )
             seed = task.brief.seed + number + 1
@@ -173,14 +209,21 @@ class Writer:
 
     def _prompt(self, task: Task, facts: Sequence[Fact]) -> Prompt:
         brief = task.brief
-        return prompt(
-            self.tokenizer, self.config.writer, facts, brief.listing.title, brief.audience, brief.tone, task.keywords
-        )
+        return prompt(self.tokenizer, self.config.writer, facts, brief.listing.title, brief.audience, brief.tone, task.keywords)
 
     def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
         values = [fact.value for fact in task.facts]
-        allowed = Allowed.of(asked.slots, self.lexicon.forms_not_in(task.facts), values)
+        slots = [slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED]
+        allowed = Allowed.of(slots, [*self.lexicon.forms_not_in(task.facts), *self._other_types(task)], values)
         return FactsOnly(self.spelling, self.tokenizer, allowed, self.config.generation.slot_uses)
+
+    def _other_types(self, task: Task) -> list[str]:
+        """What other types than the listing's are called, in the singular and the plural."""
+        return [spelling for head in self.heads - own_words(task) for spelling in (head, plural(head))]
+
+    def _true(self, text: str, task: Task) -> bool:
+        """Whether a text states nothing but what is given, and is of no other type."""
+        return not unsupported(text, task.facts, self.lexicon) and self.heads.isdisjoint(set(forms(text)) - own_words(task))
 
     def _candidate(self, drawn: Drawn, asked: Prompt, task: Task, part: str) -> Candidate:
         """Its sentences that can be read, state nothing but what is given, and are not said before in it."""
@@ -189,10 +232,13 @@ class Writer:
             runs = runs[:-1]  # cut off in the middle
         sentences: dict[str, Sentence] = {}
         for run in runs:
-            text = self._text(run, asked)
+            pieces = self._pieces(run, asked)
+            if misnamed(pieces, self.names):
+                continue
+            text = fill(pieces)
             if part == "seo_title":
                 text = cut_title(text, MAX_TITLE)
-            if sound(text) and not unsupported(text, task.facts, self.lexicon):
+            if sound(text, LEAST_WORDS[part]) and self._true(text, task):
                 sentences.setdefault(text.casefold(), Sentence(text, stated(text, task.facts, self.lexicon)))
         kept = list(sentences.values())
         if part == "seo_title":
@@ -203,17 +249,49 @@ class Writer:
             kept = kept[: self.config.generation.most_sentences]
         return Candidate(tuple(kept), drawn.log_probability, drawn.ended)
 
-    def _text(self, ids: Sequence[int], asked: Prompt) -> str:
-        """A sentence with its facts' values in the place of slots."""
+    def _pieces(self, ids: Sequence[int], asked: Prompt) -> list[str | Fact]:
+        """A sentence with facts in the place of slots."""
         pieces: list[str | Fact] = []
         for token in ids:
-            if token in asked.slots:
-                pieces.append(asked.slots[token])
-            elif pieces and isinstance(pieces[-1], str):
-                pieces[-1] += self.tokenizer.strings[token] or ""
+            fact = asked.slots.get(token)
+            if fact is not None:
+                pieces.append(fact)
+                continue
+            text = self.tokenizer.strings[token] or ""
+            if pieces and isinstance(pieces[-1], str):
+                pieces[-1] += text
             else:
-                pieces.append(self.tokenizer.strings[token] or "")
-        return fill(pieces)
+                pieces.append(text)
+        return pieces
+
+
+def type_head(kind: str) -> str | None:
+    """The word by which a type is called: "shoe" of Casual Shoes; None for what is no word of its own, such as "set"."""
+    told = forms(kind)
+    return told[-1] if told and told[-1] not in VAGUE else None
+
+
+def own_words(task: Task) -> frozenset[str]:
+    """Words by which a listing may be called: those that it gives, and types within them, as "shirt" in "tshirt"."""
+    listing = task.brief.listing
+    texts = [*(fact.value for fact in task.facts), listing.title or "", *listing.categories.values()]
+    said = {word for text in texts for word in forms(text)}
+    return frozenset(said | {word[start:] for word in said for start in range(1, len(word) - 2)})
+
+
+def misnamed(pieces: Sequence[str | Fact], names: Mapping[str, str]) -> bool:
+    """Whether a value is called by the name of another fact, such as "pattern: Casual"; `names` are those that are known."""
+    for before, fact in itertools.pairwise(pieces):
+        if isinstance(before, str) and isinstance(fact, Fact):
+            words = LINK.sub("", _folded(before)).split()
+            called = (" ".join(words[-count:]) for count in (1, 2, 3))
+            if any(name in names and names[name] != fact.name for name in called):
+                return True
+    return False
+
+
+def _folded(text: str) -> str:
+    return " ".join(WORD.findall(text.casefold()))
 
 
 def _split(ids: Sequence[int], at: int) -> list[list[int]]:

@@ -1,12 +1,14 @@
 """Whether another listing is the same product: the most similar listings are found by their features, and each pair is compared.
 
 Compared are titles, descriptions, photos and prices; the more two of them agree, the more probably the product is the same
-(`models.quality.monotone`). Colours and numbers of which one title has one and the other another tell variants apart. Fields and
-attributes do not count: that a listing says more must not make it a duplicate.
+(`models.quality.monotone`), and the more of them there are to compare, the surer that is. Colours and numbers of which one title
+has one and the other another tell variants apart, and so do a brand, gender or colour that is given and differs. That they are
+the same does not count: that a listing says more must not make it a duplicate.
 
-Shapes: n listings, d dimensions of projected features, W words of a title, S values of a description's sketch, p of a photo's.
+Shapes: n listings, m pairs, d dimensions of projected features, W words of a title, S values of a description's sketch.
 """
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +18,33 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images import decode
 from models.arrays import State, below
 from models.quality.answers import Candidate, Evidence
-from models.quality.memory.known import Known, words
-from models.quality.monotone import Monotone
+from models.quality.memory.known import Known, short, words
+from models.quality.memory.photos import colours_agree, portrait, thumbnails_agree
+from models.quality.monotone import Floats, Monotone
 
-WORDS, SKETCH, SIDE = 24, 32, 8
-"""Words of a title that are compared, values of a description's sketch, side of a photo's thumbnail."""
-NAMES = ("features", "title", "contained", "description", "photo", "price", "type", "telling")
-"""What is compared, each the higher, the more alike."""
-SATURATES = (0.5,) * len(NAMES)
+WORDS, TELLING, SKETCH = 20, 6, 32
+"""Words of a title that are compared, those of them that tell variants apart, values of a description's sketch."""
+NAMES = (
+    "features",
+    "title",
+    "contained",
+    "description",
+    "photo",
+    "photo_colours",
+    "price",
+    "type",
+    "telling",
+    "given",
+    "compared",
+)
+"""What is compared, each the higher, the more alike; the last counts how many of title, description and photo both have."""
+TELL_APART = ("brand", "gender", "base_colour")
+"""Fields of which different values mean different products."""
+SATURATES = (0.9,) * len(NAMES)
+"""Not the median: half of the duplicates that are made have the very photo, which says more than a similar one."""
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]{2,}")
 _PRIME = (1 << 61) - 1
 _MIX = np.random.default_rng(0).integers(1, _PRIME, size=(2, SKETCH), dtype=np.uint64)
 
@@ -55,11 +73,12 @@ class Signatures:
         titles: Their titles, for people.
         vectors: float16 [n, d], unit length.
         words: uint32 [n, W], hashes of title words; 0 pads.
-        telling: uint32 [n, W], of those that are colours or hold a digit.
-        sketches: uint32 [n, S], of descriptions; all 0 without one.
-        photos: int8 [n, p], standardised thumbnails; all 0 without one.
-        prices: float64 [n], natural logarithms; NaN without one.
+        telling: uint32 [n, `TELLING`], of those that are colours or hold a digit.
+        sketches: uint16 [n, S], of descriptions; all 0 without one.
+        photos, colours: int8 [n, p] and uint8 [n, c], see `models.quality.memory.photos`; all 0 without one.
+        prices: float32 [n], natural logarithms; NaN without one.
         types: uint32 [n], hashes of article types; 0 without one.
+        given: uint32 [n, `TELL_APART`], hashes of these fields; 0 without one.
     """
 
     ids: tuple[int | str, ...]
@@ -67,28 +86,37 @@ class Signatures:
     vectors: NDArray[np.float16]
     words: NDArray[np.uint32]
     telling: NDArray[np.uint32]
-    sketches: NDArray[np.uint32]
+    sketches: NDArray[np.uint16]
     photos: NDArray[np.int8]
-    prices: NDArray[np.float64]
+    colours: NDArray[np.uint8]
+    prices: NDArray[np.float32]
     types: NDArray[np.uint32]
+    given: NDArray[np.uint32]
 
     @classmethod
     def of(cls, products: Sequence[Known], vectors: NDArray[np.float16], colours: frozenset[str]) -> Self:
-        """Of listings and their projected features [n, d]; `colours` are single words."""
-        titles = [words(product.listing.title) for product in products]
+        """Of listings and their projected features [n, d]; `colours` are single words.
+
+        Raises:
+            ImageError: a photo cannot be decoded.
+        """
+        listings = [product.listing for product in products]
+        titles = [pieces(listing.title) for listing in listings]
         told = [[w for w in title if w in colours or any(map(str.isdigit, w))] for title in titles]
+        seen = [portrait(listing.image) for listing in listings]
+        fields = [[_hash(short(v)) if (v := listing.fields.get(name)) else 0 for name in TELL_APART] for listing in listings]
         return cls(
             ids=tuple(product.product_id for product in products),
-            titles=tuple((product.listing.title or "")[:200] for product in products),
+            titles=tuple((listing.title or "")[:200] for listing in listings),
             vectors=vectors,
-            words=_padded(titles),
-            telling=_padded(told),
-            sketches=np.stack([_sketch(words(p.listing.description)) for p in products])
-            if products
-            else _none(SKETCH, np.uint32),
-            photos=np.stack([thumbnail(p.listing.image) for p in products]) if products else _none(3 * SIDE * SIDE, np.int8),
-            prices=np.array([np.log(p.listing.price) if p.listing.price else np.nan for p in products], dtype=np.float64),
+            words=_padded(titles, WORDS),
+            telling=_padded(told, TELLING),
+            sketches=_stacked([_sketch(pieces(listing.description)) for listing in listings], _sketch([])),
+            photos=_stacked([photo.thumbnail for photo in seen], portrait(None).thumbnail),
+            colours=_stacked([photo.colours for photo in seen], portrait(None).colours),
+            prices=np.array([np.log(listing.price) if listing.price else np.nan for listing in listings], dtype=np.float32),
             types=np.array([_hash(p.article_type) if p.article_type else 0 for p in products], dtype=np.uint32),
+            given=np.array(fields, dtype=np.uint32).reshape(-1, len(TELL_APART)),
         )
 
     def __len__(self) -> int:
@@ -158,46 +186,47 @@ class Duplicates:
         return Match(product, probability, (Evidence(f"{text}.", values),))
 
 
-def compared(a: Signatures, rows: NDArray[np.int64], b: Signatures, others: NDArray[np.int64]) -> NDArray[np.float64]:
+def compared(a: Signatures, rows: NDArray[np.int64], b: Signatures, others: NDArray[np.int64]) -> Floats:
     """Evidence (m, `NAMES`) that row i of `a` and row j of `b` are the same product; NaN where either lacks what is compared."""
     common, least, either = _overlap(a.words[rows], b.words[others])
     told, _, told_either = _overlap(a.telling[rows], b.telling[others])
     with np.errstate(invalid="ignore", divide="ignore"):
         title = np.where(least > 0, common / either, np.nan)
         contained = np.where(least > 0, common / least, np.nan)
-        sketches = (a.sketches[rows] == b.sketches[others]).mean(axis=1)
-        described = a.sketches[rows].any(axis=1) & b.sketches[others].any(axis=1)
-        left, right = a.photos[rows].astype(np.float64), b.photos[others].astype(np.float64)
-        size = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-        photo = np.where(size > 0, np.maximum((left * right).sum(1), (left * _mirrored(right)).sum(1)) / size, np.nan)
-        kinds = (a.types[rows] > 0) & (b.types[others] > 0)
-        vectors = (a.vectors[rows].astype(np.float64) * b.vectors[others].astype(np.float64)).sum(axis=1)
-    return np.stack(
-        [
-            vectors,
-            title,
-            contained,
-            np.where(described, sketches, np.nan),
-            photo,
-            -np.abs(a.prices[rows] - b.prices[others]),
-            np.where(kinds, a.types[rows] == b.types[others], np.nan),
-            -(told_either - told).astype(np.float64),
-        ],
-        axis=1,
+    described = a.sketches[rows].any(axis=1) & b.sketches[others].any(axis=1)
+    description = np.where(described, (a.sketches[rows] == b.sketches[others]).mean(axis=1), np.nan)
+    photo = thumbnails_agree(a.photos[rows], b.photos[others])
+    colours = colours_agree(a.colours[rows], b.colours[others])
+    kinds = (a.types[rows] > 0) & (b.types[others] > 0)
+    left, right = a.given[rows], b.given[others]
+    columns = (
+        (a.vectors[rows].astype(np.float64) * b.vectors[others].astype(np.float64)).sum(axis=1),
+        title,
+        contained,
+        description,
+        photo,
+        colours,
+        -np.abs(a.prices[rows] - b.prices[others]),
+        np.where(kinds, a.types[rows] == b.types[others], np.nan),
+        -(told_either - told),
+        -((left != right) & (left > 0) & (right > 0)).sum(axis=1),
+        there(title, description, colours),
     )
+    return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
 
 
-def thumbnail(photo: Any) -> NDArray[np.int8]:
-    """A photo of `SIDE` × `SIDE` pixels, centred and scaled (p,): what changes of size and light leave; all 0 without one."""
-    if photo is None:
-        return np.zeros(3 * SIDE * SIDE, dtype=np.int8)
-    small = decode(photo, (SIDE, SIDE)).astype(np.float32)
-    spread = float(small.std())
-    return np.clip(np.round((small - small.mean()) / max(spread, 1e-6) * 32), -127, 127).astype(np.int8).reshape(-1)
+def there(*evidence: Floats) -> Floats:
+    """How many of some evidence (m,) are not missing (m,)."""
+    return np.asarray((~np.isnan(np.stack(evidence))).sum(axis=0), dtype=np.float64)
 
 
-def _mirrored(photos: NDArray[np.float64]) -> NDArray[np.float64]:
-    return photos.reshape(-1, SIDE, SIDE, 3)[:, :, ::-1].reshape(photos.shape)
+def pieces(text: str | None) -> list[str]:
+    """Words of a text; where a script sets no spaces between them, every two characters in a row."""
+    found = []
+    for word in words(text):
+        runs = _UNSPACED.findall(word)
+        found += [run[i : i + 2] for run in runs for i in range(len(run) - 1)] if runs else [word]
+    return found
 
 
 def _overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -207,33 +236,36 @@ def _overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> tuple[NDArray[Any]
     return both, np.minimum(*sizes), sizes[0] + sizes[1] - both
 
 
-def _padded(rows: Sequence[Sequence[str]]) -> NDArray[np.uint32]:
-    found = np.zeros((len(rows), WORDS), dtype=np.uint32)
+def _padded(rows: Sequence[Sequence[str]], width: int) -> NDArray[np.uint32]:
+    found = np.zeros((len(rows), width), dtype=np.uint32)
     for i, row in enumerate(rows):
-        hashes = list(dict.fromkeys(_hash(word.replace("-", "")) for word in row))[:WORDS]
+        hashes = list(dict.fromkeys(_hash(word.replace("-", "")) for word in row))[:width]
         found[i, : len(hashes)] = hashes
     return found
 
 
-def _sketch(text: Sequence[str]) -> NDArray[np.uint32]:
-    """MinHash of the triples of words (Broder 1997): two texts share as many values as triples, in the mean."""
+def _stacked(rows: Sequence[NDArray[Any]], like: NDArray[Any]) -> NDArray[Any]:
+    return np.stack(rows) if rows else np.zeros((0, len(like)), dtype=like.dtype)
+
+
+def _sketch(text: Sequence[str]) -> NDArray[np.uint16]:
+    """MinHash of the triples of words (Broder 1997): two texts share as many values as triples, in the mean.
+
+    Of each value 16 bits are kept (Li and König 2010): different ones are taken for the same once in 65,000 times.
+    """
     if not text:
-        return np.zeros(SKETCH, dtype=np.uint32)
+        return np.zeros(SKETCH, dtype=np.uint16)
     triples = {_hash(" ".join(text[i : i + 3])) for i in range(max(1, len(text) - 2))}
     hashes = np.array(sorted(triples), dtype=np.uint64)[:, None]
     mixed = (hashes * _MIX[0] + _MIX[1]) % np.uint64(_PRIME)
-    return np.asarray((mixed.min(axis=0) % np.uint64(2**32 - 1) + np.uint64(1)).astype(np.uint32))
+    return np.asarray((mixed.min(axis=0) % np.uint64(2**16 - 1) + np.uint64(1)).astype(np.uint16))
 
 
 def _hash(text: str | None) -> int:
     return zlib.crc32((text or "").encode()) or 1
 
 
-def _none(width: int, kind: Any) -> NDArray[Any]:
-    return np.zeros((0, width), dtype=kind)
-
-
-_ARRAYS = ("vectors", "words", "telling", "sketches", "photos", "prices", "types")
+_ARRAYS = ("vectors", "words", "telling", "sketches", "photos", "colours", "prices", "types", "given")
 
 
 def asked(candidates: Sequence[Candidate]) -> list[Known]:

@@ -150,7 +150,7 @@ def _norm(told: Sequence[_Told]) -> Norm:
         title_words=_range([one.title_words for one in titles]),
         description_words=_range([one.description_words for one in told if one.description_words]),
         named={name: len(places[name]) / max(len(titles), 1) for name in COMPONENTS},
-        places={name: float(np.mean(found)) for name, found in places.items()},
+        places={name: float(np.mean(found)) for name, found in places.items() if found},
     )
 
 

@@ -64,7 +64,7 @@ def findings(title: str, article_type: str | None, norms: Norms) -> tuple[tuple[
 def better(listing: Listing, article_type: str | None, norms: Norms, sure: dict[str, str]) -> str | None:
     """The title without repeats, capitals and advertising, and with what titles of the type name, in its usual place.
 
-    Only the listing's own values, and those in `sure`, are put in. None where nothing can be bettered, or what comes out is shorter
+    Only the listing's own values, and those in `sure`, are put in. None where nothing can be bettered, or the result is shorter
     or longer than titles of the type are.
     """
     norm, _ = norms.of(article_type)

@@ -67,7 +67,9 @@ def test_no_walk_through_allowed_tokens_states_what_is_not_given(choices: list[i
         assert not re.search(r"\d", last) or "100".startswith(last) or "38".startswith(last), text
 
 
-@pytest.mark.parametrize("text", ["", "a round", "a round ne", "re", "made of cot", "nav", "in navy blu", "round-", "size 3", "1"])
+@pytest.mark.parametrize(
+    "text", ["", "a round", "a round ne", "re", "made of cot", "nav", "in navy blu", "round-", "size 3", "1"]
+)
 def test_what_is_looked_up_is_what_the_rule_says_of_every_token(text: str) -> None:
     rule = constraint()
     ids = [TOKENIZER.parts["description"], *TOKENIZER.encode(text)]
