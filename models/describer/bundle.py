@@ -1,12 +1,14 @@
 """The folder in which a trained describer travels; see `models.family` for its files.
 
-`model.safetensors` holds the transformer, `lexicon.json` which words state values, `tokenizer.json` how texts are spelled.
+`model.safetensors` holds the transformer, `lexicon.json` which words state values, `frames.json` behind which words they are
+copied, `tokenizer.json` how texts are spelled.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,13 @@ from configs.schema import StrictModel
 from models.bundles import CONFIG, WEIGHTS, read_config, save_seen, write_json
 from models.describer.config import DescriberRunConfig
 from models.describer.facts.lexicon import Lexicon
+from models.describer.frames import Frames
 from models.describer.model import Architecture, build
 from models.describer.tokens import WriterTokenizer
 
-LEXICON = "lexicon.json"
+LEXICON, FRAMES = "lexicon.json", "frames.json"
+
+Kept = TypeVar("Kept")
 
 
 class BundleConfig(StrictModel):
@@ -53,6 +58,7 @@ class Trained:
     model: Any
     tokenizer: WriterTokenizer
     lexicon: Lexicon
+    frames: Frames
     settings: BundleConfig
 
 
@@ -63,6 +69,7 @@ def save(folder: Path, trained: Trained, seen: NDArray[np.uint64]) -> None:
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600; a bundle is read by servers under other users
     trained.tokenizer.save(folder)
     write_json(folder / LEXICON, trained.lexicon.state())
+    write_json(folder / FRAMES, trained.frames.state())
     save_seen(folder, seen)
     write_json(folder / CONFIG, trained.settings.model_dump(mode="json"))
 
@@ -82,13 +89,25 @@ def load_lexicon(folder: Path) -> Lexicon:
     Raises:
         VitrinaError: missing or damaged.
     """
-    path = folder / LEXICON
+    return _read(folder / LEXICON, Lexicon.restore)
+
+
+def load_frames(folder: Path) -> Frames:
+    """Read `frames.json`.
+
+    Raises:
+        VitrinaError: missing or damaged.
+    """
+    return _read(folder / FRAMES, Frames.restore)
+
+
+def _read(path: Path, restore: Callable[[Any], Kept]) -> Kept:
     try:
-        return Lexicon.restore(json.loads(path.read_text(encoding="utf-8")))
+        return restore(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise VitrinaError(f"cannot read {path}: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise VitrinaError(f"{path} is not a lexicon: {type(error).__name__} {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise VitrinaError(f"{path} is damaged: {type(error).__name__} {error}") from error
 
 
 def load_model(folder: Path, settings: BundleConfig, tokens: int) -> Any:

@@ -19,7 +19,8 @@ from models.describer.data import LessonDataset
 from models.describer.facts.cleaning import Example, examples
 from models.describer.facts.given import facts_of
 from models.describer.facts.lexicon import Lexicon
-from models.describer.lessons import lesson, slot_counts, texts_of
+from models.describer.frames import Frames
+from models.describer.lessons import lesson, sentences_of, slot_counts, texts_of
 from models.describer.model import (
     Architecture,
     WriterTask,
@@ -92,7 +93,8 @@ def train(
         validation_loss=fitted.best_loss,
         threads=torch.get_num_threads(),
     )
-    return Trained(task.model, tokenizer, lexicon, settings)
+    frames = Frames.fit(cut for example in told for cut in sentences_of(example))
+    return Trained(task.model, tokenizer, lexicon, frames, settings)
 
 
 def fit_tokenizer(told: Sequence[Example], config: WriterConfig) -> WriterTokenizer:

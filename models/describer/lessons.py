@@ -34,14 +34,18 @@ def pieces(text: str, facts: Sequence[Fact]) -> list[str | Fact]:
     return [*found, text[end:]] if end < len(text) else found
 
 
+def sentences_of(example: Example) -> Iterable[list[str | Fact]]:
+    """Every sentence of every text, cut at its slots."""
+    return (pieces(sentence, example.facts) for sentences in example.targets.values() for sentence in sentences)
+
+
 def texts_of(examples: Iterable[Example]) -> Iterable[str]:
     """What byte pairs are learnt from: texts without their slots, and the values, titles and names of briefs."""
     for example in examples:
         yield example.listing.title or ""
         yield " ".join(f" {fact.name}: {fact.value}" for fact in example.facts)
-        for sentences in example.targets.values():
-            for sentence in sentences:
-                yield from (piece for piece in pieces(sentence, example.facts) if isinstance(piece, str))
+        for cut in sentences_of(example):
+            yield from (piece for piece in cut if isinstance(piece, str))
 
 
 def slot_counts(examples: Iterable[Example]) -> Counter[str]:

@@ -14,6 +14,7 @@ from models.describer import bundle
 from models.describer.answers import Brief, Description
 from models.describer.bundle import BundleConfig
 from models.describer.facts.lexicon import Lexicon
+from models.describer.frames import Frames
 from models.describer.generation.writer import Writer
 from models.describer.tokens import WriterTokenizer
 
@@ -31,9 +32,9 @@ class DescriberPredictor:
 
     name = "describer"
 
-    def __init__(self, model: Any, tokenizer: WriterTokenizer, lexicon: Lexicon, settings: BundleConfig) -> None:
+    def __init__(self, model: Any, tokenizer: WriterTokenizer, lexicon: Lexicon, frames: Frames, settings: BundleConfig) -> None:
         self.settings, self.lexicon = settings, lexicon
-        self.writer = Writer(model, tokenizer, lexicon, settings.config.model)
+        self.writer = Writer(model, tokenizer, lexicon, frames, settings.config.model)
         self._types = {name.casefold(): name for name in settings.usual}
 
     @classmethod
@@ -46,7 +47,7 @@ class DescriberPredictor:
         settings = bundle.load_config(folder)
         tokenizer, lexicon = WriterTokenizer.load(folder, settings.slots), bundle.load_lexicon(folder)
         model = bundle.load_model(folder, settings, len(tokenizer)).to(_device(device))
-        predictor = cls(model, tokenizer, lexicon, settings)
+        predictor = cls(model, tokenizer, lexicon, bundle.load_frames(folder), settings)
         predictor.predict([Brief(Listing(title="Warm up", fields={"brand": "Vitrina"}))])
         return predictor
 
@@ -61,7 +62,7 @@ class DescriberPredictor:
             kind = self.type_of(brief.listing)
             if not self.describes(brief):
                 raise VitrinaError(
-                    f"listing {place} gives nothing to write of: a title, brand, colour, gender, article type or attribute is needed"
+                    f"listing {place} gives nothing to write of: no title, brand, colour, gender, article type or attribute"
                 )
             found.append(self.writer.write(brief, self.settings.usual.get(kind or "", ()), kind))
         return found

@@ -192,7 +192,7 @@ class ProductPredictor:
             cosines={(a, b): float(parts.cosines[at, views[a], views[b]]) for a in present for b in present if a != b},
             given=self._given(parts, at, row),
             categories={level: best[0] for level, best in answers.of(CategoryHead).at(at).items() if best and level not in lacks},
-            price=estimate and self._range(estimate, price),
+            price=None if estimate is None else self._range(estimate, price),
             faults={} if "quality" in lacks else parts.at(at).faults,
             score=None if "quality" in lacks else parts.at(at).score,
             modalities=modalities,

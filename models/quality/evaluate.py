@@ -25,6 +25,7 @@ from models.family import EvaluationRun
 from models.quality import trials
 from models.quality.answers import AXES, Candidate
 from models.quality.axes import readers
+from models.quality.improvements import LEAST
 from models.quality.predictor import QualityPredictor
 from models.quality.trials import GOOD, Tried
 
@@ -168,9 +169,9 @@ def _suggestions(found: Found, predictor: QualityPredictor, tried: Sequence[Trie
 
 
 def _never_lowers(found: Found, predictor: QualityPredictor, good: Sequence[Candidate]) -> None:
-    """What is truly better must not score lower."""
+    """What is truly better must not score lower by so much that it shows."""
     frame = trials.never_lower(predictor.judge, good)
-    frame["held"] = frame["better"] >= frame["worse"] - 1e-9
+    frame["held"] = frame["better"] >= frame["worse"] - LEAST
     found.metrics["improvement_never_lowers"] = mean_interval(frame["held"].astype(float), found.samples)
     found.metrics["improvement_violations"] = Metric(value=float((~frame["held"]).sum()), n=len(frame))
 

@@ -19,6 +19,7 @@ from models.quality.axis import Reading
 from models.quality.belonging import SWAPPED, Belonging
 from models.quality.bundle import Fitted
 from models.quality.config import QualityModelConfig
+from models.quality.evened import Evened
 from models.quality.judge import Judge
 from models.quality.learned import Learned
 from models.quality.memory.duplicates import NAMES, Signatures
@@ -47,7 +48,7 @@ def fit(
     Raises:
         VitrinaError: there is nothing to compare products by, or no fault could be made of any of them.
     """
-    rng = np.random.default_rng(seed)
+    rng, inspector = np.random.default_rng(seed), Evened(inspector, config)
     memory = remember(inspector, products, config, seed)
     memory = replace(memory, same=learn_duplicates(inspector, memory, good[: config.fit.pairs], rng))
     judge = Judge(inspector, memory, memory.duplicates(), {}, None, config)

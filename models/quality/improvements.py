@@ -75,7 +75,7 @@ def proposals(judge: Judge, one: Judgement) -> Iterator[Proposal]:
             text = f"Give the {reads(usual.name)}: {usual.share:.0%} of {usual.of:,} {usual.group} have it."
             yield Proposal("attributes", text, {}, replace(listing, **_with(listing, usual.name, "?")))
     for axis in ("title", "description", "photo", "agreement", "duplicate"):
-        reader = readers()[axis]  # type: ignore[index]
+        reader = readers()[axis]
         if one.scores.get(reader.name, 1.0) < 1.0:
             missing = one.readings[reader.name].missing is not None
             yield Proposal(reader.name, reader.absent if missing and reader.absent else reader.todo, {})
@@ -102,8 +102,8 @@ def _ready(listing: Listing, one: Judgement, guesses: Sequence[Guess], judge: Ju
         price = inspection.price
         cost = f"such products cost about {price.median:,.4g}, between {price.low:,.4g} and {price.high:,.4g}"
         text = f"{'Give a price' if listing.price is None else 'Check the price'}: {cost}."
-        change = {"price": round(price.median, 2)}
-        yield replace(_proposal("price", text, change, listing), low=round(price.low, 2), high=round(price.high, 2))
+        worth: dict[str, Any] = {"price": round(price.median, 2)}
+        yield replace(_proposal("price", text, worth, listing), low=round(price.low, 2), high=round(price.high, 2))
 
 
 def _proposal(axis: Axis, text: str, change: dict[str, Any], listing: Listing) -> Proposal:

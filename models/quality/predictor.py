@@ -16,10 +16,10 @@ from models.quality import bundle
 from models.quality.answers import Assessment, Axis, Candidate, Improvement
 from models.quality.axes import readers
 from models.quality.bundle import BundleConfig, Fitted
+from models.quality.evened import Evened
 from models.quality.improvements import improvements
 from models.quality.judge import Judge, Judgement
 from models.quality.memory.duplicates import Duplicates
-from models.quality.seen import Seen, bare
 
 
 class QualityPredictor:
@@ -37,7 +37,7 @@ class QualityPredictor:
         self.fitted, self.inspector, self.base, self.settings = fitted, inspector, base, settings
         self.threshold, memory = fitted.threshold, fitted.memory
         self.judge = Judge(
-            inspector=inspector,
+            inspector=Evened(inspector, settings.config.model),
             memory=memory,
             duplicates=memory.duplicates(),
             models=fitted.learned.models,
@@ -87,7 +87,7 @@ class QualityPredictor:
         """One assessment of each candidate that was looked at, with the duplicate that it has been found to have."""
         judged = self.judge.judge(seen)
         found = improvements(self.judge, judged) if improve else [()] * len(judged)
-        whole = self._whole(seen)
+        whole = self.inspector.inspect([one.listing for one in seen])  # for the faults that the base looks for
         return [self._assessment(*parts) for parts in zip(judged, found, whole, strict=True)]
 
     def duplicates(self, candidates: Sequence[Candidate]) -> Duplicates:
@@ -99,13 +99,6 @@ class QualityPredictor:
         signed = self.judge.sign(self.judge.look(candidates))
         known = self.fitted.memory.signatures.without(frozenset(signed.ids)).joined(signed)
         return replace(self.fitted.memory, signatures=known).duplicates()
-
-    def _whole(self, seen: Sequence[Seen]) -> list[Inspection]:
-        """Inspections of whole listings, for the faults that the base looks for; most are bare and were inspected already."""
-        again = [i for i, one in enumerate(seen) if one.inspection is None or bare(one.listing) != one.listing]
-        told = dict(zip(again, self.inspector.inspect([seen[i].listing for i in again]), strict=True)) if again else {}
-        found = [told.get(i, one.inspection) for i, one in enumerate(seen)]
-        return [inspection for inspection in found if inspection is not None]
 
     def _assessment(self, judged: Judgement, found: tuple[Improvement, ...], whole: Inspection) -> Assessment:
         return Assessment(

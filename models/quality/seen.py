@@ -134,12 +134,22 @@ def photo_of(listing: Listing, size: tuple[int, int]) -> Photo | None:
     if listing.image is None:
         return None
     whole = decode(listing.image)
-    small = decode(DecodedPhoto(whole), size).astype(np.float32)
-    luma = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
-    edges = np.abs(luma[2:, 1:-1] + luma[:-2, 1:-1] + luma[1:-1, 2:] + luma[1:-1, :-2] - 4 * luma[1:-1, 1:-1]).mean()
+    small = decode(DecodedPhoto(whole), size)
+    luma = _luma(small)
     return Photo(
-        sharpness=float(edges / (luma.std() + 0.02)),
+        sharpness=sharpness_of(small),
         brightness=float(luma.mean()),
         contrast=float(luma.std()),
         pixels=min(whole.shape[:2]),
     )
+
+
+def sharpness_of(photo: NDArray[np.uint8]) -> float:
+    """See `Photo`, of pixels (height, width, 3), at least 3 × 3."""
+    luma = _luma(photo)
+    edges = np.abs(luma[2:, 1:-1] + luma[:-2, 1:-1] + luma[1:-1, 2:] + luma[1:-1, :-2] - 4 * luma[1:-1, 1:-1]).mean()
+    return float(edges / (luma.std() + 0.02))
+
+
+def _luma(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(photo.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255)

@@ -323,6 +323,8 @@ def singular_of(kind: str) -> str:
     text = kind.casefold().replace("tshirt", "t-shirt")
     if plural_only(kind):
         return text
+    if text.endswith(("ches", "shes", "xes", "sses")):
+        return text[:-2]
     return text[:-1] if text.endswith("s") and not text.endswith(("ss", "us")) else text
 
 

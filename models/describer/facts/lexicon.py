@@ -68,8 +68,8 @@ class Lexicon:
         for kind, entries in _CLOSED.items():
             for entry in entries:
                 values[forms(entry)].add(kind)
-        for gender, said in words.GENDERS.items():
-            for word in said:
+        for gender, spelled in words.GENDERS.items():
+            for word in spelled:
                 values[(form(word),)] |= {"gender", f"gender:{gender}"}
         texts = [frozenset(_grams(f"{x.title or ''} . {clean_html(x.description or '')}")) for x in listings]
         given, said, elsewhere = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[Forms]()

@@ -25,6 +25,12 @@ WORD = re.compile(r"[^\W_]+")
 
 FORBIDDEN = float("-inf")
 
+Frame = tuple[str, str]
+"""The last two words before a copied value, case-folded."""
+
+START, VALUE = "^", "<>"
+"""In the place of a word: what is before the first one, and a copied value."""
+
 
 @dataclass(frozen=True)
 class Spelling:
@@ -80,16 +86,24 @@ class Allowed:
         forbidden: Words that may not be completed.
         phrases: Words before, to the words that may not follow them.
         numbers: Words with digits that may be spelled.
+        frames: Slots that may stand behind these words; None where they may stand anywhere (`models.describer.frames`).
     """
 
     slots: frozenset[int]
     forbidden: frozenset[str]
     phrases: Mapping[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
     numbers: frozenset[str] = frozenset()
+    frames: Mapping[Frame, frozenset[int]] | None = None
 
     @classmethod
-    def of(cls, slots: Iterable[int], forms: Iterable[str], texts: Iterable[str]) -> "Allowed":
-        """From the spelled forms of values that are not given, and the texts that are."""
+    def of(
+        cls,
+        slots: Iterable[int],
+        forms: Iterable[str],
+        texts: Iterable[str],
+        frames: Mapping[int, Iterable[Frame]] | None = None,
+    ) -> "Allowed":
+        """From the spelled forms of values that are not given, the texts that are, and in which frames each slot may stand."""
         single: set[str] = set()
         longer: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for form in forms:
@@ -100,7 +114,12 @@ class Allowed:
                 longer[words[:-1]].add(words[-1])
         numbers = {word for text in texts for word in WORD.findall(text.casefold()) if _is_number(word)}
         phrases = {before: frozenset(last) for before, last in longer.items()}
-        return cls(frozenset(slots), frozenset(single), phrases, frozenset(numbers))
+        fitting: dict[Frame, set[int]] = defaultdict(set)
+        for slot, held in (frames or {}).items():
+            for frame in held:
+                fitting[frame].add(slot)
+        by_frame = None if frames is None else {frame: frozenset(held) for frame, held in fitting.items()}
+        return cls(frozenset(slots), frozenset(single), phrases, frozenset(numbers), by_frame)
 
 
 @dataclass
@@ -123,6 +142,7 @@ class FactsOnly(LogitsProcessor):
 
     def __init__(self, spelling: Spelling, tokenizer: WriterTokenizer, allowed: Allowed, uses: int) -> None:
         self.spelling, self.tokenizer, self.allowed, self.uses = spelling, tokenizer, allowed, uses
+        self._edges = {tokenizer.next, *tokenizer.parts.values()}
         self._longest = max(map(len, allowed.phrases), default=0)
         self._unfinished = self._by_prefix()
         self._fixed = spelling.never.clone()
@@ -146,6 +166,7 @@ class FactsOnly(LogitsProcessor):
         """Tokens that are forbidden behind these, besides those that are everywhere."""
         tail = self.tail(ids)
         found = self._used(ids) + self._completing_words(tail) + self._completing_phrases(tail) + self._misnumbering(tail)
+        found += self._misplaced(ids)
         return found + [token for token in self.spelling.several if self.violates(tail, token)]
 
     def violates(self, tail: Tail, token: int) -> bool:
@@ -238,6 +259,31 @@ class FactsOnly(LogitsProcessor):
         if any(_is_number(word) and word not in self.allowed.numbers for word in whole):
             return True
         return _is_number(after.partial) and not any(number.startswith(after.partial) for number in self.allowed.numbers)
+
+    def _misplaced(self, ids: Sequence[int]) -> list[int]:
+        """Slots that do not stand behind such words."""
+        if self.allowed.frames is None:
+            return []
+        fitting = self.allowed.frames.get(self.frame(ids), frozenset())
+        return [slot for slot in self.allowed.slots if slot not in fitting]
+
+    def frame(self, ids: Sequence[int]) -> Frame:
+        """The last two words of the sentence that is being written."""
+        words: list[str] = []
+        end = len(ids)
+        while end and len(words) < 2 and ids[end - 1] not in self._edges:
+            if ids[end - 1] in self.tokenizer.names:
+                words.insert(0, VALUE)
+                end -= 1
+                continue
+            start = end
+            while start and ids[start - 1] not in self.tokenizer.whole:
+                start -= 1
+            spelled = self.tail(ids[start:end])
+            words[:0] = [*spelled.words, spelled.partial] if spelled.partial else spelled.words
+            end = start
+        padded = [START, START, *words]
+        return padded[-2], padded[-1]
 
     def _used(self, ids: Sequence[int]) -> list[int]:
         """Slots that were copied often enough, or just now."""

@@ -131,7 +131,10 @@ class Sampler:
         return logits
 
     def _needs(self, rows: list[_Row], scores: Tensor) -> Tensor:
-        """A sentence does not end before it has copied a fact that it needs; when it has taken long enough, it copies one."""
+        """A sentence ends when it has copied a fact that it needs; when it has taken long enough, it copies one where it can.
+
+        One that could not for twice as long may end: it is no candidate (`models.describer.generation.writer`).
+        """
         ends = [self.tokenizer.next, self.tokenizer.end]
         for place, row in enumerate(rows):
             if not row.wanted.needs:
@@ -139,11 +142,10 @@ class Sampler:
             sentence = row.ids[_sentence_start(row.ids, self.tokenizer.next) :]
             if row.wanted.needs & set(sentence):
                 continue
-            if len(sentence) < row.wanted.within:
-                scores[place, ends] = FORBIDDEN
-                continue
             open_ = [slot for slot in row.wanted.needs if scores[place, slot] > FORBIDDEN]
-            if open_:
+            if len(sentence) < row.wanted.within or not open_:
+                scores[place, ends] = FORBIDDEN if len(sentence) < 2 * row.wanted.within else scores[place, ends]
+            else:
                 kept = scores[place, open_].clone()
                 scores[place] = FORBIDDEN
                 scores[place, open_] = kept

@@ -8,7 +8,7 @@ from models.describer.answers import Fact, Sentence
 from models.describer.config import GenerationConfig
 
 WORD = re.compile(r"\w+")
-DOUBLED = re.compile(r"\b(\w+) \1\b", re.IGNORECASE)
+DOUBLED = re.compile(r"\b(\w+) \1\b|(\w{2,})\2\2", re.IGNORECASE)
 GRAM = 3
 """Words of the sequences by which texts are alike."""
 
@@ -91,5 +91,5 @@ def grams(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def sound(text: str, least: int) -> bool:
-    """Whether a sentence has so many words, and none of them twice in a row."""
+    """Whether a sentence has so many words, none of them twice in a row, and no part of a word three times in a row."""
     return len(WORD.findall(text)) >= least and DOUBLED.search(text) is None

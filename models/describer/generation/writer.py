@@ -15,6 +15,7 @@ from models.describer.facts.keywords import refused
 from models.describer.facts.lexicon import Lexicon, plural
 from models.describer.facts.peers import template
 from models.describer.facts.slots import UNSLOTTED, fill
+from models.describer.frames import Frames
 from models.describer.generation.constraint import Allowed, FactsOnly, Spelling
 from models.describer.generation.decoding import Drawn, Sampler, Wanted
 from models.describer.generation.limits import cut_title, whole_sentences
@@ -75,8 +76,10 @@ class Draft:
 class Writer:
     """A model that writes; safe to call from several threads, as nothing of it changes."""
 
-    def __init__(self, model: Any, tokenizer: WriterTokenizer, lexicon: Lexicon, config: DescriberModelConfig) -> None:
-        self.tokenizer, self.lexicon, self.config = tokenizer, lexicon, config
+    def __init__(
+        self, model: Any, tokenizer: WriterTokenizer, lexicon: Lexicon, frames: Frames, config: DescriberModelConfig
+    ) -> None:
+        self.tokenizer, self.lexicon, self.frames, self.config = tokenizer, lexicon, frames, config
         self.sampler = Sampler(model, tokenizer, config.generation.temperature, config.generation.top_p)
         self.spelling = Spelling.of(tokenizer)
         self.heads = frozenset(head for kind in lexicon.types if (head := type_head(kind)))
@@ -93,8 +96,8 @@ class Writer:
         )
         said = _said([*titles, *meta, *description])
         bullets = self._taken(best(drawn["bullets"], Aim(everything - said, (), brief.recent), generation))
-        told = {sentence.text.casefold() for sentence in description}
-        bullets = [bullet for bullet in bullets if bullet.facts and bullet.text.casefold() not in told]
+        told = {sentence.text.casefold().rstrip(".") for sentence in description}
+        bullets = [bullet for bullet in bullets if bullet.facts and bullet.text.casefold().rstrip(".") not in told]
         bullets = self._further(task, bullets[: generation.most_bullets], said | _said(bullets))
         return self._finished(Draft(task, titles, meta, description, bullets), usual, article_type)
 
@@ -214,7 +217,9 @@ class Writer:
     def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
         values = [fact.value for fact in task.facts]
         slots = [slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED]
-        allowed = Allowed.of(slots, [*self.lexicon.forms_not_in(task.facts), *self._other_types(task)], values)
+        forms_not_given = [*self.lexicon.forms_not_in(task.facts), *self._other_types(task)]
+        frames = {slot: self.frames.of(asked.slots[slot].name) for slot in slots}
+        allowed = Allowed.of(slots, forms_not_given, values, frames)
         return FactsOnly(self.spelling, self.tokenizer, allowed, self.config.generation.slot_uses)
 
     def _other_types(self, task: Task) -> list[str]:
@@ -240,7 +245,7 @@ class Writer:
                 text = cut_title(text, MAX_TITLE)
             if sound(text, LEAST_WORDS[part]) and self._true(text, task):
                 sentences.setdefault(text.casefold(), Sentence(text, stated(text, task.facts, self.lexicon)))
-        kept = list(sentences.values())
+        kept = list(_telling(sentences.values()))
         if part == "seo_title":
             kept = kept[:1]
         if part == "meta_description":
@@ -306,6 +311,15 @@ def _split(ids: Sequence[int], at: int) -> list[list[int]]:
 
 def _said(sentences: Iterable[Sentence]) -> set[Fact]:
     return {fact for sentence in sentences for fact in sentence.facts}
+
+
+def _telling(sentences: Iterable[Sentence]) -> Iterable[Sentence]:
+    """Sentences, without those whose facts were all stated before."""
+    said: set[Fact] = set()
+    for sentence in sentences:
+        if not sentence.facts or set(sentence.facts) - said:
+            yield sentence
+        said |= set(sentence.facts)
 
 
 def _joined(sentences: Sequence[Sentence]) -> Sentence:

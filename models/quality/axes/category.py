@@ -26,7 +26,7 @@ def read(seen: Seen, memory: Memory) -> Reading:
         told = f"{seen.given_type} is given, but {shown(seen, seen.inspection.present)}."
     given = seen.inspection.given
     coarse = min((given[level] for level in given if level != FINEST), default=None)
-    values = {"given": seen.given_type, "best": best, "probability": round(likely or 0.0, 4)}
+    values: dict[str, str | float] = {"given": seen.given_type, "best": best, "probability": round(likely or 0.0, 4)}
     return Reading((margin, log(likely), log(coarse), doubt(seen, "wrong_category")), evidence=(Evidence(told, values),))
 
 

@@ -3,7 +3,7 @@
 from catalog.text import clean_html, looks_misread
 from models.quality.answers import Evidence
 from models.quality.axis import Reader, Reading, belongs, doubt, missing, shown
-from models.quality.memory.known import words
+from models.quality.memory.known import length
 from models.quality.memory.memory import Memory
 from models.quality.seen import Seen
 
@@ -17,13 +17,13 @@ def read(seen: Seen, memory: Memory) -> Reading:
     if not text:
         return missing("description", "description", seen, memory)
     norm, group = memory.norms.of(seen.article_type)
-    count, least = len(words(text)), norm.description_words[0]
+    count, least = length(text), norm.description_words[0]
     fits, best, whole = (
         seen.probability("description", seen.agreed_type),
         seen.shows("description"),
         doubt(seen, "truncated_description"),
     )
-    ends = 1.0 if text[-1] in ".!?)\"'" else 0.0
+    ends = 1.0 if text[-1] in ".!?)\"'。؟।…”’»" else 0.0
     evidence = []
     if fits is not None and best is not None and fits < 0.05 and best[0] != seen.agreed_type:
         rest = shown(seen, ("title", "image"))

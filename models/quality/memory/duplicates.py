@@ -8,7 +8,6 @@ the same does not count: that a listing says more must not make it a duplicate.
 Shapes: n listings, m pairs, d dimensions of projected features, W words of a title, S values of a description's sketch.
 """
 
-import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.arrays import State, below
 from models.quality.answers import Candidate, Evidence
-from models.quality.memory.known import Known, short, words
+from models.quality.memory.known import Known, pieces, short
 from models.quality.memory.photos import colours_agree, portrait, thumbnails_agree
 from models.quality.monotone import Floats, Monotone
 
@@ -44,7 +43,6 @@ TELL_APART = ("brand", "gender", "base_colour")
 """Fields of which different values mean different products."""
 SATURATES = (0.9,) * len(NAMES)
 """Not the median: half of the duplicates that are made have the very photo, which says more than a similar one."""
-_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]{2,}")
 _PRIME = (1 << 61) - 1
 _MIX = np.random.default_rng(0).integers(1, _PRIME, size=(2, SKETCH), dtype=np.uint64)
 
@@ -218,15 +216,6 @@ def compared(a: Signatures, rows: NDArray[np.int64], b: Signatures, others: NDAr
 def there(*evidence: Floats) -> Floats:
     """How many of some evidence (m,) are not missing (m,)."""
     return np.asarray((~np.isnan(np.stack(evidence))).sum(axis=0), dtype=np.float64)
-
-
-def pieces(text: str | None) -> list[str]:
-    """Words of a text; where a script sets no spaces between them, every two characters in a row."""
-    found = []
-    for word in words(text):
-        runs = _UNSPACED.findall(word)
-        found += [run[i : i + 2] for run in runs for i in range(len(run) - 1)] if runs else [word]
-    return found
 
 
 def _overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

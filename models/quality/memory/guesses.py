@@ -1,9 +1,11 @@
 """Values that a listing lacks, from its own words and from what the most similar products of its type have.
 
-How sure a value is, is measured: for words, how often a value that a text names is the given one; for neighbours, by isotonic
+How sure a value is, is measured: for words, how often a value that title or description names is the given one ("skin" in a
+description is seldom a colour), values that are seldom named after what holds for the others; for neighbours, by isotonic
 regression of being right on the share of votes (Zadrozny and Elkan 2002).
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +21,17 @@ from models.quality.config import MemoryConfig
 from models.quality.memory.known import Known, pairs, reads, words
 
 SHRINK = 5.0
-"""Made-up wrong answers that are added to those counted: a word that was right once is not yet sure."""
-NEGATIONS = frozenset({"no", "not", "non", "without", "never"})
+"""Made-up answers that are added to those counted, wrong ones for a name, and for a value as the name's other values are."""
+TRIED = 4000
+"""Products, at most, by which it is measured how sure a guess is."""
+NEGATIONS = frozenset({"no", "not", "non", "without", "never", "except", "faux", "fake", "imitation"}) | frozenset(
+    {"nicht", "kein", "keine", "ohne", "sans", "pas", "sin"}
+)
+"""Of English, and the commonest of German, French and Spanish."""
+BEFORE = 3
+"""Words before a value in which a negation is one of it: "not made of cotton"."""
+MOST_VALUES = 120
+"""Of a name, that are guessed: the rarer ones nobody would vote for, and 8 bits hold these."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +57,14 @@ class Guesses:
 
     Attributes:
         values: Of each name, the values that products have.
-        codes: int16 [n, names], which value each product has; -1 where none.
+        codes: int8 [n, names], which value each product has; -1 where none.
         types: The article type of each product.
-        words_right: Of each name, how often a value that the text names is the given one.
+        words_right: How often what a text names is what is given, by `_key` of the part and name, and of the value too.
         votes, right: Share of votes to share of right answers, rising; what lies between is interpolated.
     """
 
     values: Mapping[str, tuple[str, ...]]
-    codes: NDArray[np.int16]
+    codes: NDArray[np.int8]
     types: tuple[str, ...]
     words_right: Mapping[str, float]
     votes: NDArray[np.float64]
@@ -68,12 +79,12 @@ class Guesses:
         kept = [name for name in names if name != "brand"]
         held = [dict(pairs(product.listing)) for product in products]
         counts = {name: Counter(h[name] for h in held if name in h) for name in kept}
-        values = {name: tuple(value for value, _ in count.most_common(1000)) for name, count in counts.items()}
+        values = {name: tuple(value for value, _ in count.most_common(MOST_VALUES)) for name, count in counts.items()}
         index = {name: {value: i for i, value in enumerate(found)} for name, found in values.items()}
-        codes = np.array([[index[name].get(h.get(name, ""), -1) for name in kept] for h in held], dtype=np.int16)
+        codes = np.array([[index[name].get(h.get(name, ""), -1) for name in kept] for h in held], dtype=np.int8)
         types = tuple(product.article_type or "" for product in products)
         plain = cls(values, codes.reshape(len(products), len(kept)), types, {}, np.zeros(1), np.zeros(1), config)
-        rows = np.random.default_rng(seed).permutation(len(products))[:2000]
+        rows = np.random.default_rng(seed).permutation(len(products))[:TRIED]
         told = plain._words_right([products[i].listing for i in rows])
         votes, right = plain._votes_right(rows, vectors)
         return cls(values, plain.codes, types, told, votes, right, config)
@@ -105,7 +116,9 @@ class Guesses:
         """The longest value of the name that title or description says, unless they say two."""
         for part, text in (("title", listing.title), ("description", listing.description)):
             if (value := said(words(text), self._phrases[name])) is not None:
-                return Guess(name, value, self.words_right.get(name, 0.0), f"the {part} says {value!r}")
+                right = self.words_right
+                sure = right.get(_key(part, name, value), right.get(_key(part, name), 0.0))
+                return Guess(name, value, sure, f"the {part} says {value!r}")
         return None
 
     @cached_property
@@ -147,13 +160,18 @@ class Guesses:
         return Guess(name, self.values[name][value], confidence, why)
 
     def _words_right(self, listings: Sequence[Listing]) -> dict[str, float]:
-        right, asked = Counter[str](), Counter[str]()
+        right, asked = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
         for listing in listings:
+            texts = {"title": Listing(title=listing.title), "description": Listing(description=listing.description)}
             for name, value in pairs(listing):
-                if name in self.values and (guess := self._in_text(listing, name)):
-                    asked[name] += 1
-                    right[name] += guess.value == value
-        return {name: right[name] / (count + SHRINK) for name, count in asked.items()}
+                for part, text in texts.items():
+                    if name in self.values and (guess := self._in_text(text, name)):
+                        for key in ((part, name), (part, name, guess.value)):
+                            asked[key] += 1
+                            right[key] += guess.value == value
+        found = {key: right[key] / (asked[key] + SHRINK) for key in asked if len(key) == 2}
+        found |= {key: (right[key] + SHRINK * found[key[:2]]) / (asked[key] + SHRINK) for key in asked if len(key) == 3}
+        return {_key(*key): share for key, share in found.items()}
 
     def _votes_right(self, rows: NDArray[np.int64], vectors: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         shares, right = [0.0, 1.0], [0.0, 0.0]
@@ -181,9 +199,18 @@ def said(text: Sequence[str], phrases: Mapping[tuple[str, ...], str]) -> str | N
         for size in range(min(longest, len(text) - start), 0, -1):
             value = phrases.get(tuple(text[start : start + size]))
             if value is not None:
-                if not (start and text[start - 1] in NEGATIONS):
+                if not _denied(text, start, start + size):
                     found.add(value)
                 start += size - 1
                 break
         start += 1
     return found.pop() if len(found) == 1 else None
+
+
+def _denied(text: Sequence[str], start: int, end: int) -> bool:
+    """Whether the words from start to end are said not to hold: "not made of cotton", "leather free"."""
+    return bool(NEGATIONS & set(text[max(0, start - BEFORE) : start])) or text[end : end + 1] == ["free"]
+
+
+def _key(*names: str) -> str:
+    return json.dumps(names, ensure_ascii=False)

@@ -1,5 +1,6 @@
 """Products that the memory is made of, and how their values are read."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,8 @@ from catalog.text import normalise
 ATTRIBUTE = "attributes."
 """Before the name of a free attribute, where names of fields stand beside it."""
 FINEST = CATEGORY_LEVELS[-1]
+ENDS = ".,;:!?()[]\"'*<>|/"
+"""Punctuation that is no part of a word at whose end it stands."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,21 @@ def short(text: str) -> str:
 
 def words(text: str | None) -> list[str]:
     """Words of a text in one spelling, without punctuation at their ends."""
-    return [word for raw in short(text or "").split() if (word := raw.strip(".,;:!?()[]\"'*<>|/"))]
+    return [word for raw in short(text or "").split() if (word := raw.strip(ENDS))]
+
+
+def pieces(text: str | None) -> list[str]:
+    """Words of a text; where a script sets no spaces between them, every two characters in a row."""
+    found = []
+    for word in words(text):
+        runs = _UNSPACED.findall(word)
+        found += [run[i : i + 2] for run in runs for i in range(len(run) - 1)] if runs else [word]
+    return found
+
+
+def length(text: str | None) -> int:
+    """Words of a text; where a script sets no spaces, a word for every two characters, about as many as Chinese has."""
+    return sum((sum(map(len, runs)) + 1) // 2 if (runs := _UNSPACED.findall(word)) else 1 for word in words(text))
 
 
 def plain(word: str) -> str:
@@ -81,4 +98,6 @@ def singular(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
 
 
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]{2,}")
+"""Thai, Japanese and Chinese."""
 _SAYS_NOTHING = frozenset({"", "na", "n/a", "none", "null", "-", "--", "nan", "not applicable", "unknown"})

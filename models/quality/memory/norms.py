@@ -11,9 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from catalog.listing import CATEGORY_LEVELS, Listing
+from catalog.text import clean_html
 from configs.schema import StrictModel
 from models.quality.config import MemoryConfig
-from models.quality.memory.known import FINEST, Known, pairs, plain, singular, words
+from models.quality.memory.known import ENDS, FINEST, Known, length, pairs, plain, singular, words
 
 COMPONENTS = ("brand", "gender", "base_colour", "article_type")
 """What a title may name, in no order."""
@@ -48,6 +49,7 @@ class Norm(StrictModel):
     description_words: tuple[float, float] = Field(description="usual least and most")
     named: dict[str, float] = Field(description="share of titles that name their brand, gender, colour and type")
     places: dict[str, float] = Field(description="where in a title each is named: 0 at its beginning, 1 at its end")
+    called: str = Field(description="word by which titles most often call the type, such as Tshirt; empty where they do not")
 
 
 class Norms(StrictModel):
@@ -113,6 +115,7 @@ class _Told:
     title_words: int
     description_words: int
     named: Mapping[str, tuple[int, ...]]
+    called: str
 
     @classmethod
     def of(cls, listing: Listing, image: bool, vocabulary: Mapping[str, frozenset[str]]) -> "_Told":
@@ -124,13 +127,21 @@ class _Told:
             FINEST: FINEST in listing.categories,
         }
         title = words(listing.title)
+        named = _named(title, vocabulary)
         return cls(
             parts=frozenset(part for part, present in there.items() if present),
             names=frozenset(name for name, _ in pairs(listing)),
-            title_words=len(title),
-            description_words=len(words(listing.description)),
-            named=_named(title, vocabulary),
+            title_words=length(listing.title),
+            description_words=length(listing.description),
+            named=named,
+            called=_spelled(listing.title or "", named[FINEST][-1]) if FINEST in named else "",
         )
+
+
+def _spelled(title: str, place: int) -> str:
+    """The word of a title that is at a place among its `words`, as it is written there."""
+    kept = [clean for word in clean_html(title).split() if (clean := word.strip(ENDS))]
+    return kept[place] if place < len(kept) else ""
 
 
 def _norm(told: Sequence[_Told]) -> Norm:
@@ -151,6 +162,7 @@ def _norm(told: Sequence[_Told]) -> Norm:
         description_words=_range([one.description_words for one in told if one.description_words]),
         named={name: len(places[name]) / max(len(titles), 1) for name in COMPONENTS},
         places={name: float(np.mean(found)) for name, found in places.items() if found},
+        called=next((word for word, _ in Counter(one.called for one in titles if one.called).most_common(1)), ""),
     )
 
 
@@ -176,13 +188,19 @@ def _stems(kind: str) -> set[str]:
     return {form for head in heads for form in (plain(head), singular(head))}
 
 
+def _forms(word: str) -> set[str]:
+    """Spellings of one word: men's and mens are men."""
+    word = word.removesuffix("'s").removesuffix("\u2019s").removesuffix("s'")
+    return {plain(word), singular(word)}
+
+
 def _named(title: Sequence[str], vocabulary: Mapping[str, frozenset[str]]) -> dict[str, tuple[int, ...]]:
     """What a title names: the longest value at each place."""
     found: dict[str, tuple[int, ...]] = {}
     for name, held in vocabulary.items():
         for start in range(len(title)):
             ends = [end for end in range(min(start + 4, len(title)), start, -1) if " ".join(title[start:end]) in held]
-            if not ends and name == FINEST and {plain(title[start]), singular(title[start])} & held:
+            if not ends and name in (FINEST, "gender") and _forms(title[start]) & held:
                 ends = [start + 1]
             if ends:
                 found[name] = tuple(range(start, ends[0]))

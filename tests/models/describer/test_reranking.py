@@ -49,7 +49,14 @@ def test_likeness_is_the_share_of_trigrams_in_the_most_similar_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("A fine shirt.", True), ("A fine fine shirt.", False), ("A shirt.", False), ("...", False)]
+    ("text", "expected"),
+    [
+        ("A fine shirt.", True),
+        ("A fine fine shirt.", False),
+        ("A shirt.", False),
+        ("TheTheThe fine shirt", False),
+        ("...", False),
+    ],
 )
 def test_a_sound_sentence_has_words_and_none_twice_in_a_row(text: str, expected: bool) -> None:
     assert sound(text, 3) is expected

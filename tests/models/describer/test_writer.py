@@ -11,6 +11,7 @@ from models.describer.answers import MAX_META, MAX_TITLE, Brief, Description, Fa
 from models.describer.config import DescriberModelConfig, GenerationConfig
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.facts.lexicon import Lexicon
+from models.describer.frames import Frames
 from models.describer.generation.writer import Writer, misnamed, type_head
 from models.describer.model import build, own_architecture
 
@@ -26,6 +27,7 @@ SHOP = [
     for brand, colour, material, kind in cases.SHOP
 ]
 LEXICON = Lexicon.fit(SHOP)
+FRAMES = Frames({}, {})
 FEW = GenerationConfig(
     title_candidates=1,
     meta_candidates=1,
@@ -42,7 +44,7 @@ FEW = GenerationConfig(
 def writer(generation: GenerationConfig = FEW) -> Writer:
     torch.manual_seed(4)
     model = build(own_architecture(cases.SMALL, len(TOKENIZER)), len(TOKENIZER)).eval()
-    return Writer(model, TOKENIZER, LEXICON, DescriberModelConfig(writer=cases.SMALL, generation=generation))
+    return Writer(model, TOKENIZER, LEXICON, FRAMES, DescriberModelConfig(writer=cases.SMALL, generation=generation))
 
 
 WRITER = writer()
