@@ -1,7 +1,7 @@
 """The page of an assessed catalogue: how many listings may be published, where it lacks, and the worst ones with what to do."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ def _small(photo: bytes | None) -> bytes | None:
 
 def _problems(problems: Sequence[Problem]) -> Section:
     rows = [{"row": p.row, "product": p.product_id, "what became of it": p.effect, "why": p.why} for p in problems[:LISTED]]
-    formats: dict[str, str | Callable[[Any], Any]] = {"row": "d", "product": str}
+    formats: dict[str, page.Format] = {"row": "d", "product": str}
     title = f"Rows that could not be read: {len(problems):,}"
     intro = f"The first {len(rows)} of them; the row is its position in the table, from 0 on."
     return Section(title, intro, [page.table(rows, formats)])
