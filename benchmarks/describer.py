@@ -1,7 +1,7 @@
 """How true and how complete are the describer's texts, beside a template and beside copying the most similar product's text?
 
-Measured on products that the version has not seen (`models.describer.evaluate`), and how near each text lies to the shop's own one
-in the embedding of a `product` version.
+Measured on products that the version has not seen (`models.describer.evaluate`); how near each text lies to the shop's own one
+is measured in the embedding of a `product` version.
 
     vitrina train describer --data myntra/
     python -m benchmarks.describer --bundle DIR --product PRODUCT [--data DIR] [--split unseen|validation]
