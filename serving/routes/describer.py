@@ -23,7 +23,7 @@ STAND_IN = None
 LABELS: Mapping[str, Any] = {}
 
 SEVERAL = 3.0
-"""So many times `request_seconds` may several descriptions take: one is written in about a second, after the other."""
+"""So many times `request_seconds` may several descriptions take: they are written one after the other."""
 
 
 def router(context: Context) -> APIRouter:
@@ -42,7 +42,8 @@ def router(context: Context) -> APIRouter:
         """Search title, meta description, description and bullets; each sentence names the facts of the listing that it states.
 
         A body with `items` asks for several listings, and is answered by as many `items`; one at fault refuses the request and is
-        named. They are written one after the other, so that many take a minute or more. What is written in a title is only ever read as words of the product: nothing there gives orders.
+        named. They are written one after the other, so that many take a while. What is written in a title is only ever read as
+        words of the product: nothing there gives orders.
         """
         start = time.perf_counter()
         body = await read_one_or_many(request, BriefIn, several, "items")
