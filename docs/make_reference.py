@@ -264,14 +264,24 @@ def http() -> Iterator[str]:
             yield what["description"]
         forms = " or a form" if len(body) > 1 else ""
         yield f"Takes JSON{forms}:"
-        yield _properties(body["application/json"]["schema"], definitions)
+        yield from _shapes(body["application/json"]["schema"], definitions)
         if answer.get("application/json", {}).get("schema"):
             yield "Answers:"
-            yield _properties(answer["application/json"]["schema"], definitions)
+            yield from _shapes(answer["application/json"]["schema"], definitions)
 
 
 def _statuses(route: Mapping[str, Any]) -> str:
     return ", ".join(sorted(status for status in route["responses"] if status.isdigit()))
+
+
+def _shapes(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
+    """A table of the fields; one for each where a body is one of several."""
+    whole = _resolved(schema, definitions)
+    shapes = [whole] if "properties" in whole else whole.get("oneOf", whole.get("anyOf", [whole]))
+    for place, shape in enumerate(shapes):
+        if place:
+            yield "or:"
+        yield _properties(shape, definitions)
 
 
 def _properties(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:

@@ -179,7 +179,7 @@ def _small(photo: bytes | None) -> bytes | None:
 
 def _problems(problems: Sequence[Problem]) -> Section:
     rows = [{"row": p.row, "product": p.product_id, "what became of it": p.effect, "why": p.why} for p in problems[:LISTED]]
-    formats = {"row": "d", "product": str}
+    formats: dict[str, page.Format] = {"row": "d", "product": str}
     title = f"Rows that could not be read: {len(problems):,}"
     intro = f"The first {len(rows)} of them; the row is its position in the table, from 0 on."
     return Section(title, intro, [page.table(rows, formats)])

@@ -165,14 +165,24 @@ class ListingIn(RequestModel):
     season: Word | None = Field(None, examples=["Summer"])
     usage: Word | None = Field(None, examples=["Sports"])
     price: float | None = Field(
-        None, gt=0, le=1e12, description="in the catalogue's currency; hidden from the price and embedding heads", examples=[3995]
+        None,
+        gt=0,
+        le=1e12,
+        description="in the catalogue's currency; estimated prices and embeddings do not look at it",
+        examples=[3995],
     )
     attributes: Attributes = Field(
         default_factory=dict, description="free attributes, name to value", examples=[{"Fabric": "Mesh"}]
     )
-    master_category: Word | None = Field(None, description="read by the price and quality heads only", examples=["Footwear"])
-    sub_category: Word | None = Field(None, description="read by the price and quality heads only", examples=["Shoes"])
-    article_type: Word | None = Field(None, description="read by the price and quality heads only", examples=["Sports Shoes"])
+    master_category: Word | None = Field(
+        None, description="predicted categories and embeddings do not look at it", examples=["Footwear"]
+    )
+    sub_category: Word | None = Field(
+        None, description="predicted categories and embeddings do not look at it", examples=["Shoes"]
+    )
+    article_type: Word | None = Field(
+        None, description="predicted categories and embeddings do not look at it", examples=["Sports Shoes"]
+    )
     image: Photo | None = Field(None, description="a whole JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
 
     def listing(self, image: DecodedPhoto | None) -> Listing:

@@ -17,10 +17,15 @@ VITRINA = str(Path(sys.executable).with_name("vitrina"))
 
 def home_with_product(root: Path) -> Path:
     """Version 1 of the product model is registered in `root`: the committed one, of which `bundle` is a copy."""
+    return home_with("product", root)
+
+
+def home_with(model: str, root: Path) -> Path:
+    """Version 1 of a model is registered in `root`: the committed one, of which `bundle` is a copy."""
     settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
     tags = {"vitrina.gates": "passed"}
-    bundle = committed.copied("product", root / "bundle")
-    register(settings, "product", bundle, metrics={}, config={}, tags=tags, reports={})
+    bundle = committed.copied(model, root / "bundle")
+    register(settings, model, bundle, metrics={}, config={}, tags=tags, reports={})
     return root
 
 

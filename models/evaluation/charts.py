@@ -205,7 +205,7 @@ def shares(groups: Sequence[str], series: Mapping[str, Sequence[Metric]]) -> str
 def histogram(values: NDArray[np.float64], line: float, name: str, below: str, above: str) -> str:
     """How many of values from 0 to 1 lie where; those below `line` in another colour."""
     figure, plot = axes(5.2, 3.2, x=name, y="listings")
-    edges = np.linspace(0.0, 1.0, 41)
+    edges: list[float] = np.linspace(0.0, 1.0, 41).tolist()
     for label, colour, chosen in ((below, SECOND, values < line), (above, ACCENT, values >= line)):
         plot.hist(values[chosen], bins=edges, color=colour, alpha=0.8, label=label)
     plot.axvline(line, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))

@@ -225,7 +225,7 @@ def _told(predictor: QualityPredictor, tried: Sequence[Tried], good: Sequence[Ca
     """Whole assessments for the page: of some listings as they are, and of twins, one of each kind before a second of any."""
     some = good[: SHOWN // 2]
     rank = dict.fromkeys(PART, 0)
-    ranked = []
+    ranked = list[tuple[int, int, Tried]]()
     for one in tried:
         kind = str(one.row["kind"])
         ranked.append((rank[kind], len(ranked), one))
@@ -243,7 +243,7 @@ def _told(predictor: QualityPredictor, tried: Sequence[Tried], good: Sequence[Ca
 
 def _shapes(predictor: QualityPredictor) -> pd.DataFrame:
     """The curve of each evidence, point by point: what it takes off the log odds of its axis."""
-    rows = []
+    rows = list[dict[str, object]]()
     for axis, model in predictor.fitted.learned.models.items():
         for name, knots, steps in zip(readers()[axis].names, model.knots, model.steps, strict=True):
             heights = np.concatenate([[0.0], np.cumsum(steps)]) - steps.sum()

@@ -115,6 +115,8 @@ class QualityFamily:
     ) -> EvaluationRun:
         """See `models.family`; `unseen` are products that neither this version nor its base knows.
 
+        Of `validation` those are left out that the axes were learned from, where there are others.
+
         Raises:
             VitrinaError: unknown split, a damaged bundle, or no listing to measure.
             NotSupported: `modalities` are given.
@@ -123,6 +125,7 @@ class QualityFamily:
             raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         if modalities is not None:
             raise NotSupported("quality is measured on whole listings; --modalities is for product")
+        settings = bundle.load_config(folder)
         products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
         seen = np.isin(
             digests(products["product_id"], products["title"].fillna("")),
@@ -134,8 +137,11 @@ class QualityFamily:
         elif split == "all":
             wanted = np.ones(len(products), dtype=bool)
         else:
-            parts = split_products(products, bundle.load_config(folder).config.split)
+            parts = split_products(products, settings.config.split)
             wanted = seen & (parts == split).to_numpy()
+        if split == "validation":
+            others = wanted & ~products["product_id"].isin(_sample(products[wanted], settings.config)["product_id"]).to_numpy()
+            wanted = others if others.any() else wanted
         return self._measured(folder, catalogue, config, products[wanted], split)
 
     def evaluate_rows(
@@ -187,13 +193,16 @@ def _drawn(inspector: Inspector, catalogue: Catalogue, split: pd.DataFrame, conf
         VitrinaError: there are fewer than three.
     """
     rows = _rows(catalogue, split.loc[split["split"] == "validation", "product_id"])
-    fit = config.model.fit
-    drawn = rows.sample(min(len(rows), fit.listings), random_state=config.trainer.seed)
-    good = [one for one in candidates_of(catalogue, drawn) if inspector.reads(bare(one.listing))]
+    good = [one for one in candidates_of(catalogue, _sample(rows, config)) if inspector.reads(bare(one.listing))]
     if len(good) < MIN_GOOD:
         told = "three listings of the validation split that say something are needed"
         raise VitrinaError(f"{told}; it has {len(good)}: more products or another `split` are needed")
     return good
+
+
+def _sample(rows: pd.DataFrame, config: QualityRunConfig) -> pd.DataFrame:
+    """What of the validation rows the axes and the threshold are learned from."""
+    return rows.sample(min(len(rows), config.model.fit.listings), random_state=config.trainer.seed)
 
 
 def _not_learned(fitted: Fitted) -> dict[str, str]:

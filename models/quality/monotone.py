@@ -62,7 +62,7 @@ class Monotone:
             value = float(weight @ np.logaddexp(0.0, -margin) + penalty * packed[1:] @ packed[1:])
             return value, np.concatenate([[slope.sum()], rows.T @ slope + 2 * penalty * packed[1:]])
 
-        told = ~np.isnan(good).all(axis=0)  # what no good thing has says nothing, whatever bad ones have
+        told = np.atleast_1d(~np.isnan(good).all(axis=0))  # what no good thing has says nothing, whatever bad ones have
         bounds = [(None, None), *((0.0, None if there else 0.0) for there in told for _ in range(steps))]
         found = minimize(loss, np.zeros(1 + width), jac=True, method="L-BFGS-B", bounds=bounds).x
         return cls(knots, found[1:].reshape(knots.shape[0], steps), float(found[0]), _median(good))

@@ -20,6 +20,7 @@ from models.quality.evened import Evened
 from models.quality.improvements import improvements
 from models.quality.judge import Judge, Judgement
 from models.quality.memory.duplicates import Duplicates
+from models.quality.seen import Seen
 
 
 class QualityPredictor:

@@ -61,8 +61,7 @@ def write_report(
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:
     """Challenger minus champion of order and attribution, on the same listings made worse in the same way."""
-    faulty = [frame[frame["kind"].isin(PART)] for frame in (new, old)]
-    a, b = shared_rows(*faulty, "key")
+    a, b = shared_rows(new[new["kind"].isin(PART)], old[old["kind"].isin(PART)], "key")
     found: dict[str, Metric] = {}
     for name, hits in (
         ("twin_order", [frame["score"].astype(float) < frame["score_before"].astype(float) for frame in (a, b)]),
@@ -109,7 +108,7 @@ def _mistaken(listings: pd.DataFrame) -> Section:
     rows = []
     for kind in [kind for kind in PART if kind in counts.index]:
         row: dict[str, Any] = {"Fault": KIND_LABELS[kind].capitalize()}
-        row |= {readers()[axis].label: float(counts.loc[kind, axis]) if axis in counts else 0.0 for axis in AXES}
+        row |= {readers()[axis].label: float(counts[axis][kind]) if axis in counts else 0.0 for axis in AXES}
         rows.append(row)
     intro = "Share of the listings with a fault whose lowest axis is this one."
     formats: dict[str, page.Format] = {readers()[axis].label: _share for axis in AXES}

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,8 +150,8 @@ def _worse(candidate: Candidate, rng: np.random.Generator) -> Iterator[tuple[str
     places = [(part, name) for part in ("fields", "attributes") for name in getattr(listing, part)]
     if places:
         part, name = places[int(rng.integers(len(places)))]
-        kept = {key: value for key, value in getattr(listing, part).items() if key != name}
-        yield "a true attribute", replace(candidate, listing=replace(listing, **{part: kept})), candidate
+        kept: dict[str, Any] = {part: {key: value for key, value in getattr(listing, part).items() if key != name}}
+        yield "a true attribute", replace(candidate, listing=replace(listing, **kept)), candidate
     photo = pixels(listing)
     if photo is not None:
         radius = float(rng.uniform(*SLIGHT)) * min(photo.shape[:2])

@@ -6,18 +6,20 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
-from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS
 from models.describer import answers
 from models.describer.answers import MAX_META, MAX_TITLE, Brief, Tone
+from models.describer.facts.lexicon import FIELDS, TYPE
 from serving.errors import InvalidInput
 from serving.schemas import (
     ONE_LINE,
     PRINTABLE,
     SAID,
     ListingIn,
+    Photo,
     RequestModel,
     ResponseModel,
     Served,
+    Text,
     Word,
     at_least_one,
     one_line,
@@ -31,9 +33,8 @@ MAX_KEYWORDS, MAX_KEYWORD = 20, 100
 MAX_RECENT, MAX_RECENT_LENGTH = 20, 5_000
 MAX_SEED = 2**31 - 1
 
-_READ = ("title", *CATEGORICAL_FIELDS, *CATEGORY_LEVELS)
 _GIVEN = {
-    **dict.fromkeys(_READ, SAID),
+    **dict.fromkeys(("title", *FIELDS, TYPE), SAID),
     "attributes": {"type": "object", "not": {"additionalProperties": {"not": SAID}}},
 }
 """By field, what counts as one of the parts of which a description is made."""
@@ -50,10 +51,18 @@ RecentIn = Annotated[
 
 
 class BriefIn(ListingIn):
-    """A listing, and how it is to be described; description, price and photo are taken and not read."""
+    """A listing, and how it is to be described; what is not read of it is taken, so that one body does for every route."""
 
     model_config = ConfigDict(json_schema_extra=at_least_one(_GIVEN))
 
+    description: Text | None = Field(None, description="not read")
+    age_group: Word | None = Field(None, description="not read")
+    season: Word | None = Field(None, description="not read")
+    price: float | None = Field(None, gt=0, le=1e12, description="not read")
+    master_category: Word | None = Field(None, description="not read")
+    sub_category: Word | None = Field(None, description="not read")
+    article_type: Word | None = Field(None, description="what it is", examples=["Sports Shoes"])
+    image: Photo | None = Field(None, description="not read")
     audience: Word | None = Field(None, description="for whom; it never becomes a fact", examples=["women who run"])
     tone: Tone = Field("neutral", description="how it should sound")
     keywords: list[KeywordIn] = Field(
@@ -89,8 +98,8 @@ def brief(body: BriefIn, path: str = "") -> Brief:
         InvalidInput: it gives nothing that a description is made of.
     """
     listing = body.listing(None)
-    if not (listing.title or listing.categories or listing.fields or listing.attributes):
-        allowed = "title, attributes, a category or a describing field such as brand"
+    if not (listing.title or listing.attributes or TYPE in listing.categories or not listing.fields.keys().isdisjoint(FIELDS)):
+        allowed = ", ".join(_GIVEN)
         raise InvalidInput(f"{path or 'the listing'} gives nothing to write of; give at least one of {allowed}", path or None)
     return Brief(listing, body.audience, body.tone, tuple(body.keywords), tuple(body.recent), body.seed)
 
@@ -121,7 +130,7 @@ class MetaDescription(Sentence):
     text: str = Field(max_length=MAX_META, examples=["Blue Nike running shoes for men with a mesh upper."])
 
 
-class Text(ResponseModel):
+class Prose(ResponseModel):
     """The description."""
 
     text: str = Field(description="its sentences, one after another")
@@ -143,7 +152,7 @@ class Written(ResponseModel):
     model: Served
     seo_title: SeoTitle
     meta_description: MetaDescription
-    description: Text
+    description: Prose
     bullets: list[Sentence] = Field(description="a sentence or phrase each")
     unsaid: list[Fact] = Field(description="facts that were given and no text states")
     not_given: list[str] = Field(
@@ -168,7 +177,7 @@ def written(answer: Answer) -> Written:
         model=served(answer),
         seo_title=SeoTitle(**dict(_sentence(said.seo_title))),
         meta_description=MetaDescription(**dict(_sentence(said.meta_description))),
-        description=Text(text=said.text, sentences=[_sentence(sentence) for sentence in said.description]),
+        description=Prose(text=said.text, sentences=[_sentence(sentence) for sentence in said.description]),
         bullets=[_sentence(bullet) for bullet in said.bullets],
         unsaid=_facts(said.unsaid),
         not_given=list(said.not_given),

@@ -114,7 +114,9 @@ def test_a_wrong_field_is_named_alone_and_among_several(writer, change, field, s
     assert says.partition("; allowed")[0] in message.replace(f"items.1.{field}", field)
 
 
-@pytest.mark.parametrize("body", [{}, {"title": " "}, {"description": "Soft cotton"}, {"price": 5}, {"attributes": {"Fit": ""}}])
+@pytest.mark.parametrize(
+    "body", [{}, {"title": " "}, {"description": "Soft cotton"}, {"season": "Summer", "price": 5}, {"attributes": {"Fit": ""}}]
+)
 def test_what_gives_nothing_to_write_of_is_refused(writer, body):
     assert "give at least one of title" in refused(writer.post(URL, json=body), 400, "invalid_input")
     refused(writer.post(URL, json={"items": [LISTING, body]}), 400, "invalid_input", "items.1")

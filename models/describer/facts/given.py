@@ -1,9 +1,10 @@
 """What a listing gives, and whether it gives what a text states.
 
-A statement is given by a fact whose words hold its words, in a row: "navy" by "Navy Blue", "sleeves" by "Short Sleeves". A
-material is not given by another one that only holds its name: "cotton" not by "Cotton Blend", "leather" not by "Synthetic
-Leather". A number is given where a fact or the title has it. What a text denies, it states as well. A word of the title that
-states a value is a fact named `title`, where no field or attribute says the same; where title and field differ, both are given.
+A statement is given by a fact whose words hold its words, in a row: "navy" by "Navy Blue", "sleeves" by "Short Sleeves",
+"low rise" by "Low-Rise". A material is not given by another one that only holds its name: "cotton" not by "Cotton Blend",
+"leather" not by "Synthetic Leather". A number is given where a fact or the title has it. What a text denies, it states as well. A
+word of the title that states a value is a fact named `title`, where no field or attribute says the same; where title and field
+differ, both are given.
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,8 +62,11 @@ def is_given(statement: Forms, names: Sequence[str], given: Given) -> bool:
     if "gender" in names:
         return any(name.removeprefix("gender:") in given.genders for name in names if name.startswith("gender:"))
     material = "material" in names
+    joined = ("".join(statement),)
     for run in given.runs:
         place = within(statement, run)
+        if place is None and len(statement) > 1:
+            place = within(joined, run)
         if place is not None and not (material and _modified(run, place, len(statement))):
             return True
     return False

@@ -60,6 +60,8 @@ class Lexicon:
         self.unsaid = frozenset(unsaid)
         self.types = tuple(types)
         self._longest = max(map(len, self.values), default=1)
+        kinds = {word for kind in self.types for word in forms(kind)}
+        self._joined = {name: key for key in self.values if len(key) > 1 and (name := "".join(key)) not in kinds}
 
     @classmethod
     def fit(cls, listings: Sequence[Listing]) -> Self:
@@ -112,13 +114,14 @@ class Lexicon:
         return cls(values, ((name, value) for name, value in state["unsaid"]), state["types"])
 
     def statements(self, text: str) -> tuple[Statement, ...]:
-        """Values that a text states, in order; the longest at each place, and every number."""
+        """Values that a text states, in order; the longest at each place, in one word as well ("slim-fit"), and every number."""
         found, told = [], list(tokens(text))
         place = 0
         while place < len(told):
             size = self._size(told, place)
             if size:
                 key = tuple(token.form for token in told[place : place + size])
+                key = key if key in self.values else self._joined.get(key[0], key)
                 names = self.values.get(key, (NUMBER,))
                 start, end = told[place].start, told[place + size - 1].end
                 negated = any(token.form in NEGATIONS for token in told[max(0, place - 2) : place])
@@ -131,7 +134,8 @@ class Lexicon:
         for size in range(min(self._longest, len(told) - place), 0, -1):
             if tuple(token.form for token in told[place : place + size]) in self.values:
                 return size
-        return int(any(map(str.isdigit, told[place].form)))
+        word = told[place].form
+        return int(word in self._joined or word in words.NUMBERS or any(map(str.isdigit, word)))
 
     def forms_not_in(self, facts: Sequence[Fact]) -> list[str]:
         """Spellings of the values that facts do not give, each folded: what a text must not hold."""

@@ -62,6 +62,8 @@ warranty guarantee fragrance notes spf hypoallergenic dermatologically tag seam 
 branding closure tongue upper grip traction rise fly topstitch print-tape mesh-panel quarter overlay detailing
 detail accent trim contrast signature monogram inner main key sequence layered curved bottom edge
 """
+NUMBERS = frozenset(listed("two three four five six seven eight nine ten twelve"))
+"""Numbers in words; "one" is mostly none."""
 SAYS_NOTHING = frozenset(
     listed(
         """na n/a none null - -- nan no yes other others regular basic basics single standard assorted hybrid unknown free

@@ -16,6 +16,7 @@ from models.describer.facts.keywords import refused
 from models.describer.facts.lexicon import Lexicon, plural
 from models.describer.facts.peers import template
 from models.describer.facts.slots import UNSLOTTED, fill
+from models.describer.facts.words import NUMBERS
 from models.describer.frames import Frames
 from models.describer.generation.constraint import Allowed, FactsOnly, Spelling
 from models.describer.generation.decoding import Drawn, Sampler, Wanted
@@ -221,7 +222,8 @@ class Writer:
     def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
         values = [fact.value for fact in task.facts]
         slots = [slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED]
-        forms_not_given = [*self.lexicon.forms_not_in(task.facts), *self._other_types(task)]
+        numbers = NUMBERS - given_words(task)
+        forms_not_given = [*self.lexicon.forms_not_in(task.facts), *self._other_types(task), *numbers]
         frames = {slot: self.frames.of(asked.slots[slot].name) for slot in slots}
         allowed = Allowed.of(slots, forms_not_given, values, frames)
         return FactsOnly(self.spelling, self.tokenizer, allowed, self.config.generation.slot_uses)

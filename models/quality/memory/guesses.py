@@ -169,7 +169,7 @@ class Guesses:
                         for key in ((part, name), (part, name, guess.value)):
                             asked[key] += 1
                             right[key] += guess.value == value
-        found = {key: right[key] / (asked[key] + SHRINK) for key in asked if len(key) == 2}
+        found: dict[tuple[str, ...], float] = {key: right[key] / (asked[key] + SHRINK) for key in asked if len(key) == 2}
         found |= {key: (right[key] + SHRINK * found[key[:2]]) / (asked[key] + SHRINK) for key in asked if len(key) == 3}
         return {_key(*key): share for key, share in found.items()}
 

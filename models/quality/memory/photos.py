@@ -84,7 +84,7 @@ def _thumbnail(pixels: Pixels, there: NDArray[np.bool_]) -> NDArray[np.int8]:
     cut = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) and len(columns) else pixels
     small = np.asarray(Image.fromarray(cut).resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
     centred = (small - small.mean()) / max(float(small.std()), 1e-6) * 32
-    return np.clip(np.round(centred), -127, 127).astype(np.int8).reshape(-1)
+    return np.asarray(np.clip(np.round(centred), -127, 127).astype(np.int8).reshape(-1))
 
 
 def _colours(pixels: Pixels, there: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -92,4 +92,4 @@ def _colours(pixels: Pixels, there: NDArray[np.bool_]) -> NDArray[np.uint8]:
     levels = pixels[there].astype(np.float64)
     shade = np.minimum((levels / max(float(np.median(levels)), 1.0) * SHADES).astype(np.int64), SHADES - 1)
     counts = np.bincount(shade @ np.array([SHADES * SHADES, SHADES, 1]), minlength=SHADES**3)
-    return np.round(np.sqrt(counts / counts.sum()) * 255).astype(np.uint8)
+    return np.asarray(np.round(np.sqrt(counts / counts.sum()) * 255).astype(np.uint8))
