@@ -216,7 +216,8 @@ class Writer:
         return bullets
 
     def _prompt(self, task: Task, facts: Sequence[Fact]) -> Prompt:
-        brief = task.brief
+        """Facts by their names: in which order a listing gives them makes no difference."""
+        brief, facts = task.brief, sorted(facts, key=lambda fact: (fact.name, fact.value))
         return prompt(self.tokenizer, self.config.writer, facts, brief.listing.title, brief.audience, brief.tone, task.keywords)
 
     def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
