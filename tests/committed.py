@@ -38,7 +38,7 @@ from models.recommender.answers import Event, Query
 
 FOLDER = Path(__file__).parent / "behaviour"
 BUNDLES = FOLDER / "bundles"
-PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500, "quality": 1500, "describer": 1500}
+PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500, "quality": 1500, "describer": 400}
 """Size of the sample catalogue that each was trained on."""
 
 COLD = 99_001

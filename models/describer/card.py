@@ -30,8 +30,8 @@ texts that state only what they give, after cleaning; {settings.validation_rows:
 {settings.tokens_per_second:,.0f} a second, on {settings.threads} threads ({net}). {settings.validation_loss:.3f} nats a token on
 validation texts.
 
-**Limits.** It knows which words state values from its catalogue and from lists of colours, materials and more: a word
-that is in neither can be said unnoticed. Which words praise is not checked. It writes the language of its catalogue; values in
-other scripts are copied as they are. It holds what the listing gives for true.
+**Limits.** It knows which words state values from its catalogue and from lists of colours, materials and more: a word that is
+in neither can be said without being noticed. Which words praise is not checked. It writes the language of its catalogue; values
+in other scripts are copied as they are. It holds what the listing gives for true.
 """
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.strip().split("\n\n")) + "\n"

@@ -67,7 +67,7 @@ def _spelled(fact: Fact) -> str:
     """A value as it stands in a sentence: names as they are, other words small, but not abbreviations."""
     if fact.name == "brand":
         return fact.value
-    return " ".join(word if word.isupper() and len(word) > 1 else word[:1].lower() + word[1:] for word in fact.value.split())
+    return re.sub(r"[^\W\d_]+", lambda m: m[0] if m[0].isupper() and len(m[0]) > 1 else m[0][:1].lower() + m[0][1:], fact.value)
 
 
 def realised(text: str, facts: Sequence[Fact]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from catalog.text import clean_html
 from models.describer.answers import MAX_META, MAX_TITLE, Brief, Description, Fact, Keyword, Sentence
 from models.describer.config import DescriberModelConfig
 from models.describer.facts.extractor import sayable, stated
@@ -15,6 +16,7 @@ from models.describer.facts.keywords import refused
 from models.describer.facts.lexicon import Lexicon, plural
 from models.describer.facts.peers import template
 from models.describer.facts.slots import UNSLOTTED, fill
+from models.describer.facts.words import NUMBERS
 from models.describer.frames import Frames
 from models.describer.generation.constraint import Allowed, FactsOnly, Spelling
 from models.describer.generation.decoding import Drawn, Sampler, Wanted
@@ -28,6 +30,9 @@ LEAST_WORDS = {"seo_title": 1, "meta_description": 3, "description": 3, "bullets
 
 LINK = re.compile(r"( (is|of|in|with|a|an|as))+$")
 """Words between the name of a fact and its value."""
+
+UNLIKE = frozenset({"shirt"})
+"""Types within the names of others that they are not: a T-shirt is no shirt, though its name is spelled with one."""
 
 VAGUE = frozenset({"set", "care", "accessory", "basic", "pack", "gift", "body", "make", "kit"})
 """Last words of types that texts use for much else."""
@@ -211,13 +216,15 @@ class Writer:
         return bullets
 
     def _prompt(self, task: Task, facts: Sequence[Fact]) -> Prompt:
-        brief = task.brief
+        """Facts by their names: in which order a listing gives them makes no difference."""
+        brief, facts = task.brief, sorted(facts, key=lambda fact: (fact.name, fact.value))
         return prompt(self.tokenizer, self.config.writer, facts, brief.listing.title, brief.audience, brief.tone, task.keywords)
 
     def _allowed(self, asked: Prompt, task: Task) -> FactsOnly:
         values = [fact.value for fact in task.facts]
         slots = [slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED]
-        forms_not_given = [*self.lexicon.forms_not_in(task.facts), *self._other_types(task)]
+        numbers = NUMBERS - given_words(task)
+        forms_not_given = [*self.lexicon.forms_not_in(task.facts), *self._other_types(task), *numbers]
         frames = {slot: self.frames.of(asked.slots[slot].name) for slot in slots}
         allowed = Allowed.of(slots, forms_not_given, values, frames)
         return FactsOnly(self.spelling, self.tokenizer, allowed, self.config.generation.slot_uses)
@@ -228,7 +235,9 @@ class Writer:
 
     def _true(self, text: str, task: Task) -> bool:
         """Whether a text states nothing but what is given, and is of no other type."""
-        return not unsupported(text, task.facts, self.lexicon) and self.heads.isdisjoint(set(forms(text)) - own_words(task))
+        own = own_words(task)
+        named = {head for head in self.heads & set(forms(text)) if head not in own or head in UNLIKE - given_words(task)}
+        return not named and not unsupported(text, task.facts, self.lexicon)
 
     def _candidate(self, drawn: Drawn, asked: Prompt, task: Task, part: str) -> Candidate:
         """Its sentences that can be read, state nothing but what is given, and are not said before in it."""
@@ -276,12 +285,17 @@ def type_head(kind: str) -> str | None:
     return told[-1] if told and told[-1] not in VAGUE else None
 
 
-def own_words(task: Task) -> frozenset[str]:
-    """Words by which a listing may be called: those that it gives, and types within them, as "shirt" in "tshirt"."""
+def given_words(task: Task) -> frozenset[str]:
+    """Words of the title, the categories and all facts of a listing."""
     listing = task.brief.listing
-    texts = [*(fact.value for fact in task.facts), listing.title or "", *listing.categories.values()]
-    said = {word for text in texts for word in forms(text)}
-    return frozenset(said | {word[start:] for word in said for start in range(1, len(word) - 2)})
+    texts = [*(fact.value for fact in task.facts), clean_html(listing.title or ""), *listing.categories.values()]
+    return frozenset(word for text in texts for word in forms(text))
+
+
+def own_words(task: Task) -> frozenset[str]:
+    """Words by which a listing may be called: those that it gives, and types within them, as "bag" in "handbag"."""
+    said = given_words(task)
+    return said | {word[start:] for word in said for start in range(1, len(word) - 2)}
 
 
 def misnamed(pieces: Sequence[str | Fact], names: Mapping[str, str]) -> bool:
