@@ -59,7 +59,7 @@ class MemoryConfig(StrictModel):
         gt=0.0,
         lt=1.0,
         description="share of similar pairs that are one product, by which a probability is what it says: 3 % of Myntra's "
-        "share their very photo with another; with it 2 % of validation listings without a known duplicate were said to have one",
+        "listings share their very photo with another; with it 2 % of those without a known duplicate were said to have one",
     )
 
 
