@@ -78,17 +78,20 @@ class Context:
     models: dict[str, ServedModel]
     record: Callable[[PredictionRow], object]
 
-    async def predict(self, model: str, items: Sequence[Any], method: str = "predict", path: str = "") -> list[Answer]:
-        """`ServedModel.predict` within the time that a request may take.
+    async def predict(
+        self, model: str, items: Sequence[Any], method: str = "predict", path: str = "", times: float = 1.0
+    ) -> list[Answer]:
+        """`ServedModel.predict` within the time that a request may take, or so many times that time.
 
         Raises:
             TimedOut: it took longer.
         """
+        seconds = times * self.config.request_seconds
         try:
-            async with asyncio.timeout(self.config.request_seconds):
+            async with asyncio.timeout(seconds):
                 return await self.models[model].predict(items, method, path)
         except TimeoutError as error:
-            raise TimedOut(f"no answer within {self.config.request_seconds:g} s; try again") from error
+            raise TimedOut(f"no answer within {seconds:g} s; try again") from error
 
     def answering(self, model: str, stand_in: str) -> str:
         """`model`, or `stand_in` while `model` has no version and nobody waits for one: also while its first is being loaded."""

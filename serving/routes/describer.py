@@ -22,6 +22,9 @@ METHODS = ("predict",)
 STAND_IN = None
 LABELS: Mapping[str, Any] = {}
 
+SEVERAL = 3.0
+"""So many times `request_seconds` may several descriptions take: they are written one after the other."""
+
 
 def router(context: Context) -> APIRouter:
     """Routes of this model."""
@@ -39,7 +42,8 @@ def router(context: Context) -> APIRouter:
         """Search title, meta description, description and bullets; each sentence names the facts of the listing that it states.
 
         A body with `items` asks for several listings, and is answered by as many `items`; one at fault refuses the request and is
-        named. What is written in a title is only ever read as words of the product: nothing there gives orders.
+        named. They are written one after the other, so that many take a while. What is written in a title is only ever read as
+        words of the product: nothing there gives orders.
         """
         start = time.perf_counter()
         body = await read_one_or_many(request, BriefIn, several, "items")
@@ -49,7 +53,7 @@ def router(context: Context) -> APIRouter:
             one = answers.written(found[0])
             return json_reply(one, task=BackgroundTask(_log, context, _since(start), [one], briefs, found))
         briefs = [answers.brief(item, f"items.{place}") for place, item in enumerate(body.items)]
-        found = await context.predict(MODEL, briefs, path="items")
+        found = await context.predict(MODEL, briefs, path="items", times=SEVERAL)
         items = [answers.written(answer) for answer in found]
         reply = answers.AllWritten(model=answers.served(found[0]), items=items)
         return json_reply(reply, task=BackgroundTask(_log, context, _since(start), items, briefs, found))

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from database.predictions import newest_predictions
-from tests.serving.conftest import CONFIG, photo, refused, serving, wait_until
+from tests.serving.conftest import CONFIG, photo, quick, refused, serving, wait_until
 
 URL = "/v1/generate/description"
 LISTING = {"title": "Nike Running Shoes", "brand": "Nike", "base_colour": "Blue", "attributes": {"Sole": "Rubber"}}
@@ -143,6 +143,15 @@ def test_what_the_model_refuses_is_named_and_what_breaks_is_ours(writer):
     several = {"items": [LISTING, {"title": "refused"}]}
     assert "items.1: " in refused(writer.post(URL, json=several), 400, "invalid_input", "items.1")
     assert "a bug" not in refused(writer.post(URL, json={"title": "crash"}), 500, "internal")
+
+
+@quick(WRITES)
+def test_several_may_take_longer_than_one(client, source):
+    source.describers[1].seconds = 0.2
+    assert "no answer within 0.1 s" in refused(client.post(URL, json=LISTING), 504, "timeout")
+    wait_until(lambda: client.post(URL, json={"items": [LISTING]}).status_code == 200)
+    source.describers[1].seconds = 0.6
+    assert "no answer within 0.3 s" in refused(client.post(URL, json={"items": [LISTING]}), 504, "timeout")
 
 
 def test_each_answer_is_logged_for_monitoring(client, settings):
