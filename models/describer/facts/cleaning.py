@@ -106,7 +106,7 @@ def sentences(description: str, facts: Sequence[Fact], lexicon: Lexicon) -> list
 def kept_of(sentence: str, facts: Sequence[Fact], lexicon: Lexicon) -> str | None:
     """A sentence as far as it states what is given; None where nothing that can stand alone is left."""
     sentence = _INNER_CAPITAL.sub(lambda m: m[0].lower(), _HUNDRED.sub("", sentence).strip(" -•*"))
-    if _NO_SENTENCE.search(sentence):
+    if _NO_SENTENCE.search(sentence) or _SOMEBODY.search(sentence):  # he and she say for whom, which the listing may not
         return None
     wrong = unsupported(sentence, facts, lexicon)
     if not wrong:
