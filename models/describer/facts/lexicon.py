@@ -66,13 +66,7 @@ class Lexicon:
     @classmethod
     def fit(cls, listings: Sequence[Listing]) -> Self:
         """Learn from listings with their titles and descriptions."""
-        values: dict[Forms, set[str]] = defaultdict(set)
-        for kind, entries in _CLOSED.items():
-            for entry in entries:
-                values[forms(entry)].add(kind)
-        for gender, spelled in words.GENDERS.items():
-            for word in spelled:
-                values[(form(word),)] |= {"gender", f"gender:{gender}"}
+        values = _closed()
         texts = [frozenset(_grams(f"{x.title or ''} . {clean_html(x.description or '')}")) for x in listings]
         given, said, elsewhere = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[Forms]()
         pairs = [tuple(values_of(listing)) for listing in listings]
@@ -110,8 +104,14 @@ class Lexicon:
         Raises:
             KeyError: something is missing.
         """
-        values = {tuple(key): tuple(names) for key, names in state["values"]}
-        return cls(values, ((name, value) for name, value in state["unsaid"]), state["types"])
+        values = {key: {*names} for key, names in _closed().items()}  # the list may have grown since
+        for key, names in state["values"]:
+            values.setdefault(tuple(key), set()).update(names)
+        return cls(
+            {key: sorted(names) for key, names in sorted(values.items())},
+            ((name, value) for name, value in state["unsaid"]),
+            state["types"],
+        )
 
     def statements(self, text: str) -> tuple[Statement, ...]:
         """Values that a text states, in order; the longest at each place, in one word as well ("slim-fit"), and every number."""
@@ -148,6 +148,18 @@ class Lexicon:
     def _spellings(self) -> dict[Forms, tuple[str, ...]]:
         """Ways to write each value: a word may be in the plural, and known compounds with a hyphen."""
         return {key: tuple(dict.fromkeys((" ".join(key), " ".join((*key[:-1], plural(key[-1])))))) for key in self.values}
+
+
+def _closed() -> dict[Forms, set[str]]:
+    """Values that every catalogue's texts state, to their kinds."""
+    values: dict[Forms, set[str]] = defaultdict(set)
+    for kind, entries in _CLOSED.items():
+        for entry in entries:
+            values[forms(entry)].add(kind)
+    for gender, spelled in words.GENDERS.items():
+        for word in spelled:
+            values[(form(word),)] |= {"gender", f"gender:{gender}"}
+    return values
 
 
 def plural(word: str) -> str:

@@ -46,11 +46,14 @@ def slots_in(text: str) -> tuple[str, ...]:
     return tuple(slot[1] for slot in SLOT.finditer(text))
 
 
-def fill(pieces: Sequence[str | Fact]) -> str:
-    """A sentence of texts and facts: values in a sentence's case, a or an, single spaces, a capital at its start."""
+def fill(pieces: Sequence[str | Fact], as_given: bool = False) -> str:
+    """A sentence of texts and facts: values in a sentence's case, a or an, single spaces, a capital at its start.
+
+    `as_given` leaves values as the listing writes them, as titles do.
+    """
     text = ""
     for piece in pieces:
-        text += piece if isinstance(piece, str) else _spelled(piece)
+        text += piece if isinstance(piece, str) else piece.value if as_given else _spelled(piece)
     text = " ".join(text.split())
     text = re.sub(r"\s+([.,;:!?])", r"\1", text)
     text = _ARTICLE.sub(lambda m: m[1] + ("n" if _VOWEL_SOUND.match(m[2]) and _vowel(text, m.end()) else ""), text)

@@ -60,7 +60,8 @@ crest badge slogan text number analogue digital quartz automatic mechanical "wat
 wired seamless sheer transparent backless halter spaghetti tie-up knot bow motif brooch hook pendant stone drop hoop
 warranty guarantee fragrance notes spf hypoallergenic dermatologically tag seam stitch stitched stitching embossed engraved
 branding closure tongue upper grip traction rise fly topstitch print-tape mesh-panel quarter overlay detailing
-detail accent trim contrast signature monogram inner main key sequence layered curved bottom edge
+detail accent trim contrast signature monogram inner main key sequence layered curved bottom edge waist combed organic burnished
+oiled cleat low recycled resistant
 """
 NUMBERS = frozenset(listed("two three four five six seven eight nine ten twelve"))
 """Numbers in words; "one" is mostly none."""

@@ -8,6 +8,9 @@ from models.describer.answers import Fact, Sentence
 from models.describer.config import GenerationConfig
 
 WORD = re.compile(r"\w+")
+BROKEN = re.compile(r"[a-z,] (?:A|An|The|It|Its|This|Made|Here) [a-z]|\b(?:is|of|in|with) *[^\w\s\"'(]|& ?[a-z]+ ?;?|& *$")
+"""A sentence that begins again in its middle, a verb or preposition with nothing behind it, what is left of markup."""
+
 DOUBLED = re.compile(r"\b(\w+) \1\b|(\w{2,})\2\2", re.IGNORECASE)
 GRAM = 3
 """Words of the sequences by which texts are alike."""
@@ -91,5 +94,5 @@ def grams(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def sound(text: str, least: int) -> bool:
-    """Whether a sentence has so many words, none of them twice in a row, and no part of a word three times in a row."""
-    return len(WORD.findall(text)) >= least and DOUBLED.search(text) is None
+    """Whether a sentence has so many words, none twice in a row, no part of a word thrice, and no second sentence begun in it."""
+    return len(WORD.findall(text)) >= least and DOUBLED.search(text) is None and BROKEN.search(text) is None

@@ -14,6 +14,7 @@ from models.describer.facts.forms import forms
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.facts.keywords import refused
 from models.describer.facts.lexicon import Lexicon, plural
+from models.describer.facts.peers import CORE as FIRST
 from models.describer.facts.peers import template
 from models.describer.facts.slots import UNSLOTTED, fill
 from models.describer.facts.words import NUMBERS
@@ -33,6 +34,12 @@ LINK = re.compile(r"( (is|of|in|with|a|an|as))+$")
 
 UNLIKE = frozenset({"shirt"})
 """Types within the names of others that they are not: a T-shirt is no shirt, though its name is spelled with one."""
+
+CORE = frozenset(FIRST)
+"""Facts of a description's first sentence."""
+
+BETWEEN = frozenset({"for", "by", "with", "and", "in", "of", "from", "the", "a", "an", "pair"})
+"""Words of a title that name nothing."""
 
 VAGUE = frozenset({"set", "care", "accessory", "basic", "pack", "gift", "body", "make", "kit"})
 """Last words of types that texts use for much else."""
@@ -224,7 +231,9 @@ class Writer:
         values = [fact.value for fact in task.facts]
         slots = [slot for slot, fact in asked.slots.items() if fact.name not in UNSLOTTED]
         numbers = NUMBERS - given_words(task)
-        forms_not_given = [*self.lexicon.forms_not_in(task.facts), *self._other_types(task), *numbers]
+        own = own_words(task)  # a word that is part of the type's name may be spelled: "shirt" of a T-shirt
+        not_given = [form for form in self.lexicon.forms_not_in(task.facts) if form not in own]
+        forms_not_given = [*not_given, *self._other_types(task), *numbers]
         frames = {slot: self.frames.of(asked.slots[slot].name) for slot in slots}
         allowed = Allowed.of(slots, forms_not_given, values, frames)
         return FactsOnly(self.spelling, self.tokenizer, allowed, self.config.generation.slot_uses)
@@ -249,11 +258,12 @@ class Writer:
             pieces = self._pieces(run, asked)
             if misnamed(pieces, self.names):
                 continue
-            text = fill(pieces)
+            text = fill(pieces, as_given=part == "seo_title")
             if part == "seo_title":
                 text = cut_title(text, MAX_TITLE)
-            if sound(text, LEAST_WORDS[part]) and self._true(text, task):
-                sentences.setdefault(text.casefold(), Sentence(text, stated(text, task.facts, self.lexicon)))
+            facts = stated(text, task.facts, self.lexicon)
+            if sound(text, LEAST_WORDS[part]) and self._true(text, task) and _says(part, text, facts, task):
+                sentences.setdefault(text.casefold(), Sentence(text, facts))
         kept = list(_telling(sentences.values()))
         if part == "seo_title":
             kept = kept[:1]
@@ -277,6 +287,17 @@ class Writer:
             else:
                 pieces.append(text)
         return pieces
+
+
+def _says(part: str, text: str, facts: Sequence[Fact], task: Task) -> bool:
+    """Whether a sentence says something of the product, in its place.
+
+    A sentence names a fact; a bullet one beyond brand, colour, gender and type, which the description begins with; an SEO title
+    has no word but the listing's own: what a title adds would be a name that nobody gave.
+    """
+    if part == "seo_title":
+        return set(forms(text)) <= given_words(task) | BETWEEN
+    return bool({fact.name for fact in facts} - CORE) if part == "bullets" else bool(facts)
 
 
 def type_head(kind: str) -> str | None:
