@@ -167,7 +167,8 @@ class Duplicates:
         ids = self.signatures.ids
         _, rows = self._index.search(asked.vectors.astype(np.float32), min(self.candidates + 1, len(ids)))
         for own, near in zip(asked.ids, rows, strict=True):
-            yield np.array([i for i in near if i >= 0 and ids[i] != own][: self.candidates], dtype=np.int64)
+            others = [i for i in near if i >= 0 and str(ids[i]) != str(own)]  # a form sends an id as text
+            yield np.array(others[: self.candidates], dtype=np.int64)
 
     def _match(self, asked: Signatures, row: int, other: int, probability: float, evidence: NDArray[np.float64]) -> Match:
         product, told = self.signatures.ids[other], dict(zip(NAMES, evidence.tolist(), strict=True))
