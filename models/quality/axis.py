@@ -101,6 +101,16 @@ def belongs(seen: Seen, part: str) -> tuple[float | None, float | None]:
     return log(seen.probability(part, seen.agreed_type)), seen.nearest(part)
 
 
+def nearness(seen: Seen, part: str) -> tuple[Evidence, ...]:
+    """How near a part lies to the nearest other part, for people; nothing where there is no other."""
+    near, fits = seen.nearest(part), seen.probability(part, seen.agreed_type)
+    if near is None:
+        return ()
+    told = f"It is as like another part of the listing as {near:.2f}, where 1 is the same"
+    kind = "" if fits is None else f", and by itself is about {seen.agreed_type} with a probability of {fits:.2f}"
+    return (Evidence(f"{told}{kind}.", {"likeness": round(near, 4)}),)
+
+
 def doubt(seen: Seen, fault: str) -> float | None:
     """How little the product model believes in a fault: its log odds against it; None where it does not look for faults."""
     found = seen.inspection.faults.get(fault) if seen.inspection else None

@@ -25,7 +25,6 @@ from models.family import EvaluationRun
 from models.quality import trials
 from models.quality.answers import AXES, Candidate
 from models.quality.axes import readers
-from models.quality.improvements import LEAST
 from models.quality.predictor import QualityPredictor
 from models.quality.trials import GOOD, Tried
 
@@ -33,6 +32,8 @@ SHAPE = "shape"
 """The kind of rows that are points of curves and no listings."""
 RECALL = 0.8
 """At which the precision of duplicates is measured."""
+ROUNDING = 1e-4
+"""A smaller loss does not show in a score of four decimals."""
 SUGGESTED = 1000
 """Twins whose first suggestion is carried out, at most."""
 SHOWN = 24
@@ -171,7 +172,7 @@ def _suggestions(found: Found, predictor: QualityPredictor, tried: Sequence[Trie
 def _never_lowers(found: Found, predictor: QualityPredictor, good: Sequence[Candidate]) -> None:
     """What is truly better must not score lower by so much that it shows."""
     frame = trials.never_lower(predictor.judge, good)
-    frame["held"] = frame["better"] >= frame["worse"] - LEAST
+    frame["held"] = frame["better"] >= frame["worse"] - ROUNDING
     found.metrics["improvement_never_lowers"] = mean_interval(frame["held"].astype(float), found.samples)
     found.metrics["improvement_violations"] = Metric(value=float((~frame["held"]).sum()), n=len(frame))
 

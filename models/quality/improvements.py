@@ -21,8 +21,8 @@ from models.quality.memory.titles import better
 from models.quality.overall import overall
 from models.quality.seen import Seen
 
-LEAST = 1e-4
-"""A smaller gain is none: it would not show in a score of four decimals."""
+LEAST = 1e-3
+"""A smaller gain is not worth a suggestion."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,12 @@ def _ready(listing: Listing, one: Judgement, guesses: Sequence[Guess], judge: Ju
     for guess in guesses:
         text = f"Add the {reads(guess.name)} {guess.value!r}: {guess.why}."
         yield replace(_proposal("attributes", text, {guess.name: guess.value}, listing), confidence=guess.confidence)
+    if len(guesses) > 1:
+        told = ", ".join(f"{reads(guess.name)} {guess.value!r}" for guess in guesses)
+        together: dict[str, Any] = {guess.name: guess.value for guess in guesses}
+        least = min(guess.confidence for guess in guesses)
+        text = f"Add {len(guesses)} attributes: {told}."
+        yield replace(_proposal("attributes", text, together, listing), confidence=least)
     inspection = seen.inspection
     if inspection is None:
         return

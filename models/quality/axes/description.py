@@ -2,7 +2,7 @@
 
 from catalog.text import clean_html, looks_misread
 from models.quality.answers import Evidence
-from models.quality.axis import Reader, Reading, belongs, doubt, missing, shown
+from models.quality.axis import Reader, Reading, belongs, doubt, missing, nearness, shown
 from models.quality.memory.known import length
 from models.quality.memory.memory import Memory
 from models.quality.seen import Seen
@@ -43,7 +43,11 @@ def read(seen: Seen, memory: Memory) -> Reading:
             Evidence(f"The description has {count} words and is about {seen.agreed_type or 'the product'}.", {"words": count})
         )
     legible = 0.0 if looks_misread(text) else 1.0
-    return Reading((min(1.0, count / max(least, 1.0)), ends, whole, legible), belongs(seen, "description"), tuple(evidence))
+    return Reading(
+        (min(1.0, count / max(least, 1.0)), ends, whole, legible),
+        belongs(seen, "description"),
+        (*evidence, *nearness(seen, "description")),
+    )
 
 
 AXIS = Reader(

@@ -1,7 +1,7 @@
 """The title: whether it names what titles of the type name, is legible, and belongs to the rest of the listing."""
 
 from models.quality.answers import Evidence
-from models.quality.axis import Reader, Reading, belongs, missing, shown
+from models.quality.axis import Reader, Reading, belongs, missing, nearness, shown
 from models.quality.memory.memory import Memory
 from models.quality.memory.titles import NAMES, findings
 from models.quality.seen import Seen
@@ -21,7 +21,7 @@ def read(seen: Seen, memory: Memory) -> Reading:
         evidence = (Evidence(f"The title says {best[0]} ({best[1]:.2f}), {rest}.", values_said), *evidence)
     if not evidence:
         evidence = (Evidence("The title names what titles of its kind name.", {}),)
-    return Reading(values, belongs(seen, "title"), evidence)
+    return Reading(values, belongs(seen, "title"), (*evidence, *nearness(seen, "title")))
 
 
 AXIS = Reader(
