@@ -61,6 +61,7 @@ class _Row:
     ids: list[int]
     total: float = 0.0
     ended: bool = False
+    stuck: bool = False  # no token is allowed: its last sentence is cut off
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Sampler:
             logits = self.model(last, past_key_values=cache, position_ids=at, use_cache=True).logits[:, -1].float().cpu()
             self._step(live, logits, allowed, generator)
             position += 1
-            kept = [i for i, row in enumerate(live) if not row.ended and len(row.ids) <= row.wanted.most]
+            kept = [i for i, row in enumerate(live) if not (row.ended or row.stuck) and len(row.ids) <= row.wanted.most]
             done += [row for i, row in enumerate(live) if i not in set(kept)]
             if kept and len(kept) < len(live):
                 cache.batch_select_indices(torch.tensor(kept, device=device))
@@ -114,13 +115,14 @@ class Sampler:
         """Draw a token for each row."""
         ids = torch.tensor([row.ids for row in rows])
         scores = self._needs(rows, allowed(ids, self._begins(rows, logits)))
+        stuck = torch.isneginf(scores).all(dim=-1)
+        scores[stuck, self.tokenizer.end] = 0.0
         log_probabilities = F.log_softmax(scores, dim=-1)
         chosen = torch.multinomial(self._nucleus(scores), 1, generator=generator)
-        for row, token, value in zip(
-            rows, chosen[:, 0].tolist(), log_probabilities.gather(1, chosen)[:, 0].tolist(), strict=True
-        ):
+        values = log_probabilities.gather(1, chosen)[:, 0].tolist()
+        for row, token, value, cut in zip(rows, chosen[:, 0].tolist(), values, stuck.tolist(), strict=True):
             row.total += value
-            row.ended = token == self.tokenizer.end
+            row.ended, row.stuck = token == self.tokenizer.end and not cut, cut
             row.ids.append(token)
 
     def _begins(self, rows: list[_Row], logits: Tensor) -> Tensor:
@@ -159,7 +161,7 @@ class Sampler:
         return torch.zeros_like(probabilities).scatter_(1, order, ordered)
 
     def _drawn(self, row: _Row) -> Drawn:
-        ids = row.ids[1:-1] if row.ended else row.ids[1:]
+        ids = row.ids[1:-1] if row.ended or row.stuck else row.ids[1:]
         return Drawn(tuple(ids), row.total / max(1, len(row.ids) - 1), row.ended)
 
 

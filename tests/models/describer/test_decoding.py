@@ -79,3 +79,18 @@ def test_a_sentence_that_needs_a_fact_copies_one_before_it_ends(seed: int) -> No
     [one] = Sampler(MODEL, TOKENIZER, 1.0, 1.0).draw(ASKED.ids, [row], Hasty(), seed)
     first = one.ids[: one.ids.index(TOKENIZER.next)] if TOKENIZER.next in one.ids else one.ids
     assert needs & set(first) and len(first) <= 6
+
+
+class Nothing(LogitsProcessor):
+    """Forbids every token from the third on."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return scores if input_ids.shape[1] < 3 else torch.full_like(scores, float("-inf"))
+
+
+def test_a_text_that_may_not_go_on_stops_and_is_not_whole() -> None:
+    found = Sampler(MODEL, TOKENIZER, 1.0, 1.0).draw(ASKED.ids, ROWS, Nothing(), 3)
+    for one in found:
+        assert one.ended or len(one.ids) == 2
+        assert TOKENIZER.end not in one.ids and one.log_probability > float("-inf")
+    assert not all(one.ended for one in found)
