@@ -22,7 +22,7 @@ $(STAMP):
 	rm -f $(VENV)/.installed-*
 	touch $(STAMP)
 
-demo: setup  ## the whole loop on the embedded sample catalogue, about eight minutes
+demo: setup  ## the whole loop on the embedded sample catalogue, about ten minutes
 	$(BIN)/python demo.py
 
 # In the order of their names: xdist would put files of few tests last, and those are the long ones, a worker waiting for each.
