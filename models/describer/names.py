@@ -21,7 +21,6 @@ NAMES = Names(
     metrics=TEXT_METRICS
     | {
         "sentences": ("Sentences and bullets a description", None),
-        "fallback_rate": ("Descriptions that the template had to write", "lower"),
         # Judged by gates only: two versions are timed at different moments of a busy machine.
         "describe_p50_ms": ("One description: median, ms", None),
         "describe_p95_ms": ("One description: 95th percentile, ms", None),

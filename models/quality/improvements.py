@@ -16,7 +16,7 @@ from models.quality.axes import readers
 from models.quality.axis import Reading
 from models.quality.judge import Judge, Judgement
 from models.quality.memory.guesses import Guess
-from models.quality.memory.known import ATTRIBUTE, FINEST, pairs, reads, with_pairs
+from models.quality.memory.known import FINEST, pairs, reads, with_pairs
 from models.quality.memory.titles import better
 from models.quality.overall import overall
 from models.quality.seen import Seen
@@ -173,6 +173,3 @@ def _improvement(proposal: Proposal, after: float, before: float) -> Improvement
         low=proposal.low,
         high=proposal.high,
     )
-
-
-__all__ = ["ATTRIBUTE", "applied", "improvements"]

@@ -20,7 +20,7 @@ from models.describer.facts import words
 from models.describer.facts.extractor import sayable, stated
 from models.describer.facts.forms import forms
 from models.describer.facts.given import facts_of, unsupported
-from models.describer.facts.lexicon import TYPE, Lexicon
+from models.describer.facts.lexicon import FIRST, TYPE, Lexicon
 from models.describer.facts.slots import realised, slots_in, slotted
 
 LEAST_WORDS, MOST_WORDS = 4, 32
@@ -32,7 +32,7 @@ BANKED = 200
 """Sentences that are kept for the same facts."""
 LEAST_LENT, LENT_WORDS = 2, 12
 """Listings that must say a sentence before it is said of others, and its words at most: what one says alone is its own."""
-CORE = frozenset({"brand", "gender", "base_colour", TYPE})
+CORE = frozenset(FIRST)
 """Facts of the first sentence."""
 
 _BREAK = re.compile(r"<\s*(?:br|/p|p|/li|li|/div|div|/ul|ul|/strong|strong|/b|b|h\d|/h\d)\b[^<>]*>", re.IGNORECASE)

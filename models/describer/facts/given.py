@@ -16,7 +16,7 @@ from catalog.text import clean_html
 from models.describer.answers import Fact
 from models.describer.facts import words
 from models.describer.facts.forms import Forms, form, forms, within
-from models.describer.facts.lexicon import DETAIL, NUMBER, Lexicon, Statement, values_of
+from models.describer.facts.lexicon import Lexicon, Statement, values_of
 
 TITLE = "title"
 
@@ -82,11 +82,3 @@ def unsupported(text: str, facts: Sequence[Fact], lexicon: Lexicon) -> tuple[Sta
     """What a text states and facts do not give."""
     held = given_forms(facts)
     return tuple(s for s in lexicon.statements(text) if not is_given(s.forms, s.names, held))
-
-
-def supports(statement: Statement, facts: Sequence[Fact]) -> Fact | None:
-    """The first fact that gives what is stated."""
-    return next((fact for fact in facts if is_given(statement.forms, statement.names, given_forms([fact]))), None)
-
-
-__all__ = ["DETAIL", "NUMBER", "TITLE", "facts_of", "given_forms", "is_given", "supports", "unsupported"]

@@ -19,6 +19,8 @@ from models.describer.facts.forms import Forms, Token, form, forms, tokens
 FIELDS = ("brand", "gender", "base_colour", "usage")
 """Fields whose values are stated; season and age group are how a shop sorts, not what a product is."""
 TYPE = "article_type"
+FIRST = ("brand", "gender", "base_colour", TYPE)
+"""Facts that a description begins with."""
 NUMBER, DETAIL = "number", "detail"
 LONGEST = 5
 """Words of a value; a longer one is prose."""

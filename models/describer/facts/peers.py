@@ -13,25 +13,25 @@ from models.describer.answers import MAX_META, MAX_TITLE, Brief, Description, Fa
 from models.describer.facts.cleaning import plural_only, singular_of
 from models.describer.facts.extractor import sayable, stated
 from models.describer.facts.given import TITLE, facts_of
-from models.describer.facts.lexicon import TYPE, Lexicon
-
-CORE = ("brand", "gender", "base_colour", TYPE)
+from models.describer.facts.lexicon import FIRST, TYPE, Lexicon
 
 
 def template(brief: Brief, lexicon: Lexicon) -> Description:
     """Every fact in one fixed wording, as shops fill in."""
     facts = facts_of(brief.listing, lexicon)
-    held = {fact.name: fact.value for fact in reversed(facts) if fact.name in CORE}
+    held = {fact.name: fact.value for fact in reversed(facts) if fact.name in FIRST}
     kind = singular_of(held[TYPE]) if TYPE in held else "product"
     kind = f"pair of {kind}" if TYPE in held and plural_only(held[TYPE]) else kind
     colour = f"{held['base_colour'].lower()} " if "base_colour" in held else ""
     people = f" for {held['gender'].lower()}" if "gender" in held else ""
     brand = f" by {held['brand']}" if "brand" in held else ""
     opening = f"This {colour}{kind}{people}{brand} is a good choice."
-    rest = [fact for fact in sayable(facts, lexicon) if fact.name not in CORE]
+    rest = [fact for fact in sayable(facts, lexicon) if fact.name not in FIRST]
     told = [opening, *(f"{fact.name.replace('_', ' ').capitalize()}: {fact.value}." for fact in rest)]
     sentences = tuple(Sentence(text, stated(text, facts, lexicon)) for text in told)
-    title = _cut(" ".join(held[name] for name in CORE if name in held) or clean_html(brief.listing.title or "Product"), MAX_TITLE)
+    title = _cut(
+        " ".join(held[name] for name in FIRST if name in held) or clean_html(brief.listing.title or "Product"), MAX_TITLE
+    )
     meta = _cut(" ".join(told), MAX_META)
     return _described(title, meta, sentences, sentences[1:], facts, lexicon)
 

@@ -13,8 +13,7 @@ from models.describer.facts.extractor import sayable, stated
 from models.describer.facts.forms import forms
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.facts.keywords import refused
-from models.describer.facts.lexicon import Lexicon, plural
-from models.describer.facts.peers import CORE as FIRST
+from models.describer.facts.lexicon import FIRST, Lexicon, plural
 from models.describer.facts.peers import template
 from models.describer.facts.slots import UNSLOTTED, fill
 from models.describer.facts.words import NUMBERS

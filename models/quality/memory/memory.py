@@ -16,9 +16,9 @@ from configs.errors import VitrinaError
 from models.arrays import State, below
 from models.quality.answers import Candidate
 from models.quality.config import MemoryConfig
-from models.quality.memory.duplicates import Duplicates, Match, Signatures, asked, restored
+from models.quality.memory.duplicates import Duplicates, Signatures, asked, restored
 from models.quality.memory.guesses import Guess, Guesses
-from models.quality.memory.known import Known, pairs
+from models.quality.memory.known import pairs
 from models.quality.memory.norms import Norms
 from models.quality.monotone import Monotone
 
@@ -140,6 +140,3 @@ def load_json(text: str, path: object) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise VitrinaError(f"{path} is damaged: not an object")
     return found
-
-
-__all__ = ["Guess", "Known", "Match", "Memory", "Signatures", "load_json", "principal", "projected"]
