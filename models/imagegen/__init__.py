@@ -1,0 +1,1 @@
+"""Product images by text-conditioned diffusion."""
