@@ -19,8 +19,8 @@ class CodecConfig(StrictModel):
     coefficients: PositiveInt = Field(24, description="numbers a block that are kept of 192 (block)")
     tempering: Share = Field(
         0.5,
-        description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, where "
-        "fine detail is small and drowns in noise first",
+        description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, "
+        "where fine detail is small and drowns in noise first",
     )
     latent_channels: PositiveInt = Field(4, description="numbers a cell (kl)")
     widths: tuple[PositiveInt, ...] = Field(
@@ -85,6 +85,10 @@ class StartConfig(StrictModel):
     )
     rank: PositiveInt = Field(16, description="rank of the changes (lora)")
     alpha: PositiveInt = Field(16, description="the changes are scaled by alpha / rank (lora)")
+    lora_rate: PositiveFloat = Field(0.1, description="learning rate as a factor of trainer.learning_rate (lora)")
+    full_rate: PositiveFloat = Field(
+        0.01, description="the same (full): a network that was trained for long forgets what it knows when it learns faster"
+    )
 
 
 class GenerationConfig(StrictModel):
@@ -106,7 +110,8 @@ class ScoreConfig(StrictModel):
     novelty: Share = Field(0.05, description="weight of not being memorised")
     memorised: Share = Field(
         0.01,
-        description="share of real validation photos that lie nearer to a training photo than the distance that counts as memorised",
+        description="share of real validation photos that lie nearer to a training photo than the distance that counts as "
+        "memorised",
     )
 
 

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -18,10 +18,10 @@ class NotEnoughMemory(VitrinaError):
 
 
 @contextmanager
-def enough_memory(size: Size, images: int = 1) -> Iterator[None]:
-    """Around the drawing of `images` at once.
+def enough_memory(what: str, instead: str) -> Iterator[None]:
+    """Around `what` takes much memory; `instead` is what to do where there is not enough.
 
-    What the block held is let go before the error is raised, so that the next request finds the memory free.
+    What the block held is let go before the error is raised, so that the next one finds the memory free.
 
     Raises:
         NotEnoughMemory: the CPU or the GPU ran out of memory.
@@ -31,16 +31,18 @@ def enough_memory(size: Size, images: int = 1) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not _is_memory(error):
             raise
+        where = "the GPU" if "CUDA" in str(error) or isinstance(error, torch.OutOfMemoryError) else "this machine"
         traceback.clear_frames(error.__traceback__)
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-        where = "the GPU" if "CUDA" in str(error) or isinstance(error, torch.OutOfMemoryError) else "this machine"
-        what = f"{images} images" if images > 1 else "an image"
-        less = "fewer candidates or a smaller size" if images > 1 else "a smaller size"
-        raise NotEnoughMemory(
-            f"{what} of {size[0]} x {size[1]} pixels {'need' if images > 1 else 'needs'} more memory than {where} has free; "
-            f"ask for {less}"
-        ) from None
+        raise NotEnoughMemory(f"{what}: {where} has not enough memory free; {instead}") from None
+
+
+def enough_to_draw(size: Size, images: int = 1) -> AbstractContextManager[None]:
+    """Around the drawing of `images` of a size at once; see `enough_memory`."""
+    what = f"{images} images" if images > 1 else "an image"
+    fewer = "fewer candidates or a smaller size" if images > 1 else "a smaller size"
+    return enough_memory(f"drawing {what} of {size[0]} x {size[1]} pixels", f"ask for {fewer}")
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from numpy.typing import NDArray
+from torch import nn
 
+from configs.errors import VitrinaError
 from models.imagegen.answers import Prompt, Sampler, Size
-from models.imagegen.memory import enough_memory
+from models.imagegen.memory import enough_to_draw
 from models.imagegen.started.pipeline import Parts
-from models.imagegen.started.words import Words
+from models.imagegen.started.words import Words, states
 from models.imagegen.styles import looks
 
 SCHEDULERS: dict[Sampler, Any] = {
@@ -36,9 +38,9 @@ class StartedPainter:
         self.sizes = tuple(sizes)
         self.device = torch.device(device)
         for part in (parts.unet, parts.vae, parts.text_encoder):
-            part.eval().requires_grad_(False).to(device=self.device, dtype=_dtype(self.device))
+            nn.Module.to(part.eval().requires_grad_(False), device=self.device, dtype=_dtype(self.device))
         self.parts = parts
-        self._words = Words(parts.tokenizer, parts.text_encoder)
+        self._words = Words(parts)
 
     def paint(
         self, prompts: Sequence[Prompt], seeds: Sequence[int], watch: Callable[[int, int], None] | None = None
@@ -65,8 +67,9 @@ class StartedPainter:
         width, height = prompt.size
         look = looks()[prompt.style]
         negative = ", ".join(part for part in (prompt.negative, look.negative) if part)
-        with enough_memory(prompt.size):
-            wanted, unwanted = self._words.states([look.worded(prompt.text), negative]).chunk(2)
+        with enough_to_draw(prompt.size):
+            tokens = self._words.tokens([look.worded(prompt.text), negative])
+            wanted, unwanted = states(self.parts.text_encoder, tokens).chunk(2)
             # A pipeline and a scheduler of its own for each image: they note how far they are.
             pipeline = self.parts.pipeline(SCHEDULERS[prompt.sampler](dict(self.parts.scheduler)))
             image = pipeline(
@@ -80,6 +83,8 @@ class StartedPainter:
                 callback_on_step_end=told,
                 output_type="np",
             ).images[0]
+        if not np.isfinite(image).all():
+            raise VitrinaError(f"the pipeline drew no numbers with guidance {prompt.guidance:g}; ask for less guidance")
         return np.asarray(np.rint(image * 255), dtype=np.uint8)
 
 

@@ -1,5 +1,6 @@
 """A folder with a pipeline of Stable Diffusion's class, read part by part: no code of it is run, and nothing is unpickled."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from configs.errors import VitrinaError
+from models.bundles import sha256_of
 from models.imagegen.answers import Size
 
 INDEX = "model_index.json"
@@ -24,8 +26,8 @@ PARTS = {
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
 """Parts of the pipeline, and the classes that they may have."""
-SCHEDULERS = tuple(sorted({DDIMScheduler.__name__, *(one.name for one in DDIMScheduler._compatibles)}))
-"""Classes of schedulers, of whose settings ours are built: those with the same noise levels."""
+SCHEDULERS = tuple(sorted({"DDIMScheduler", *DDIMScheduler._compatibles} - {"EDMEulerScheduler"}))
+"""Classes of schedulers, of whose settings ours are built: those whose noise levels are betas."""
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PREDICTIONS = ("epsilon", "v_prediction")
 _PLAIN = ("class_embed_type", "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim")
@@ -93,6 +95,19 @@ def read(folder: Path) -> Parts:
     )
     _check_fit(folder, parts)
     return parts
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of the files of a pipeline that `read` may read.
+
+    Raises:
+        VitrinaError: one cannot be read.
+    """
+    found = [folder / INDEX]
+    for part in (*PARTS, "scheduler"):
+        found += sorted(path for path in (folder / part).glob("*") if path.suffix in {".json", ".txt", ".safetensors"})
+    told = "\n".join(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}" for path in found)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def check_sizes(sizes: tuple[Size, ...], parts: Parts) -> None:

@@ -1,4 +1,7 @@
-"""Prompts to states of a pipeline's text encoder."""
+"""Prompts to states of a pipeline's text encoder.
+
+Shapes: n prompts, T tokens (the encoder's positions: what does not fit is cut), d numbers a state.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -8,17 +11,15 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from models.imagegen.started.pipeline import Parts
+
 
 class Words:
-    """Safe to call from several threads.
+    """Tokens of prompts; safe to call from several threads."""
 
-    Shapes: n prompts, T tokens (the encoder's positions: what does not fit is cut), d numbers a state.
-    """
-
-    def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> None:
-        self.encoder = encoder
-        self._tokenizer = tokenizer
-        self._length = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
+    def __init__(self, parts: Parts) -> None:
+        self._tokenizer: CLIPTokenizer = parts.tokenizer
+        self._length = min(parts.tokenizer.model_max_length, parts.text_encoder.config.max_position_embeddings)
         self._lock = threading.Lock()  # a fast tokenizer is told how to pad and cut before each call, and refuses two at once
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
@@ -29,11 +30,8 @@ class Words:
             )
         return cast(Tensor, found.input_ids)
 
-    @torch.no_grad()
-    def encode(self, tokens: Tensor) -> Tensor:
-        """Ids (n, T) to states (n, T, d), on the device of the encoder."""
-        return cast(Tensor, self.encoder(tokens.to(self.encoder.device))[0])
 
-    def states(self, texts: Sequence[str]) -> Tensor:
-        """Prompts to states (n, T, d)."""
-        return self.encode(self.tokens(texts))
+@torch.no_grad()
+def states(encoder: CLIPTextModel, tokens: Tensor) -> Tensor:
+    """Ids (n, T) to states (n, T, d), on the device of the encoder."""
+    return cast(Tensor, encoder(tokens.to(encoder.device))[0])
