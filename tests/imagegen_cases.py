@@ -1,19 +1,30 @@
 """A generator that cannot learn anything: it draws the shape and the colour that a title names, for tests of what is measured."""
 
-import io
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from bundles import COLOURS, TYPES, draw
 from PIL import Image, ImageFilter
 
-from catalog.images import DecodedPhoto
+from catalog.catalogue import Catalogue
+from configs.schema import EvaluationConfig
+from models.family import EvaluationRun
 from models.imagegen.answers import Nearest, Prompt, Score, Size
+from models.imagegen.config import ImagegenModelConfig, JudgeConfig, MeasuredConfig
+from models.imagegen.evaluate import measure
 from models.imagegen.judge.judge import Judge
 from models.imagegen.photos import Pixels, fitted
 
+MODEL = ImagegenModelConfig(
+    judge=JudgeConfig(
+        channels=(8, 16, 32), features=12, min_photos=3, epochs=10, batch_size=32, learning_rate=1e-2, ema_decay=0.8
+    ),
+    measured=MeasuredConfig(products=40, candidates=3, gallery=12, swept=2),
+)
+CONFIG = EvaluationConfig(bootstrap_samples=50, latency_calls=2, min_slice_rows=5)
 SIZE: Size = (64, 64)
 WORDS = {word: (kind, shape) for kind, (_, _, word, _, shape) in TYPES.items()}
 
@@ -26,9 +37,7 @@ class FakePainter:
     def __init__(self, wrong: int | None = None) -> None:
         self.wrong, self.painted = wrong, 0
 
-    def paint(
-        self, prompts: Sequence[Prompt], seeds: Sequence[int], watch: Callable[[int, int], None] | None = None
-    ) -> Pixels:
+    def paint(self, prompts: Sequence[Prompt], seeds: Sequence[int], watch: Callable[[int, int], None] | None = None) -> Pixels:
         self.painted += len(prompts)
         assert all(prompt.size == SIZE and prompt.guidance is not None for prompt in prompts)
         return np.stack([self._one(prompt.text, seed) for prompt, seed in zip(prompts, seeds, strict=True)])
@@ -60,7 +69,7 @@ class FakeScorer:
 
     def _one(self, one: Pixels) -> Score:
         share = zlib.crc32(one.tobytes()) / 2**32
-        nearest = Nearest(str(1000 + zlib.crc32(one.tobytes()) % 100), share, share < 0.05)
+        nearest = Nearest(str(1000 + zlib.crc32(one.tobytes()) % 100), 1 - share, share > 0.9)
         return Score(share, share, 0.5, 1.0, 0.25, nearest, None)
 
 
@@ -77,13 +86,8 @@ class Fake:
         return replace(prompt, size=prompt.size or SIZE, guidance=prompt.guidance or 3.0)
 
 
-def jpeg(pixels: Pixels) -> bytes:
-    """As a photo."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
-
-
-def shrunk(pixels: Pixels, side: int) -> Pixels:
-    """To a square."""
-    return fitted(DecodedPhoto(pixels), (side, side))
+def measured(shop: Catalogue, subject: Fake, keep: Path | None = None) -> EvaluationRun:
+    """On 40 of the last 70 products."""
+    products = shop.products()
+    known = products[:230].assign(part=["train"] * 180 + ["validation"] * 50)
+    return measure(subject, MODEL, shop, products[230:], known, CONFIG, "unseen", keep)

@@ -70,7 +70,10 @@ def _tensor(features: Features) -> Tensor:
 
 def distance_interval(distance: Distance, real: Features, drawn: Features) -> Metric:
     """A distance with its interval, resampling the rows of `drawn` (m, D)."""
-    return _interval(partial(distance, real), (drawn,))
+    found = _interval(partial(distance, real), (drawn,))
+    if distance is frechet and found.low is not None:  # it cannot be negative; an unbiased kernel distance can
+        return found.model_copy(update={"low": max(0.0, found.low)})
+    return found
 
 
 def difference_interval(distance: Distance, real: Features, drawn: Features, other: Features) -> Metric:

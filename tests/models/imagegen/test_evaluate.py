@@ -5,36 +5,47 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from imagegen_cases import SIZE, Fake, FakePainter, FakeScorer
+from imagegen_cases import CONFIG, MODEL, SIZE, Fake, FakePainter, FakeScorer, measured
 
 from catalog.catalogue import Catalogue
+from catalog.images import decode
 from configs.errors import VitrinaError
 from models.family import EvaluationRun
 from models.imagegen.answers import Prompt
 from models.imagegen.drawn import Drawn, draw, enlarged, png, seed_of
 from models.imagegen.evaluate import BANDS, measure
+from models.imagegen.judge.distances import frechet, kernel
 from models.imagegen.judge.judge import Judge
 from models.imagegen.names import HELD, NAMES, PEERS
 from models.imagegen.nearest import NEIGHBOURS, NearestPhotos
+from models.imagegen.photos import Pixels
 from models.imagegen.rows import photo_of, with_photos
 from models.imagegen.sweeps import GUIDANCES, PRODUCT, STEPS
-
-from .conftest import CONFIG, MODEL, measured
 
 
 def test_agreement_is_what_the_painter_got_right(run: EvaluationRun, judge: Judge) -> None:
     metrics, rows = run.evaluation.metrics, run.predictions[run.predictions["kind"] == PRODUCT]
-    seeds = np.array([seed_of(product_id) for product_id in rows["product_id"]])
-    right = seeds % 3 != 0  # every third seed is drawn in another colour
-    seen = rows["colour_agreement"].to_numpy(dtype=float)
-    assert metrics["colour_agreement"].value == pytest.approx(seen.mean())
-    assert np.mean(seen == right) > 0.9  # the judge itself errs now and then
-    assert metrics["type_agreement"].value > 0.9 and metrics["real.type_agreement"].value > 0.9
+    first, photos = _images(rows)
+    for label, metric in (("article_type", "type_agreement"), ("base_colour", "colour_agreement")):
+        drawn = np.array(judge.read(first).labels[label]) == rows[label]
+        assert metrics[metric].value == pytest.approx(drawn.mean())
+        assert rows[metric].tolist() == drawn.astype(float).tolist()
+        real = np.array(judge.read(photos).labels[label]) == rows[label]
+        assert metrics[f"real.{metric}"].value == pytest.approx(real.mean())
+    wrong = [seed_of(product_id) % 3 == 0 for product_id in rows["product_id"]]  # they are drawn in another colour
+    assert rows["colour_agreement"][wrong].mean() < rows["colour_agreement"][np.logical_not(wrong)].mean() - 0.5
     assert metrics["judged_types"].value == 1.0 and metrics["judged_types"].n == 40
     assert metrics["named.colour_agreement"].value == metrics["colour_agreement"].value  # every title names its colour
 
 
-def test_it_is_held_against_peers_on_the_same_products(run: EvaluationRun) -> None:
+def _images(rows: pd.DataFrame) -> tuple[Pixels, Pixels]:
+    """What is drawn first for products, and their photos."""
+    prompts = [Prompt(text=title, size=SIZE, guidance=3.0) for title in rows["title"]]
+    first = FakePainter(wrong=3).paint(prompts, [seed_of(product_id) for product_id in rows["product_id"]])
+    return first, np.stack([decode(photo) for photo in rows["photo"]])
+
+
+def test_it_is_held_against_peers_on_the_same_products(run: EvaluationRun, judge: Judge) -> None:
     metrics = run.evaluation.metrics
     told = {(one.metric, one.baseline): one.difference for one in run.evaluation.against}
     assert set(told) == {(metric, f"{peer}.{metric}") for metric in HELD for peer in PEERS}
@@ -43,7 +54,10 @@ def test_it_is_held_against_peers_on_the_same_products(run: EvaluationRun) -> No
         assert difference.n == 40
     assert told["colour_agreement", "prior.colour_agreement"].low > 0  # the prior is grey
     assert told["fid", "prior.fid"].high < 0
-    assert metrics["fid"].value > metrics["real.fid"].value > 0
+    images = _images(run.predictions[run.predictions["kind"] == PRODUCT])
+    first, photos = (judge.read(pixels).features for pixels in images)
+    assert metrics["fid"].value == pytest.approx(frechet(photos, first))
+    assert metrics["kid"].value == pytest.approx(kernel(photos, first))
 
 
 def test_the_best_candidate_has_the_highest_score(run: EvaluationRun) -> None:
@@ -141,15 +155,14 @@ def test_the_nearest_photos_are_those_of_the_most_similar_titles(shop: Catalogue
 
 def test_the_same_products_are_measured_whatever_their_order(shop: Catalogue) -> None:
     products = shop.products()
-    once, again = (with_photos(shop, part, SIZE, 20)[0]["product_id"] for part in (products, products.sample(frac=1, random_state=0)))
+    orders = (products, products.sample(frac=1, random_state=0))
+    once, again = (with_photos(shop, part, SIZE, 20)[0]["product_id"] for part in orders)
     assert once.tolist() == again.tolist()
 
 
 def test_small_images_are_enlarged_in_whole_steps() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3)).astype(np.uint8)
     large = enlarged(png(pixels))
-    from catalog.images import decode
-
     np.testing.assert_array_equal(decode(large), pixels.repeat(3, axis=0).repeat(3, axis=1))
     wide = decode(png(np.zeros((300, 600, 3), dtype=np.uint8)))
     assert wide.shape == (128, 256, 3)

@@ -1,7 +1,6 @@
 """The page from which a reviewer decides."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,7 @@ GATES = GateConfig(
 @pytest.fixture(scope="module")
 def html(run: EvaluationRun, shop: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> str:
     out = tmp_path_factory.mktemp("report") / "report.html"
-    told = write_report(run, run, shop, decide(run.evaluation, None, GATES), out)
+    told = write_report(run, run, shop, decide(run.evaluation, GATES), out)
     assert told.verdict == "Do not ship: 1 of 3 gates failed"
     return out.read_text(encoding="utf-8")
 
