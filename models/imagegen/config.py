@@ -84,6 +84,10 @@ class StartConfig(StrictModel):
     )
     rank: PositiveInt = Field(16, description="rank of the changes (lora)")
     alpha: PositiveInt = Field(16, description="the changes are scaled by alpha / rank (lora)")
+    lora_rate: PositiveFloat = Field(0.1, description="learning rate as a factor of trainer.learning_rate (lora)")
+    full_rate: PositiveFloat = Field(
+        0.01, description="the same (full): a network that was trained for long forgets what it knows when it learns faster"
+    )
 
 
 class GenerationConfig(StrictModel):
