@@ -404,9 +404,9 @@ SCREENS: tuple[Screen, ...] = get_args(Screen)
 class PromptsConfig(StrictModel):
     """Which prompts of images are refused.
 
-    An entry is words, such as "severed head", which are found whatever their case and between word ends; a `*` at the end of a word
-    stands for any ending. An entry between slashes is a regular expression on the text as `serving.prompts` reads it: small ASCII
-    letters where a letter has such a twin, single spaces.
+    An entry is words, such as "severed head", which are found whatever their case and between word ends; a `*` at the end of a
+    word stands for any ending. An entry between slashes is a regular expression on the text as `serving.prompts` reads it: small
+    ASCII letters where a letter has such a twin, single spaces, no signs.
     """
 
     max_characters: int = Field(
@@ -426,7 +426,7 @@ class PromptsConfig(StrictModel):
     def _readable(self) -> Self:
         for reason, entries in [*self.blocked.items(), ("allowed", self.allowed)]:
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", reason):
-                raise ValueError(f"blocked has the reason {reason!r}; a reason is small letters, digits and _, such as house_rules")
+                raise ValueError(f"blocked: {reason!r} is no reason; it is small letters, digits and _, such as house_rules")
             for entry in entries:
                 _readable_entry(entry)
         return self

@@ -30,7 +30,8 @@ class Batcher(Generic[Item, Result]):
             stands alone: only that one fails.
         max_size: Items a call at most.
         max_wait: Longest wait for company, in seconds.
-        max_queue: Items waiting at most; beyond it `submit` raises Unavailable (503). What nobody waits for any more counts no more.
+        max_queue: Items waiting at most; beyond it `submit` raises Unavailable (503). What nobody waits for any more is not
+            counted.
         retry_after: Seconds after which a client should then ask again.
         observe: Told the size of every call.
     """

@@ -16,8 +16,8 @@ from serving.slots import Answer
 async def draw(context: Context, model: str, prompt: Prompt, receive: Receive) -> Answer:
     """The drawing of `prompt` by `model`, within `images.seconds`; waiting for its turn counts.
 
-    The computation ends at its next step when the client leaves, when the time is up and when the server stops; a prompt that still
-    waits is then never begun. `receive` has given the whole body before.
+    The computation ends at its next step when the client leaves, when the time is up and when the server stops; a prompt that
+    still waits is then never begun. `receive` has given the whole body before.
 
     Raises:
         ClientLeft: the client closed its connection.

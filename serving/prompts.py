@@ -50,9 +50,7 @@ _UNSEEN = {0x115F: None, 0x1160: None, 0x3164: None, 0xFFA0: None, 0x2800: None}
 _DIGITS = str.maketrans("034578@$!|+€£(§9", "oeastbasiiteLcsg".lower())
 _ONE = {"i": str.maketrans("1", "i"), "l": str.maketrans("1", "l")}
 _LETTER = r"[^\W_]"
-_SPELLED = tuple(
-    re.compile(rf"(?<!{_LETTER})(?:{_LETTER}[\W_]{{1,{most}}}){{2,}}{_LETTER}(?!{_LETTER})") for most in (1, 3)
-)
+_SPELLED = tuple(re.compile(rf"(?<!{_LETTER})(?:{_LETTER}[\W_]{{1,{most}}}){{2,}}{_LETTER}(?!{_LETTER})") for most in (1, 3))
 _MASK = re.compile(r"(?<=[a-z])[*#%?](?=[a-z])")
 _LONG = re.compile(r"(.)\1{2,}")
 
@@ -60,9 +58,9 @@ _LONG = re.compile(r"(.)\1{2,}")
 def screened(text: str, policy: PromptsConfig) -> str | None:
     """The reason why a prompt is refused, such as "violence"; None where it may be drawn.
 
-    Looked for are the policy's entries in every way in which the text can be read: letters of other alphabets or with marks as their
-    ASCII twins, digits and signs as the letters that they stand for, letters that are spelled out, split by signs or repeated, and
-    a masked letter as each vowel. What `allowed` holds is left out first.
+    Looked for are the policy's entries in every way in which the text can be read: letters of other alphabets or with marks as
+    their ASCII twins, digits and signs as the letters that they stand for, letters that are spelled out, split by signs or
+    repeated, and a masked letter as each vowel. What `allowed` holds is left out first.
     """
     readings = tuple(dict.fromkeys(_readings(text)))
     for reason, (blocked, allowed) in _compiled(policy.screens, tuple(policy.blocked.items()), policy.allowed).items():

@@ -1,9 +1,9 @@
 """Images as PNG files that say how they were made.
 
-A file says so in four ways, for the programs that read them: XMP with IPTC's digital source type "trainedAlgorithmicMedia" and the
-properties for generative AI of IPTC Photo Metadata 2025.1 (agencies, search engines), the registered PNG keywords `Software`,
-`Description` and `Source` (viewers), `parameters` in the form that Stable-Diffusion tools write, and `vitrina`, a JSON object with
-every setting (programs of one's own).
+A file says so in four ways, for the programs that read them: XMP with IPTC's digital source type "trainedAlgorithmicMedia" and
+the properties for generative AI of IPTC Photo Metadata 2025.1 (agencies, search engines), the registered PNG keywords `Software`,
+`Description` and `Source` (viewers), `parameters` in the form that Stable-Diffusion tools write, and `vitrina`, a JSON object
+with every setting (programs of one's own).
 """
 
 import io
