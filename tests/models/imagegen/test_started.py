@@ -78,10 +78,10 @@ def painter(saved: Path) -> StartedPainter:
 
 
 @pytest.mark.parametrize(
-    ("method", "prediction", "left"), [("lora", "epsilon", 0.9), ("full", "epsilon", 0.2), ("full", "v_prediction", 0.2)]
+    ("method", "prediction", "left"), [("lora", "epsilon", 0.95), ("full", "epsilon", 0.3), ("full", "v_prediction", 0.3)]
 )
 def test_one_batch_is_learned_by_heart(tmp_path: Path, method: str, prediction: str, left: float) -> None:
-    """Measured: adapters of rank 4 leave 0.65 to 0.66 of the loss of random weights after 60 updates, the whole U-Net 0.003."""
+    """Measured after 30 updates: adapters of rank 4 in random weights leave 0.80 of the loss, the whole U-Net 0.06 to 0.17.
     started = model(tiny_diffusion.save_pipeline(tmp_path / "start", prediction_type=prediction), method).start
     assert started is not None
     task = StartedTask(read(Path(started.folder)), started, DiffusionConfig(condition_dropout=0.0))
