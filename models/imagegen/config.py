@@ -32,7 +32,7 @@ class CodecConfig(StrictModel):
 class TextConfig(StrictModel):
     """The text transformer."""
 
-    width: PositiveInt = Field(192, description="dimensions of a token's state")
+    width: PositiveInt = Field(128, description="dimensions of a token's state")
     layers: PositiveInt = Field(6, description="transformer blocks")
     heads: PositiveInt = Field(4, description="attention heads; they divide the width")
     tokens: PositiveInt = Field(32, description="tokens of a prompt that are read; later ones are told as not read")
@@ -41,7 +41,10 @@ class TextConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, `diffusers.UNet2DConditionModel`."""
 
-    channels: tuple[PositiveInt, ...] = Field((128, 256), description="channels at each resolution, from the latents' downwards")
+    channels: tuple[PositiveInt, ...] = Field((96, 192), description="channels at each resolution, from the latents' downwards")
+    attention: tuple[bool, ...] = Field(
+        (False, True), description="whether a resolution attends to the prompt; the middle, at the lowest, always does"
+    )
     layers: PositiveInt = Field(1, description="residual blocks a resolution")
     heads: PositiveInt = Field(4, description="attention heads; they divide every number of channels")
     groups: PositiveInt = Field(32, description="groups of GroupNorm; they divide every number of channels")
@@ -125,7 +128,9 @@ class JudgeConfig(StrictModel):
         "estimated from some hundred images",
     )
     min_photos: PositiveInt = Field(8, description="training photos of a type or colour; rarer ones are not learned or judged")
-    photos: PositiveInt = Field(40_000, description="photos it learns from at most, as they are held in memory; others are left out")
+    photos: PositiveInt = Field(
+        40_000, description="photos it learns from at most, as they are held in memory; others are left out"
+    )
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
     learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
@@ -176,6 +181,10 @@ class ImagegenModelConfig(StrictModel):
                 raise ValueError(
                     f"unet.channels {channels} is not divisible by heads {self.unet.heads} and groups {self.unet.groups}"
                 )
+        if len(self.unet.attention) != len(self.unet.channels):
+            raise ValueError(
+                f"unet.attention has {len(self.unet.attention)} entries, unet.channels {len(self.unet.channels)}; one each"
+            )
         if self.text.width % self.text.heads:
             raise ValueError(f"text.width {self.text.width} is not divisible by text.heads {self.text.heads}")
         return self

@@ -15,9 +15,9 @@ from torch import Tensor
 from configs.errors import VitrinaError
 from models.imagegen.answers import Sampler, Size
 from models.imagegen.codec import CODECS
-from models.imagegen.denoiser import velocity
-from models.imagegen.prior import RidgePrior
-from models.imagegen.text import PromptEncoder
+from models.imagegen.own.denoiser import velocity
+from models.imagegen.own.prior import RidgePrior
+from models.imagegen.own.text import PromptEncoder
 
 SCHEDULERS: dict[Sampler, Any] = {"ddim": DDIMScheduler, "dpm-solver++": DPMSolverMultistepScheduler}
 """DDIM (Song et al. 2021), and DPM-Solver++ of second order (Lu et al. 2022)."""
