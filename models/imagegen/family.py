@@ -58,8 +58,8 @@ class ImagegenFamily:
         """See `models.family`; the bundle is `workdir/bundle`.
 
         Raises:
-            VitrinaError: no photo with a text to learn from, a base that does not say what listings show, a pipeline to start from
-                that cannot be read, or `workdir` belongs to another run.
+            VitrinaError: no photo with a text to learn from, a base that does not say what listings show, a pipeline to start
+                from that cannot be read, or `workdir` belongs to another run.
         """
         from models.imagegen.card import card
         from models.imagegen.fitting import train

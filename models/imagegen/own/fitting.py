@@ -16,7 +16,7 @@ from catalog.images import ImageStore
 from configs.schema import TrainerConfig
 from models.errors import TrainingError
 from models.family import Embedder
-from models.imagegen.answers import STYLES
+from models.imagegen.answers import STYLES, Size
 from models.imagegen.codec import CODECS
 from models.imagegen.config import ImagegenModelConfig, ImagegenRunConfig
 from models.imagegen.memory import enough_memory
@@ -158,27 +158,28 @@ def fit_codec(photos: PhotoDataset, config: ImagegenModelConfig, seed: int) -> A
 
 
 def fit_prior(photos: PhotoDataset, codec: Any, config: ImagegenModelConfig, seed: int) -> tuple[RidgePrior, float]:
-    """The prior of each size and style, and the share of variance that the first one explains."""
+    """The prior of each size and style, and the share of variance that it explains of photorealistic latents of the first size."""
     shapes = [(w, h, codec.channels, h // codec.factor, w // codec.factor) for w, h in config.sizes]
     prior = RidgePrior(photos.captions.features.shape[1], config.prior.rank, shapes)
-    rng, explained = np.random.default_rng(seed), []
+    rng, explained = np.random.default_rng(seed), list[float]()
     rows = rng.permutation(len(photos))[:PRIOR_PHOTOS]
     texts = photos.captions.starts[rows] + rng.integers(photos.captions.counts[rows])
     features = torch.from_numpy(photos.captions.features[texts].astype(np.float32))
     for size in config.sizes:
-        for number, style in enumerate(STYLES):
-            explained.append(prior.fit(size, style, features, _latents(photos, rows, codec, size, number), config.prior))
+        found = prior.fit(size, features, _latents(photos, rows, codec, size), config.prior)
+        explained.append(found[STYLES[0]])
     return prior, explained[0]
 
 
 @torch.no_grad()
-def _latents(photos: PhotoDataset, rows: NDArray[np.int64], codec: Any, size: tuple[int, int], style: int) -> Tensor:
-    """(n, C, h, w) of photos in a style."""
-    found = []
+def _latents(photos: PhotoDataset, rows: NDArray[np.int64], codec: Any, size: Size) -> dict[str, Tensor]:
+    """(n, C, h, w) of photos in each style."""
+    found: dict[str, list[Tensor]] = {style: [] for style in STYLES}
     for start in range(0, len(rows), BATCH):
         pixels = photos.pixels(rows[start : start + BATCH].tolist(), size)
-        found.append(codec.encode(restyled(pixels, torch.full((len(pixels),), style))))
-    return torch.cat(found)
+        for number, style in enumerate(STYLES):
+            found[style].append(codec.encode(restyled(pixels, torch.full((len(pixels),), number))))
+    return {style: torch.cat(parts) for style, parts in found.items()}
 
 
 def _some(products: Sequence[Pictured], seed: int) -> list[Pictured]:
