@@ -15,12 +15,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 from models.bundles import CONFIG as CONFIG
 from models.bundles import read_config, save_seen, write_json
 from models.imagegen.config import ImagegenRunConfig
+from models.imagegen.judge.judge import WEIGHTS as JUDGE
+from models.imagegen.scoring.scorer import Scorer
+from models.inspection import Inspector
 
 WORDS, SCORER, SCALE, GALLERY = "words.json", "scorer.safetensors", "scorer.json", "gallery.png"
 

@@ -61,7 +61,7 @@ class ImagegenFamily:
             VitrinaError: no photo with a text to learn from, a base that does not say what listings show, a pipeline to start
                 from that cannot be read, or `workdir` belongs to another run.
         """
-        from models.imagegen.card import card
+        from models.imagegen.card import card, gallery
         from models.imagegen.fitting import train
         from models.imagegen.predictor import ImagegenPredictor
         from models.imagegen.summary import REFERENCE_SPEC, reference
@@ -80,7 +80,8 @@ class ImagegenFamily:
             copy_base(folder, base)
             predictor = ImagegenPredictor.load(folder)
             save_reference(folder, reference(predictor, parts["validation"]), REFERENCE_SPEC)
-            save_card(folder, card(settings, predictor, parts["validation"], folder))
+            gallery(predictor, parts["validation"]["title"].dropna().tolist()).save(folder / bundle.GALLERY, optimize=True)
+            save_card(folder, card(settings))
         return workdir / BUNDLE
 
     def evaluate(

@@ -158,7 +158,7 @@ def fit_codec(photos: PhotoDataset, config: ImagegenModelConfig, seed: int) -> A
 
 
 def fit_prior(photos: PhotoDataset, codec: Any, config: ImagegenModelConfig, seed: int) -> tuple[RidgePrior, float]:
-    """The prior of each size and style, and the share of variance that it explains of photorealistic latents of the first size."""
+    """The prior of each size and style, and the share of variance explained of photorealistic latents of the first size."""
     shapes = [(w, h, codec.channels, h // codec.factor, w // codec.factor) for w, h in config.sizes]
     prior = RidgePrior(photos.captions.features.shape[1], config.prior.rank, shapes)
     rng, explained = np.random.default_rng(seed), list[float]()
