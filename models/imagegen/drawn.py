@@ -112,8 +112,8 @@ class Drawn:
     def joined(cls, parts: Sequence["Drawn"]) -> "Drawn":
         """One after the other."""
         first, best, seeds = (np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "best", "seeds"))
-        scores = ([score for part in parts for score in getattr(part, name)] for name in ("first_scores", "best_scores"))
-        return cls(first, best, *scores, seeds)
+        first_scores = [score for part in parts for score in part.first_scores]
+        return cls(first, best, first_scores, [score for part in parts for score in part.best_scores], seeds)
 
 
 def draw(

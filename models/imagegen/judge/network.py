@@ -10,8 +10,6 @@ Shapes: B photos, S x S pixels, C channels of a stage, D features.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,7 +50,7 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, before, h, w) to (B, C, h / stride, w / stride)."""
         x = self.enter(x)
-        return cast(Tensor, F.relu(x + self.two(F.relu(self.one(x)))))
+        return F.relu(x + self.two(F.relu(self.one(x))))
 
 
 def _convolution(before: int, channels: int, side: int, stride: int) -> nn.Sequential:
