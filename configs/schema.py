@@ -4,6 +4,7 @@ Every value has one default, here or beside its owner; YAML files only override.
 wrong values are refused by `configs.load` with the path of the key, the value and what is allowed.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -395,6 +396,67 @@ class TasksConfig(StrictModel):
     )
 
 
+Screen = Literal["sexual", "minors", "violence", "hate", "real_person"]
+"""Lists of words that come with the service, by what they are about; `serving.screens` holds them."""
+SCREENS: tuple[Screen, ...] = get_args(Screen)
+
+
+class PromptsConfig(StrictModel):
+    """Which prompts of images are refused.
+
+    An entry is words, such as "severed head", which are found whatever their case and between word ends; a `*` at the end of a
+    word stands for any ending. An entry between slashes is a regular expression on the text as `serving.prompts` reads it: small
+    ASCII letters where a letter has such a twin, single spaces, no signs.
+    """
+
+    max_characters: int = Field(
+        1000, ge=1, le=10_000, description="characters of a prompt, and of a negative prompt, at most; longer ones get 400"
+    )
+    screens: tuple[Screen, ...] = Field(
+        SCREENS, description="lists that come with the service and are applied; [] leaves the words of `blocked` alone"
+    )
+    blocked: dict[str, tuple[str, ...]] = Field(
+        {}, description="further entries, by the reason that a client is told, such as a shop's own or the names of persons"
+    )
+    allowed: tuple[str, ...] = Field(
+        (), description="entries that are let through although an entry is found in them, such as a name that holds such a word"
+    )
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        for reason, entries in [*self.blocked.items(), ("allowed", self.allowed)]:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", reason):
+                raise ValueError(f"blocked: {reason!r} is no reason; it is small letters, digits and _, such as house_rules")
+            for entry in entries:
+                _readable_entry(entry)
+        return self
+
+
+def _readable_entry(entry: str) -> None:
+    if not any(character.isalnum() for character in entry):
+        raise ValueError(f"entry {entry!r} holds no letter or digit, so it would refuse every prompt")
+    if len(entry) > 2 and entry[0] == entry[-1] == "/":
+        try:
+            found = re.compile(entry[1:-1]).search("")
+        except re.error as error:
+            raise ValueError(f"entry {entry!r} is no regular expression: {error}") from error
+        if found:
+            raise ValueError(f"entry {entry!r} is found in every text, so it would refuse every prompt")
+
+
+class ImagesConfig(StrictModel):
+    """How images are drawn on request."""
+
+    seconds: PositiveFloat = Field(
+        60.0, description="a drawing that takes longer, its waiting included, ends at its next step and gets 504"
+    )
+    max_waiting: PositiveInt = Field(
+        4, description="prompts that wait for their turn in a worker, which draws one at a time; beyond it requests get 503"
+    )
+    max_candidates: PositiveInt = Field(8, description="images drawn for a prompt at most; a version may offer fewer")
+    prompts: PromptsConfig = Field(PromptsConfig(), description="which are refused")
+
+
 class ServingConfig(StrictModel):
     """How the HTTP service runs."""
 
@@ -423,3 +485,9 @@ class ServingConfig(StrictModel):
     )
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
+    images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
+
+    @property
+    def net_seconds(self) -> float:
+        """After so long whoever stands before the application gives up: every limit of its own has answered before."""
+        return 4 * max(self.request_seconds, self.images.seconds)

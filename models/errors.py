@@ -13,3 +13,7 @@ class NotSupported(VitrinaError):
 
 class Outdated(VitrinaError):
     """What the request names was made by another version, and this one cannot use it: it must be made again."""
+
+
+class OutOfMemory(VitrinaError):
+    """The request is right, and what it needs does not fit into the memory that is free now; less of it, or later, may fit."""

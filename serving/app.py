@@ -17,10 +17,10 @@ from monitoring import metrics
 from monitoring.prediction_log import PredictionLog
 from serving import errors, openapi, system
 from serving.batching import Batcher
-from serving.context import Context, ServedModel
+from serving.context import RETRY_SECONDS, Context, ServedModel
 from serving.follower import Follower, Source
 from serving.limits import BodyLimit
-from serving.routes import discover
+from serving.routes import OneByOne, discover
 from serving.slots import Answer, Slot
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
@@ -41,7 +41,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     log = PredictionLog(settings.database_url, config.log_queue)
     slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in config.models}
     models = {
-        name: ServedModel(slot, {method: _batcher(slot, method, config) for method in available[name].METHODS})
+        name: ServedModel(slot, {method: _batcher(slot, method, config, available[name]) for method in available[name].METHODS})
         for name, slot in slots.items()
     }
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
@@ -85,12 +85,14 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     return app
 
 
-def _batcher(slot: Slot, method: str, config: ServingConfig) -> Batcher[Any, Answer]:
+def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any) -> Batcher[Any, Answer]:
+    alone = isinstance(routes, OneByOne)
     return Batcher(
         partial(slot.predict, method=method),
-        max_size=config.max_batch_size,
+        max_size=1 if alone else config.max_batch_size,
         max_wait=config.max_batch_wait_ms / 1000,
-        max_queue=config.max_queue,
+        max_queue=routes.waiting(config) if alone else config.max_queue,
+        retry_after=RETRY_SECONDS if alone else 1,
         observe=metrics.batch_ran,
     )
 

@@ -30,7 +30,9 @@ class Batcher(Generic[Item, Result]):
             stands alone: only that one fails.
         max_size: Items a call at most.
         max_wait: Longest wait for company, in seconds.
-        max_queue: Items waiting at most; beyond it `submit` raises Unavailable (503).
+        max_queue: Items waiting at most; beyond it `submit` raises Unavailable (503). What nobody waits for any more is not
+            counted.
+        retry_after: Seconds after which a client should then ask again.
         observe: Told the size of every call.
     """
 
@@ -41,12 +43,14 @@ class Batcher(Generic[Item, Result]):
         max_size: int,
         max_wait: float,
         max_queue: int,
+        retry_after: int = 1,
         observe: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._run = run
         self._max_size = max_size
         self._max_wait = max_wait
         self._max_queue = max_queue
+        self._retry_after = retry_after
         self._observe = observe
         self._waiting: deque[tuple[Item, asyncio.Future[Result], float]] = deque()
         self._running: list[tuple[Item, asyncio.Future[Result], float]] = []
@@ -82,12 +86,17 @@ class Batcher(Generic[Item, Result]):
     async def outcomes(self, items: Sequence[Item]) -> list[Result | BaseException]:
         """For each of `items` its result, or the error that it ran into; raises Unavailable when the queue is full."""
         if len(self._waiting) + len(items) > self._max_queue:
-            raise Unavailable("overloaded", f"more than {self._max_queue} items are waiting; try again")
+            full = f"more than {self._max_queue} items are waiting; try again"
+            raise Unavailable("overloaded", full, retry_after_seconds=self._retry_after)
         loop, now = asyncio.get_running_loop(), time.monotonic()
         futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in items]
         self._waiting.extend((item, future, now) for item, future in zip(items, futures, strict=True))
         self._arrived.set()
-        return await asyncio.gather(*futures, return_exceptions=True)
+        try:
+            return await asyncio.gather(*futures, return_exceptions=True)
+        except asyncio.CancelledError:  # the client went away: its items give their places back
+            self._waiting = deque(entry for entry in self._waiting if not entry[1].done())
+            raise
 
     async def _serve(self) -> None:
         while True:

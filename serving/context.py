@@ -14,12 +14,15 @@ from configs.schema import ServingConfig
 from configs.settings import Settings
 from database.predictions import PredictionRow
 from models.errors import NotSupported as CannotAnswer
-from models.errors import Outdated
+from models.errors import Outdated, OutOfMemory
 from serving.batching import Batcher
-from serving.errors import ApiError, InvalidInput, NotSupported, OutdatedTask, TimedOut
+from serving.errors import ApiError, InvalidInput, NotSupported, OutdatedTask, TimedOut, Unavailable
 from serving.images import LARGEST_SIDE, decoded
 from serving.schemas import ListingIn
 from serving.slots import Answer, Slot
+
+RETRY_SECONDS = 5
+"""After so long a client should ask again where memory was not enough, or where each item takes seconds and too many wait."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ServedModel:
             InvalidInput: the model refuses an item.
             NotSupported: the version cannot do what is asked.
             OutdatedTask: an item rests on what another version made.
-            Unavailable: nothing is loaded, or too many wait.
+            Unavailable: nothing is loaded, too many wait, or memory is not enough now.
         """
         answers = await self._answers(items, method, path)
         while len({answer.version for answer in answers}) > 1:
@@ -62,6 +65,8 @@ def _refusal(error: VitrinaError, where: str | None) -> ApiError:
         return NotSupported(str(error))
     if isinstance(error, Outdated):
         return OutdatedTask(str(error))
+    if isinstance(error, OutOfMemory):  # the machine's state, not the request's fault: later it may fit
+        return Unavailable("out_of_memory", str(error), retry_after_seconds=RETRY_SECONDS)
     return InvalidInput(f"{where}: {error}" if where else str(error), where)
 
 

@@ -33,6 +33,12 @@ class InvalidInput(ApiError):
     code = "invalid_input"
 
 
+class PromptRefused(InvalidInput):
+    """The policy of this service does not let the prompt be drawn; the text is neither repeated nor logged."""
+
+    code = "prompt_refused"
+
+
 class NotFound(ApiError):
     """What the request names does not exist."""
 
@@ -89,6 +95,13 @@ class Unavailable(ApiError):
     def __init__(self, code: str, message: str, retry_after_seconds: int = 1) -> None:
         super().__init__(message, headers={"Retry-After": str(retry_after_seconds)})
         self.code = code
+
+
+class ClientLeft(ApiError):
+    """The client closed its connection before it was answered; nobody reads this, it is counted."""
+
+    status = 499
+    code = "client_left"
 
 
 class TimedOut(ApiError):

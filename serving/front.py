@@ -7,6 +7,8 @@ requests wait in its queue. Every request of the API may be asked twice: answers
 replaces, and an event, or what a few-shot task is taught, is told from its repetition by the `Idempotency-Key` that is added here
 where the client gives none. A deletion that is asked twice may say that there is nothing of that name: then it is gone.
 
+Where the client leaves before its answer, the worker's connection is closed too, so that it can end what nobody waits for.
+
 Answers of type text/event-stream are passed back piece by piece, and are not asked for again once they have begun.
 """
 
@@ -21,8 +23,8 @@ from starlette.types import Receive, Scope, Send
 from yarl import URL
 
 from monitoring import metrics
-from serving.errors import ApiError, NotFound, TimedOut, Unavailable, error_response
-from serving.limits import limited, refusal
+from serving.errors import ApiError, ClientLeft, NotFound, TimedOut, Unavailable, error_response
+from serving.limits import gone, limited, refusal
 from serving.requests import IDEMPOTENCY_KEY
 
 ASKED = 3
@@ -35,10 +37,6 @@ _SAID_HERE = {"content-length", "x-forwarded-for", "x-forwarded-proto"}
 _LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 _AS_THEY_ARE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add."""
-
-
-class ClientLeft(Exception):
-    """The client closed its connection before its request was complete."""
 
 
 class Front:
@@ -96,13 +94,27 @@ class Front:
             raise refused
         url, headers = self._url(scope), _passed_on(scope)
         body = await _whole(limited(receive, self._limit, self._body_seconds))
+        answering = asyncio.ensure_future(self._answer(scope["method"], url, headers, body, send))
+        leaving = asyncio.ensure_future(gone(receive))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise ClientLeft("the client left before its answer")
+            answering.result()
+        finally:
+            for task in (answering, leaving):
+                task.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+    async def _answer(self, method: str, url: URL, headers: CIMultiDict[str], body: bytes, send: Send) -> None:
+        """Ask until a worker has answered, and pass that back."""
         try:
             async with asyncio.timeout(self._answer_seconds) as limit:
                 for turn in range(ASKED):
                     session = self._sessions[0 if turn == 0 else 1]
                     try:
                         async with session.request(
-                            scope["method"], url, headers=headers, data=body or None, allow_redirects=False
+                            method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
                             if answer.content_type == EVENTS:
                                 limit.reschedule(None)
@@ -159,7 +171,7 @@ async def _whole(receive: Receive) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientLeft("the client left before its request was complete")
         pieces.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(pieces)

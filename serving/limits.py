@@ -61,3 +61,9 @@ def limited(receive: Receive, limit: int, seconds: float) -> Receive:
         return message
 
     return counted
+
+
+async def gone(receive: Receive) -> None:
+    """Return when the client closes its connection; `receive` has given the whole body before."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

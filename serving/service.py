@@ -38,7 +38,7 @@ class Everything:
 @bentoml.service(
     name="vitrina",
     workers=config.workers,
-    traffic={"timeout": 4 * config.request_seconds},  # a net: the application's own limits answer first
+    traffic={"timeout": config.net_seconds},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     envs=[

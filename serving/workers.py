@@ -25,8 +25,6 @@ from serving.run import CONFIG, ROOT, SERVICE, ServingError
 
 SOCKET = "_bento_api_server"
 """BentoML's name of the socket that its workers share."""
-ANSWER_TIMES = 4
-"""An answer may take so many times `request_seconds`: a net, as workers answer 504 before."""
 START_SECONDS = 60.0
 DRAIN_SECONDS = 15
 """Longest wait for requests in flight when told to stop."""
@@ -89,7 +87,7 @@ def main() -> None:
         supervisor.address,
         max_body_bytes=config.max_body_bytes,
         body_seconds=config.request_seconds,
-        answer_seconds=ANSWER_TIMES * config.request_seconds,
+        answer_seconds=config.net_seconds,
         on_lost=supervisor.look,
     )
     server = uvicorn.Server(

@@ -19,8 +19,8 @@ class CodecConfig(StrictModel):
     coefficients: PositiveInt = Field(24, description="numbers a block that are kept of 192 (block)")
     tempering: Share = Field(
         0.5,
-        description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, where "
-        "fine detail is small and drowns in noise first",
+        description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, "
+        "where fine detail is small and drowns in noise first",
     )
     latent_channels: PositiveInt = Field(4, description="numbers a cell (kl)")
     widths: tuple[PositiveInt, ...] = Field(
@@ -55,10 +55,9 @@ class PriorConfig(StrictModel):
 
 
 class DiffusionConfig(StrictModel):
-    """What the network learns."""
+    """What the network learns: to predict v, at every level of noise."""
 
     steps: PositiveInt = Field(1000, description="noise levels of training")
-    prediction: Literal["v_prediction", "epsilon"] = Field("v_prediction", description="what the network predicts")
     schedule: Literal["squaredcos_cap_v2", "scaled_linear", "linear"] = Field("squaredcos_cap_v2", description="how noise grows")
     snr_gamma: PositiveFloat = Field(
         5.0, description="min-SNR weighting (Hang et al. 2023): higher ratios of signal to noise count as this"
@@ -85,6 +84,10 @@ class StartConfig(StrictModel):
     )
     rank: PositiveInt = Field(16, description="rank of the changes (lora)")
     alpha: PositiveInt = Field(16, description="the changes are scaled by alpha / rank (lora)")
+    lora_rate: PositiveFloat = Field(0.1, description="learning rate as a factor of trainer.learning_rate (lora)")
+    full_rate: PositiveFloat = Field(
+        0.01, description="the same (full): a network that was trained for long forgets what it knows when it learns faster"
+    )
 
 
 class GenerationConfig(StrictModel):
@@ -106,7 +109,7 @@ class ScoreConfig(StrictModel):
     novelty: Share = Field(0.05, description="weight of not being memorised")
     memorised: Share = Field(
         0.01,
-        description="share of real validation photos that lie nearer to a training photo than the distance that counts as memorised",
+        description="share of real validation photos that are nearer to a training photo than what counts as memorised",
     )
 
 

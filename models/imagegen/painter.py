@@ -27,7 +27,8 @@ class Painter(Protocol):
         for all. The same call gives the same bits on the same machine. `watch` is told (steps done, steps) after each step.
 
         Raises:
-            VitrinaError: memory is not enough; what `watch` raises.
+            OutOfMemory: memory is not enough; says what needs less.
+            VitrinaError: what `watch` raises.
         """
         ...
 

@@ -9,10 +9,11 @@ Discovered by folder: a new model adds a file here and changes none.
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fastapi import APIRouter
 
+from configs.schema import ServingConfig
 from serving.context import Context
 
 
@@ -26,6 +27,15 @@ class ModelRoutes(Protocol):
 
     def router(self, context: Context) -> APIRouter:
         """The model's routes, under /v1."""
+        ...
+
+
+@runtime_checkable
+class OneByOne(Protocol):
+    """Of a model that takes seconds for an item: a worker computes one at a time, so that it can be stopped, and few wait."""
+
+    def waiting(self, config: ServingConfig) -> int:
+        """Items that may wait; beyond it requests get 503."""
         ...
 
 

@@ -5,7 +5,7 @@ import threading
 import time
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import committed
 import numpy as np
@@ -20,8 +20,9 @@ from configs.schema import ServingConfig
 from configs.settings import Settings
 from models.bundles import BaseVersion
 from models.describer.answers import Description, Fact, Keyword, Sentence
-from models.errors import NotSupported
+from models.errors import NotSupported, OutOfMemory
 from models.fewshot.answers import Classified, Confusable, Measures, OutdatedTask, Task
+from models.imagegen.answers import Drawing, Nearest, Picture, Score
 from models.product.heads.price import PriceEstimate
 from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
@@ -291,6 +292,62 @@ class Describer:
         )
 
 
+class Imagegen:
+    """Draws one colour a seed, a step every `seconds`, in the form of the image generator."""
+
+    name = "imagegen"
+    sizes = ((64, 64), (48, 64))
+
+    def __init__(self, version):
+        self.version = version
+        self.base = BaseVersion(model="product", version=7, digest=f"{7:064x}")
+        self.asked = []
+        self.ended = []
+        self.seconds = 0.0
+        self.started = threading.Event()
+
+    def predict(self, prompts):
+        self.asked.extend(prompts)
+        self.started.set()
+        return [self._answer(self._resolved(prompt)) for prompt in prompts]
+
+    def _resolved(self, prompt):
+        if prompt.text == "refused":
+            raise VitrinaError("the prompt holds no word that is read")
+        if prompt.text == "crash":
+            raise RuntimeError("a bug")
+        if prompt.text == "vast":
+            raise OutOfMemory("memory is not enough for 1 image of 64x64; ask for fewer candidates or a smaller size")
+        if prompt.size not in (None, *self.sizes):
+            offered = ", ".join(f"{width}x{height}" for width, height in self.sizes)
+            raise VitrinaError(f"size {prompt.size[0]}x{prompt.size[1]} is not offered; this version draws {offered}")
+        guidance = 3.5 if prompt.guidance is None else prompt.guidance
+        return replace(prompt, size=prompt.size or self.sizes[0], guidance=guidance, negative=prompt.negative or "blurry")
+
+    def _answer(self, prompt):
+        total = prompt.steps * prompt.candidates
+        for step in range(1, total + 1):
+            time.sleep(self.seconds)
+            if prompt.watch is not None:
+                try:
+                    prompt.watch(step, total)
+                except VitrinaError:
+                    self.ended.append(step)
+                    raise
+        pictures = [self._picture(prompt, prompt.seed + place) for place in range(prompt.candidates)]
+        unknown = tuple(word for word in prompt.text.split() if word.startswith("x"))
+        return Drawing(prompt, tuple(sorted(pictures, key=lambda picture: -picture.score.overall)), unknown)
+
+    def _picture(self, prompt, seed):
+        width, height = prompt.size
+        pixels = np.full((height, width, 3), seed % 256, dtype=np.uint8)
+        pixels[8:-8, 8:-8] = (200, 30, 30)
+        overall = (seed % 10) / 10 + 0.0123456789
+        return Picture(
+            pixels, seed, Score(overall, 0.5, 0.25, 0.75, 1.0, Nearest("1163", 0.125, seed % 2 == 1), ("Shirts", 0.625))
+        )
+
+
 @dataclass
 class Source:
     """A registry in memory; `error` is every model's, `errors` are single models'."""
@@ -301,6 +358,7 @@ class Source:
     fewshots: dict = field(default_factory=dict)
     qualities: dict = field(default_factory=dict)
     describers: dict = field(default_factory=dict)
+    imagers: dict = field(default_factory=dict)
     error: Exception | None = None
     errors: dict = field(default_factory=dict)
 
@@ -318,6 +376,8 @@ class Source:
             return self.qualities.setdefault(version, Quality(version))
         if model == "describer":
             return self.describers.setdefault(version, Describer(version))
+        if model == "imagegen":
+            return self.imagers.setdefault(version, Imagegen(version))
         return self.predictors.setdefault(version, Predictor(version))
 
     def settled(self, model):
