@@ -101,8 +101,8 @@ def _measured(predictions: pd.DataFrame) -> pd.DataFrame:
 def _judge() -> Section:
     intro = (
         "Each version brings a classifier of its own, with a seed of its own and trained on real training photos alone. What it "
-        "sees in the products' own photos (real photos) is the most that can be expected of drawings. Distances are to the photos "
-        "of the measured products; real to real is that of as many photos of other products. Types and colours with few training "
+        "sees in the products' own photos (real photos) is the most that can be expected of drawings. Distances are to the "
+        "photos of the measured products; real to real is that of as many photos of other products. Types and colours with few training "
         "photos are not judged. Two versions' figures compare where both judges reach about the same on real photos."
     )
     return Section("Who judges?", intro)
@@ -139,8 +139,8 @@ def _beside(rows: pd.DataFrame) -> Section:
                 cells[COLUMNS[peer]] = page.picture(enlarged(image), what)
         shown.append(cells)
     intro = (
-        "For the same titles: the product's own photo, the best candidate, the linear prior alone, and the mean of the photos of the "
-        "products whose titles are most similar. A generator has to be worth more than these."
+        "For the same titles: the product's own photo, the best candidate, the linear prior alone, and the mean of the photos of "
+        "the products whose titles are most similar. A generator has to be worth more than these."
     )
     return Section("What would simple models show?", intro, [page.table(shown)])
 

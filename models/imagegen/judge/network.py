@@ -10,6 +10,7 @@ Shapes: B photos, S x S pixels, C channels of a stage, D features.
 """
 
 from collections.abc import Mapping, Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
