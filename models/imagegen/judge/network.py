@@ -11,6 +11,7 @@ Shapes: B photos, S x S pixels, C channels of a stage, D features.
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,7 +35,7 @@ class JudgeNet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Photos (B, 3, S, S) from -1 to 1 to features (B, D) and logits (B, classes) by label."""
-        pooled = self.stages(self.stem(x)).mean(dim=(2, 3))
+        pooled = self.stages(self.stem(x.contiguous(memory_format=torch.channels_last))).mean(dim=(2, 3))
         features = self.features(pooled)
         return features, {label: head(features) for label, head in self.heads.items()}
 
