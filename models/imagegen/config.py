@@ -128,9 +128,7 @@ class JudgeConfig(StrictModel):
         "estimated from some hundred images",
     )
     min_photos: PositiveInt = Field(8, description="training photos of a type or colour; rarer ones are not learned or judged")
-    photos: PositiveInt = Field(
-        40_000, description="photos it learns from at most, as they are held in memory; others are left out"
-    )
+    photos: PositiveInt = Field(40_000, description="photos it learns from, at most: they are held in memory")
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
     learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
