@@ -22,11 +22,29 @@ class CodecConfig(StrictModel):
         description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, "
         "where fine detail is small and drowns in noise first",
     )
+    folder: str | None = Field(
+        None, description="folder of an AutoencoderKL in safetensors that is used as it is; else one is trained (kl)"
+    )
     latent_channels: PositiveInt = Field(4, description="numbers a cell (kl)")
     widths: tuple[PositiveInt, ...] = Field(
-        (64, 128, 256, 256), description="channels of the autoencoder at each resolution (kl)"
+        (64, 128, 256, 256), min_length=2, description="channels of the autoencoder at each resolution; each halves it (kl)"
     )
+    layers: PositiveInt = Field(2, description="residual blocks a resolution (kl)")
+    groups: PositiveInt = Field(32, description="groups of its GroupNorm; they divide all its channels (kl)")
     kl_weight: PositiveFloat = Field(1e-6, description="weight of the divergence beside the reconstruction error (kl)")
+    crop: Side = Field(
+        256, description="pixels of the squares that it is trained on, cut from photos at chance; what it learns is local (kl)"
+    )
+    epochs: PositiveInt = Field(4, description="passes of its training over the photos (kl)")
+    batch_size: PositiveInt = Field(16, description="squares a step (kl)")
+    learning_rate: PositiveFloat = Field(3e-4, description="peak of its schedule (kl)")
+    share_of_time: Share = Field(0.3, description="share of trainer.max_minutes that its training may take (kl)")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if wrong := [width for width in self.widths if width % self.groups]:
+            raise ValueError(f"codec.widths {wrong[0]} is not divisible by codec.groups {self.groups}")
+        return self
 
 
 class TextConfig(StrictModel):
