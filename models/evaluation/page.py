@@ -173,6 +173,14 @@ def lines(items: Sequence[tuple[str, Tone | None]]) -> Markup:
     return Markup("<br>").join([toned.format(tone, line) if tone else Markup("{}").format(line) for line, tone in items])
 
 
+def picture(image: bytes | None, alt: str) -> Markup:
+    """A table cell with a picture in its own size; an empty frame where it is missing or cannot be read."""
+    source = _data_uri(image) if image else None
+    if source is None:
+        return Markup('<span class="noimage">no image</span>')
+    return Markup('<img src="{}" alt="{}">').format(source, alt)
+
+
 def figure(source: str | bytes, alt: str, caption: str = "") -> Block:
     """A picture: SVG text of `models.evaluation.plots.svg` (inlined, never from user input), or PNG or JPEG bytes."""
     if isinstance(source, bytes):

@@ -19,8 +19,8 @@ class CodecConfig(StrictModel):
     coefficients: PositiveInt = Field(24, description="numbers a block that are kept of 192 (block)")
     tempering: Share = Field(
         0.5,
-        description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, where "
-        "fine detail is small and drowns in noise first",
+        description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, "
+        "where fine detail is small and drowns in noise first",
     )
     latent_channels: PositiveInt = Field(4, description="numbers a cell (kl)")
     widths: tuple[PositiveInt, ...] = Field(
@@ -55,10 +55,9 @@ class PriorConfig(StrictModel):
 
 
 class DiffusionConfig(StrictModel):
-    """What the network learns."""
+    """What the network learns: to predict v, at every level of noise."""
 
     steps: PositiveInt = Field(1000, description="noise levels of training")
-    prediction: Literal["v_prediction", "epsilon"] = Field("v_prediction", description="what the network predicts")
     schedule: Literal["squaredcos_cap_v2", "scaled_linear", "linear"] = Field("squaredcos_cap_v2", description="how noise grows")
     snr_gamma: PositiveFloat = Field(
         5.0, description="min-SNR weighting (Hang et al. 2023): higher ratios of signal to noise count as this"
@@ -85,6 +84,10 @@ class StartConfig(StrictModel):
     )
     rank: PositiveInt = Field(16, description="rank of the changes (lora)")
     alpha: PositiveInt = Field(16, description="the changes are scaled by alpha / rank (lora)")
+    lora_rate: PositiveFloat = Field(0.1, description="learning rate as a factor of trainer.learning_rate (lora)")
+    full_rate: PositiveFloat = Field(
+        0.01, description="the same (full): a network that was trained for long forgets what it knows when it learns faster"
+    )
 
 
 class GenerationConfig(StrictModel):
@@ -106,7 +109,7 @@ class ScoreConfig(StrictModel):
     novelty: Share = Field(0.05, description="weight of not being memorised")
     memorised: Share = Field(
         0.01,
-        description="share of real validation photos that lie nearer to a training photo than the distance that counts as memorised",
+        description="share of real validation photos that are nearer to a training photo than what counts as memorised",
     )
 
 
@@ -114,10 +117,24 @@ class JudgeConfig(StrictModel):
     """The classifier of types and colours that generated images are measured by: own seed, real photos only."""
 
     seed: int = Field(4711, ge=0, description="of its weights and order; not the generator's")
-    channels: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), description="channels of its stages")
+    side: Side = Field(64, description="pixels of the square to which photos and images are fitted, whatever is drawn")
+    channels: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=1, description="channels of its stages")
+    features: PositiveInt = Field(
+        64,
+        description="width of the layer before the heads, in which sets of images are compared: few, as their covariance is "
+        "estimated from some hundred images",
+    )
+    min_photos: PositiveInt = Field(8, description="training photos of a type or colour; rarer ones are not learned or judged")
+    photos: PositiveInt = Field(40_000, description="photos it learns from at most, as they are held in memory; others are left out")
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
     learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
+    ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are some thousand updates")
+    smoothing: Share = Field(0.05, description="label smoothing of both heads")
+    zoom: Share = Field(0.12, description="photos are shrunk or enlarged by up to this share")
+    shift: Share = Field(0.08, description="and moved by up to this share of their side")
+    blur: Share = Field(1.0, description="and softened by up to this share of a blur of 1.2 pixels: drawings are less sharp")
+    noise: Share = Field(0.03, description="and get noise of up to this deviation, white being 1")
     max_minutes: PositiveFloat | None = Field(6.0, description="stops its training after this much wall time")
 
 
