@@ -17,7 +17,8 @@ from configs.schema import TrainerConfig
 from models.errors import TrainingError
 from models.family import Embedder
 from models.imagegen.answers import STYLES, Size
-from models.imagegen.codec import CODECS
+from models.imagegen.codec.block import BlockCodec
+from models.imagegen.codec.kl import fit_codec
 from models.imagegen.config import ImagegenModelConfig, ImagegenRunConfig
 from models.imagegen.memory import enough_memory
 from models.imagegen.own.captions import captions
@@ -85,7 +86,7 @@ def train(
         dataset(products, texts, images, reader, model, seed + number)
         for number, (products, texts) in enumerate(zip((training, _some(validation, seed)), told, strict=True))
     ]
-    codec = fit_codec(sets[0], model, seed)
+    codec = _codec(sets, images, config, workdir / "codec", loggers)
     prior, explained = fit_prior(sets[0], codec, model, seed)
     log.info("the prior explains %.1f%% of the variance of latents", 100 * explained)
     torch.manual_seed(seed)
@@ -143,8 +144,20 @@ def style_of(said: str) -> int:
     return next((number for number, style in enumerate(STYLES) if style == named), -1)
 
 
-def fit_codec(photos: PhotoDataset, config: ImagegenModelConfig, seed: int) -> Any:
-    """The codec, on photos of the first size, some of them in other styles."""
+def _codec(
+    sets: Sequence[PhotoDataset], images: ImageStore, config: ImagegenRunConfig, workdir: Path, loggers: Sequence[Any]
+) -> Any:
+    """Fitted in closed form, or trained in `workdir` with half of the time that there is."""
+    model, trainer = config.model, config.trainer
+    if model.codec.kind == "block":
+        return fit_block_codec(sets[0], model, trainer.seed)
+    half = trainer.model_copy(update={"max_minutes": trainer.max_minutes and trainer.max_minutes / 2})
+    photos = [[photo for key in one.products if (photo := images.get(key)) is not None] for one in sets]
+    return fit_codec(photos[0], photos[1], model.sizes, model.codec, half, workdir, loggers)
+
+
+def fit_block_codec(photos: PhotoDataset, config: ImagegenModelConfig, seed: int) -> Any:
+    """On photos of the first size, some of them in other styles."""
     rows = np.random.default_rng(seed).permutation(len(photos))[:CODEC_PHOTOS]
     batches = []
     for start in range(0, len(rows), BATCH):
@@ -154,7 +167,7 @@ def fit_codec(photos: PhotoDataset, config: ImagegenModelConfig, seed: int) -> A
         styles[: round(config.styles.share * len(part))] = 1
         spread = styles * (1 + torch.arange(len(part)) % (len(STYLES) - 1))
         batches.append(restyled(pixels, spread))
-    return CODECS[config.codec.kind].fit(batches, config.codec)
+    return BlockCodec.fit(batches, config.codec)
 
 
 def fit_prior(photos: PhotoDataset, codec: Any, config: ImagegenModelConfig, seed: int) -> tuple[RidgePrior, float]:
