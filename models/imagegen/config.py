@@ -50,7 +50,7 @@ class CodecConfig(StrictModel):
 class TextConfig(StrictModel):
     """The text transformer."""
 
-    width: PositiveInt = Field(192, description="dimensions of a token's state")
+    width: PositiveInt = Field(128, description="dimensions of a token's state")
     layers: PositiveInt = Field(6, description="transformer blocks")
     heads: PositiveInt = Field(4, description="attention heads; they divide the width")
     tokens: PositiveInt = Field(32, description="tokens of a prompt that are read; later ones are told as not read")
@@ -59,7 +59,10 @@ class TextConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, `diffusers.UNet2DConditionModel`."""
 
-    channels: tuple[PositiveInt, ...] = Field((128, 256), description="channels at each resolution, from the latents' downwards")
+    channels: tuple[PositiveInt, ...] = Field((96, 192), description="channels at each resolution, from the latents' downwards")
+    attention: tuple[bool, ...] = Field(
+        (False, True), description="whether a resolution attends to the prompt; the middle, at the lowest, always does"
+    )
     layers: PositiveInt = Field(1, description="residual blocks a resolution")
     heads: PositiveInt = Field(4, description="attention heads; they divide every number of channels")
     groups: PositiveInt = Field(32, description="groups of GroupNorm; they divide every number of channels")
@@ -118,17 +121,27 @@ class GenerationConfig(StrictModel):
 
 
 class ScoreConfig(StrictModel):
-    """What the overall score of an image is made of, as weights of a mean, and when an image counts as memorised."""
+    """What the overall score of an image is made of, as weights of a mean, and what it is compared with."""
 
     agreement: Share = Field(0.6, description="weight")
     sharpness: Share = Field(0.15, description="weight")
     exposure: Share = Field(0.1, description="weight")
     white_background: Share = Field(0.1, description="weight")
     novelty: Share = Field(0.05, description="weight of not being memorised")
+    compared: PositiveInt = Field(
+        400, description="validation photos, at most, whose agreement with their own and with others' titles the scale is made of"
+    )
     memorised: Share = Field(
         0.01,
-        description="share of real validation photos that are nearer to a training photo than what counts as memorised",
+        description="share of real validation photos that lie nearer to a training photo than what counts as memorised; near 0, "
+        "for catalogues hold near duplicates",
     )
+
+    @model_validator(mode="after")
+    def _weighted(self) -> Self:
+        if not any((self.agreement, self.sharpness, self.exposure, self.white_background, self.novelty)):
+            raise ValueError("all weights of the score are 0; give at least one of them more")
+        return self
 
 
 class JudgeConfig(StrictModel):
@@ -196,6 +209,10 @@ class ImagegenModelConfig(StrictModel):
                 raise ValueError(
                     f"unet.channels {channels} is not divisible by heads {self.unet.heads} and groups {self.unet.groups}"
                 )
+        if len(self.unet.attention) != len(self.unet.channels):
+            raise ValueError(
+                f"unet.attention has {len(self.unet.attention)} entries, unet.channels {len(self.unet.channels)}; one each"
+            )
         if self.text.width % self.text.heads:
             raise ValueError(f"text.width {self.text.width} is not divisible by text.heads {self.text.heads}")
         return self

@@ -1,10 +1,11 @@
-"""Photos with what they show in words: what a pipeline that is started from learns."""
+"""Products with their photos, and photos with what they show in words: what a generator learns from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
 from catalog.images import DecodedPhoto, ImageStore
+from catalog.listing import Listing
 from models.imagegen.answers import Style
 
 
@@ -23,6 +24,14 @@ class Shot:
     style: Style = "photorealistic"
 
 
+@dataclass(frozen=True)
+class Pictured:
+    """A product whose photo can be decoded; the photo itself is read when it is needed."""
+
+    product_id: Any
+    listing: Listing
+
+
 class StoredPhotos(Sequence[bytes]):
     """Photos of products that have one, read when they are asked for."""
 
@@ -37,27 +46,9 @@ class StoredPhotos(Sequence[bytes]):
     @overload
     def __getitem__(self, row: slice) -> Sequence[bytes]: ...
     def __getitem__(self, row: int | slice) -> bytes | Sequence[bytes]:
+        """One, or some, which are read later."""
         if isinstance(row, slice):
             return StoredPhotos(self._images, self._products[row])
         photo = self._images.get(self._products[row])
         assert photo is not None, "products have a photo"
         return photo
-
-
-class StoredShots(Sequence[Shot]):
-    """The same with their prompts and styles."""
-
-    def __init__(self, photos: Sequence[bytes], texts: Sequence[tuple[str, ...]], styles: Sequence[Style]) -> None:
-        self._photos, self._texts, self._styles = photos, texts, styles
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    @overload
-    def __getitem__(self, row: int) -> Shot: ...
-    @overload
-    def __getitem__(self, row: slice) -> Sequence[Shot]: ...
-    def __getitem__(self, row: int | slice) -> Shot | Sequence[Shot]:
-        if isinstance(row, slice):
-            return StoredShots(self._photos[row], self._texts[row], self._styles[row])
-        return Shot(self._texts[row], self._photos[row], self._styles[row])
