@@ -59,7 +59,7 @@ class TextConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, `diffusers.UNet2DConditionModel`."""
 
-    channels: tuple[PositiveInt, ...] = Field((96, 192), description="channels at each resolution, from the latents' downwards")
+    channels: tuple[PositiveInt, ...] = Field((64, 128), description="channels at each resolution, from the latents' downwards")
     attention: tuple[bool, ...] = Field(
         (False, True), description="whether a resolution attends to the prompt; the middle, at the lowest, always does"
     )
