@@ -187,6 +187,7 @@ def _trainer(config: JudgeConfig) -> TrainerConfig:
     return TrainerConfig(
         epochs=config.epochs,
         batch_size=config.batch_size,
+        optimizer=config.optimizer,
         learning_rate=config.learning_rate,
         max_minutes=config.max_minutes,
         ema_decay=config.ema_decay,
