@@ -24,10 +24,10 @@ from configs.load import environment_file, load
 from models.imagegen.codec.kl import KLCodec
 from models.imagegen.config import ImagegenModelConfig, ImagegenRunConfig
 from models.imagegen.denoiser import new_unet, velocity
-from models.imagegen.pipeline import ProductImagePipeline, Told
+from models.imagegen.own.pipeline import ProductImagePipeline, Told
 from models.imagegen.prior import RidgePrior
 from models.imagegen.task import scheduler_of
-from models.imagegen.text import PromptEncoder
+from models.imagegen.own.text import PromptEncoder
 
 SIZE = (512, 512)
 GOALS = {"seconds_an_image": 30.0, "share_of_peak": 0.30}

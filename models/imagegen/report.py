@@ -102,8 +102,8 @@ def _judge() -> Section:
     intro = (
         "Each version brings a classifier of its own, with a seed of its own and trained on real training photos alone. What it "
         "sees in the products' own photos (real photos) is the most that can be expected of drawings. Distances are to the "
-        "photos of the measured products; real to real is that of as many photos of other products. Types and colours with few training "
-        "photos are not judged. Two versions' figures compare where both judges reach about the same on real photos."
+        "photos of the measured products; real to real is that of as many photos of other products. Types and colours with few "
+        "training photos are not judged. Two versions' figures compare where both judges reach about the same on real photos."
     )
     return Section("Who judges?", intro)
 
