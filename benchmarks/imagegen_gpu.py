@@ -23,10 +23,10 @@ from benchmarks.product import alternate, device, milliseconds
 from configs.load import environment_file, load
 from models.imagegen.codec.kl import KLCodec
 from models.imagegen.config import ImagegenModelConfig, ImagegenRunConfig
-from models.imagegen.denoiser import new_unet, velocity
+from models.imagegen.own.denoiser import new_unet, velocity
 from models.imagegen.own.pipeline import ProductImagePipeline, Told
-from models.imagegen.prior import RidgePrior
-from models.imagegen.task import scheduler_of
+from models.imagegen.own.prior import RidgePrior
+from models.imagegen.own.task import scheduler_of
 from models.imagegen.own.text import PromptEncoder
 
 SIZE = (512, 512)
