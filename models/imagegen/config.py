@@ -149,6 +149,9 @@ class JudgeConfig(StrictModel):
     photos: PositiveInt = Field(40_000, description="photos it learns from, at most: they are held in memory")
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
+    low_res_share: Share = Field(
+        0.5, description="the first share of the passes sees photos at three quarters of the side: half of the work"
+    )
     optimizer: Optimizer = Field("muon", description="as trainer.optimizer: muon learns more in the few updates that there are")
     learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
     ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are some thousand updates")
