@@ -172,8 +172,23 @@ def light(photo: bytes | DecodedPhoto | None) -> tuple[float | None, float | Non
     """
     if photo is None:
         return None, None
-    luma = decode(photo, _THUMBNAIL).astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
-    return float(luma.mean()), float(luma.std())
+    seen = luma(decode(photo, _THUMBNAIL))
+    return float(seen.mean()), float(seen.std())
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Brightness (height, width) of pixels (height, width, 3), BT.601, in 0…1."""
+    return np.asarray(pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255)
+
+
+def sharpness(pixels: NDArray[np.uint8]) -> float:
+    """Mean absolute Laplacian of the luma (after Pech-Pacheco et al. 2000), relative to its contrast; 0 or more, about 0 to 1.
+
+    Of pixels (height, width, 3), at least 3 × 3.
+    """
+    seen = luma(pixels)
+    edges = np.abs(seen[2:, 1:-1] + seen[:-2, 1:-1] + seen[1:-1, 2:] + seen[1:-1, :-2] - 4 * seen[1:-1, 1:-1]).mean()
+    return float(edges / (seen.std() + 0.02))
 
 
 def _opened(

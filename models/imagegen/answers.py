@@ -65,8 +65,8 @@ class Nearest:
 
     Attributes:
         product_id: Whose photo it is.
-        distance: 1 - cosine of the embeddings of both, 0 to 2.
-        memorised: Whether it is nearer than photos of different products are to each other.
+        distance: 1 - cosine of the thumbnails of both (`models.imagegen.scoring.memory`), 0 to 1.
+        memorised: Whether it is nearer than unseen photos are to those of training.
     """
 
     product_id: str
@@ -76,14 +76,14 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Score:
-    """How good an image is; all but `nearest` and `shows` from 0 to 1, more is better.
+    """How good an image is, as the plain photo that it was made of; all but `nearest` and `shows` from 0 to 1, more is better.
 
     Attributes:
-        overall: The weighted mean of the others.
-        agreement: Whether it shows what the prompt says, by the towers of `product`: the share of real photos whose cosine to
-            their own title is lower than this one's to the prompt.
+        overall: The weighted mean of the others, and of 1 for an image that is not memorised.
+        agreement: Whether it shows what the prompt says, by the towers of `product`: 0 where it is no nearer to the prompt than
+            half of real photos are to titles of other products, 1 where it is as near as half of them are to their own.
         sharpness: Share of training photos that are less sharp.
-        exposure: 1 where neither too dark nor burnt out.
+        exposure: 1 where it is as light as photos are, and nothing in it is black without any shade.
         white_background: Share of the border that is white.
         nearest: The most similar training photo.
         shows: What the towers take it for, and how probable that is; None where types are no task of `product`.

@@ -121,17 +121,27 @@ class GenerationConfig(StrictModel):
 
 
 class ScoreConfig(StrictModel):
-    """What the overall score of an image is made of, as weights of a mean, and when an image counts as memorised."""
+    """What the overall score of an image is made of, as weights of a mean, and what it is compared with."""
 
     agreement: Share = Field(0.6, description="weight")
     sharpness: Share = Field(0.15, description="weight")
     exposure: Share = Field(0.1, description="weight")
     white_background: Share = Field(0.1, description="weight")
     novelty: Share = Field(0.05, description="weight of not being memorised")
+    compared: PositiveInt = Field(
+        400, description="validation photos, at most, whose agreement with their own and with others' titles the scale is made of"
+    )
     memorised: Share = Field(
         0.01,
-        description="share of real validation photos that are nearer to a training photo than what counts as memorised",
+        description="share of real validation photos that lie nearer to a training photo than what counts as memorised; near 0, "
+        "for catalogues hold near duplicates",
     )
+
+    @model_validator(mode="after")
+    def _weighted(self) -> Self:
+        if not any((self.agreement, self.sharpness, self.exposure, self.white_background, self.novelty)):
+            raise ValueError("all weights of the score are 0; give at least one of them more")
+        return self
 
 
 class JudgeConfig(StrictModel):
@@ -146,7 +156,9 @@ class JudgeConfig(StrictModel):
         "estimated from some hundred images",
     )
     min_photos: PositiveInt = Field(8, description="training photos of a type or colour; rarer ones are not learned or judged")
-    photos: PositiveInt = Field(40_000, description="photos it learns from, at most: they are held in memory")
+    photos: PositiveInt = Field(
+        40_000, description="photos it learns from at most, as they are held in memory; others are left out"
+    )
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
     low_res_share: Share = Field(

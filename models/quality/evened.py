@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from catalog.errors import ImageError
-from catalog.images import DecodedPhoto, decode
+from catalog.images import DecodedPhoto, decode, sharpness
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from models.inspection import Inspection, Inspector
 from models.quality.config import QualityModelConfig
-from models.quality.seen import sharpness_of
 
 WIDEST = 4.0
 """Pixels: a wider blur is not looked for."""
@@ -77,13 +76,13 @@ class Evened:
         return replace(listing, image=DecodedPhoto(evened(photo, self._config.read_sharpness)))
 
 
-def evened(photo: NDArray[np.uint8], sharpness: float) -> NDArray[np.uint8]:
-    """The photo (height, width, 3) blurred until it is no sharper than `sharpness`; as it is where it is not sharper."""
-    if min(photo.shape[:2]) < 3 or sharpness_of(photo) <= sharpness:
+def evened(photo: NDArray[np.uint8], wanted: float) -> NDArray[np.uint8]:
+    """The photo (height, width, 3) blurred until it is no sharper than `wanted`; as it is where it is not sharper."""
+    if min(photo.shape[:2]) < 3 or sharpness(photo) <= wanted:
         return photo
     image, low, high = Image.fromarray(photo), 0.0, WIDEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(middle)), dtype=np.uint8)
-        low, high = (low, middle) if sharpness_of(blurred) <= sharpness else (middle, high)
+        low, high = (low, middle) if sharpness(blurred) <= wanted else (middle, high)
     return np.asarray(image.filter(ImageFilter.GaussianBlur(high)), dtype=np.uint8)

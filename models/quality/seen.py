@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images import DecodedPhoto, decode
+from catalog.images import DecodedPhoto, decode, luma, sharpness
 from catalog.listing import Listing
 from models.inspection import Inspection
 from models.quality.answers import Candidate
@@ -30,7 +30,7 @@ class Photo:
     """Measures of a photo, each about 0 to 1 but pixels.
 
     Attributes:
-        sharpness: Mean absolute Laplacian of the luma (after Pech-Pacheco et al. 2000), relative to its contrast.
+        sharpness: As `catalog.images.sharpness` says.
         brightness: Mean of the luma.
         contrast: Its standard deviation.
         pixels: The shorter side of the photo.
@@ -135,21 +135,10 @@ def photo_of(listing: Listing, size: tuple[int, int]) -> Photo | None:
         return None
     whole = decode(listing.image)
     small = decode(DecodedPhoto(whole), size)
-    luma = _luma(small)
+    seen = luma(small)
     return Photo(
-        sharpness=sharpness_of(small),
-        brightness=float(luma.mean()),
-        contrast=float(luma.std()),
+        sharpness=sharpness(small),
+        brightness=float(seen.mean()),
+        contrast=float(seen.std()),
         pixels=min(whole.shape[:2]),
     )
-
-
-def sharpness_of(photo: NDArray[np.uint8]) -> float:
-    """See `Photo`, of pixels (height, width, 3), at least 3 × 3."""
-    luma = _luma(photo)
-    edges = np.abs(luma[2:, 1:-1] + luma[:-2, 1:-1] + luma[1:-1, 2:] + luma[1:-1, :-2] - 4 * luma[1:-1, 1:-1]).mean()
-    return float(edges / (luma.std() + 0.02))
-
-
-def _luma(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.asarray(photo.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255)

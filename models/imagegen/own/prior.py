@@ -44,7 +44,7 @@ class RidgePrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
         explained = {}
         for style, wanted in latents.items():
             rows = wanted.flatten(1).float()
-            _, _, basis = torch.pca_lowrank(rows, q=min(config.rank, *rows.shape), center=True, niter=2)
+            _, _, basis = torch.pca_lowrank(rows, q=min(self.config.rank, *rows.shape), center=True, niter=2)
             basis = torch.linalg.qr(torch.cat([basis, rows.mean(dim=0)[:, None]], dim=1)).Q.T  # components, and room for the mean
             weights = torch.linalg.solve(gram, (inputs.T @ (rows @ basis.T)).double()).float()
             name = _name(size, style)

@@ -1,0 +1,1 @@
+"""The score that every image carries."""
