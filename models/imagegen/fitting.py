@@ -152,14 +152,14 @@ class Shots(Sequence[Shot]):
         return len(self.products)
 
     def __getitem__(self, place: Any) -> Any:
-        """One shot under its title, or its type where it has none; in the style that the catalogue says its photo has."""
+        """One shot under its title and its type, what it has of them; in the style that the catalogue says its photo has."""
         product = self.products[place]
         photo = self.catalogue.images.get(product.product_id)
         assert photo is not None, "products without a photo are left out"
         attribute = self.config.styles.attribute
         number = own.style_of(product.listing.attributes.get(attribute, "") if attribute else "")
         style: Style = STYLES[max(number, 0)]
-        return Shot(captions(product.listing)[0], photo, style)
+        return Shot(captions(product.listing), photo, style)
 
 
 def _judge(

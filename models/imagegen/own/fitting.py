@@ -29,7 +29,7 @@ from models.imagegen.own.prior import RidgePrior
 from models.imagegen.own.prompts import Reader, words_of
 from models.imagegen.own.task import DiffusionTask, scheduler_of
 from models.imagegen.own.text import PromptEncoder
-from models.imagegen.shots import Pictured
+from models.imagegen.shots import Pictured, StoredPhotos
 from models.training.trainer import FitResult, fit, training_loader, validation_loader
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _codec(
     if model.codec.kind == "block":
         return fit_block_codec(sets[0], model, trainer.seed)
     half = trainer.model_copy(update={"max_minutes": trainer.max_minutes and trainer.max_minutes / 2})
-    photos = [[photo for key in one.products if (photo := images.get(key)) is not None] for one in sets]
+    photos = [StoredPhotos(images, one.products) for one in sets]
     return fit_codec(photos[0], photos[1], model.sizes, model.codec, half, workdir, loggers)
 
 
