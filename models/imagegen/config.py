@@ -22,17 +22,35 @@ class CodecConfig(StrictModel):
         description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, "
         "where fine detail is small and drowns in noise first",
     )
+    folder: str | None = Field(
+        None, description="folder of an AutoencoderKL in safetensors that is used as it is; else one is trained (kl)"
+    )
     latent_channels: PositiveInt = Field(4, description="numbers a cell (kl)")
     widths: tuple[PositiveInt, ...] = Field(
-        (64, 128, 256, 256), description="channels of the autoencoder at each resolution (kl)"
+        (64, 128, 256, 256), min_length=2, description="channels of the autoencoder at each resolution; each halves it (kl)"
     )
+    layers: PositiveInt = Field(2, description="residual blocks a resolution (kl)")
+    groups: PositiveInt = Field(32, description="groups of its GroupNorm; they divide all its channels (kl)")
     kl_weight: PositiveFloat = Field(1e-6, description="weight of the divergence beside the reconstruction error (kl)")
+    crop: Side = Field(
+        256, description="pixels of the squares that it is trained on, cut from photos at chance; what it learns is local (kl)"
+    )
+    epochs: PositiveInt = Field(4, description="passes of its training over the photos (kl)")
+    batch_size: PositiveInt = Field(16, description="squares a step (kl)")
+    learning_rate: PositiveFloat = Field(3e-4, description="peak of its schedule (kl)")
+    share_of_time: Share = Field(0.3, description="share of trainer.max_minutes that its training may take (kl)")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if wrong := [width for width in self.widths if width % self.groups]:
+            raise ValueError(f"codec.widths {wrong[0]} is not divisible by codec.groups {self.groups}")
+        return self
 
 
 class TextConfig(StrictModel):
     """The text transformer."""
 
-    width: PositiveInt = Field(192, description="dimensions of a token's state")
+    width: PositiveInt = Field(128, description="dimensions of a token's state")
     layers: PositiveInt = Field(6, description="transformer blocks")
     heads: PositiveInt = Field(4, description="attention heads; they divide the width")
     tokens: PositiveInt = Field(32, description="tokens of a prompt that are read; later ones are told as not read")
@@ -41,7 +59,10 @@ class TextConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, `diffusers.UNet2DConditionModel`."""
 
-    channels: tuple[PositiveInt, ...] = Field((128, 256), description="channels at each resolution, from the latents' downwards")
+    channels: tuple[PositiveInt, ...] = Field((96, 192), description="channels at each resolution, from the latents' downwards")
+    attention: tuple[bool, ...] = Field(
+        (False, True), description="whether a resolution attends to the prompt; the middle, at the lowest, always does"
+    )
     layers: PositiveInt = Field(1, description="residual blocks a resolution")
     heads: PositiveInt = Field(4, description="attention heads; they divide every number of channels")
     groups: PositiveInt = Field(32, description="groups of GroupNorm; they divide every number of channels")
@@ -125,7 +146,7 @@ class JudgeConfig(StrictModel):
         "estimated from some hundred images",
     )
     min_photos: PositiveInt = Field(8, description="training photos of a type or colour; rarer ones are not learned or judged")
-    photos: PositiveInt = Field(40_000, description="photos it learns from at most, as they are held in memory; others are left out")
+    photos: PositiveInt = Field(40_000, description="photos it learns from, at most: they are held in memory")
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
     learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
@@ -176,6 +197,10 @@ class ImagegenModelConfig(StrictModel):
                 raise ValueError(
                     f"unet.channels {channels} is not divisible by heads {self.unet.heads} and groups {self.unet.groups}"
                 )
+        if len(self.unet.attention) != len(self.unet.channels):
+            raise ValueError(
+                f"unet.attention has {len(self.unet.attention)} entries, unet.channels {len(self.unet.channels)}; one each"
+            )
         if self.text.width % self.text.heads:
             raise ValueError(f"text.width {self.text.width} is not divisible by text.heads {self.text.heads}")
         return self

@@ -25,7 +25,10 @@ from models.imagegen.photos import Pixels
 log = logging.getLogger(__name__)
 
 BATCH = 64
-"""Prompts that are drawn at once, and kept in one file."""
+"""Prompts that are drawn at once, and kept in one file, at most."""
+
+BATCH_PIXELS = 4 * 1024 * 1024
+"""Pixels of a batch, at most: of large images fewer are drawn at once."""
 
 PAGE_SIDE = 128
 """Pixels to which small images are enlarged on pages, in whole steps, so that they stay crisp."""
@@ -112,8 +115,8 @@ class Drawn:
     def joined(cls, parts: Sequence["Drawn"]) -> "Drawn":
         """One after the other."""
         first, best, seeds = (np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "best", "seeds"))
-        scores = ([score for part in parts for score in getattr(part, name)] for name in ("first_scores", "best_scores"))
-        return cls(first, best, *scores, seeds)
+        first_scores = [score for part in parts for score in part.first_scores]
+        return cls(first, best, first_scores, [score for part in parts for score in part.best_scores], seeds)
 
 
 def draw(
@@ -129,17 +132,19 @@ def draw(
         keep: Folder in which each batch is kept, and from which those are taken that are there; of these prompts alone.
     """
     parts, started = list[Drawn](), time.monotonic()
-    for start in range(0, len(prompts), BATCH):
+    width, height = subject.painter.sizes[0]
+    batch = min(BATCH, max(1, BATCH_PIXELS // (width * height)))
+    for start in range(0, len(prompts), batch):
         path = None if keep is None else keep / f"drawn-{start:06d}.npz"
         if path is not None and path.is_file():
             parts.append(Drawn.restored(path))
             continue
-        some = slice(start, start + BATCH)
+        some = slice(start, start + batch)
         parts.append(_batch(subject, prompts[some], seeds[some], candidates))
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             parts[-1].saved(path)
-        done, gone = min(start + BATCH, len(prompts)), time.monotonic() - started
+        done, gone = min(start + batch, len(prompts)), time.monotonic() - started
         log.info("drew %d of %d prompts, %d images each, in %.0f s", done, len(prompts), candidates, gone)
     return Drawn.joined(parts)
 

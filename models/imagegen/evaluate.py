@@ -10,7 +10,7 @@ Shapes: n products, images of H x W pixels, D features.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -168,9 +168,8 @@ def _asked(
     kept, photos = with_photos(catalogue, titled, size, most)
     if kept.empty:
         raise VitrinaError(f"none of {len(products):,} products has a title and a photo that can be decoded")
-    prompts = [
-        subject.resolved(Prompt(text=str(title), size=size, steps=drawn.steps, sampler=drawn.sampler)) for title in kept["title"]
-    ]
+    plain = Prompt(text="", size=size, steps=drawn.steps, guidance=drawn.guidance, sampler=drawn.sampler)
+    prompts = [subject.resolved(replace(plain, text=str(title))) for title in kept["title"]]
     rest = products[~products["product_id"].isin(kept["product_id"])]
     others = (rest, known[known["part"] == "validation"], known)
     return Asked(kept, photos, labels_of(kept), prompts, known[known["part"] == "train"], others)

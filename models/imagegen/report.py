@@ -50,6 +50,9 @@ PARTS = {
 }
 """What a score is made of, by column."""
 
+COLUMNS = {"prior": "Prior alone", "nearest": "Mean of photos"}
+"""Heads of the peers' columns."""
+
 MADE_BY = {"first_": "First candidate", "": "Best candidate", "real_": "Real photo"}
 """Prefixes of the columns of scores."""
 
@@ -98,8 +101,9 @@ def _measured(predictions: pd.DataFrame) -> pd.DataFrame:
 def _judge() -> Section:
     intro = (
         "Each version brings a classifier of its own, with a seed of its own and trained on real training photos alone. What it "
-        "sees in the products' own photos is the most that can be expected of drawings. Types and colours with few training "
-        "photos are not judged. Two versions' figures compare where both judges reach about the same on real photos."
+        "sees in the products' own photos (real photos) is the most that can be expected of drawings. Distances are to the "
+        "photos of the measured products; real to real is that of as many photos of other products. Types and colours with few "
+        "training photos are not judged. Two versions' figures compare where both judges reach about the same on real photos."
     )
     return Section("Who judges?", intro)
 
@@ -118,8 +122,8 @@ def _item(row: "pd.Series[Any]", more: Sequence[tuple[str, Tone | None]] = ()) -
         if isinstance(seen, str):
             right = seen == true
             lines.append((f"seen: {seen}" if right else f"seen: {seen}, not {_text(true)}", "good" if right else "bad"))
-    lines.append((f"score {row['overall']:.2f}, seed {int(row['seed'])}", None))
-    return ImageItem(enlarged(row["image"]), _short(row["title"]), [*lines, *more, (f"product {row['product_id']}", None)])
+    lines += [(f"score {row['overall']:.2f}", None), *more, (f"seed {int(row['seed'])}", None)]
+    return ImageItem(enlarged(row["image"]), _short(row["title"]), [*lines, (f"product {row['product_id']}", None)])
 
 
 def _beside(rows: pd.DataFrame) -> Section:
@@ -132,9 +136,12 @@ def _beside(rows: pd.DataFrame) -> Section:
         for peer, what in PEERS.items():
             image = row.get(f"{peer}_image")
             if isinstance(image, bytes):
-                cells[what.capitalize()] = page.picture(enlarged(image), what)
+                cells[COLUMNS[peer]] = page.picture(enlarged(image), what)
         shown.append(cells)
-    intro = "A generator has to be worth more than what a linear model, or a mean of photos, shows for the same title."
+    intro = (
+        "For the same titles: the product's own photo, the best candidate, the linear prior alone, and the mean of the photos of "
+        "the products whose titles are most similar. A generator has to be worth more than these."
+    )
     return Section("What would simple models show?", intro, [page.table(shown)])
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,18 @@ import pandas as pd
 
 from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
-from catalog.splits import by_hash
+from catalog.splits import by_hash, published, split_products
+from configs.errors import VitrinaError
 from configs.schema import SplitConfig
+from models.bundles import BASE, digests, load_seen
 from models.imagegen.answers import Size
 from models.imagegen.config import JudgeConfig
 from models.imagegen.judge.judge import COLOUR, TYPE, Labelled
 from models.imagegen.photos import Pixels, fitted
 
 log = logging.getLogger(__name__)
+
+SPLITS = ("unseen", "validation", "train", "all")
 
 
 def photo_of(catalogue: Catalogue, product_id: Any, size: Size) -> Pixels | None:
@@ -62,3 +67,42 @@ def labels_of(products: pd.DataFrame) -> dict[str, Sequence[str | None]]:
         TYPE: [listing.categories.get("article_type") for listing in listings],
         COLOUR: [listing.fields.get("base_colour") for listing in listings],
     }
+
+
+def parts_of(folder: Path, catalogue: Catalogue, split: str, config: SplitConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Products to measure a bundle on, and others that it was fitted on or chosen by, whose `part` is train or validation.
+
+    `unseen` are products that neither the version nor its base knows; where the catalogue publishes a split, its test rows alone.
+
+    Raises:
+        VitrinaError: unknown split, a damaged bundle, or no product to measure.
+    """
+    if split not in SPLITS:
+        raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
+    products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
+    keys = digests(products["product_id"], products["title"].fillna(""))
+    own, parts = np.isin(keys, load_seen(folder)), split_products(products, config)
+    if split == "unseen":
+        said = published(products)
+        seen = own | np.isin(keys, load_seen(folder / BASE))
+        wanted = ~seen & (said.isna() | (said == "test")).to_numpy()
+    elif split == "all":
+        wanted = np.ones(len(products), dtype=bool)
+    else:
+        wanted = own & (parts == split).to_numpy()
+    if not wanted.any():
+        raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
+    return products[wanted], known_of(folder, catalogue, products.loc[wanted, "product_id"], config)
+
+
+def known_of(folder: Path, catalogue: Catalogue, measured: "pd.Series[Any]", config: SplitConfig) -> pd.DataFrame:
+    """Products that a bundle was fitted on or chosen by and that are not measured; their `part` is train or validation.
+
+    Raises:
+        VitrinaError: a damaged bundle.
+    """
+    products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
+    own = np.isin(digests(products["product_id"], products["title"].fillna("")), load_seen(folder))
+    parts = split_products(products, config)
+    known = own & parts.isin(["train", "validation"]).to_numpy() & ~products["product_id"].isin(measured).to_numpy()
+    return products[known].assign(part=parts[known])

@@ -1,8 +1,10 @@
-"""Photos with what they show in words: what a generator learns from."""
+"""Products with their photos, and photos with what they show in words: what a generator learns from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from catalog.images import DecodedPhoto
+from catalog.listing import Listing
 from models.imagegen.answers import Style
 
 
@@ -19,3 +21,11 @@ class Shot:
     text: str
     photo: bytes | DecodedPhoto
     style: Style = "photorealistic"
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A product whose photo can be decoded; the photo itself is read when it is needed."""
+
+    product_id: Any
+    listing: Listing

@@ -3,8 +3,14 @@
 import hashlib
 from typing import Any
 
+import pandas as pd
+
+from catalog.splits import by_hash
 from catalog.text import normalise
-from models.imagegen.answers import Drawing, Prompt
+from configs.schema import SplitConfig
+from models.imagegen.answers import STYLES, Drawing, Picture, Prompt
+from models.imagegen.config import GenerationConfig
+from models.imagegen.drawn import Measurable, draw, seed_of
 
 INPUTS = (
     "prompt_digest",
@@ -20,6 +26,35 @@ INPUTS = (
     "height",
 )
 """Columns that describe what came in; the others are of the best image."""
+
+REFERENCE_SPEC: dict[str, Any] = {
+    "numerical": [
+        "prompt_length",
+        "word_count",
+        "unknown_words",
+        "agreement",
+        "sharpness",
+        "exposure",
+        "white_background",
+        "nearest_distance",
+    ],
+    "categorical": ["shown_type"],
+    "text": [],
+    "embedding": None,
+    "prediction": [],
+    "confidence": None,
+    "identity": ["prompt_digest"],
+    "match": ["style"],
+    "example": "product_id",
+}
+"""What each column of the reference is (`reference.json`).
+
+Which style clients ask for is no drift, and images look as their style asks: like is compared with like. Several images for one
+prompt count once.
+"""
+
+REFERENCE_PROMPTS = 100
+"""Validation titles of the reference, at most, each drawn in every style."""
 
 
 def summarise(prompt: Prompt, drawing: Drawing) -> dict[str, Any]:
@@ -53,3 +88,24 @@ def summarise(prompt: Prompt, drawing: Drawing) -> dict[str, Any]:
         "shown_type": shown[0] if shown else None,
         "shown_confidence": shown[1] if shown else None,
     }
+
+
+def reference(subject: Measurable, validation: pd.DataFrame, generation: GenerationConfig) -> list[dict[str, Any]]:
+    """What drawings for titles of validation products look like: one image each in each style."""
+    titled = validation[validation["title"].fillna("").map(lambda title: bool(normalise(title)))]
+    chosen = titled.iloc[by_hash(titled["product_id"], SplitConfig()).argsort(kind="stable")[:REFERENCE_PROMPTS]]
+    if chosen.empty:
+        return []
+    asked = [
+        (product_id, Prompt(text=str(title), style=style, steps=generation.steps, sampler=generation.sampler))
+        for product_id, title in zip(chosen["product_id"], chosen["title"], strict=True)
+        for style in STYLES
+    ]
+    prompts = [subject.resolved(prompt) for _, prompt in asked]
+    drawn = draw(subject, prompts, [seed_of(product_id) for product_id, _ in asked], candidates=1)
+    rows = []
+    for (product_id, prompt), resolved, pixels, score in zip(asked, prompts, drawn.first, drawn.first_scores, strict=True):
+        picture = Picture(pixels, seed_of(product_id), score)
+        drawing = Drawing(resolved, (picture,), subject.painter.unknown_words(prompt.text))
+        rows.append(summarise(prompt, drawing) | {"product_id": str(product_id)})
+    return rows

@@ -11,7 +11,7 @@ from catalog.catalogue import Catalogue
 from catalog.images import decode
 from configs.errors import VitrinaError
 from models.family import EvaluationRun
-from models.imagegen.answers import Prompt
+from models.imagegen.answers import STYLES, Prompt
 from models.imagegen.drawn import Drawn, draw, enlarged, png, seed_of
 from models.imagegen.evaluate import BANDS, measure
 from models.imagegen.judge.distances import frechet, kernel
@@ -20,7 +20,9 @@ from models.imagegen.names import HELD, NAMES, PEERS
 from models.imagegen.nearest import NEIGHBOURS, NearestPhotos
 from models.imagegen.photos import Pixels
 from models.imagegen.rows import photo_of, with_photos
+from models.imagegen.summary import REFERENCE_SPEC, reference
 from models.imagegen.sweeps import GUIDANCES, PRODUCT, STEPS
+from monitoring.verdict import ReferenceSpec
 
 
 def test_agreement_is_what_the_painter_got_right(run: EvaluationRun, judge: Judge) -> None:
@@ -167,3 +169,14 @@ def test_small_images_are_enlarged_in_whole_steps() -> None:
     wide = decode(png(np.zeros((300, 600, 3), dtype=np.uint8)))
     assert wide.shape == (128, 256, 3)
     assert enlarged(png(wide)) == png(wide)
+
+
+def test_the_reference_has_every_style_of_every_title(shop: Catalogue) -> None:
+    products = shop.products()[:5].assign(title=lambda frame: frame["title"].where(frame.index != 2))
+    rows = reference(Fake(FakePainter(), None, FakeScorer()), products, MODEL.generation)
+    assert [(row["product_id"], row["style"]) for row in rows] == [
+        (product_id, style) for product_id in dict.fromkeys(row["product_id"] for row in rows) for style in STYLES
+    ]
+    assert len(rows) == 4 * len(STYLES)
+    spec = ReferenceSpec.model_validate(REFERENCE_SPEC)
+    assert set(spec.kinds()) | {"style", "prompt_digest", "product_id"} <= set(rows[0])

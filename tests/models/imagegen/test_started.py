@@ -394,10 +394,10 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no vae": (lambda f: write(f / "model_index.json", vae=[None, None]), r"names no vae; allowed: AutoencoderKL"),
     "no files of the vae": (
         lambda f: shutil.rmtree(f / "vae"),
-        r"vae has no diffusion_pytorch_model\.safetensors; allowed: safe",
+        r"vae has no weights in safetensors; allowed: a Aut",
     ),
     "no tokenizer": (lambda f: shutil.rmtree(f / "tokenizer"), r"tokenizer is not a CLIP tokenizer"),
-    "pickled": (pickled, r"unet has no diffusion_pytorch_model\.safetensors, but diffusion_pytorch_model\.bin; allowed: safe"),
+    "pickled": (pickled, r"unet has no weights in safetensors, but diffusion_pytorch_model\.bin; allowed: a UNet2D"),
     "lacking": (lacking, r"unet: missing weights, 1 in all, such as conv_in\.bias"),
     "misshapen": (misshapen, r"unet is not a UNet2DConditionModel: .*conv_in\.bias"),
     "encoder lacking": (encoder_lacking, r"text_encoder: missing weights, 1 in all, such as .*q_proj"),

@@ -4,7 +4,7 @@ Shapes: B prompts, T tokens, F features.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +38,13 @@ class Reader:
         self.vocabulary = len(tokenizer)
 
     @classmethod
-    def of(cls, base: Embedder, folder: Path, tokens: int, texts: Iterable[str]) -> "Reader":
-        """A reader that knows the words of `texts`; `folder` is the base's bundle.
+    def load(cls, base: Embedder, folder: Path, tokens: int, words: frozenset[str]) -> "Reader":
+        """A reader that knows `words`; `folder` is the base's bundle.
 
         Raises:
             VitrinaError: the base has no tokenizer.
         """
-        return cls(base, TextTokenizer.load(folder), tokens, frozenset(word for text in texts for word in words_of(text)))
+        return cls(base, TextTokenizer.load(folder), tokens, words)
 
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Tokens (B, T) int64, 0 beyond a text's own, and features (B, F), 0 where the base makes none of a text."""

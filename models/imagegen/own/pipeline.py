@@ -15,9 +15,9 @@ from torch import Tensor
 from configs.errors import VitrinaError
 from models.imagegen.answers import Sampler, Size
 from models.imagegen.codec import CODECS
-from models.imagegen.denoiser import velocity
-from models.imagegen.prior import RidgePrior
-from models.imagegen.text import PromptEncoder
+from models.imagegen.own.denoiser import velocity
+from models.imagegen.own.prior import RidgePrior
+from models.imagegen.own.text import PromptEncoder
 
 SCHEDULERS: dict[Sampler, Any] = {"ddim": DDIMScheduler, "dpm-solver++": DPMSolverMultistepScheduler}
 """DDIM (Song et al. 2021), and DPM-Solver++ of second order (Lu et al. 2022)."""
@@ -52,10 +52,10 @@ class ProductImagePipeline(DiffusionPipeline):  # type: ignore[misc]
         seeds: Sequence[int],
         watch: Callable[[int, int], None] | None = None,
     ) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] of prompts, led away from what is unwanted (classifier-free guidance, Ho & Salimans 2022).
+        """Images (B, 3, H, W) in [-1, 1] of prompts, led away from what is unwanted.
 
-        Each image's noise hangs on its seed alone. `watch` is told the steps done, and of how many, after each; what it raises
-        ends the drawing.
+        Guidance is classifier-free (Ho & Salimans 2022). Each image's noise hangs on its seed alone. `watch` is told the steps
+        done, and of how many, after each; what it raises ends the drawing.
         """
         scheduler = SCHEDULERS[sampler].from_config(self.scheduler.config)
         scheduler.set_timesteps(steps, device=self.device)
