@@ -94,8 +94,8 @@ class JudgeTask(Task):
 def smaller(pixels: Tensor) -> Tensor:
     """(B, S, S, 3) uint8 at three quarters of the side."""
     side = max(1, round(0.75 * pixels.shape[1]))
-    found = F.interpolate(pixels.permute(0, 3, 1, 2).float(), size=(side, side), mode="area")
-    return found.round().to(torch.uint8).permute(0, 2, 3, 1)
+    found = F.interpolate(pixels.permute(0, 3, 1, 2).float(), size=(side, side), mode="bilinear", antialias=True)
+    return found.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def scaled(pixels: Tensor) -> Tensor:
