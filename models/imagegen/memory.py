@@ -33,7 +33,7 @@ def enough_memory(what: str, instead: str) -> Iterator[None]:
             raise
         where = "the GPU" if "CUDA" in str(error) or isinstance(error, torch.OutOfMemoryError) else "this machine"
         traceback.clear_frames(error.__traceback__)
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
         raise NotEnoughMemory(f"{what}: {where} has not enough memory free; {instead}") from None
 

@@ -43,7 +43,7 @@ DONE = "codec"
 
 
 class KLCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """See the module.
+    """See the module. Images that do not fit through the network at once go one part after the other.
 
     Args:
         architecture: Settings of the AutoencoderKL.
@@ -91,13 +91,15 @@ class KLCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to latents (B, C, h, w)."""
         parts = pixels.split(self._at_once(pixels.shape[-2] * pixels.shape[-1]))
-        latents = torch.cat([self.vae.encode(part).latent_dist.mode() for part in parts])
-        return (latents - self.mean) / self.deviation
+        with _fast(pixels.device):
+            latents = torch.cat([self.vae.encode(part).latent_dist.mode() for part in parts])
+        return (latents.float() - self.mean) / self.deviation
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) to pixels (B, 3, H, W), not clipped."""
         parts = latents.split(self._at_once(latents.shape[-2] * latents.shape[-1] * self.factor**2))
-        return torch.cat([self.vae.decode(part * self.deviation + self.mean).sample for part in parts])
+        with _fast(latents.device):
+            return torch.cat([self.vae.decode(part * self.deviation + self.mean).sample for part in parts]).float()
 
     def _at_once(self, pixels: int) -> int:
         """Images of so many pixels that go through the network at once."""
@@ -253,6 +255,11 @@ class CodecTask(Task):
         reconstruction = (self.vae.decode(latents).sample.float() - pixels).abs().mean()
         divergence = posterior.kl().mean()
         return {"loss": reconstruction + self.kl_weight * divergence, "l1": reconstruction, "kl": divergence}
+
+
+def _fast(device: torch.device) -> torch.autocast:
+    """On a GPU the network multiplies in bf16, also where the rest does not."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def _pixels(photo: Any) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -120,7 +121,7 @@ def _write(
         partial[size].replace(paths[size])
 
 
-def _file(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+def _file(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]]:
     """A new file of zeros, whose room on the disk is taken at once: a full disk would else be met as a signal."""
     file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     with path.open("r+b") as opened:
