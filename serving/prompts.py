@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from configs.schema import PromptsConfig
+from configs.schema import PromptsConfig, Screen
 from serving.screens import ALLOWED, BLOCKED
 
 _TWINS = {
@@ -62,7 +62,7 @@ def screened(text: str, policy: PromptsConfig) -> str | None:
     their ASCII twins, digits and signs as the letters that they stand for, letters that are spelled out, split by signs or
     repeated, and a masked letter as each vowel. What `allowed` holds is left out first.
     """
-    readings = tuple(dict.fromkeys(_readings(text)))
+    readings = set(_readings(text))
     for reason, (blocked, allowed) in _compiled(policy.screens, tuple(policy.blocked.items()), policy.allowed).items():
         if any(blocked.search(allowed.sub(" _ ", reading)) for reading in readings):
             return reason
@@ -72,21 +72,27 @@ def screened(text: str, policy: PromptsConfig) -> str | None:
 def _readings(text: str) -> Iterator[str]:
     letters = _letters(text)
     masked = [_MASK.sub(vowel, letters) for vowel in "aeiou"] if _MASK.search(letters) else []
-    for lettered in (letters, *masked):
-        for meant in (lettered, *(_as_letters(lettered, one) for one in "il")):
-            for joined in (meant, _closed(meant), *(spelled.sub(_without_signs, meant) for spelled in _SPELLED)):
-                words = _words(joined)
-                yield words
-                if _LONG.search(words):
-                    yield _LONG.sub(r"\1", words)
-                    yield _LONG.sub(r"\1\1", words)
+    meant = {said for lettered in (letters, *masked) for said in _meant(lettered)}
+    joined = {
+        said for text in meant for said in (text, _closed(text), *(spelled.sub(_without_signs, text) for spelled in _SPELLED))
+    }
+    for words in {_words(said) for text in joined for said in _meant(text)}:
+        yield words
+        if _LONG.search(words):
+            yield _LONG.sub(r"\1", words)
+            yield _LONG.sub(r"\1\1", words)
+
+
+def _meant(text: str) -> set[str]:
+    """As it is, and with digits and signs as letters."""
+    return {text, *(_as_letters(text, one) for one in "il")}
 
 
 def _letters(text: str) -> str:
     """Small letters without marks, those of other alphabets as their ASCII twins; what cannot be seen is left out."""
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).translate(_UNSEEN))
     seen = "".join(character for character in apart if unicodedata.category(character) not in {"Mn", "Me", "Cf", "Cs", "Co"})
-    return seen.translate(_TABLE).casefold()
+    return seen.translate(_TABLE).casefold().translate(_TABLE)
 
 
 def _as_letters(text: str, one: str) -> str:
@@ -115,7 +121,7 @@ def _words(text: str) -> str:
 
 @lru_cache(maxsize=8)
 def _compiled(
-    screens: Sequence[str], blocked: Sequence[tuple[str, tuple[str, ...]]], allowed: Sequence[str]
+    screens: Sequence[Screen], blocked: Sequence[tuple[str, tuple[str, ...]]], allowed: Sequence[str]
 ) -> dict[str, tuple[re.Pattern[str], re.Pattern[str]]]:
     """By reason, what is looked for, and what is left out before."""
     entries: dict[str, list[str]] = {screen: list(BLOCKED[screen]) for screen in screens}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.schema import PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
+from configs.schema import Optimizer, PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
 from models.imagegen.answers import MAX_GUIDANCE, MAX_STEPS, MIN_STEPS, Sampler
 
 Side = Annotated[int, Field(ge=16, le=2048, multiple_of=8)]
@@ -22,17 +22,35 @@ class CodecConfig(StrictModel):
         description="exponent of each number's deviation in its scale (block): at 1 all vary alike, at 0 as they do in photos, "
         "where fine detail is small and drowns in noise first",
     )
+    folder: str | None = Field(
+        None, description="folder of an AutoencoderKL in safetensors that is used as it is; else one is trained (kl)"
+    )
     latent_channels: PositiveInt = Field(4, description="numbers a cell (kl)")
     widths: tuple[PositiveInt, ...] = Field(
-        (64, 128, 256, 256), description="channels of the autoencoder at each resolution (kl)"
+        (64, 128, 256, 256), min_length=2, description="channels of the autoencoder at each resolution; each halves it (kl)"
     )
+    layers: PositiveInt = Field(2, description="residual blocks a resolution (kl)")
+    groups: PositiveInt = Field(32, description="groups of its GroupNorm; they divide all its channels (kl)")
     kl_weight: PositiveFloat = Field(1e-6, description="weight of the divergence beside the reconstruction error (kl)")
+    crop: Side = Field(
+        256, description="pixels of the squares that it is trained on, cut from photos at chance; what it learns is local (kl)"
+    )
+    epochs: PositiveInt = Field(4, description="passes of its training over the photos (kl)")
+    batch_size: PositiveInt = Field(16, description="squares a step (kl)")
+    learning_rate: PositiveFloat = Field(3e-4, description="peak of its schedule (kl)")
+    share_of_time: Share = Field(0.3, description="share of trainer.max_minutes that its training may take (kl)")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if wrong := [width for width in self.widths if width % self.groups]:
+            raise ValueError(f"codec.widths {wrong[0]} is not divisible by codec.groups {self.groups}")
+        return self
 
 
 class TextConfig(StrictModel):
     """The text transformer."""
 
-    width: PositiveInt = Field(192, description="dimensions of a token's state")
+    width: PositiveInt = Field(128, description="dimensions of a token's state")
     layers: PositiveInt = Field(6, description="transformer blocks")
     heads: PositiveInt = Field(4, description="attention heads; they divide the width")
     tokens: PositiveInt = Field(32, description="tokens of a prompt that are read; later ones are told as not read")
@@ -41,7 +59,10 @@ class TextConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, `diffusers.UNet2DConditionModel`."""
 
-    channels: tuple[PositiveInt, ...] = Field((128, 256), description="channels at each resolution, from the latents' downwards")
+    channels: tuple[PositiveInt, ...] = Field((64, 128), description="channels at each resolution, from the latents' downwards")
+    attention: tuple[bool, ...] = Field(
+        (False, True), description="whether a resolution attends to the prompt; the middle, at the lowest, always does"
+    )
     layers: PositiveInt = Field(1, description="residual blocks a resolution")
     heads: PositiveInt = Field(4, description="attention heads; they divide every number of channels")
     groups: PositiveInt = Field(32, description="groups of GroupNorm; they divide every number of channels")
@@ -140,6 +161,10 @@ class JudgeConfig(StrictModel):
     )
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
+    low_res_share: Share = Field(
+        0.5, description="the first share of the passes sees photos at three quarters of the side: half of the work"
+    )
+    optimizer: Optimizer = Field("muon", description="as trainer.optimizer: muon learns more in the few updates that there are")
     learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
     ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are some thousand updates")
     smoothing: Share = Field(0.05, description="label smoothing of both heads")
@@ -188,6 +213,10 @@ class ImagegenModelConfig(StrictModel):
                 raise ValueError(
                     f"unet.channels {channels} is not divisible by heads {self.unet.heads} and groups {self.unet.groups}"
                 )
+        if len(self.unet.attention) != len(self.unet.channels):
+            raise ValueError(
+                f"unet.attention has {len(self.unet.attention)} entries, unet.channels {len(self.unet.channels)}; one each"
+            )
         if self.text.width % self.text.heads:
             raise ValueError(f"text.width {self.text.width} is not divisible by text.heads {self.text.heads}")
         return self

@@ -8,15 +8,17 @@ import logging
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter
 
+from configs.errors import VitrinaError
 from models.imagegen.answers import MAX_SEED, Prompt, Score
 from models.imagegen.judge.judge import Judge
 from models.imagegen.painter import Painter
@@ -25,7 +27,10 @@ from models.imagegen.photos import Pixels
 log = logging.getLogger(__name__)
 
 BATCH = 64
-"""Prompts that are drawn at once, and kept in one file."""
+"""Prompts that are drawn at once, and kept in one file, at most."""
+
+BATCH_PIXELS = 4 * 1024 * 1024
+"""Pixels of a batch, at most: of large images fewer are drawn at once."""
 
 PAGE_SIDE = 128
 """Pixels to which small images are enlarged on pages, in whole steps, so that they stay crisp."""
@@ -34,14 +39,6 @@ KEPT_SIDE = 256
 """Pixels of an image's longer side that is kept for pages."""
 
 SCORES = TypeAdapter(list[Score])
-
-
-class Scorer(Protocol):
-    """Scores images."""
-
-    def score(self, texts: Sequence[str], pixels: Pixels) -> list[Score]:
-        """One score an image of pixels (n, H, W, 3)."""
-        ...
 
 
 class Measurable(Protocol):
@@ -55,17 +52,20 @@ class Measurable(Protocol):
         ...
 
     @property
-    def scorer(self) -> Scorer:
-        """Scores."""
-        ...
-
-    @property
     def judge(self) -> Judge | None:
         """Says what images show; None where the catalogue said nothing that it could have learned."""
         ...
 
     def resolved(self, prompt: Prompt) -> Prompt:
-        """The prompt with size, guidance and negative filled in."""
+        """The prompt with what it does not say filled in.
+
+        Raises:
+            VitrinaError: it cannot be drawn.
+        """
+        ...
+
+    def score(self, prompts: Sequence[Prompt], pixels: Sequence[Pixels]) -> list[Score]:
+        """Scores of images (H, W, 3) for prompts."""
         ...
 
 
@@ -112,8 +112,8 @@ class Drawn:
     def joined(cls, parts: Sequence["Drawn"]) -> "Drawn":
         """One after the other."""
         first, best, seeds = (np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "best", "seeds"))
-        scores = ([score for part in parts for score in getattr(part, name)] for name in ("first_scores", "best_scores"))
-        return cls(first, best, *scores, seeds)
+        first_scores = [score for part in parts for score in part.first_scores]
+        return cls(first, best, first_scores, [score for part in parts for score in part.best_scores], seeds)
 
 
 def draw(
@@ -129,25 +129,26 @@ def draw(
         keep: Folder in which each batch is kept, and from which those are taken that are there; of these prompts alone.
     """
     parts, started = list[Drawn](), time.monotonic()
-    for start in range(0, len(prompts), BATCH):
+    width, height = subject.painter.sizes[0]
+    batch = min(BATCH, max(1, BATCH_PIXELS // (width * height)))
+    for start in range(0, len(prompts), batch):
         path = None if keep is None else keep / f"drawn-{start:06d}.npz"
         if path is not None and path.is_file():
             parts.append(Drawn.restored(path))
             continue
-        some = slice(start, start + BATCH)
+        some = slice(start, start + batch)
         parts.append(_batch(subject, prompts[some], seeds[some], candidates))
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             parts[-1].saved(path)
-        done, gone = min(start + BATCH, len(prompts)), time.monotonic() - started
+        done, gone = min(start + batch, len(prompts)), time.monotonic() - started
         log.info("drew %d of %d prompts, %d images each, in %.0f s", done, len(prompts), candidates, gone)
     return Drawn.joined(parts)
 
 
 def _batch(subject: Measurable, prompts: Sequence[Prompt], seeds: Sequence[int], candidates: int) -> Drawn:
-    texts = [prompt.text for prompt in prompts]
     images = [subject.painter.paint(prompts, [seed + number for seed in seeds]) for number in range(candidates)]
-    scores = [subject.scorer.score(texts, pixels) for pixels in images]
+    scores = [subject.score(prompts, list(pixels)) for pixels in images]
     overall = np.array([[score.overall for score in one] for one in scores])
     which = overall.argmax(axis=0)
     rows = range(len(prompts))
@@ -158,6 +159,22 @@ def _batch(subject: Measurable, prompts: Sequence[Prompt], seeds: Sequence[int],
         best_scores=[scores[which[row]][row] for row in rows],
         seeds=np.array(seeds, dtype=np.int64) + which,
     )
+
+
+def drawable(subject: Measurable, products: pd.DataFrame, plain: Prompt) -> dict[Any, Prompt]:
+    """Prompts, resolved, by product id: titles in the settings of `plain`.
+
+    Products without a title, or with none of whose words the version knows, are left out, and counted in the log.
+    """
+    found, refused = dict[Any, Prompt](), 0
+    for product_id, title in zip(products["product_id"], products["title"], strict=True):
+        try:
+            found[product_id] = subject.resolved(replace(plain, text=title if isinstance(title, str) else ""))
+        except VitrinaError:
+            refused += 1
+    if refused:
+        log.info("%d of %d products are not drawn: their titles say nothing that the version knows", refused, len(products))
+    return found
 
 
 def seed_of(product_id: Any) -> int:

@@ -1,186 +1,186 @@
-"""From products with photos to a generator: codec, captions, prior, network."""
+"""From a catalogue to what a bundle holds: a pipeline, the score that images carry, and the judge of versions."""
 
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+import pandas as pd
 
-from catalog.images import ImageStore
-from catalog.listing import Listing
-from configs.schema import TrainerConfig
+from catalog.catalogue import Catalogue, listing_of, records_of
+from catalog.errors import ImageError
+from catalog.images import decode
+from configs.errors import VitrinaError
+from models import family
 from models.errors import TrainingError
-from models.family import Embedder
-from models.imagegen.answers import STYLES
-from models.imagegen.captions import captions
-from models.imagegen.codec import CODECS
+from models.family import Base
+from models.imagegen import bundle
+from models.imagegen.answers import STYLES, Style
+from models.imagegen.bundle import BundleConfig
 from models.imagegen.config import ImagegenModelConfig, ImagegenRunConfig
-from models.imagegen.data import Captions, PhotoDataset, restyled
-from models.imagegen.denoiser import new_unet
-from models.imagegen.pipeline import ProductImagePipeline
-from models.imagegen.prior import RidgePrior
-from models.imagegen.prompts import Reader
-from models.imagegen.task import DiffusionTask, scheduler_of
-from models.imagegen.text import PromptEncoder
-from models.training.trainer import FitResult, fit, training_loader, validation_loader
+from models.imagegen.judge.judge import Judge, learnable
+from models.imagegen.own import fitting as own
+from models.imagegen.own import pipeline as own_pipeline
+from models.imagegen.own.captions import captions
+from models.imagegen.rows import labelled
+from models.imagegen.scoring.scorer import Scorer, Shown
+from models.imagegen.shots import Pictured, Shot
+from models.imagegen.started import bundle as started_bundle
+from models.imagegen.started import fitting as started
+from models.inspection import Inspector
 
 log = logging.getLogger(__name__)
 
-LEAST_MINUTES = 0.05
-CODEC_PHOTOS = 4000
-"""Photos that the codec is fitted on, at most: 64 blocks of each at 64 x 64."""
-PRIOR_PHOTOS = 16_000
-"""Photos of each size and style that the prior is fitted on, at most."""
-CHOSEN_BY = 1024
-"""Validation photos by whose loss the weights are chosen, at most."""
-BATCH = 256
-"""Photos in memory at once while codec and prior are fitted."""
+_CHECKED = (16, 16)
+"""Height and width to which a photo is decoded to learn whether it can be: JPEG is fast at that."""
 
 
-@dataclass(frozen=True)
-class Pictured:
-    """A product with a photo that can be decoded."""
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training leaves.
 
-    product_id: Any
-    listing: Listing  # without the photo
+    Attributes:
+        generator: The pipeline.
+        scorer: Scores images.
+        judge: Measures versions; None where the catalogue says neither types nor colours of enough photos.
+        photos: Products that were learned from: of training and of validation.
+        without_photo: Products that were left out.
+        config: Of the run.
+    """
 
+    generator: own.OwnTrained | started.StartedTrained
+    scorer: Scorer
+    judge: Judge | None
+    photos: tuple[int, int]
+    without_photo: int
+    config: ImagegenRunConfig
 
-@dataclass(frozen=True)
-class Generator:
-    """What training leaves."""
+    def settings(self, data: str, known_to_base: int) -> BundleConfig:
+        """For `config.json`; `data` is the catalogue's fingerprint."""
+        generator, result = self.generator, self.generator.result
+        ours = isinstance(generator, own.OwnTrained)
+        networks = (generator.pipeline.unet, generator.pipeline.encoder) if ours else (generator.parts.unet,)
+        return BundleConfig(
+            config=self.config,
+            data=data,
+            training_photos=self.photos[0],
+            validation_photos=self.photos[1],
+            without_photo=self.without_photo,
+            known_to_base=known_to_base,
+            parameters=sum(weights.numel() for network in networks for weights in network.parameters()),
+            updates=result.updates,
+            planned=result.planned,
+            validation_loss=result.best_loss,
+            explained=generator.explained if ours else None,
+            start=None if ours else generator.start,
+        )
 
-    pipeline: ProductImagePipeline
-    reader: Reader
-    fitted: FitResult
-    explained: float  # share of the latents' variance that the prior explains, photorealistic, of the first size
+    def save(self, folder: Path) -> None:
+        """Write all but the settings and the base."""
+        if isinstance(self.generator, own.OwnTrained):
+            own_pipeline.save(self.generator.pipeline, folder / started_bundle.PIPELINE)
+            bundle.save_words(folder, self.generator.words)
+        else:
+            started_bundle.save(folder, self.generator)
+        bundle.save_scorer(folder, self.scorer)
+        if self.judge is not None:
+            self.judge.save(folder)
 
 
 def train(
-    training: Sequence[Pictured],
-    validation: Sequence[Pictured],
-    images: ImageStore,
-    base: Embedder,
-    reader: Reader,
+    catalogue: Catalogue,
+    training: pd.DataFrame,
+    validation: pd.DataFrame,
+    base: Base,
     config: ImagegenRunConfig,
     workdir: Path,
     loggers: Sequence[Any] = (),
-) -> Generator:
-    """Train on photos of `training`, and keep the weights that are best on those of `validation`.
+) -> Trained:
+    """Train on the photos of `training`; what there is to choose is chosen by those of `validation`.
 
     Raises:
-        VitrinaError: see `models.training.trainer.fit`.
+        VitrinaError: no photo with a text to learn from, a base that does not say what listings show, or a pipeline to start from
+            that cannot be read; see also `models.training.trainer.fit`.
     """
-    started, model, seed = time.monotonic(), config.model, config.trainer.seed
-    sets = [
-        dataset(products, images, reader, model, seed + number)
-        for number, products in enumerate((training, _some(validation, CHOSEN_BY, seed)))
-    ]
-    codec = fit_codec(sets[0], model, seed)
-    prior, explained = fit_prior(sets[0], codec, model, seed)
-    log.info("the prior explains %.1f%% of the variance of latents", 100 * explained)
-    torch.manual_seed(seed)
-    encoder = PromptEncoder(
-        vocabulary=reader.vocabulary,
-        tokens=model.text.tokens,
-        features=reader.features,
-        width=model.text.width,
-        layers=model.text.layers,
-        heads=model.text.heads,
-    )
-    unet = new_unet(model, codec.channels)
-    task = DiffusionTask(unet, encoder, codec, prior, model.diffusion)
-    trainer = _in_time(config.trainer, started)
-    fitted = fit(task, training_loader(sets[0], trainer), validation_loader(sets[1], trainer), trainer, workdir, loggers)
-    pipeline = ProductImagePipeline(task.unet, task.encoder, codec, prior, scheduler_of(model.diffusion))
-    return Generator(pipeline, reader, fitted, explained)
+    inspector, model = family.load(base.model, base.folder), config.model
+    if not isinstance(inspector, Inspector):
+        raise VitrinaError(f"{base.folder}: {base.model} does not say what prompts and photos show")
+    parts = [pictured(catalogue, products) for products in (training, validation)]
+    for name, part in zip(("training", "validation"), parts, strict=True):
+        if not part:
+            raise TrainingError(f"no {name} product has a photo that can be decoded and a title or an article type")
+    images = catalogue.images
+    generator: own.OwnTrained | started.StartedTrained
+    if model.start is None:
+        generator = own.train(*parts, images, inspector, base.folder, config, workdir, loggers)
+    else:
+        shots = [Shots(part, catalogue, model) for part in parts]
+        generator = started.train(*shots, model, config.trainer, workdir, loggers)
+    left_out = len(training) + len(validation) - len(parts[0]) - len(parts[1])
+    judge = _judge(catalogue, training, validation, model, workdir / "judge", loggers)
+    scorer = Scorer.fit(inspector, _shown(parts[0], catalogue), list(_shown(parts[1], catalogue)), model.score, model.sizes[0])
+    return Trained(generator, scorer, judge, (len(parts[0]), len(parts[1])), left_out, config)
 
 
-def dataset(
-    products: Sequence[Pictured], images: ImageStore, reader: Reader, config: ImagegenModelConfig, seed: int
-) -> PhotoDataset:
-    """Their photos with captions.
-
-    Raises:
-        TrainingError: there is none.
-    """
-    rng = np.random.default_rng(seed)
-    texts = [captions(product.listing, rng) for product in products]
-    kept = [(product, told) for product, told in zip(products, texts, strict=True) if told]
-    if not kept:
-        raise TrainingError(f"none of {len(products):,} products with a photo has a title or an article type to learn from")
-    counts = np.array([len(told) for _, told in kept])
-    ids, features = reader.read([text for _, told in kept for text in told])
-    attribute = config.styles.attribute
-    said = [product.listing.attributes.get(attribute, "") if attribute else "" for product, _ in kept]
-    return PhotoDataset(
-        images=images,
-        products=[product.product_id for product, _ in kept],
-        captions=Captions(np.cumsum(counts) - counts, counts, ids.numpy().astype(np.int32), features.numpy().astype(np.float16)),
-        styled=np.array([style_of(text) for text in said], dtype=np.int64),
-        config=config,
-        seed=seed,
-    )
-
-
-def style_of(said: str) -> int:
-    """Number of the style that an attribute names; -1 for none of them."""
-    named = said.strip().casefold()
-    return next((number for number, style in enumerate(STYLES) if style == named), -1)
-
-
-def fit_codec(photos: PhotoDataset, config: ImagegenModelConfig, seed: int) -> Any:
-    """The codec, on photos of the first size, some of them in other styles."""
-    rows = np.random.default_rng(seed).permutation(len(photos))[:CODEC_PHOTOS]
-    batches = []
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        pixels = photos.pixels(part.tolist(), config.sizes[0])
-        styles = torch.zeros(len(part), dtype=torch.int64)
-        styles[: round(config.styles.share * len(part))] = 1
-        spread = styles * (1 + torch.arange(len(part)) % (len(STYLES) - 1))
-        batches.append(restyled(pixels, spread))
-    return CODECS[config.codec.kind].fit(batches, config.codec)
-
-
-def fit_prior(photos: PhotoDataset, codec: Any, config: ImagegenModelConfig, seed: int) -> tuple[RidgePrior, float]:
-    """The prior of each size and style, and the share of variance that the first one explains."""
-    shapes = [(w, h, codec.channels, h // codec.factor, w // codec.factor) for w, h in config.sizes]
-    prior = RidgePrior(photos.captions.features.shape[1], config.prior.rank, shapes)
-    rng, explained = np.random.default_rng(seed), []
-    rows = rng.permutation(len(photos))[:PRIOR_PHOTOS]
-    texts = photos.captions.starts[rows] + rng.integers(photos.captions.counts[rows])
-    features = torch.from_numpy(photos.captions.features[texts].astype(np.float32))
-    for size in config.sizes:
-        for number, style in enumerate(STYLES):
-            explained.append(prior.fit(size, style, features, _latents(photos, rows, codec, size, number), config.prior))
-    return prior, explained[0]
-
-
-@torch.no_grad()
-def _latents(photos: PhotoDataset, rows: NDArray[np.int64], codec: Any, size: tuple[int, int], style: int) -> Tensor:
-    """(n, C, h, w) of photos in a style."""
+def pictured(catalogue: Catalogue, products: pd.DataFrame) -> list[Pictured]:
+    """Products with a photo and a text; those whose photo cannot be decoded are left out, and logged."""
     found = []
-    for start in range(0, len(rows), BATCH):
-        pixels = photos.pixels(rows[start : start + BATCH].tolist(), size)
-        found.append(codec.encode(restyled(pixels, torch.full((len(pixels),), style))))
-    return torch.cat(found)
+    for row in records_of(products):
+        data = catalogue.images.get(row["product_id"])
+        listing = listing_of(row, None)
+        if data is None or not (listing.title or "article_type" in listing.categories):
+            continue
+        try:
+            decode(data, _CHECKED)
+        except ImageError as error:
+            log.warning("product %s is left out: %s", row["product_id"], error)
+            continue
+        found.append(Pictured(row["product_id"], listing))
+    return found
 
 
-def _some(products: Sequence[Pictured], most: int, seed: int) -> list[Pictured]:
-    """At most so many of them, in order."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(products))[:most])
-    return [products[row] for row in rows]
+@dataclass(frozen=True)
+class Shots(Sequence[Shot]):
+    """Products as shots, read one by one."""
+
+    products: Sequence[Pictured]
+    catalogue: Catalogue
+    config: ImagegenModelConfig
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    def __getitem__(self, place: Any) -> Any:
+        """One shot under its title and its type, what it has of them; in the style that the catalogue says its photo has."""
+        product = self.products[place]
+        photo = self.catalogue.images.get(product.product_id)
+        assert photo is not None, "products without a photo are left out"
+        attribute = self.config.styles.attribute
+        number = own.style_of(product.listing.attributes.get(attribute, "") if attribute else "")
+        style: Style = STYLES[max(number, 0)]
+        return Shot(captions(product.listing), photo, style)
 
 
-def _in_time(config: TrainerConfig, started: float) -> TrainerConfig:
-    """`max_minutes` less what has gone by."""
-    if config.max_minutes is None:
-        return config
-    left = config.max_minutes - (time.monotonic() - started) / 60
-    return config.model_copy(update={"max_minutes": max(left, LEAST_MINUTES)})
+def _judge(
+    catalogue: Catalogue,
+    training: pd.DataFrame,
+    validation: pd.DataFrame,
+    model: ImagegenModelConfig,
+    workdir: Path,
+    loggers: Sequence[Any],
+) -> Judge | None:
+    """Trained on real photos alone; None where no label has two values with enough of them."""
+    parts = [labelled(catalogue, products, model.judge) for products in (training, validation)]
+    if not learnable(parts[0], model.judge):
+        log.warning("no type or colour has enough photos: what is drawn cannot be judged")
+        return None
+    return Judge.fit(*parts, model.judge, workdir, loggers)
+
+
+def _shown(products: Sequence[Pictured], catalogue: Catalogue) -> Iterator[Shown]:
+    """Those with a title, with their photos."""
+    for product in products:
+        photo = catalogue.images.get(product.product_id)
+        if product.listing.title and photo is not None:
+            yield Shown(product.product_id, product.listing.title, photo)

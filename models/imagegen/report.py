@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from catalog.catalogue import Catalogue
@@ -49,6 +50,9 @@ PARTS = {
     "white_background": "White background",
 }
 """What a score is made of, by column."""
+
+COLUMNS = {"prior": "Prior alone", "nearest": "Mean of photos"}
+"""Heads of the peers' columns."""
 
 MADE_BY = {"first_": "First candidate", "": "Best candidate", "real_": "Real photo"}
 """Prefixes of the columns of scores."""
@@ -98,8 +102,9 @@ def _measured(predictions: pd.DataFrame) -> pd.DataFrame:
 def _judge() -> Section:
     intro = (
         "Each version brings a classifier of its own, with a seed of its own and trained on real training photos alone. What it "
-        "sees in the products' own photos is the most that can be expected of drawings. Types and colours with few training "
-        "photos are not judged. Two versions' figures compare where both judges reach about the same on real photos."
+        "sees in the products' own photos (real photos) is the most that can be expected of drawings. Distances are to the "
+        "photos of the measured products; real to real is that of as many photos of other products. Types and colours with few "
+        "training photos are not judged. Two versions' figures compare where both judges reach about the same on real photos."
     )
     return Section("Who judges?", intro)
 
@@ -118,8 +123,8 @@ def _item(row: "pd.Series[Any]", more: Sequence[tuple[str, Tone | None]] = ()) -
         if isinstance(seen, str):
             right = seen == true
             lines.append((f"seen: {seen}" if right else f"seen: {seen}, not {_text(true)}", "good" if right else "bad"))
-    lines.append((f"score {row['overall']:.2f}, seed {int(row['seed'])}", None))
-    return ImageItem(enlarged(row["image"]), _short(row["title"]), [*lines, *more, (f"product {row['product_id']}", None)])
+    lines += [(f"score {row['overall']:.2f}", None), *more, (f"seed {int(row['seed'])}", None)]
+    return ImageItem(enlarged(row["image"]), _short(row["title"]), [*lines, (f"product {row['product_id']}", None)])
 
 
 def _beside(rows: pd.DataFrame) -> Section:
@@ -132,9 +137,12 @@ def _beside(rows: pd.DataFrame) -> Section:
         for peer, what in PEERS.items():
             image = row.get(f"{peer}_image")
             if isinstance(image, bytes):
-                cells[what.capitalize()] = page.picture(enlarged(image), what)
+                cells[COLUMNS[peer]] = page.picture(enlarged(image), what)
         shown.append(cells)
-    intro = "A generator has to be worth more than what a linear model, or a mean of photos, shows for the same title."
+    intro = (
+        "For the same titles: the product's own photo, the best candidate, the linear prior alone, and the mean of the photos of "
+        "the products whose titles are most similar. A generator has to be worth more than these."
+    )
     return Section("What would simple models show?", intro, [page.table(shown)])
 
 
@@ -153,7 +161,8 @@ def _scores(rows: pd.DataFrame) -> Section:
 def _nearest(rows: pd.DataFrame, catalogue: Catalogue) -> Section:
     """Whether drawings are nearer to training photos than unseen photos are, and the nearest ones beside theirs."""
     distances = [rows[column].to_numpy(dtype=float) for column in ("distance", "real_distance")]
-    figure = charts.spreads(["Best candidate", "Unseen real photo"], distances, "distance to the nearest training photo")
+    most = max(float(np.quantile(values, 0.95)) for values in distances) or 1.0
+    figure = charts.spreads(["Best candidate", "Real photo"], distances, "distance to the nearest training photo", most)
     shown, tones = [], list[Tone | None]()
     for _, row in rows.sort_values("distance", kind="stable").head(SHOWN).iterrows():
         with_photo = _training_photo(catalogue, row["nearest_id"])
@@ -170,10 +179,10 @@ def _nearest(rows: pd.DataFrame, catalogue: Catalogue) -> Section:
         )
         tones.append("bad" if copied else None)
     intro = (
-        "Distance: 1 - cosine of the product model's embeddings of both photos. A generator that copies lies nearer to training "
-        "photos than photos of other products do. Below, the drawings that lie nearest."
+        "Distance: 1 - cosine of both as thumbnails of 8 x 8 pixels, as a copy is softer than its photo. A generator that copies "
+        "lies nearer to training photos than the products' own photos do. Below, the drawings that lie nearest."
     )
-    table = page.table(shown, {"Distance": ".3f"}, tones=tones)
+    table = page.table(shown, {"Distance": ".4f"}, tones=tones)
     return Section("Does it copy?", intro, [page.figure(figure, "Distances", "Whiskers hold 90 % of the distances."), table])
 
 

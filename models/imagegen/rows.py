@@ -2,21 +2,27 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
-from catalog.splits import by_hash
+from catalog.splits import by_hash, published, split_products
+from configs.errors import VitrinaError
 from configs.schema import SplitConfig
+from models.bundles import BASE, digests, load_seen
 from models.imagegen.answers import Size
 from models.imagegen.config import JudgeConfig
 from models.imagegen.judge.judge import COLOUR, TYPE, Labelled
 from models.imagegen.photos import Pixels, fitted
 
 log = logging.getLogger(__name__)
+
+SPLITS = ("unseen", "validation", "train", "all")
 
 
 def photo_of(catalogue: Catalogue, product_id: Any, size: Size) -> Pixels | None:
@@ -62,3 +68,48 @@ def labels_of(products: pd.DataFrame) -> dict[str, Sequence[str | None]]:
         TYPE: [listing.categories.get("article_type") for listing in listings],
         COLOUR: [listing.fields.get("base_colour") for listing in listings],
     }
+
+
+def different(catalogue: Catalogue) -> pd.DataFrame:
+    """Its products, the first of duplicates."""
+    return catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
+
+
+def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
+    """64-bit keys (n,) of products, as `product` makes them."""
+    return digests(products["product_id"], products["title"].fillna(""))
+
+
+def products_of(folder: Path, catalogue: Catalogue, split: str, config: SplitConfig) -> pd.DataFrame:
+    """Products to measure the bundle in `folder` on.
+
+    `unseen` are those that neither the version nor its base knows; where the catalogue publishes a split, its test rows alone.
+
+    Raises:
+        VitrinaError: unknown split, a damaged bundle, or no product to measure.
+    """
+    if split not in SPLITS:
+        raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
+    products = different(catalogue)
+    seen = np.isin(keys(products), np.concatenate([load_seen(folder), load_seen(folder / BASE)]))
+    if split == "unseen":
+        said = published(products)
+        wanted = ~seen & (said.isna() | (said == "test")).to_numpy()
+    elif split == "all":
+        wanted = np.ones(len(products), dtype=bool)
+    else:
+        wanted = seen & (split_products(products, config) == split).to_numpy()
+    if not wanted.any():
+        raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
+    return products[wanted]
+
+
+def known_of(folder: Path, catalogue: Catalogue, measured: "pd.Series[Any]", config: SplitConfig) -> pd.DataFrame:
+    """Products that the bundle was fitted on or chosen by and that are not measured; their `part` is train or validation.
+
+    Raises:
+        VitrinaError: a damaged bundle.
+    """
+    products = different(catalogue)
+    known = products[np.isin(keys(products), load_seen(folder)) & ~products["product_id"].isin(measured).to_numpy()]
+    return known.assign(part=split_products(known, config) if len(known) else "")

@@ -41,7 +41,8 @@ def sweeps(subject: Measurable, products: pd.DataFrame, generation: GenerationCo
     """A row for each product in each setting, with the image that is drawn from the product's seed, PNG."""
     seeds, size = [seed_of(product_id) for product_id in products["product_id"]], subject.painter.sizes[0]
     plain = [
-        Prompt(text=str(title), size=size, steps=generation.steps, sampler=generation.sampler) for title in products["title"]
+        Prompt(text=str(title), size=size, steps=generation.steps, guidance=generation.guidance, sampler=generation.sampler)
+        for title in products["title"]
     ]
     rows = list[dict[str, Any]]()
     for kind, value, fields in settings(generation) if plain else ():

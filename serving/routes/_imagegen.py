@@ -3,10 +3,11 @@
 import base64
 import secrets
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Response
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
+from pydantic.fields import FieldInfo
 
 from configs.schema import ImagesConfig
 from models.imagegen import answers
@@ -14,7 +15,7 @@ from models.imagegen.answers import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MIN_STEPS
 from models.imagegen.metadata import png
 from serving.errors import InvalidInput, PromptRefused
 from serving.prompts import screened
-from serving.schemas import Count, RequestModel, ResponseModel, Served, printable
+from serving.schemas import PRINTABLE, RequestModel, ResponseModel, Served, printable, whole
 from serving.slots import Answer
 
 MODEL = "imagegen"
@@ -36,11 +37,6 @@ def _said(text: str) -> str:
     return text
 
 
-def _whole(value: object) -> object:
-    """Steps and the like: 20.0 is 20, 10.5 stays wrong."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < MAX_SEED else value
-
-
 class ImageIn(RequestModel):
     """What is to be drawn, and how; only the prompt is needed."""
 
@@ -52,7 +48,7 @@ class ImageIn(RequestModel):
         description="width x height in pixels, one of the sizes of the version that answers; its first where it is not said",
         examples=["64x64"],
     )
-    steps: Annotated[Count, Field(ge=MIN_STEPS, le=MAX_STEPS)] = Field(
+    steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS), BeforeValidator(whole)] = Field(
         20, description="of the sampler; more take longer and give finer images"
     )
     guidance: float | None = Field(
@@ -63,13 +59,13 @@ class ImageIn(RequestModel):
         examples=[3.0],
     )
     sampler: Sampler = Field("dpm-solver++", description="how noise becomes an image")
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_whole)] | None = Field(
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(whole)] | None = Field(
         None,
         description="the same request with the same seed gives the same image on the same machine; drawn by chance where it is "
         "not said, and returned",
         examples=[7],
     )
-    candidates: Count = Field(1, description="images that are drawn, of which the one with the highest score is kept")
+    candidates: int = Field(1, description="images that are drawn, of which the one with the highest score is kept")
     all_candidates: bool = Field(
         False, description="whether the others come back as well, after the best; a PNG is the best alone"
     )
@@ -78,20 +74,21 @@ class ImageIn(RequestModel):
 def image_in(config: ImagesConfig) -> type[ImageIn]:
     """`ImageIn` with the lengths and numbers that this service allows."""
     most = config.prompts.max_characters
-    prompt = Annotated[
-        str,
-        Field(max_length=most),
-        AfterValidator(printable),
-        AfterValidator(_said),
-        WithJsonSchema({"type": "string", "maxLength": most, "pattern": _WORDS}),
-    ]
-    negative = Annotated[
-        str, Field(max_length=most, json_schema_extra={"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"}), AfterValidator(printable)
-    ]
-    candidates = Annotated[Count, Field(ge=1, le=config.max_candidates)]
-    kinds = {"prompt": prompt, "negative_prompt": negative, "candidates": candidates}
-    fields = {name: (kind, ImageIn.model_fields[name]) for name, kind in kinds.items()}
-    return create_model("ImageIn", __base__=ImageIn, __doc__=ImageIn.__doc__, **fields)  # type: ignore[call-overload,no-any-return]
+    said = WithJsonSchema({"type": "string", "maxLength": most, "pattern": _WORDS})
+    kinds: dict[str, Any] = {
+        "prompt": Annotated[str, Field(max_length=most), AfterValidator(printable), AfterValidator(_said), said],
+        "negative_prompt": Annotated[
+            str, Field(max_length=most, json_schema_extra={"pattern": PRINTABLE}), AfterValidator(printable)
+        ],
+        "candidates": Annotated[int, Field(ge=1, le=config.max_candidates), BeforeValidator(whole)],
+    }
+    fields: dict[str, Any] = {name: (kind, _again(ImageIn.model_fields[name])) for name, kind in kinds.items()}
+    return create_model("ImageIn", __base__=ImageIn, __doc__=ImageIn.__doc__, **fields)
+
+
+def _again(field: FieldInfo) -> Any:
+    """Default, description and examples of a field, for one of another kind."""
+    return Field(field.default, description=field.description, examples=field.examples)
 
 
 def asked(body: ImageIn, config: ImagesConfig) -> Prompt:

@@ -47,11 +47,11 @@ def router(context: Context) -> APIRouter:
         openapi_extra=request_body(schema),
     )
     async def generate(request: Request) -> Response:
-        """The image as base64 in JSON, with its score and what it was drawn with, or with `Accept: image/png` the file itself.
+        """The image as base64 in JSON, with its score and what it was drawn with; with `Accept: image/png` the file itself.
 
-        The file says in its metadata that it was generated, by which version, from which prompt and seed. A prompt that the policy
-        of the service does not let be drawn is refused with `prompt_refused` and the reason. A client that closes its connection
-        ends the drawing.
+        The file says in its metadata that it was generated, by which version, from which prompt and seed. A prompt that the
+        policy of the service does not let be drawn is refused with `prompt_refused` and the reason. A client that closes its
+        connection ends the drawing.
         """
         start = time.perf_counter()
         body = await read(request, schema)

@@ -24,7 +24,7 @@ from serving.app import create_app
 from serving.schemas import PHOTO_TYPES
 from tests.serving.conftest import CONFIG, Source, photo
 
-ALL = CONFIG.model_copy(update={"models": ("describer", "fewshot", "product", "quality", "recommender")})
+ALL = CONFIG.model_copy(update={"models": ("describer", "fewshot", "imagegen", "product", "quality", "recommender")})
 PHOTOS = st.sampled_from([photo(kind, size) for kind in ("JPEG", "PNG", "WEBP") for size in ((1, 1), (60, 80))])
 PAST = st.datetimes(max_value=datetime(2026, 1, 1), timezones=st.just(UTC))
 
@@ -32,6 +32,7 @@ UNSAYABLE = re.compile(
     r"^price_max: must be at least price_min|^reviews\.\d+ says nothing|^examples: \d+ class|^examples: \d+ of "
     r"|^examples\.\d+\.label: .+ (differs from .+ only by case or spaces|is what a listing)|^learner: .+ is none of this version"
     r"|^(name|learner|keep_examples): is said when a task is made"
+    r"|^size \d+x\d+ is not offered|^seed: with \d+ candidates"
 )
 """Refusals that JSON schema cannot announce: two fields compared, texts of which nothing is left without markup, how many labels
 there are, and what only the version that answers knows."""

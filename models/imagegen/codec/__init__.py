@@ -9,6 +9,7 @@ A codec is a module with `channels` (numbers a cell) and `factor` (pixels a cell
 from typing import Any
 
 from models.imagegen.codec.block import BlockCodec
+from models.imagegen.codec.kl import KLCodec
 
-CODECS: dict[str, Any] = {"block": BlockCodec}
+CODECS: dict[str, Any] = {"block": BlockCodec, "kl": KLCodec}
 """By `CodecConfig.kind`."""

@@ -10,8 +10,8 @@ Shapes: B photos, S x S pixels, C channels of a stage, D features.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,7 +35,7 @@ class JudgeNet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Photos (B, 3, S, S) from -1 to 1 to features (B, D) and logits (B, classes) by label."""
-        pooled = self.stages(self.stem(x)).mean(dim=(2, 3))
+        pooled = self.stages(self.stem(x.contiguous(memory_format=torch.channels_last))).mean(dim=(2, 3))
         features = self.features(pooled)
         return features, {label: head(features) for label, head in self.heads.items()}
 
@@ -52,7 +52,7 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, before, h, w) to (B, C, h / stride, w / stride)."""
         x = self.enter(x)
-        return cast(Tensor, F.relu(x + self.two(F.relu(self.one(x)))))
+        return F.relu(x + self.two(F.relu(self.one(x))))
 
 
 def _convolution(before: int, channels: int, side: int, stride: int) -> nn.Sequential:

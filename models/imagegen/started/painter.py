@@ -62,11 +62,12 @@ class StartedPainter:
         return ()
 
     @torch.inference_mode()
-    def _draw(self, prompt: Prompt, seed: int, told: Callable[..., dict[str, Any]]) -> NDArray[np.uint8]:
+    def _draw(self, prompt: Prompt, seed: int, counted: Callable[..., dict[str, Any]]) -> NDArray[np.uint8]:
         assert prompt.size is not None and prompt.guidance is not None, "prompts are resolved"
         width, height = prompt.size
         look = looks()[prompt.style]
-        negative = ", ".join(part for part in (prompt.negative, look.negative) if part)
+        told = look.negative if look.negative not in prompt.negative else ""
+        negative = ", ".join(part for part in (prompt.negative, told) if part)
         with enough_to_draw(prompt.size):
             tokens = self._words.tokens([look.worded(prompt.text), negative])
             wanted, unwanted = states(self.parts.text_encoder, tokens).chunk(2)
@@ -80,7 +81,7 @@ class StartedPainter:
                 num_inference_steps=prompt.steps,
                 guidance_scale=prompt.guidance,
                 generator=torch.Generator().manual_seed(seed),
-                callback_on_step_end=told,
+                callback_on_step_end=counted,
                 output_type="np",
             ).images[0]
         if not np.isfinite(image).all():

@@ -2,20 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from configs.errors import VitrinaError
 from models.bundles import sha256_of
 from models.imagegen.answers import Size
+from models.imagegen.reading import readable, weights
 
 INDEX = "model_index.json"
 PIPELINE = "StableDiffusionPipeline"
@@ -28,12 +26,9 @@ PARTS = {
 """Parts of the pipeline, and the classes that they may have."""
 SCHEDULERS = tuple(sorted({"DDIMScheduler", *DDIMScheduler._compatibles} - {"EDMEulerScheduler"}))
 """Classes of schedulers, of whose settings ours are built: those whose noise levels are betas."""
-WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PREDICTIONS = ("epsilon", "v_prediction")
 _PLAIN = ("class_embed_type", "addition_embed_type", "encoder_hid_dim", "time_cond_proj_dim")
 """Settings of a U-Net that ask for more than a prompt."""
-_BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError)
-"""What the libraries raise on files that are not what their names say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +79,12 @@ def read(folder: Path) -> Parts:
     """
     _check_index(folder)
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
-    with _readable(folder / "tokenizer", "a CLIP tokenizer"):
+    with readable(folder / "tokenizer", "a CLIP tokenizer"):
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     parts = Parts(
-        unet=_weights(folder / "unet", UNet2DConditionModel),
-        vae=_weights(folder / "vae", AutoencoderKL),
-        text_encoder=_weights(folder / "text_encoder", CLIPTextModel),
+        unet=weights(folder / "unet", UNet2DConditionModel),
+        vae=weights(folder / "vae", AutoencoderKL),
+        text_encoder=weights(folder / "text_encoder", CLIPTextModel),
         tokenizer=tokenizer,
         scheduler=scheduler,
     )
@@ -144,45 +139,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise VitrinaError(f"{path} holds no JSON object")
     return found
-
-
-def _weights(folder: Path, kind: Any) -> Any:
-    """A model in 32 bits; weights that were saved in 16 bits alone are taken as well."""
-    stem = WEIGHTS[folder.name]
-    found = {path.name for path in folder.glob("*")} if folder.is_dir() else set()
-    variant = next((v for v in (None, "fp16") if any(_named(name, stem, v) for name in found)), "")
-    if variant == "":
-        pickled = sorted(name for name in found if name.endswith((".bin", ".ckpt", ".pt", ".pth")))
-        instead = f", but {pickled[0]}" if pickled else ""
-        raise VitrinaError(f"{folder} has no {stem}.safetensors{instead}; allowed: safetensors")
-    with _readable(folder, f"a {kind.__name__}"):
-        model, told = kind.from_pretrained(
-            folder,
-            variant=variant,
-            torch_dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    for what in ("missing_keys", "mismatched_keys"):
-        if told[what]:
-            first = sorted(map(str, told[what]))[0]
-            raise VitrinaError(f"{folder}: {what.replace('_keys', '')} weights, {len(told[what])} in all, such as {first}")
-    return model.eval()
-
-
-def _named(name: str, stem: str, variant: str | None) -> bool:
-    """Whether a file holds weights, or is the index of several that do."""
-    told = f".{variant}" if variant else ""
-    return name in {f"{stem}{told}.safetensors", f"{stem}.safetensors.index{told}.json"}
-
-
-@contextmanager
-def _readable(folder: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except _BROKEN as error:
-        raise VitrinaError(f"{folder} is not {what}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _check_fit(folder: Path, parts: Parts) -> None:

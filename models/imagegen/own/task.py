@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from models.imagegen.answers import Size
 from models.imagegen.config import DiffusionConfig
-from models.imagegen.denoiser import velocity
-from models.imagegen.prior import RidgePrior
-from models.imagegen.text import PromptEncoder
+from models.imagegen.own.denoiser import velocity
+from models.imagegen.own.prior import RidgePrior
+from models.imagegen.own.text import PromptEncoder
 from models.training.batches import moved
 from models.training.trainer import Task
 

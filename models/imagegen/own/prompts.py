@@ -4,7 +4,7 @@ Shapes: B prompts, T tokens, F features.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +38,18 @@ class Reader:
         self.vocabulary = len(tokenizer)
 
     @classmethod
-    def of(cls, base: Embedder, folder: Path, tokens: int, texts: Iterable[str]) -> "Reader":
-        """A reader that knows the words of `texts`; `folder` is the base's bundle.
+    def load(cls, base: Embedder, folder: Path, tokens: int, words: frozenset[str]) -> "Reader":
+        """A reader that knows `words`; `folder` is the base's bundle.
 
         Raises:
             VitrinaError: the base has no tokenizer.
         """
-        return cls(base, TextTokenizer.load(folder), tokens, frozenset(word for text in texts for word in words_of(text)))
+        return cls(base, TextTokenizer.load(folder), tokens, words)
 
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Tokens (B, T) int64, 0 beyond a text's own, and features (B, F), 0 where the base makes none of a text."""
         encoded = self.tokenizer.encode([normalise(text) for text in texts], self.tokens)
-        ids = torch.from_numpy(encoded.astype(np.int64))
+        ids = torch.from_numpy(encoded.astype(np.int64)) if encoded.shape[1] else torch.zeros(len(texts), 1, dtype=torch.int64)
         features = torch.zeros(len(texts), self.features)
         listings = [Listing(title=text) if text else Listing() for text in texts]
         able = [row for row, listing in enumerate(listings) if self.base.embeds(listing)]

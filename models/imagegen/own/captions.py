@@ -12,8 +12,8 @@ COLOUR, BRAND, GENDER = 0.8, 0.4, 0.5
 """Shares of phrases that tell these, where they are given."""
 
 
-def captions(listing: Listing, rng: np.random.Generator) -> tuple[str, ...]:
-    """The title and one phrase; what the listing gives nothing for is left out."""
+def captions(listing: Listing, rng: np.random.Generator | None = None) -> tuple[str, ...]:
+    """The title and one phrase, which tells all it can where nothing is drawn; what the listing gives nothing for is left out."""
     found = [clean_html(listing.title)] if listing.title else []
     kind = listing.categories.get("article_type")
     if kind is not None:
@@ -21,8 +21,8 @@ def captions(listing: Listing, rng: np.random.Generator) -> tuple[str, ...]:
     return tuple(text for text in found if text)
 
 
-def _phrase(kind: str, listing: Listing, rng: np.random.Generator) -> str:
-    told = rng.random(3) < (COLOUR, BRAND, GENDER)
+def _phrase(kind: str, listing: Listing, rng: np.random.Generator | None) -> str:
+    told = np.ones(3, dtype=bool) if rng is None else rng.random(3) < (COLOUR, BRAND, GENDER)
     brand, colour, gender = (listing.fields.get(name) for name in ("brand", "base_colour", "gender"))
     words = [kind.lower()]
     if told[0] and colour:

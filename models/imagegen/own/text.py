@@ -47,7 +47,7 @@ class PromptEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.features = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+        self.meaning = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
         self.styles = nn.Embedding(len(STYLES) + 1, width)
         self.hidden = nn.Parameter(torch.zeros(width))
         turned = angles(tokens, width // heads)[:, None]
@@ -77,8 +77,8 @@ class PromptEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for block in self.blocks:
             x = block(x, cos, sin, attend)
         told_style = norm(self.styles(torch.where(told, style, HIDDEN)))
-        meant = torch.where(told[:, None], norm(self.features(features)), norm(self.hidden).to(x.dtype))
+        meant = torch.where(told[:, None], norm(self.meaning(features)), norm(self.hidden).to(x.dtype))
         states = torch.cat([told_style[:, None], meant[:, None], norm(x)], dim=1)
-        there = torch.cat([torch.ones_like(present[:, :2]), present & told[:, None]], dim=1)
+        there = torch.cat([torch.ones_like(told)[:, None].expand(-1, 2), present & told[:, None]], dim=1)
         weights = there.to(states.dtype)[..., None]
         return states, there, (states * weights).sum(dim=1) / weights.sum(dim=1).sqrt()

@@ -6,6 +6,8 @@ components. Latents without a prompt have the mean of all.
 Shapes: B prompts, F features, n rows, R components, D = C · h · w numbers of an image's latents.
 """
 
+from collections.abc import Mapping
+
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -30,25 +32,27 @@ class RidgePrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 self.register_buffer(f"basis_{name}", torch.zeros(rank + 1, c * y * x))
 
     @torch.no_grad()
-    def fit(self, size: Size, style: str, features: Tensor, latents: Tensor, config: PriorConfig) -> float:
-        """Fit one size and style on features (n, F) and latents (n, C, h, w); returns the share of variance explained.
+    def fit(self, size: Size, features: Tensor, latents: Mapping[str, Tensor], config: PriorConfig) -> dict[str, float]:
+        """Fit one size on features (n, F) and latents (n, C, h, w) of each style; returns the shares of variance explained.
 
         The penalty does not touch the mean.
         """
-        rows = latents.flatten(1).float()
-        rank = min(config.rank, len(rows), rows.shape[1])
-        _, _, basis = torch.pca_lowrank(rows, q=rank, center=True, niter=2)
-        inputs = torch.cat([features.float(), torch.ones(len(rows), 1)], dim=1).double()
-        basis = torch.linalg.qr(torch.cat([basis, rows.mean(dim=0)[:, None]], dim=1)).Q.T  # components, and room for the mean
-        wanted = (rows @ basis.T).double()
+        inputs = torch.cat([features.float(), torch.ones(len(features), 1)], dim=1)
         penalty = config.penalty * torch.eye(inputs.shape[1], dtype=torch.float64)
         penalty[-1, -1] = 0.0
-        weights = torch.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ wanted)
-        name = _name(size, style)
-        self.get_buffer(f"weights_{name}")[:, : len(basis)] = weights.float()
-        self.get_buffer(f"basis_{name}")[: len(basis)] = basis
-        left = rows - (inputs @ weights).float() @ basis
-        return 1.0 - float(left.square().sum() / (rows - rows.mean(dim=0)).square().sum())
+        gram = (inputs.T @ inputs).double() + penalty
+        explained = {}
+        for style, wanted in latents.items():
+            rows = wanted.flatten(1).float()
+            _, _, basis = torch.pca_lowrank(rows, q=min(self.config.rank, *rows.shape), center=True, niter=2)
+            basis = torch.linalg.qr(torch.cat([basis, rows.mean(dim=0)[:, None]], dim=1)).Q.T  # components, and room for the mean
+            weights = torch.linalg.solve(gram, (inputs.T @ (rows @ basis.T)).double()).float()
+            name = _name(size, style)
+            self.get_buffer(f"weights_{name}")[:, : len(basis)] = weights
+            self.get_buffer(f"basis_{name}")[: len(basis)] = basis
+            left = rows - inputs @ weights @ basis
+            explained[style] = 1.0 - float(left.square().sum() / (rows - rows.mean(dim=0)).square().sum())
+        return explained
 
     def forward(self, size: Size, features: Tensor, styles: Tensor, told: Tensor) -> Tensor:
         """Mean latents (B, C, h, w) of features (B, F) in styles (B,); where `told` (B,) is False, 0."""

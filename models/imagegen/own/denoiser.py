@@ -19,17 +19,17 @@ from models.imagegen.config import ImagegenModelConfig
 def new_unet(config: ImagegenModelConfig, channels: int) -> Any:
     """A U-Net with fresh weights, for latents of so many channels and their means beside them.
 
-    GroupNorm and SiLU; attention to the prompt at every resolution.
+    GroupNorm and SiLU; attention to the prompt where the configuration says so.
     """
-    unet, levels = config.unet, len(config.unet.channels)
+    unet = config.unet
     return UNet2DConditionModel(
         in_channels=2 * channels,
         out_channels=channels,
         block_out_channels=unet.channels,
         layers_per_block=unet.layers,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        down_block_types=tuple("CrossAttnDownBlock2D" if there else "DownBlock2D" for there in unet.attention),
         mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        up_block_types=tuple("CrossAttnUpBlock2D" if there else "UpBlock2D" for there in reversed(unet.attention)),
         attention_head_dim=unet.heads,  # diffusers takes it for their number
         norm_num_groups=unet.groups,
         cross_attention_dim=config.text.width,

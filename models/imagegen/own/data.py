@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 from catalog.images import ImageStore
 from models.imagegen.answers import STYLES, Size
 from models.imagegen.config import ImagegenModelConfig
+from models.imagegen.own.task import Batch
 from models.imagegen.photos import fitted
 from models.imagegen.styles import looks
-from models.imagegen.task import Batch
 from models.training.batches import mix
 
 PLAIN = STYLES.index("photorealistic")
