@@ -37,7 +37,7 @@ from models.imagegen.config import ImagegenModelConfig, ImagegenRunConfig
 from models.imagegen.drawn import Measurable
 from models.imagegen.evaluate import measure
 from models.imagegen.judge.judge import TYPE
-from models.imagegen.rows import parts_of
+from models.imagegen.rows import known_of, products_of
 from models.imagegen.sweeps import PRODUCT
 
 GOALS = {
@@ -66,7 +66,9 @@ def main() -> None:
     subject: Any = family.load("imagegen", bundle)
     timing = times(subject)
     model = chosen(subject.settings.config.model, options)
-    products, known = parts_of(bundle, catalogue, options.split, subject.settings.config.split)
+    split_config = subject.settings.config.split
+    products = products_of(bundle, catalogue, options.split, split_config)
+    known = known_of(bundle, catalogue, products["product_id"], split_config)
     keep = options.out / f"drawn-{content_sha256(bundle)[:12]}-{settings(model)}-{options.split}-{options.limit or 'all'}"
     most = options.limit or len(products)
     run = measure(subject, model, catalogue, products, known, config.evaluation, options.split, keep, most)

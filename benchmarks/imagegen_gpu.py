@@ -1,8 +1,8 @@
 """How long does a 512 x 512 image take on a GPU, and which share of the GPU's peak does the U-Net reach in training?
 
 Both with fresh weights, in the sizes of the preset `gpu`: what they say does not change the time. The U-Net's operations of one
-forward and backward pass are counted by torch; the peak is the maker's figure for dense bf16. Where there is no GPU, or its peak is
-not known, it says so and writes nothing.
+forward and backward pass are counted by torch; the peak is the maker's figure for dense bf16. Where there is no GPU, or its peak
+is not known, it says so and writes nothing.
 
     python -m benchmarks.imagegen_gpu [--rows 32] [--steps 20] [--set model.unet.channels=[256,512,768]]
 """
@@ -23,10 +23,10 @@ from benchmarks.product import alternate, device, milliseconds
 from configs.load import environment_file, load
 from models.imagegen.codec.kl import KLCodec
 from models.imagegen.config import ImagegenModelConfig, ImagegenRunConfig
-from models.imagegen.denoiser import new_unet, velocity
+from models.imagegen.own.denoiser import new_unet, velocity
 from models.imagegen.own.pipeline import ProductImagePipeline, Told
-from models.imagegen.prior import RidgePrior
-from models.imagegen.task import scheduler_of
+from models.imagegen.own.prior import RidgePrior
+from models.imagegen.own.task import scheduler_of
 from models.imagegen.own.text import PromptEncoder
 
 SIZE = (512, 512)

@@ -10,6 +10,7 @@ from bundles import COLOURS, TYPES, draw
 from PIL import Image, ImageFilter
 
 from catalog.catalogue import Catalogue
+from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig
 from models.family import EvaluationRun
 from models.imagegen.answers import Nearest, Prompt, Score, Size
@@ -61,16 +62,11 @@ class FakePainter:
         return fitted(photo, SIZE)
 
 
-class FakeScorer:
-    """Scores hang on the pixels alone; real photos and drawings are scored alike."""
-
-    def score(self, texts: Sequence[str], pixels: Pixels) -> list[Score]:
-        return [self._one(one) for one in pixels]
-
-    def _one(self, one: Pixels) -> Score:
-        share = zlib.crc32(one.tobytes()) / 2**32
-        nearest = Nearest(str(1000 + zlib.crc32(one.tobytes()) % 100), 1 - share, share > 0.9)
-        return Score(share, share, 0.5, 1.0, 0.25, nearest, None)
+def scored(pixels: Pixels) -> Score:
+    """Hangs on the pixels alone."""
+    share = zlib.crc32(pixels.tobytes()) / 2**32
+    nearest = Nearest(str(1000 + zlib.crc32(pixels.tobytes()) % 100), 1 - share, share > 0.9)
+    return Score(share, share, 0.5, 1.0, 0.25, nearest, None)
 
 
 @dataclass
@@ -79,10 +75,15 @@ class Fake:
 
     painter: FakePainter
     judge: Judge | None
-    scorer: FakeScorer
     name: str = "imagegen"
 
+    def score(self, prompts: Sequence[Prompt], pixels: Sequence[Pixels]) -> list[Score]:
+        assert len(prompts) == len(pixels)
+        return [scored(one) for one in pixels]
+
     def resolved(self, prompt: Prompt) -> Prompt:
+        if not any(word in WORDS for word in prompt.text.split()):
+            raise VitrinaError("the prompt says nothing")
         return replace(prompt, size=prompt.size or SIZE, guidance=prompt.guidance or 3.0)
 
 

@@ -215,8 +215,8 @@ def histogram(values: NDArray[np.float64], line: float, name: str, below: str, a
     return svg(figure)
 
 
-def spreads(labels: Sequence[str], values: Sequence[NDArray[np.float64]], name: str) -> str:
-    """Box plot of values from 0 to 1 for each label, the first on top; whiskers hold 90 % of them."""
+def spreads(labels: Sequence[str], values: Sequence[NDArray[np.float64]], name: str, most: float = 1.0) -> str:
+    """Box plot of values from 0 to `most` for each label, the first on top; whiskers hold 90 % of them."""
     figure, plot = axes(5.2, 0.8 + 0.3 * len(labels), x=name)
     line = {"color": ACCENT, "linewidth": 1.3}
     plot.boxplot(
@@ -232,7 +232,7 @@ def spreads(labels: Sequence[str], values: Sequence[NDArray[np.float64]], name: 
     )
     plot.set_yticks(np.arange(1, len(labels) + 1), labels, parse_math=False)
     plot.tick_params(axis="y", labelcolor=INK, length=0)
-    plot.set_xlim(-0.02, 1.02)
+    plot.set_xlim(-0.02 * most, 1.02 * most)
     plot.invert_yaxis()
     plot.grid(False, axis="y")
     return svg(figure)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.schema import PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
+from configs.schema import Optimizer, PositiveFloat, PositiveInt, RunConfig, Share, StrictModel
 from models.imagegen.answers import MAX_GUIDANCE, MAX_STEPS, MIN_STEPS, Sampler
 
 Side = Annotated[int, Field(ge=16, le=2048, multiple_of=8)]
@@ -59,7 +59,7 @@ class TextConfig(StrictModel):
 class UNetConfig(StrictModel):
     """The U-Net, `diffusers.UNet2DConditionModel`."""
 
-    channels: tuple[PositiveInt, ...] = Field((96, 192), description="channels at each resolution, from the latents' downwards")
+    channels: tuple[PositiveInt, ...] = Field((64, 128), description="channels at each resolution, from the latents' downwards")
     attention: tuple[bool, ...] = Field(
         (False, True), description="whether a resolution attends to the prompt; the middle, at the lowest, always does"
     )
@@ -132,9 +132,9 @@ class ScoreConfig(StrictModel):
         400, description="validation photos, at most, whose agreement with their own and with others' titles the scale is made of"
     )
     memorised: Share = Field(
-        0.01,
-        description="share of real validation photos that lie nearer to a training photo than what counts as memorised; near 0, "
-        "for catalogues hold near duplicates",
+        0.05,
+        description="share of real validation photos that lie nearer to a training photo than what counts as memorised: near 0, "
+        "yet above the share of photos that a catalogue shows twice (2 % on Myntra), for those lie at 0",
     )
 
     @model_validator(mode="after")
@@ -161,6 +161,10 @@ class JudgeConfig(StrictModel):
     )
     epochs: PositiveInt = Field(6, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
+    low_res_share: Share = Field(
+        0.5, description="the first share of the passes sees photos at three quarters of the side: half of the work"
+    )
+    optimizer: Optimizer = Field("muon", description="as trainer.optimizer: muon learns more in the few updates that there are")
     learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
     ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are some thousand updates")
     smoothing: Share = Field(0.05, description="label smoothing of both heads")

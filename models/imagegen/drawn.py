@@ -8,15 +8,17 @@ import logging
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter
 
+from configs.errors import VitrinaError
 from models.imagegen.answers import MAX_SEED, Prompt, Score
 from models.imagegen.judge.judge import Judge
 from models.imagegen.painter import Painter
@@ -39,14 +41,6 @@ KEPT_SIDE = 256
 SCORES = TypeAdapter(list[Score])
 
 
-class Scorer(Protocol):
-    """Scores images."""
-
-    def score(self, texts: Sequence[str], pixels: Pixels) -> list[Score]:
-        """One score an image of pixels (n, H, W, 3)."""
-        ...
-
-
 class Measurable(Protocol):
     """What is measured: a version's predictor."""
 
@@ -58,17 +52,20 @@ class Measurable(Protocol):
         ...
 
     @property
-    def scorer(self) -> Scorer:
-        """Scores."""
-        ...
-
-    @property
     def judge(self) -> Judge | None:
         """Says what images show; None where the catalogue said nothing that it could have learned."""
         ...
 
     def resolved(self, prompt: Prompt) -> Prompt:
-        """The prompt with size, guidance and negative filled in."""
+        """The prompt with what it does not say filled in.
+
+        Raises:
+            VitrinaError: it cannot be drawn.
+        """
+        ...
+
+    def score(self, prompts: Sequence[Prompt], pixels: Sequence[Pixels]) -> list[Score]:
+        """Scores of images (H, W, 3) for prompts."""
         ...
 
 
@@ -150,9 +147,8 @@ def draw(
 
 
 def _batch(subject: Measurable, prompts: Sequence[Prompt], seeds: Sequence[int], candidates: int) -> Drawn:
-    texts = [prompt.text for prompt in prompts]
     images = [subject.painter.paint(prompts, [seed + number for seed in seeds]) for number in range(candidates)]
-    scores = [subject.scorer.score(texts, pixels) for pixels in images]
+    scores = [subject.score(prompts, list(pixels)) for pixels in images]
     overall = np.array([[score.overall for score in one] for one in scores])
     which = overall.argmax(axis=0)
     rows = range(len(prompts))
@@ -163,6 +159,22 @@ def _batch(subject: Measurable, prompts: Sequence[Prompt], seeds: Sequence[int],
         best_scores=[scores[which[row]][row] for row in rows],
         seeds=np.array(seeds, dtype=np.int64) + which,
     )
+
+
+def drawable(subject: Measurable, products: pd.DataFrame, plain: Prompt) -> dict[Any, Prompt]:
+    """Prompts, resolved, by product id: titles in the settings of `plain`.
+
+    Products without a title, or with none of whose words the version knows, are left out, and counted in the log.
+    """
+    found, refused = dict[Any, Prompt](), 0
+    for product_id, title in zip(products["product_id"], products["title"], strict=True):
+        try:
+            found[product_id] = subject.resolved(replace(plain, text=title if isinstance(title, str) else ""))
+        except VitrinaError:
+            refused += 1
+    if refused:
+        log.info("%d of %d products are not drawn: their titles say nothing that the version knows", refused, len(products))
+    return found
 
 
 def seed_of(product_id: Any) -> int:

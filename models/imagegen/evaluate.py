@@ -10,7 +10,7 @@ Shapes: n products, images of H x W pixels, D features.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from models.evaluation.slices import slice_metrics
 from models.family import EvaluationRun
 from models.imagegen.answers import Prompt, Score
 from models.imagegen.config import ImagegenModelConfig
-from models.imagegen.drawn import Drawn, HasPrior, Measurable, draw, png, seed_of
+from models.imagegen.drawn import Drawn, HasPrior, Measurable, draw, drawable, png, seed_of
 from models.imagegen.judge.distances import Distance, difference_interval, distance_interval, frechet, kernel
 from models.imagegen.judge.judge import COLOUR, TYPE, Judge, Verdicts
 from models.imagegen.names import HELD, PEERS, REAL
@@ -122,7 +122,7 @@ def measure(
         most: Products at most; the version's `measured.products` where it is not given.
 
     Raises:
-        VitrinaError: none of the products has a title and a photo that can be decoded.
+        VitrinaError: none of the products has a title that can be drawn and a photo that can be decoded.
     """
     asked = _asked(subject, model, catalogue, products, known, most or model.measured.products)
     seeds = [seed_of(product_id) for product_id in asked.products["product_id"]]
@@ -136,7 +136,7 @@ def measure(
         found.verdicts = {name: judge.read(pixels) for name, pixels in found.images.items()}
         _agreements(found, judge, asked, config)
         _distances(found)
-    real = subject.scorer.score(asked.titles, asked.photos)
+    real = subject.score(asked.prompts, list(asked.photos))
     _scores(found, drawn, real, config)
     _latency(found, subject, asked.prompts, config)
     frame = _frame(found, asked, drawn, real, judge, model.measured.gallery)
@@ -163,13 +163,13 @@ def _asked(
     most: int,
 ) -> Asked:
     """Products in an order by hash: the same ones whatever version is measured."""
-    titled = products[products["title"].fillna("").map(lambda title: bool(normalise(title)))]
     size, drawn = subject.painter.sizes[0], model.generation
-    kept, photos = with_photos(catalogue, titled, size, most)
-    if kept.empty:
-        raise VitrinaError(f"none of {len(products):,} products has a title and a photo that can be decoded")
     plain = Prompt(text="", size=size, steps=drawn.steps, guidance=drawn.guidance, sampler=drawn.sampler)
-    prompts = [subject.resolved(replace(plain, text=str(title))) for title in kept["title"]]
+    by_id = drawable(subject, products, plain)
+    kept, photos = with_photos(catalogue, products[products["product_id"].isin(by_id)], size, most)
+    if kept.empty:
+        raise VitrinaError(f"none of {len(products):,} products has a title that can be drawn and a photo that can be decoded")
+    prompts = [by_id[product_id] for product_id in kept["product_id"]]
     rest = products[~products["product_id"].isin(kept["product_id"])]
     others = (rest, known[known["part"] == "validation"], known)
     return Asked(kept, photos, labels_of(kept), prompts, known[known["part"] == "train"], others)

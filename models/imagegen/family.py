@@ -7,23 +7,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue
-from catalog.splits import published, split_products
+from catalog.splits import split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import BASE, BUNDLE, claim, copy_base, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, copy_base, load_seen, new_bundle, save_card, save_reference
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, EvaluationRun
 from models.imagegen import bundle
 from models.imagegen.config import ImagegenRunConfig
 from models.imagegen.names import NAMES
+from models.imagegen.rows import different, keys, known_of, products_of
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("unseen", "validation", "train", "all")
 
 
 class ImagegenFamily:
@@ -79,7 +77,7 @@ class ImagegenFamily:
             bundle.save_config(folder, settings, known)
             copy_base(folder, base)
             predictor = ImagegenPredictor.load(folder)
-            save_reference(folder, reference(predictor, parts["validation"]), REFERENCE_SPEC)
+            save_reference(folder, reference(predictor, parts["validation"], config.model.generation), REFERENCE_SPEC)
             gallery(predictor, parts["validation"]["title"].dropna().tolist()).save(folder / bundle.GALLERY, optimize=True)
             save_card(folder, card(settings))
         return workdir / BUNDLE
@@ -98,20 +96,10 @@ class ImagegenFamily:
             VitrinaError: unknown split, a damaged bundle, or no product with a title and a photo to measure.
             NotSupported: `modalities` are given.
         """
-        if split not in SPLITS:
-            raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         if modalities is not None:
             raise NotSupported("imagegen draws from titles; --modalities is for product")
-        products = _products(catalogue)
-        seen = np.isin(keys(products), np.concatenate([load_seen(folder), load_seen(folder / BASE)]))
-        if split == "unseen":  # of a published split the test rows alone
-            said = published(products)
-            chosen = ~seen & (said.isna() | (said == "test")).to_numpy()
-        elif split == "all":
-            chosen = np.ones(len(products), dtype=bool)
-        else:
-            chosen = seen & (split_products(products, bundle.load_config(folder).config.split) == split).to_numpy()
-        return self._measured(folder, catalogue, config, products[chosen], split)
+        products = products_of(folder, catalogue, split, bundle.load_config(folder).config.split)
+        return self._measured(folder, catalogue, config, products, split)
 
     def evaluate_rows(
         self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
@@ -121,7 +109,7 @@ class ImagegenFamily:
         Raises:
             VitrinaError: a damaged bundle, or no product with a title and a photo to measure.
         """
-        products = _products(catalogue)
+        products = different(catalogue)
         return self._measured(folder, catalogue, config, products[products["product_id"].isin(rows)], "test")
 
     def _measured(
@@ -130,12 +118,8 @@ class ImagegenFamily:
         from models.imagegen.evaluate import measure
         from models.imagegen.predictor import ImagegenPredictor
 
-        if products.empty:
-            raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
         settings = bundle.load_config(folder)
-        everything = _products(catalogue)
-        known = everything[np.isin(keys(everything), load_seen(folder)) & ~everything["product_id"].isin(products["product_id"])]
-        known = known.assign(part=split_products(known, settings.config.split)) if len(known) else known.assign(part="")
+        known = known_of(folder, catalogue, products["product_id"], settings.config.split)
         predictor = ImagegenPredictor.load(folder)
         return measure(predictor, settings.config.model, catalogue, products, known, config, split)
 
@@ -167,22 +151,13 @@ class ImagegenFamily:
         raise NotSupported("imagegen has no ONNX form: its pipeline is read by diffusers (folder pipeline/ of the bundle)")
 
 
-def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
-    """64-bit keys (n,) of products, as `product` makes them."""
-    return digests(products["product_id"], products["title"].fillna(""))
-
-
-def _products(catalogue: Catalogue) -> pd.DataFrame:
-    return catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
-
-
 def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:
     """Products of one part of the split.
 
     Raises:
         VitrinaError: there are none.
     """
-    products = _products(catalogue)
+    products = different(catalogue)
     found = products[products["product_id"].isin(split.loc[split["split"] == name, "product_id"])].reset_index(drop=True)
     if found.empty:
         raise VitrinaError(f"there is no {name} product to learn from")

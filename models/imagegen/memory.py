@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
-from configs.errors import VitrinaError
+from models.errors import OutOfMemory
 from models.imagegen.answers import Size
 
 _SAYS_SO = ("DefaultCPUAllocator", "out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED", "not enough memory", "bad_alloc")
 """In what the libraries under torch say when they get no memory: only torch's own CUDA allocator has an exception for it."""
 
 
-class NotEnoughMemory(VitrinaError):
+class NotEnoughMemory(OutOfMemory):
     """What was asked for does not fit into memory; less of it may."""
 
 

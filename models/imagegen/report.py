@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from catalog.catalogue import Catalogue
@@ -160,7 +161,8 @@ def _scores(rows: pd.DataFrame) -> Section:
 def _nearest(rows: pd.DataFrame, catalogue: Catalogue) -> Section:
     """Whether drawings are nearer to training photos than unseen photos are, and the nearest ones beside theirs."""
     distances = [rows[column].to_numpy(dtype=float) for column in ("distance", "real_distance")]
-    figure = charts.spreads(["Best candidate", "Unseen real photo"], distances, "distance to the nearest training photo")
+    most = max(float(np.quantile(values, 0.95)) for values in distances) or 1.0
+    figure = charts.spreads(["Best candidate", "Real photo"], distances, "distance to the nearest training photo", most)
     shown, tones = [], list[Tone | None]()
     for _, row in rows.sort_values("distance", kind="stable").head(SHOWN).iterrows():
         with_photo = _training_photo(catalogue, row["nearest_id"])
@@ -177,10 +179,10 @@ def _nearest(rows: pd.DataFrame, catalogue: Catalogue) -> Section:
         )
         tones.append("bad" if copied else None)
     intro = (
-        "Distance: 1 - cosine of the product model's embeddings of both photos. A generator that copies lies nearer to training "
-        "photos than photos of other products do. Below, the drawings that lie nearest."
+        "Distance: 1 - cosine of both as thumbnails of 8 x 8 pixels, as a copy is softer than its photo. A generator that copies "
+        "lies nearer to training photos than the products' own photos do. Below, the drawings that lie nearest."
     )
-    table = page.table(shown, {"Distance": ".3f"}, tones=tones)
+    table = page.table(shown, {"Distance": ".4f"}, tones=tones)
     return Section("Does it copy?", intro, [page.figure(figure, "Distances", "Whiskers hold 90 % of the distances."), table])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
@@ -69,40 +70,46 @@ def labels_of(products: pd.DataFrame) -> dict[str, Sequence[str | None]]:
     }
 
 
-def parts_of(folder: Path, catalogue: Catalogue, split: str, config: SplitConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Products to measure a bundle on, and others that it was fitted on or chosen by, whose `part` is train or validation.
+def different(catalogue: Catalogue) -> pd.DataFrame:
+    """Its products, the first of duplicates."""
+    return catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
 
-    `unseen` are products that neither the version nor its base knows; where the catalogue publishes a split, its test rows alone.
+
+def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
+    """64-bit keys (n,) of products, as `product` makes them."""
+    return digests(products["product_id"], products["title"].fillna(""))
+
+
+def products_of(folder: Path, catalogue: Catalogue, split: str, config: SplitConfig) -> pd.DataFrame:
+    """Products to measure the bundle in `folder` on.
+
+    `unseen` are those that neither the version nor its base knows; where the catalogue publishes a split, its test rows alone.
 
     Raises:
         VitrinaError: unknown split, a damaged bundle, or no product to measure.
     """
     if split not in SPLITS:
         raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
-    products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
-    keys = digests(products["product_id"], products["title"].fillna(""))
-    own, parts = np.isin(keys, load_seen(folder)), split_products(products, config)
+    products = different(catalogue)
+    seen = np.isin(keys(products), np.concatenate([load_seen(folder), load_seen(folder / BASE)]))
     if split == "unseen":
         said = published(products)
-        seen = own | np.isin(keys, load_seen(folder / BASE))
         wanted = ~seen & (said.isna() | (said == "test")).to_numpy()
     elif split == "all":
         wanted = np.ones(len(products), dtype=bool)
     else:
-        wanted = own & (parts == split).to_numpy()
+        wanted = seen & (split_products(products, config) == split).to_numpy()
     if not wanted.any():
         raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
-    return products[wanted], known_of(folder, catalogue, products.loc[wanted, "product_id"], config)
+    return products[wanted]
 
 
 def known_of(folder: Path, catalogue: Catalogue, measured: "pd.Series[Any]", config: SplitConfig) -> pd.DataFrame:
-    """Products that a bundle was fitted on or chosen by and that are not measured; their `part` is train or validation.
+    """Products that the bundle was fitted on or chosen by and that are not measured; their `part` is train or validation.
 
     Raises:
         VitrinaError: a damaged bundle.
     """
-    products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
-    own = np.isin(digests(products["product_id"], products["title"].fillna("")), load_seen(folder))
-    parts = split_products(products, config)
-    known = own & parts.isin(["train", "validation"]).to_numpy() & ~products["product_id"].isin(measured).to_numpy()
-    return products[known].assign(part=parts[known])
+    products = different(catalogue)
+    known = products[np.isin(keys(products), load_seen(folder)) & ~products["product_id"].isin(measured).to_numpy()]
+    return known.assign(part=split_products(known, config) if len(known) else "")

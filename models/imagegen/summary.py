@@ -1,6 +1,7 @@
 """One drawing as the flat row that monitoring logs, and compares with the same rows of the training reference."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ from catalog.text import normalise
 from configs.schema import SplitConfig
 from models.imagegen.answers import STYLES, Drawing, Picture, Prompt
 from models.imagegen.config import GenerationConfig
-from models.imagegen.drawn import Measurable, draw, seed_of
+from models.imagegen.drawn import Measurable, draw, drawable, seed_of
 
 INPUTS = (
     "prompt_digest",
@@ -92,20 +93,15 @@ def summarise(prompt: Prompt, drawing: Drawing) -> dict[str, Any]:
 
 def reference(subject: Measurable, validation: pd.DataFrame, generation: GenerationConfig) -> list[dict[str, Any]]:
     """What drawings for titles of validation products look like: one image each in each style."""
-    titled = validation[validation["title"].fillna("").map(lambda title: bool(normalise(title)))]
-    chosen = titled.iloc[by_hash(titled["product_id"], SplitConfig()).argsort(kind="stable")[:REFERENCE_PROMPTS]]
-    if chosen.empty:
+    ordered = validation.iloc[by_hash(validation["product_id"], SplitConfig()).argsort(kind="stable")]
+    plain = Prompt(text="", steps=generation.steps, guidance=generation.guidance, sampler=generation.sampler)
+    chosen = list(drawable(subject, ordered, plain).items())[:REFERENCE_PROMPTS]
+    asked = [(product_id, replace(prompt, style=style)) for product_id, prompt in chosen for style in STYLES]
+    if not asked:
         return []
-    asked = [
-        (product_id, Prompt(text=str(title), style=style, steps=generation.steps, sampler=generation.sampler))
-        for product_id, title in zip(chosen["product_id"], chosen["title"], strict=True)
-        for style in STYLES
-    ]
-    prompts = [subject.resolved(prompt) for _, prompt in asked]
-    drawn = draw(subject, prompts, [seed_of(product_id) for product_id, _ in asked], candidates=1)
-    rows = []
-    for (product_id, prompt), resolved, pixels, score in zip(asked, prompts, drawn.first, drawn.first_scores, strict=True):
-        picture = Picture(pixels, seed_of(product_id), score)
-        drawing = Drawing(resolved, (picture,), subject.painter.unknown_words(prompt.text))
+    prompts, seeds = [prompt for _, prompt in asked], [seed_of(product_id) for product_id, _ in asked]
+    drawn, rows = draw(subject, prompts, seeds, candidates=1), list[dict[str, Any]]()
+    for (product_id, prompt), seed, pixels, score in zip(asked, seeds, drawn.first, drawn.first_scores, strict=True):
+        drawing = Drawing(prompt, (Picture(pixels, seed, score),), subject.painter.unknown_words(prompt.text))
         rows.append(summarise(prompt, drawing) | {"product_id": str(product_id)})
     return rows

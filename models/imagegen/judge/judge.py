@@ -99,7 +99,10 @@ class Judge:
             raise TrainingError(f"neither {labels} has two values with {config.min_photos} training photos: nothing to judge by")
         torch.manual_seed(config.seed)
         task = JudgeTask(_net(config, classes), config)
-        sets = [JudgeDataset(part.pixels, codes(part, classes)) for part in (training, validation)]
+        low_res = round(config.low_res_share * config.epochs)
+        sets = [
+            JudgeDataset(part.pixels, codes(part, classes), passes) for part, passes in ((training, low_res), (validation, 0))
+        ]
         trainer = _trainer(config)
         fit(task, training_loader(sets[0], trainer), validation_loader(sets[1], trainer), trainer, workdir, loggers)
         settings = JudgeSettings(
@@ -187,6 +190,7 @@ def _trainer(config: JudgeConfig) -> TrainerConfig:
     return TrainerConfig(
         epochs=config.epochs,
         batch_size=config.batch_size,
+        optimizer=config.optimizer,
         learning_rate=config.learning_rate,
         max_minutes=config.max_minutes,
         ema_decay=config.ema_decay,

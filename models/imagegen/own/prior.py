@@ -62,7 +62,8 @@ class RidgePrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
             rows = (styles == number) & told
             if bool(rows.any()):
                 name = _name(size, style)
-                flat = inputs[rows] @ self.get_buffer(f"weights_{name}") @ self.get_buffer(f"basis_{name}")
+                with torch.autocast(features.device.type, enabled=False):  # as it was fitted
+                    flat = inputs[rows] @ self.get_buffer(f"weights_{name}") @ self.get_buffer(f"basis_{name}")
                 found[rows] = flat.view(-1, *self.shapes[size])
         return found
 

@@ -2,7 +2,7 @@
 
 import pytest
 from bundles import tiny_catalogue
-from imagegen_cases import MODEL, Fake, FakePainter, FakeScorer, measured
+from imagegen_cases import MODEL, Fake, FakePainter, measured
 
 from catalog.catalogue import Catalogue
 from models.family import EvaluationRun
@@ -26,4 +26,4 @@ def judge(shop: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Judge:
 @pytest.fixture(scope="session")
 def run(shop: Catalogue, judge: Judge) -> EvaluationRun:
     """Of a painter that gives every third seed the wrong colour."""
-    return measured(shop, Fake(FakePainter(wrong=3), judge, FakeScorer()))
+    return measured(shop, Fake(FakePainter(wrong=3), judge))

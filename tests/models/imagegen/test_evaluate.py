@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from imagegen_cases import CONFIG, MODEL, SIZE, Fake, FakePainter, FakeScorer, measured
+from imagegen_cases import CONFIG, MODEL, SIZE, Fake, FakePainter, measured
 
 from catalog.catalogue import Catalogue
 from catalog.images import decode
@@ -101,7 +101,7 @@ def test_rows_survive_parquet(run: EvaluationRun, tmp_path: Path) -> None:
 def test_a_catalogue_without_labels_or_known_products_says_what_cannot_be_measured(shop: Catalogue) -> None:
     products = shop.products()
     known = products[:0].assign(part=[])
-    found = measure(Fake(FakePainter(), None, FakeScorer()), MODEL, shop, products[:30], known, CONFIG, "all").evaluation
+    found = measure(Fake(FakePainter(), None), MODEL, shop, products[:30], known, CONFIG, "all").evaluation
     told = {"type_agreement", "best.colour_agreement", "fid", "real.kid", "prior.fid", "nearest.type_agreement"}
     assert told <= set(found.not_applicable)
     assert not set(found.metrics) & set(found.not_applicable)
@@ -111,14 +111,14 @@ def test_a_catalogue_without_labels_or_known_products_says_what_cannot_be_measur
 def test_products_without_title_or_photo_are_not_measured(shop: Catalogue) -> None:
     products = shop.products()[:3].assign(title=[None, " ", "&nbsp;"])
     known = products[:0].assign(part=[])
-    with pytest.raises(VitrinaError, match="none of 3 products has a title and a photo"):
-        measure(Fake(FakePainter(), None, FakeScorer()), MODEL, shop, products, known, CONFIG, "all")
+    with pytest.raises(VitrinaError, match="none of 3 products has a title that can be drawn"):
+        measure(Fake(FakePainter(), None), MODEL, shop, products, known, CONFIG, "all")
 
 
 def test_a_measuring_that_was_ended_goes_on(shop: Catalogue, judge: Judge, run: EvaluationRun, tmp_path: Path) -> None:
-    first = Fake(FakePainter(wrong=3), judge, FakeScorer())
+    first = Fake(FakePainter(wrong=3), judge)
     once = measured(shop, first, tmp_path)
-    again = Fake(FakePainter(wrong=3), judge, FakeScorer())
+    again = Fake(FakePainter(wrong=3), judge)
     twice = measured(shop, again, tmp_path)
     assert first.painter.painted - again.painter.painted == 40 * MODEL.measured.candidates  # nothing is drawn twice
     timed = {"draw_p50_ms", "draw_p95_ms"}
@@ -129,7 +129,7 @@ def test_a_measuring_that_was_ended_goes_on(shop: Catalogue, judge: Judge, run: 
 
 
 def test_what_is_drawn_is_kept_whole(tmp_path: Path) -> None:
-    subject = Fake(FakePainter(), None, FakeScorer())
+    subject = Fake(FakePainter(), None)
     prompts = [subject.resolved(Prompt(text="nordal red dress 1")), subject.resolved(Prompt(text="velora blue watch 2"))]
     found = draw(subject, prompts, [5, 9], 2)
     found.saved(tmp_path / "one.npz")
@@ -173,7 +173,7 @@ def test_small_images_are_enlarged_in_whole_steps() -> None:
 
 def test_the_reference_has_every_style_of_every_title(shop: Catalogue) -> None:
     products = shop.products()[:5].assign(title=lambda frame: frame["title"].where(frame.index != 2))
-    rows = reference(Fake(FakePainter(), None, FakeScorer()), products, MODEL.generation)
+    rows = reference(Fake(FakePainter(), None), products, MODEL.generation)
     assert [(row["product_id"], row["style"]) for row in rows] == [
         (product_id, style) for product_id in dict.fromkeys(row["product_id"] for row in rows) for style in STYLES
     ]
