@@ -3,8 +3,9 @@
 A delivery is validated, trained on, gated, registered, promoted and served; clients send listings, and ask what to buy
 next; monitoring finds nothing. A third model is taught three types that no catalogue had, and rejects what is none of them. A
 fourth says what is wrong with listings that were made worse, and its first suggestion mends them; a fifth writes descriptions
-of which every sentence names the facts that it states. Then a second delivery arrives that differs: monitoring says drift and
-starts the next run, whose version is promoted in its turn while the service goes on answering.
+of which every sentence names the facts that it states; a sixth draws products by their titles. Then a second delivery arrives
+that differs: monitoring says drift and starts the next run, whose version is promoted in its turn while the service goes on
+answering.
 
 Commands of which neither needs what the other makes run side by side, as they would on a shared machine.
 """
@@ -45,7 +46,7 @@ ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
 ITEMS = 64
 """Listings that a request may hold."""
 EXAMPLES, STRANGERS = 5, 40
-MENDED, DESCRIBED = 40, 20
+MENDED, DESCRIBED, DRAWN = 40, 20, 4
 WORDS = ("title", "description", "brand", "gender", "age_group", "base_colour", "season", "usage")
 COLUMNS = (*WORDS, "master_category", "sub_category", "article_type")  # the last three are read by the price and quality heads
 
@@ -203,6 +204,21 @@ class Demo:
             name, time.monotonic() - start, f"{stating} of {len(sentences)} sentences state facts: {first['text']} [{facts}]"
         )
 
+    def draw(self, name: str, data: Path) -> None:
+        """Draw products of different types by their titles, the best of four images each, and keep the files."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/generate/image × {DRAWN}[/dim]")
+        start, folder, told = time.monotonic(), HOME / "images", list[str]()
+        folder.mkdir(parents=True, exist_ok=True)
+        bodies = {body["article_type"]: body for body in listings(data, newest=False) if body.keys() >= {"title", "article_type"}}
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=90) as client:
+            for place, body in enumerate(list(bodies.values())[:DRAWN], start=1):
+                asked = {"prompt": body["title"], "candidates": 4, "seed": place}
+                answer = client.post("generate/image", json=asked).raise_for_status().json()
+                [best] = answer["images"]
+                (folder / f"{place}.png").write_bytes(base64.b64decode(best["png"]))
+                told.append(f"{body['title']} {best['score']['overall']:.2f}")
+        self.add(name, time.monotonic() - start, f"score 0 to 1: {'; '.join(told)}", str(folder))
+
 
 def main() -> None:
     """Run every stage, then say where things lie and what to type next."""
@@ -245,6 +261,10 @@ def main() -> None:
             demo.promote("promote quality", "quality", trained, "first version")
             follow("quality", "1")
             demo.mend("listings mended", first)
+            trained = demo.command("train imagegen", "train", "imagegen", "--data", str(first), verdict=drawn)
+            demo.promote("promote imagegen", "imagegen", trained, "first version")
+            follow("imagegen", "1")
+            demo.draw("four products drawn", first)
 
         demo.together(product, recommender)
         demo.together(fewshot, calm)
@@ -304,6 +324,14 @@ def written(result: dict[str, Any]) -> str:
     state = "challenger" if result["challenger"] else "gates FAILED"
     true, told = metrics["attribute_precision"], metrics["attribute_coverage"]
     return f"version {result['version']} {state}: {true:.1%} of what is stated is given, {told:.1%} of what is given is stated"
+
+
+def drawn(result: dict[str, Any]) -> str:
+    """Verdict of the training of an image generator."""
+    metrics = result["metrics"]
+    state = "challenger" if result["challenger"] else "gates FAILED"
+    shown, real = metrics["type_agreement"], metrics["real.type_agreement"]
+    return f"version {result['version']} {state}: {shown:.1%} of images show the type of their prompt, {real:.1%} of real photos"
 
 
 def promoted(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from configs.schema import PromptsConfig
+from configs.schema import PromptsConfig, Screen
 from serving.screens import ALLOWED, BLOCKED
 
 _TWINS = {
@@ -121,7 +121,7 @@ def _words(text: str) -> str:
 
 @lru_cache(maxsize=8)
 def _compiled(
-    screens: Sequence[str], blocked: Sequence[tuple[str, tuple[str, ...]]], allowed: Sequence[str]
+    screens: Sequence[Screen], blocked: Sequence[tuple[str, tuple[str, ...]]], allowed: Sequence[str]
 ) -> dict[str, tuple[re.Pattern[str], re.Pattern[str]]]:
     """By reason, what is looked for, and what is left out before."""
     entries: dict[str, list[str]] = {screen: list(BLOCKED[screen]) for screen in screens}

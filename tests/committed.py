@@ -2,10 +2,10 @@
 
 After a change of what a bundle holds, make them again and commit what comes out:
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender fewshot quality describer
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/committed.py product recommender fewshot quality describer imagegen
 
-The few-shot and the quality model rest on the product model: where that changes, all three are made again. They are committed
-without their copy of it.
+The few-shot model, the quality model and the image generator rest on the product model: where that changes, all four are made
+again. They are committed without their copy of it.
 """
 
 import atexit
@@ -32,13 +32,14 @@ from models.bundles import BASE, BASE_VERSION, content_sha256
 from models.describer.answers import Brief
 from models.family import Base
 from models.fewshot.answers import Example, Lesson, Question
+from models.imagegen.answers import Prompt
 from models.product.cleaning import clean_review
 from models.quality.answers import Candidate
 from models.recommender.answers import Event, Query
 
 FOLDER = Path(__file__).parent / "behaviour"
 BUNDLES = FOLDER / "bundles"
-PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500, "quality": 1500, "describer": 400}
+PRODUCTS = {"product": 1500, "recommender": 600, "fewshot": 1500, "quality": 1500, "describer": 400, "imagegen": 400}
 """Size of the sample catalogue that each was trained on."""
 
 COLD = 99_001
@@ -211,12 +212,32 @@ def describer_answers(predictor: Any) -> dict[str, dict[str, float]]:
     return said
 
 
+PROMPTS = {
+    "jeans": Prompt("Kestrel Men Blue Jeans", seed=1, steps=10),
+    "watch": Prompt("Nordlys Men Black Watch", style="vintage", guidance=2.0, seed=2, steps=10, sampler="ddim"),
+    "dress": Prompt("Pico Women Red Dress", negative="Kestrel Men Blue Jeans", seed=3, steps=12),
+}
+
+
+def imagegen_answers(predictor: Any) -> dict[str, dict[str, float]]:
+    """Scores and mean colours, on a grid of 2 x 2, of what is drawn for `PROMPTS`."""
+    said = {}
+    for name, drawing in zip(PROMPTS, predictor.predict(list(PROMPTS.values())), strict=True):
+        pixels, score = drawing.best.pixels, drawing.best.score
+        means = pixels.reshape(2, pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 3).mean(axis=(1, 3)) / 255
+        colours = {f"colour {place}": float(value) for place, value in enumerate(means.ravel())}
+        parts = {part: getattr(score, part) for part in ("overall", "agreement", "exposure", "white_background")}
+        said[name] = parts | {"distance": score.nearest.distance} | colours
+    return said
+
+
 SAID: dict[str, Callable[[Any], dict[str, dict[str, float]]]] = {
     "product": product_answers,
     "recommender": recommender_answers,
     "fewshot": fewshot_answers,
     "quality": quality_answers,
     "describer": describer_answers,
+    "imagegen": imagegen_answers,
 }
 
 

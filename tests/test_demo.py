@@ -1,13 +1,21 @@
 """How `make demo` runs commands side by side."""
 
+import json
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from PIL import Image
 
 import demo
+from configs.schema import ServingConfig
+from configs.settings import Settings
+from serving.app import create_app
+from tests.serving.conftest import Source, wait_until
 
 
 @pytest.fixture
@@ -52,3 +60,31 @@ def test_a_lane_that_fails_ends_the_others_and_is_told(loop: demo.Demo) -> None:
         )
     assert time.monotonic() - start < 60
     assert loop.running == []
+
+
+def test_four_products_are_drawn_and_kept(loop: demo.Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four types, by their titles; the service's model is made up."""
+    kinds = ["Shirts", "Shirts", "Shoes", "Belts", "Watches", "Bags"]
+    bodies = [{"title": f"Blue {kind} {place}", "article_type": kind} for place, kind in enumerate(kinds)]
+    monkeypatch.setattr(demo, "listings", lambda data, newest: [*bodies, {"title": "no type"}])
+    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'v.db'}", f"sqlite:///{tmp_path / 'm.db'}")
+    app = create_app(settings, ServingConfig(models=("imagegen",), poll_seconds=0.05), Source())
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        monkeypatch.setattr(demo, "PORT", server.servers[0].sockets[0].getsockname()[1])
+        demo.follow("imagegen", "1")
+        loop.draw("four products drawn", tmp_path)
+    finally:
+        server.should_exit = True
+        thread.join()
+    [stage] = loop.stages
+    assert stage.verdict == ("score 0 to 1: Blue Shirts 1 0.41; Blue Shoes 2 0.51; Blue Belts 3 0.61; Blue Watches 4 0.71")
+    assert stage.report == str(tmp_path / "images")
+    made = [json.loads(Image.open(path).text["vitrina"]) for path in sorted((tmp_path / "images").iterdir())]  # type: ignore[attr-defined]
+    assert [one["prompt"] for one in made] == ["Blue Shirts 1", "Blue Shoes 2", "Blue Belts 3", "Blue Watches 4"]
+    assert [one["seed"] for one in made] == [4, 5, 6, 7]
+    drawn = demo.drawn({"version": 1, "challenger": True, "metrics": {"type_agreement": 0.756, "real.type_agreement": 0.9}})
+    assert drawn == "version 1 challenger: 75.6% of images show the type of their prompt, 90.0% of real photos"

@@ -103,5 +103,5 @@ def shots(rows: int, size: Size = (40, 32)) -> Sequence[Shot]:
         colour = list(COLOURS)[row % len(COLOURS)]
         pixels = np.full((size[1], size[0], 3), 250, dtype=np.uint8)
         pixels[8 : 24 + row % 4, 8:28] = COLOURS[colour]
-        found.append(Shot(f"{colour} shirt", DecodedPhoto(pixels)))
+        found.append(Shot((f"{colour} shirt", f"shirt {colour}"), DecodedPhoto(pixels)))
     return found

@@ -66,7 +66,7 @@ class Nearest:
     Attributes:
         product_id: Whose photo it is.
         distance: 1 - cosine of the thumbnails of both (`models.imagegen.scoring.memory`), 0 to 1.
-        memorised: Whether it is nearer than unseen photos are to those of training.
+        memorised: Whether it is nearer than nearly all unseen photos are to those of training: a copy.
     """
 
     product_id: str

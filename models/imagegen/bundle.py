@@ -100,7 +100,7 @@ def load_scorer(folder: Path, inspector: Inspector, settings: BundleConfig) -> S
     """
     try:
         arrays, told = load_file(folder / SCORER), json.loads((folder / SCALE).read_text(encoding="utf-8"))
-        return Scorer.restore(inspector, arrays, told, settings.config.model.score)
+        return Scorer.restore(arrays, told, inspector, settings.config.model.score)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise VitrinaError(f"{folder} does not hold a scorer: {str(error).splitlines()[0]}") from error
 

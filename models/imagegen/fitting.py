@@ -152,14 +152,14 @@ class Shots(Sequence[Shot]):
         return len(self.products)
 
     def __getitem__(self, place: Any) -> Any:
-        """One shot under its title, or its type where it has none; in the style that the catalogue says its photo has."""
+        """One shot under its title and its type, what it has of them; in the style that the catalogue says its photo has."""
         product = self.products[place]
         photo = self.catalogue.images.get(product.product_id)
         assert photo is not None, "products without a photo are left out"
         attribute = self.config.styles.attribute
         number = own.style_of(product.listing.attributes.get(attribute, "") if attribute else "")
         style: Style = STYLES[max(number, 0)]
-        return Shot(captions(product.listing)[0], photo, style)
+        return Shot(captions(product.listing), photo, style)
 
 
 def _judge(
@@ -179,8 +179,8 @@ def _judge(
 
 
 def _shown(products: Sequence[Pictured], catalogue: Catalogue) -> Iterator[Shown]:
-    """Those with a title, with their photos."""
+    """Their photos under their titles, or else their types."""
     for product in products:
-        photo = catalogue.images.get(product.product_id)
-        if product.listing.title and photo is not None:
-            yield Shown(product.product_id, product.listing.title, photo)
+        photo, listing = catalogue.images.get(product.product_id), product.listing
+        assert photo is not None, "products without a photo are left out"
+        yield Shown(product.product_id, listing.title or listing.categories["article_type"], photo)

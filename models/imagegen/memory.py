@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
-from configs.errors import VitrinaError
+from models.errors import OutOfMemory
 from models.imagegen.answers import Size
 
 _SAYS_SO = ("DefaultCPUAllocator", "out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED", "not enough memory", "bad_alloc")
 """In what the libraries under torch say when they get no memory: only torch's own CUDA allocator has an exception for it."""
 
 
-class NotEnoughMemory(VitrinaError):
+class NotEnoughMemory(OutOfMemory):
     """What was asked for does not fit into memory; less of it may."""
 
 
@@ -33,7 +33,7 @@ def enough_memory(what: str, instead: str) -> Iterator[None]:
             raise
         where = "the GPU" if "CUDA" in str(error) or isinstance(error, torch.OutOfMemoryError) else "this machine"
         traceback.clear_frames(error.__traceback__)
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
         raise NotEnoughMemory(f"{what}: {where} has not enough memory free; {instead}") from None
 

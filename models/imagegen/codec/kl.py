@@ -34,6 +34,8 @@ from models.training.trainer import Task, fit, training_loader, validation_loade
 
 Photos = Sequence[bytes | DecodedPhoto]
 
+AT_ONCE = 1 << 20
+"""Pixels that go through the network at once, 4 images of 512 x 512: at its first layers, each takes a kilobyte."""
 MEASURED = 256
 """Photos on which the latents are standardised, at most."""
 DONE = "codec"
@@ -41,7 +43,7 @@ DONE = "codec"
 
 
 class KLCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """See the module.
+    """See the module. Images that do not fit through the network at once go one part after the other.
 
     Args:
         architecture: Settings of the AutoencoderKL.
@@ -88,13 +90,20 @@ class KLCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to latents (B, C, h, w)."""
-        latents: Tensor = self.vae.encode(pixels).latent_dist.mode()
-        return (latents - self.mean) / self.deviation
+        parts = pixels.split(self._at_once(pixels.shape[-2] * pixels.shape[-1]))
+        with _fast(pixels.device):
+            latents = torch.cat([self.vae.encode(part).latent_dist.mode() for part in parts])
+        return (latents.float() - self.mean) / self.deviation
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) to pixels (B, 3, H, W), not clipped."""
-        pixels: Tensor = self.vae.decode(latents * self.deviation + self.mean).sample
-        return pixels
+        parts = latents.split(self._at_once(latents.shape[-2] * latents.shape[-1] * self.factor**2))
+        with _fast(latents.device):
+            return torch.cat([self.vae.decode(part * self.deviation + self.mean).sample for part in parts]).float()
+
+    def _at_once(self, pixels: int) -> int:
+        """Images of so many pixels that go through the network at once."""
+        return max(1, AT_ONCE // pixels)
 
     @torch.no_grad()
     def standardise(self, photos: Photos, size: Size) -> None:
@@ -246,6 +255,11 @@ class CodecTask(Task):
         reconstruction = (self.vae.decode(latents).sample.float() - pixels).abs().mean()
         divergence = posterior.kl().mean()
         return {"loss": reconstruction + self.kl_weight * divergence, "l1": reconstruction, "kl": divergence}
+
+
+def _fast(device: torch.device) -> torch.autocast:
+    """On a GPU the network multiplies in bf16, also where the rest does not."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def _pixels(photo: Any) -> Tensor:

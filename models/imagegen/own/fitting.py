@@ -29,7 +29,7 @@ from models.imagegen.own.prior import RidgePrior
 from models.imagegen.own.prompts import Reader, words_of
 from models.imagegen.own.task import DiffusionTask, scheduler_of
 from models.imagegen.own.text import PromptEncoder
-from models.imagegen.shots import Pictured
+from models.imagegen.shots import Pictured, StoredPhotos
 from models.training.trainer import FitResult, fit, training_loader, validation_loader
 
 log = logging.getLogger(__name__)
@@ -39,10 +39,12 @@ CODEC_PHOTOS = 4000
 """Photos that the codec is fitted on, at most: 64 blocks of each at 64 x 64."""
 PRIOR_PHOTOS = 16_000
 """Photos of each size and style that the prior is fitted on, at most."""
+PRIOR_NUMBERS = 1 << 28
+"""Numbers of their latents, at most, which are in memory together: a gigabyte a style. Photos of 1024 x 1024 are then fewer."""
 CHOSEN_BY = 1024
 """Validation photos by whose loss the weights are chosen, at most."""
 BATCH = 256
-"""Photos in memory at once while codec and prior are fitted."""
+"""Photos in memory at once while codec and prior are fitted, of up to 64 x 64 pixels; fewer of larger ones."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +149,12 @@ def style_of(said: str) -> int:
 def _codec(
     sets: Sequence[PhotoDataset], images: ImageStore, config: ImagegenRunConfig, workdir: Path, loggers: Sequence[Any]
 ) -> Any:
-    """Fitted in closed form, or trained in `workdir` with half of the time that there is."""
+    """Fitted in closed form, read, or trained in `workdir`."""
     model, trainer = config.model, config.trainer
     if model.codec.kind == "block":
         return fit_block_codec(sets[0], model, trainer.seed)
-    half = trainer.model_copy(update={"max_minutes": trainer.max_minutes and trainer.max_minutes / 2})
-    photos = [[photo for key in one.products if (photo := images.get(key)) is not None] for one in sets]
-    return fit_codec(photos[0], photos[1], model.sizes, model.codec, half, workdir, loggers)
+    photos = [StoredPhotos(images, one.products) for one in sets]
+    return fit_codec(photos[0], photos[1], model.sizes, model.codec, trainer, workdir, loggers)
 
 
 def fit_block_codec(photos: PhotoDataset, config: ImagegenModelConfig, seed: int) -> Any:
@@ -179,7 +180,10 @@ def fit_prior(photos: PhotoDataset, codec: Any, config: ImagegenModelConfig, see
     texts = photos.captions.starts[rows] + rng.integers(photos.captions.counts[rows])
     features = torch.from_numpy(photos.captions.features[texts].astype(np.float32))
     for size in config.sizes:
-        found = prior.fit(size, features, _latents(photos, rows, codec, size), config.prior)
+        width, height = size
+        numbers = codec.channels * (height // codec.factor) * (width // codec.factor)
+        some = rows[: max(1, PRIOR_NUMBERS // numbers)]
+        found = prior.fit(size, features[: len(some)], _latents(photos, some, codec, size), config.prior)
         explained.append(found[STYLES[0]])
     return prior, explained[0]
 
@@ -188,10 +192,15 @@ def fit_prior(photos: PhotoDataset, codec: Any, config: ImagegenModelConfig, see
 def _latents(photos: PhotoDataset, rows: NDArray[np.int64], codec: Any, size: Size) -> dict[str, Tensor]:
     """(n, C, h, w) of photos in each style."""
     found: dict[str, list[Tensor]] = {style: [] for style in STYLES}
-    for start in range(0, len(rows), BATCH):
-        pixels = photos.pixels(rows[start : start + BATCH].tolist(), size)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    step = max(1, BATCH * 64 * 64 // max(64 * 64, size[0] * size[1]))
+    codec = codec.to(device)
+    for start in range(0, len(rows), step):
+        pixels = photos.pixels(rows[start : start + step].tolist(), size)
         for number, style in enumerate(STYLES):
-            found[style].append(codec.encode(restyled(pixels, torch.full((len(pixels),), number))))
+            styled = restyled(pixels, torch.full((len(pixels),), number))
+            found[style].append(codec.encode(styled.to(device)).cpu())
+    codec.to("cpu")
     return {style: torch.cat(parts) for style, parts in found.items()}
 
 

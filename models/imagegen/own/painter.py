@@ -64,8 +64,6 @@ class OwnPainter:
 
     def _read(self, texts: Sequence[str], styles: torch.Tensor, told: torch.Tensor) -> Told:
         ids, features = self.reader.read(texts)
-        if ids.shape[1] == 0:
-            ids = torch.zeros(len(texts), 1, dtype=torch.int64)
         return Told(*(value.to(self.device) for value in (ids, features, styles, told)))
 
     def _fast(self) -> "torch.autocast | nullcontext[None]":

@@ -49,7 +49,7 @@ class Reader:
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Tokens (B, T) int64, 0 beyond a text's own, and features (B, F), 0 where the base makes none of a text."""
         encoded = self.tokenizer.encode([normalise(text) for text in texts], self.tokens)
-        ids = torch.from_numpy(encoded.astype(np.int64))
+        ids = torch.from_numpy(encoded.astype(np.int64)) if encoded.shape[1] else torch.zeros(len(texts), 1, dtype=torch.int64)
         features = torch.zeros(len(texts), self.features)
         listings = [Listing(title=text) if text else Listing() for text in texts]
         able = [row for row, listing in enumerate(listings) if self.base.embeds(listing)]

@@ -79,6 +79,6 @@ class PromptEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         told_style = norm(self.styles(torch.where(told, style, HIDDEN)))
         meant = torch.where(told[:, None], norm(self.meaning(features)), norm(self.hidden).to(x.dtype))
         states = torch.cat([told_style[:, None], meant[:, None], norm(x)], dim=1)
-        there = torch.cat([torch.ones_like(present[:, :2]), present & told[:, None]], dim=1)
+        there = torch.cat([torch.ones_like(told)[:, None].expand(-1, 2), present & told[:, None]], dim=1)
         weights = there.to(states.dtype)[..., None]
         return states, there, (states * weights).sum(dim=1) / weights.sum(dim=1).sqrt()

@@ -20,7 +20,7 @@ from models.imagegen.config import ScoreConfig
 from models.imagegen.photos import Pixels, fitted
 from models.imagegen.scoring.frame import framed
 from models.imagegen.scoring.light import Light, white_background
-from models.imagegen.scoring.memory import Memory, nearest, thumbnail
+from models.imagegen.scoring.memory import Memory, thumbnail
 from models.imagegen.styles import looks
 from models.inspection import Inspection, Inspector
 
@@ -32,7 +32,7 @@ LEAST = 0.02
 
 @dataclass(frozen=True)
 class Shown:
-    """A product and its photo."""
+    """A product: what is said of it, and its photo."""
 
     product_id: int | str
     title: str
@@ -81,23 +81,22 @@ class Scorer:
             ImageError: a photo cannot be decoded.
         """
         aspect = _aspect(validation)
-        ids, thumbnails, sharp, light = list[str](), list[NDArray[np.float16]](), list[float](), list[float]()
+        ids, thumbnails, sharp, light = list[str](), list[NDArray[np.uint8]](), list[float](), list[float]()
         for shown in training:
             whole = fitted(shown.photo, size)
             photo = framed(whole, aspect)
             ids.append(str(shown.product_id))
-            thumbnails.append(thumbnail(photo).astype(np.float16))
+            thumbnails.append(thumbnail(photo))
             sharp.append(sharpness(photo))
             light.append(float(luma(whole).mean()))
         if not ids:
             raise VitrinaError("no training product has a photo that can be decoded: there is nothing to compare images with")
         own, others = agreement_scale(inspector, validation[: config.compared], aspect, size)
-        asked = np.stack([thumbnail(framed(fitted(shown.photo, size), aspect)) for shown in validation])
-        far = [distance for _, distance in nearest(ids, np.stack(thumbnails), asked)]
-        bound = float(np.quantile(far, config.memorised))
-        scale = Scale(size=size, aspect=aspect, own=own, others=others, light=Light.fit(light), bound=bound)
+        unseen = [framed(fitted(shown.photo, size), aspect) for shown in validation]
+        memory = Memory(tuple(ids), np.stack(thumbnails), 0.0).bounded(unseen, config.memorised)
+        scale = Scale(size=size, aspect=aspect, own=own, others=others, light=Light.fit(light), bound=memory.bound)
         quantiles = np.quantile(sharp, np.linspace(0, 1, QUANTILES)).astype(np.float32)
-        return cls(inspector, Memory(tuple(ids), np.stack(thumbnails), bound), quantiles, scale, config)
+        return cls(inspector, memory, quantiles, scale, config)
 
     def score(self, texts: Sequence[str], pixels: Sequence[Pixels], styles: Sequence[Style] = ()) -> list[Score]:
         """One score an image, by the text that it was drawn for.
@@ -108,7 +107,7 @@ class Scorer:
         plain = [_plain(image, style) for image, style in zip(pixels, styles, strict=True)] if styles else list(pixels)
         photos = [self._photo(image) for image in plain]
         listings = [Listing(title=text, image=DecodedPhoto(photo)) for text, photo in zip(texts, photos, strict=True)]
-        near = self.memory.nearest(photos) if photos else []
+        near = self.memory.nearest(photos)
         return [self._score(*one) for one in zip(self.inspector.inspect(listings), plain, photos, near, strict=True)]
 
     def _photo(self, image: Pixels) -> Pixels:
@@ -166,6 +165,8 @@ class Scorer:
             ValueError: something is not what it should be.
         """
         scale, ids, thumbnails = Scale.model_validate(told["scale"]), tuple(told["ids"]), arrays["thumbnails"]
+        if thumbnails.dtype != np.uint8:
+            raise ValueError(f"thumbnails are {thumbnails.dtype}, not uint8")
         if len(ids) != len(thumbnails) or not len(ids):
             raise ValueError(f"{len(thumbnails)} thumbnails of {len(ids)} photos")
         return cls(inspector, Memory(ids, thumbnails, scale.bound), arrays["sharpness"], scale, config)

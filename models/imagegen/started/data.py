@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,25 +48,40 @@ class ShotBatch:
         return moved(self, device, non_blocking)
 
 
-class ShotRows(Dataset[ShotBatch]):
-    """Batches by (epoch, row). A training batch has one of the sizes by chance, as its first row and the epoch say.
+@dataclass(frozen=True)
+class Prompts:
+    """Tokens (texts, T) of the wordings of n shots: `counts` (n) each, one shot's after the other's."""
 
-    On several devices, each draws the size of its own part. Validation goes through the sizes in turn.
+    tokens: Tensor
+    counts: NDArray[np.int64]
+
+
+class ShotRows(Dataset[ShotBatch]):
+    """Batches by (epoch, row), each shot under one of its wordings.
+
+    A training batch has one of the sizes by chance, as its first row and the epoch say; on several devices, each draws that of
+    its own part. Validation goes through the sizes in turn.
     """
 
-    def __init__(self, latents: Latents, tokens: Tensor, seed: int) -> None:
-        self._latents, self._tokens, self._seed = latents, tokens, seed
+    def __init__(self, latents: Latents, prompts: Prompts, seed: int) -> None:
+        self._latents, self._prompts, self._seed = latents, prompts, seed
         self._sizes = tuple(latents)
+        self._starts = np.cumsum(prompts.counts) - prompts.counts
 
     def __len__(self) -> int:
-        return len(self._tokens)
+        return len(self._starts)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> ShotBatch:
         epoch, first = keys[0]
         turn = first // len(keys) if epoch < 0 else mix(self._seed, epoch, first)
         rows = [row for _, row in keys]
         latents = self._latents[self._sizes[turn % len(self._sizes)]][rows]
-        return ShotBatch(torch.from_numpy(latents.astype(np.float32)), self._tokens[rows].long(), torch.tensor(rows))
+        tokens = self._prompts.tokens[[self._wording(epoch, row) for row in rows]]
+        return ShotBatch(torch.from_numpy(latents.astype(np.float32)), tokens.long(), torch.tensor(rows))
+
+    def _wording(self, epoch: int, row: int) -> int:
+        chosen = mix(self._seed, epoch, row, 1) % int(self._prompts.counts[row]) if epoch >= 0 else 0
+        return int(self._starts[row]) + chosen
 
 
 def encode_shots(
@@ -105,7 +121,7 @@ def _write(
         partial[size].replace(paths[size])
 
 
-def _file(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+def _file(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]]:
     """A new file of zeros, whose room on the disk is taken at once: a full disk would else be met as a signal."""
     file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     with path.open("r+b") as opened:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft.utils import get_peft_model_state_dict
-from torch import Tensor
+from torch import Tensor, nn
 
 from configs.schema import TrainerConfig
 from models.bundles import write_json
@@ -17,7 +18,7 @@ from models.errors import TrainingError
 from models.imagegen.config import ImagegenModelConfig, StartConfig
 from models.imagegen.memory import enough_memory
 from models.imagegen.shots import Shot
-from models.imagegen.started.data import ShotRows, encode_shots
+from models.imagegen.started.data import Prompts, ShotRows, encode_shots
 from models.imagegen.started.pipeline import Parts, check_sizes, fingerprint, read
 from models.imagegen.started.task import StartedTask
 from models.imagegen.started.words import Words
@@ -82,6 +83,7 @@ def train(
         result = fit(task, training_loader(rows[0], trainer), validation_loader(rows[1], trainer), trainer, workdir, loggers)
     for part in (parts.unet, parts.vae, parts.text_encoder):
         part.to("cpu").eval().requires_grad_(False)
+    nn.Module.to(parts.unet, memory_format=torch.contiguous_format)  # as files hold them
     return StartedTrained(parts, _fused(parts) if start.method == "lora" else None, result, digest)
 
 
@@ -124,9 +126,16 @@ def _rows(
     folder: Path,
 ) -> ShotRows:
     latents = encode_shots(shots, config.sizes, encode, parts.vae.config.latent_channels, parts.factor, folder)
+    return ShotRows(latents, _prompts(shots, parts), seed)
+
+
+def _prompts(shots: Sequence[Shot], parts: Parts) -> Prompts:
     words, styles = Words(parts), looks()
-    tokens = [words.tokens([styles[shot.style].worded(shot.text)]).int() for shot in shots]
-    return ShotRows(latents, torch.cat(tokens), seed)
+    tokens, counts = list[Tensor](), list[int]()
+    for shot in shots:
+        tokens.append(words.tokens([styles[shot.style].worded(text) for text in shot.texts]).int())
+        counts.append(len(shot.texts))
+    return Prompts(torch.cat(tokens), np.array(counts, dtype=np.int64))
 
 
 def _fused(parts: Parts) -> dict[str, Tensor]:

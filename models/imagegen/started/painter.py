@@ -39,6 +39,8 @@ class StartedPainter:
         self.device = torch.device(device)
         for part in (parts.unet, parts.vae, parts.text_encoder):
             nn.Module.to(part.eval().requires_grad_(False), device=self.device, dtype=_dtype(self.device))
+        for part in (parts.unet, parts.vae):
+            nn.Module.to(part, memory_format=torch.channels_last)
         self.parts = parts
         self._words = Words(parts)
 

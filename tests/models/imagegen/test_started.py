@@ -77,17 +77,18 @@ def painter(saved: Path) -> StartedPainter:
     return bundle.load(saved, SIZES, "cpu")
 
 
-@pytest.mark.parametrize(("method", "left"), [("lora", 0.85), ("full", 0.1)])
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_one_batch_is_learned_by_heart(tmp_path: Path, method: str, left: float, prediction: str) -> None:
-    """Measured: adapters of rank 4 leave 0.65 to 0.66 of the loss of random weights after 60 updates, the whole U-Net 0.003."""
+@pytest.mark.parametrize(
+    ("method", "prediction", "left"), [("lora", "epsilon", 0.95), ("full", "epsilon", 0.3), ("full", "v_prediction", 0.3)]
+)
+def test_one_batch_is_learned_by_heart(tmp_path: Path, method: str, prediction: str, left: float) -> None:
+    """Measured after 30 updates: adapters of rank 4 in random weights leave 0.80 of the loss, the whole U-Net 0.06 to 0.17."""
     started = model(tiny_diffusion.save_pipeline(tmp_path / "start", prediction_type=prediction), method).start
     assert started is not None
     task = StartedTask(read(Path(started.folder)), started, DiffusionConfig(condition_dropout=0.0))
     batch = ShotBatch(torch.randn(4, 4, 8, 8, generator=torch.manual_seed(2)), task.nothing.repeat(4, 1), torch.arange(4))
     optimizer = torch.optim.AdamW(task.parameters(), lr=0.01)
     losses: list[float] = []
-    for _ in range(60):
+    for _ in range(30):
         loss = task.training_loss(batch, torch.Generator().manual_seed(1))["loss"]
         optimizer.zero_grad()
         loss.backward()
@@ -245,7 +246,7 @@ def test_diffusers_reads_the_bundle_and_the_adapters_on_the_pipeline_of_before(
     x, t, words = torch.randn(1, 4, 8, 8), torch.tensor([9]), torch.randn(1, 24, tiny_diffusion.STATE)
     with torch.no_grad():
         wanted = painter.parts.unet(x, t, words).sample
-        assert torch.equal(whole.unet(x, t, words).sample, wanted)
+        torch.testing.assert_close(whole.unet(x, t, words).sample, wanted)
         torch.testing.assert_close(before.unet(x, t, words).sample, wanted)
 
 

@@ -3,26 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from diffusion_cases import Oracle, encoder, photos
 from scipy.fft import dctn, idctn
-from torch import Tensor, nn
+from torch import nn
 
 from models.imagegen.answers import STYLES
 from models.imagegen.codec.block import BlockCodec
 from models.imagegen.config import CodecConfig, DiffusionConfig, PriorConfig
 from models.imagegen.own.prior import RidgePrior
 from models.imagegen.own.task import Batch, DiffusionTask, scheduler_of
-from models.imagegen.own.text import HIDDEN, PromptEncoder
+from models.imagegen.own.text import HIDDEN
 
 SIZE = (16, 16)
-
-
-def photos(count: int, seed: int = 0) -> Tensor:
-    """Smooth coloured blobs on white (n, 3, 32, 32) in [-1, 1]."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:32, 0:32] / 32
-    centre, width, colour = rng.random((count, 2, 1, 1)), 0.05 + 0.1 * rng.random((count, 1, 1)), rng.random((count, 3, 1, 1))
-    blob = np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / width)[:, None]
-    return torch.from_numpy(1 - 2 * blob * colour).float()
 
 
 def test_the_codec_keeps_more_than_the_cosine_transform_does() -> None:
@@ -66,14 +58,6 @@ def test_the_prior_finds_a_linear_mean_and_nothing_where_nothing_is_told() -> No
     assert not found[2].any()
 
 
-def encoder() -> PromptEncoder:
-    torch.manual_seed(0)
-    made = PromptEncoder(vocabulary=50, tokens=8, features=6, width=16, layers=2, heads=2)
-    for weights in made.parameters():
-        nn.init.normal_(weights, std=0.3)  # branches that begin as nothing would tell nothing
-    return made.eval()
-
-
 def test_padding_changes_nothing_and_words_do() -> None:
     read, features, style, told = encoder(), torch.randn(1, 6), torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool)
     short, padded, other = (torch.tensor([ids]) for ids in ([3, 4, 5], [3, 4, 5, 0, 0], [3, 4, 6]))
@@ -98,21 +82,6 @@ def test_a_prompt_without_tokens_is_finite() -> None:
         torch.zeros(1, 3, dtype=torch.int64), torch.zeros(1, 6), torch.tensor([0]), torch.tensor([True])
     )
     assert torch.isfinite(states).all() and torch.isfinite(summary).all()
-
-
-class Oracle(nn.Module):
-    """Stands for a U-Net that knows the answer: the v of the residual, by what it is shown."""
-
-    def __init__(self, latents: Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()))
-        self.latents, self.kept = latents, scheduler_of(DiffusionConfig()).alphas_cumprod
-
-    def forward(self, x: Tensor, times: Tensor, **_: object) -> tuple[Tensor]:
-        noisy, mean = x.chunk(2, dim=1)
-        a, s = self.kept[times].sqrt()[:, None, None, None], (1 - self.kept[times]).sqrt()[:, None, None, None]
-        rest = self.latents[: len(x)] - mean
-        return (a * (noisy - a * rest) / s - s * rest + self.weight,)
 
 
 def test_the_loss_of_who_knows_the_answer_is_nothing() -> None:
