@@ -147,7 +147,8 @@ def fit_codec(
 
 def _new(config: CodecConfig, seed: int) -> KLCodec:
     torch.manual_seed(seed)
-    return KLCodec.new(config)
+    codec: KLCodec = KLCodec.new(config)
+    return codec
 
 
 def _checked(codec: KLCodec, sizes: Sequence[Size]) -> KLCodec:

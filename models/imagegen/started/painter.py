@@ -39,7 +39,7 @@ class StartedPainter:
         self.device = torch.device(device)
         for part in parts.networks:
             nn.Module.to(part.eval().requires_grad_(False), device=self.device, dtype=_dtype(self.device))
-        for part in parts.networks[:2]:
+        for part in (parts.unet, parts.vae):
             part.to(memory_format=torch.channels_last)
         self.parts = parts
         self._words = Words(parts)

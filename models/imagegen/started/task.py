@@ -33,7 +33,7 @@ class StartedTask(Task):
 
     def __init__(self, parts: Parts, start: StartConfig, diffusion: DiffusionConfig) -> None:
         super().__init__()
-        parts.networks[0].to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
+        parts.unet.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
         self._kept: tuple[Any, Any] = (
             parts.unet,
             parts.text_encoder.requires_grad_(False),
