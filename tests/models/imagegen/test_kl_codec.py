@@ -11,6 +11,7 @@ from catalog.images import DecodedPhoto
 from configs.errors import VitrinaError
 from configs.schema import TrainerConfig
 from models.errors import TrainingError
+from models.imagegen.codec import kl
 from models.imagegen.codec.kl import CodecTask, KLCodec, SquareBatch, Squares, fit_codec
 from models.imagegen.config import CodecConfig
 
@@ -73,6 +74,18 @@ def test_photos_come_back_better_than_their_mean_colour(codec: KLCodec, height: 
     assert back.shape == pixels.shape
     error, alone = (back - pixels).square().mean(), (pixels - pixels.mean(dim=(2, 3), keepdim=True)).square().mean()
     assert error < 0.7 * alone
+
+
+@torch.no_grad()
+def test_many_images_go_through_in_parts(codec: KLCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, sizes, encode = batch(), [], codec.vae.encode
+    latents = codec.encode(pixels)
+    back = codec.decode(latents)
+    monkeypatch.setattr(kl, "AT_ONCE", 2 * 32 * 40)
+    monkeypatch.setattr(codec.vae, "encode", lambda part: sizes.append(len(part)) or encode(part))
+    torch.testing.assert_close(codec.encode(pixels), latents)
+    torch.testing.assert_close(codec.decode(latents), back)
+    assert sizes == [2, 1]
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from models.imagegen import memory
 from models.imagegen.answers import Cancelled, Prompt, Sampler
 from models.imagegen.config import DiffusionConfig, ImagegenModelConfig, StartConfig
 from models.imagegen.started import bundle, fitting
-from models.imagegen.started.data import ShotBatch
+from models.imagegen.started.data import Prompts, ShotBatch, ShotRows
 from models.imagegen.started.fitting import StartedTrained
 from models.imagegen.started.painter import StartedPainter
 from models.imagegen.started.pipeline import read
@@ -207,6 +207,18 @@ def test_a_batch_has_one_size_and_all_sizes_come(start: Path, tmp_path: Path, mo
     monkeypatch.setattr(StartedTask, "training_loss", note)
     train(start, tmp_path, "lora", epochs=5)
     assert set(shapes) == {(4, 8, 10), (4, 8, 8)}
+
+
+def test_a_photo_comes_under_all_its_wordings_and_in_validation_under_the_first() -> None:
+    latents = {(8, 8): np.arange(3, dtype=np.float16)[:, None, None, None] * np.ones((3, 1, 2, 2), dtype=np.float16)}
+    prompts = Prompts(torch.tensor([[10], [20], [21], [22], [30]]), np.array([1, 3, 1]))
+    rows = ShotRows(latents, prompts, seed=3)
+    keys = [(epoch, row) for epoch in range(30) for row in range(3)]
+    batch = rows.__getitems__(keys)
+    assert (batch.tokens[:, 0] // 10 - 1).tolist() == batch.rows.tolist() == batch.latents[:, 0, 0, 0].int().tolist()
+    assert set(batch.tokens[batch.rows == 1, 0].tolist()) == {20, 21, 22}
+    assert rows.__getitems__([(-1, row) for row in range(3)]).tokens[:, 0].tolist() == [10, 20, 30]
+    assert torch.equal(rows.__getitems__(keys).tokens, batch.tokens)
 
 
 def test_stored_latents_are_those_of_the_autoencoder(start: Path, tmp_path: Path) -> None:
