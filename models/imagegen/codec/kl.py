@@ -64,7 +64,7 @@ class KLCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def new(cls, config: CodecConfig) -> "KLCodec":
         """Random weights."""
         blocks = len(config.widths)
-        return cls(
+        codec: KLCodec = cls(
             {
                 "block_out_channels": config.widths,
                 "down_block_types": ("DownEncoderBlock2D",) * blocks,
@@ -74,6 +74,7 @@ class KLCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 "norm_num_groups": config.groups,
             }
         )
+        return codec
 
     @classmethod
     def read(cls, folder: Path) -> "KLCodec":
@@ -84,26 +85,24 @@ class KLCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """
         vae = weights(folder, AutoencoderKL)
         settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
-        codec = cls(settings)
+        codec: KLCodec = cls(settings)
         codec.vae.load_state_dict(vae.state_dict())
         return codec
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to latents (B, C, h, w)."""
-        parts = pixels.split(self._at_once(pixels.shape[-2] * pixels.shape[-1]))
         with _fast(pixels.device):
+            parts = _parts(pixels, pixels.shape[-2] * pixels.shape[-1])
             latents = torch.cat([self.vae.encode(part).latent_dist.mode() for part in parts])
-        return (latents.float() - self.mean) / self.deviation
+        standard: Tensor = (latents.float() - self.mean) / self.deviation
+        return standard
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) to pixels (B, 3, H, W), not clipped."""
-        parts = latents.split(self._at_once(latents.shape[-2] * latents.shape[-1] * self.factor**2))
         with _fast(latents.device):
-            return torch.cat([self.vae.decode(part * self.deviation + self.mean).sample for part in parts]).float()
-
-    def _at_once(self, pixels: int) -> int:
-        """Images of so many pixels that go through the network at once."""
-        return max(1, AT_ONCE // pixels)
+            parts = _parts(latents, latents.shape[-2] * latents.shape[-1] * self.factor**2)
+            pixels = torch.cat([self.vae.decode(part * self.deviation + self.mean).sample for part in parts])
+        return pixels.float()
 
     @torch.no_grad()
     def standardise(self, photos: Photos, size: Size) -> None:
@@ -135,7 +134,7 @@ def fit_codec(
     done = workdir / DONE
     if done.is_dir():
         return _checked(KLCodec.from_pretrained(done, local_files_only=True, use_safetensors=True), sizes)
-    codec = _checked(KLCodec.read(Path(config.folder)) if config.folder else _new(config, trainer.seed), sizes)
+    codec: KLCodec = _checked(KLCodec.read(Path(config.folder)) if config.folder else _new(config, trainer.seed), sizes)
     if config.folder is None:
         _train(codec, training, validation, sizes, config, trainer, workdir, loggers)
     codec.eval().requires_grad_(False).standardise(training, sizes[0])
@@ -148,14 +147,16 @@ def fit_codec(
 
 def _new(config: CodecConfig, seed: int) -> KLCodec:
     torch.manual_seed(seed)
-    return KLCodec.new(config)
+    codec: KLCodec = KLCodec.new(config)
+    return codec
 
 
 def _checked(codec: KLCodec, sizes: Sequence[Size]) -> KLCodec:
     for width, height in sizes:
         if width % codec.factor or height % codec.factor:
             raise VitrinaError(f"model.sizes {width} x {height}: the autoencoder's cells have {codec.factor} pixels on each side")
-    return codec.eval().requires_grad_(False)
+    codec.eval().requires_grad_(False)
+    return codec
 
 
 def _train(
@@ -255,6 +256,12 @@ class CodecTask(Task):
         reconstruction = (self.vae.decode(latents).sample.float() - pixels).abs().mean()
         divergence = posterior.kl().mean()
         return {"loss": reconstruction + self.kl_weight * divergence, "l1": reconstruction, "kl": divergence}
+
+
+def _parts(images: Tensor, pixels: int) -> list[Tensor]:
+    """Images of so many pixels in such parts as go through the network at once."""
+    step = max(1, AT_ONCE // pixels)
+    return [images[start : start + step] for start in range(0, len(images), step)]
 
 
 def _fast(device: torch.device) -> torch.autocast:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft.utils import get_peft_model_state_dict
-from torch import Tensor, nn
+from torch import Tensor
 
 from configs.schema import TrainerConfig
 from models.bundles import write_json
@@ -81,9 +81,9 @@ def train(
     less = "lower trainer.batch_size, set trainer.gradient_checkpointing or train smaller model.sizes"
     with enough_memory("training the U-Net", less):
         result = fit(task, training_loader(rows[0], trainer), validation_loader(rows[1], trainer), trainer, workdir, loggers)
-    for part in (parts.unet, parts.vae, parts.text_encoder):
+    for part in parts.networks:
         part.to("cpu").eval().requires_grad_(False)
-    nn.Module.to(parts.unet, memory_format=torch.contiguous_format)  # as files hold them
+    parts.unet.to(memory_format=torch.contiguous_format)  # as files hold them
     return StartedTrained(parts, _fused(parts) if start.method == "lora" else None, result, digest)
 
 

@@ -37,10 +37,10 @@ class StartedPainter:
     def __init__(self, parts: Parts, sizes: Sequence[Size], device: str) -> None:
         self.sizes = tuple(sizes)
         self.device = torch.device(device)
-        for part in (parts.unet, parts.vae, parts.text_encoder):
+        for part in parts.networks:
             nn.Module.to(part.eval().requires_grad_(False), device=self.device, dtype=_dtype(self.device))
         for part in (parts.unet, parts.vae):
-            nn.Module.to(part, memory_format=torch.channels_last)
+            part.to(memory_format=torch.channels_last)
         self.parts = parts
         self._words = Words(parts)
 

@@ -50,6 +50,11 @@ class Parts:
     scheduler: Mapping[str, Any]
 
     @property
+    def networks(self) -> tuple[Any, ...]:
+        """Those with weights."""
+        return self.unet, self.vae, self.text_encoder
+
+    @property
     def factor(self) -> int:
         """Pixels a cell of the latents, on each side."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))

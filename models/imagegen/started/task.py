@@ -33,8 +33,11 @@ class StartedTask(Task):
 
     def __init__(self, parts: Parts, start: StartConfig, diffusion: DiffusionConfig) -> None:
         super().__init__()
-        nn.Module.to(parts.unet, memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
-        self._kept = (parts.unet, parts.text_encoder.requires_grad_(False))  # in a tuple, torch does not see them
+        parts.unet.to(memory_format=torch.channels_last)  # convolutions are faster so, on CPUs and GPUs
+        self._kept: tuple[Any, Any] = (
+            parts.unet,
+            parts.text_encoder.requires_grad_(False),
+        )  # in a tuple, torch does not see them
         self.trained = _with_adapters(parts.unet, start) if start.method == "lora" else parts.unet.requires_grad_()
         self.rate = start.lora_rate if start.method == "lora" else start.full_rate
         self.levels = DDPMScheduler.from_config(dict(parts.scheduler))
@@ -96,7 +99,8 @@ class StartedTask(Task):
         velocity = self.levels.config.prediction_type == "v_prediction"
         target = self.levels.get_velocity(latents, noise, levels) if velocity else noise
         errors = (predicted.float() - target.float()).square().mean(dim=(1, 2, 3))
-        return (self._weights(levels, velocity) * errors).mean()
+        loss: Tensor = (self._weights(levels, velocity) * errors).mean()
+        return loss
 
     def _weights(self, levels: Tensor, velocity: bool) -> Tensor:
         """Min-SNR weights (B) (Hang et al. 2023): min(snr, gamma) / snr for noise, / (snr + 1) for v."""
