@@ -161,6 +161,11 @@ class JudgeConfig(StrictModel):
     )
     epochs: PositiveInt = Field(4, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
+    low_res_share: Share = Field(
+        0.0,
+        description="the first share of the passes sees photos at three quarters of the side, for half of the work; not where "
+        "max_minutes may end it in these passes: it then knows no photo of full size",
+    )
     optimizer: Optimizer = Field("muon", description="as trainer.optimizer: muon learns more in the few updates that there are")
     learning_rate: PositiveFloat = Field(6e-3, description="peak of the schedule")
     ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are some thousand updates")
