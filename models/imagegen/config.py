@@ -149,7 +149,7 @@ class JudgeConfig(StrictModel):
 
     seed: int = Field(4711, ge=0, description="of its weights and order; not the generator's")
     side: Side = Field(64, description="pixels of the square to which photos and images are fitted, whatever is drawn")
-    channels: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=1, description="channels of its stages")
+    channels: tuple[PositiveInt, ...] = Field((32, 64, 128, 192), min_length=1, description="channels of its stages")
     features: PositiveInt = Field(
         64,
         description="width of the layer before the heads, in which sets of images are compared: few, as their covariance is "
@@ -159,19 +159,16 @@ class JudgeConfig(StrictModel):
     photos: PositiveInt = Field(
         40_000, description="photos it learns from at most, as they are held in memory; others are left out"
     )
-    epochs: PositiveInt = Field(6, description="passes over the training photos")
+    epochs: PositiveInt = Field(4, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
-    low_res_share: Share = Field(
-        0.5, description="the first share of the passes sees photos at three quarters of the side: half of the work"
-    )
     optimizer: Optimizer = Field("muon", description="as trainer.optimizer: muon learns more in the few updates that there are")
-    learning_rate: PositiveFloat = Field(4e-3, description="peak of the schedule")
+    learning_rate: PositiveFloat = Field(6e-3, description="peak of the schedule")
     ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are some thousand updates")
     smoothing: Share = Field(0.05, description="label smoothing of both heads")
-    zoom: Share = Field(0.12, description="photos are shrunk or enlarged by up to this share")
-    shift: Share = Field(0.08, description="and moved by up to this share of their side")
+    zoom: Share = Field(0.08, description="photos are shrunk or enlarged by up to this share")
+    shift: Share = Field(0.05, description="and moved by up to this share of their side")
     blur: Share = Field(1.0, description="and softened by up to this share of a blur of 1.2 pixels: drawings are less sharp")
-    noise: Share = Field(0.03, description="and get noise of up to this deviation, white being 1")
+    noise: Share = Field(0.02, description="and get noise of up to this deviation, white being 1")
     max_minutes: PositiveFloat | None = Field(6.0, description="stops its training after this much wall time")
 
 

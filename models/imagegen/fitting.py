@@ -179,8 +179,8 @@ def _judge(
 
 
 def _shown(products: Sequence[Pictured], catalogue: Catalogue) -> Iterator[Shown]:
-    """Those with a title, with their photos."""
+    """Their photos under their titles, or else their types."""
     for product in products:
-        photo = catalogue.images.get(product.product_id)
-        if product.listing.title and photo is not None:
-            yield Shown(product.product_id, product.listing.title, photo)
+        photo, listing = catalogue.images.get(product.product_id), product.listing
+        assert photo is not None, "products without a photo are left out"
+        yield Shown(product.product_id, listing.title or listing.categories["article_type"], photo)

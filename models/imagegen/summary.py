@@ -54,7 +54,7 @@ Which style clients ask for is no drift, and images look as their style asks: li
 prompt count once.
 """
 
-REFERENCE_PROMPTS = 100
+REFERENCE_PROMPTS = 40
 """Validation titles of the reference, at most, each drawn in every style."""
 
 

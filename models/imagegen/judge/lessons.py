@@ -49,20 +49,19 @@ class JudgeBatch:
 
 
 class JudgeDataset(Dataset[JudgeBatch]):
-    """Photos in memory, of one size; the first `low_res_epochs` passes see them smaller (progressive resizing, Howard 2018)."""
+    """Photos in memory, of one size."""
 
-    def __init__(self, pixels: Pixels, codes: Codes, low_res_epochs: int = 0) -> None:
-        self.pixels, self.codes, self.low_res_epochs = pixels, codes, low_res_epochs
+    def __init__(self, pixels: Pixels, codes: Codes) -> None:
+        self.pixels, self.codes = pixels, codes
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> JudgeBatch:
-        """One batch of (epoch, index); epoch -1 asks for photos as they are."""
+        """One batch of (epoch, index)."""
         rows = [index for _, index in keys]
         codes = {label: torch.from_numpy(code[rows]) for label, code in self.codes.items()}
-        pixels = torch.from_numpy(self.pixels[rows])
-        return JudgeBatch(smaller(pixels) if 0 <= keys[0][0] < self.low_res_epochs else pixels, codes)
+        return JudgeBatch(torch.from_numpy(self.pixels[rows]), codes)
 
 
 class JudgeTask(Task):
@@ -91,20 +90,16 @@ class JudgeTask(Task):
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
 
 
-def smaller(pixels: Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 at three quarters of the side."""
-    side = max(1, round(0.75 * pixels.shape[1]))
-    found = F.interpolate(pixels.permute(0, 3, 1, 2).float(), size=(side, side), mode="bilinear", antialias=True)
-    return found.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-
-
 def scaled(pixels: Tensor) -> Tensor:
     """(B, S, S, 3) uint8 to (B, 3, S, S) from -1 to 1."""
     return pixels.permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1.0)
 
 
 def changed(x: Tensor, config: JudgeConfig, generator: torch.Generator) -> Tensor:
-    """Photos (B, 3, S, S) moved, zoomed, mirrored, softened and with noise, each by its own draw."""
+    """Photos (B, 3, S, S) moved, zoomed, softened and with noise, each by its own draw.
+
+    They are not mirrored: shops show a kind of product from one side.
+    """
     rows = len(x)
 
     def drawn(*columns: int) -> Tensor:
@@ -112,8 +107,7 @@ def changed(x: Tensor, config: JudgeConfig, generator: torch.Generator) -> Tenso
 
     scale = 1 + config.zoom * (2 * drawn() - 1)
     where = x.new_zeros(rows, 2, 3)
-    where[:, 0, 0] = scale * torch.where(drawn() < 0.5, -1.0, 1.0)
-    where[:, 1, 1] = scale
+    where[:, 0, 0] = where[:, 1, 1] = scale
     where[:, :, 2] = 2 * config.shift * (2 * drawn(2) - 1)  # a photo is 2 wide
     grid = F.affine_grid(where, list(x.shape), align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -32,7 +32,7 @@ LEAST = 0.02
 
 @dataclass(frozen=True)
 class Shown:
-    """A product and its photo."""
+    """A product: what is said of it, and its photo."""
 
     product_id: int | str
     title: str
@@ -165,6 +165,8 @@ class Scorer:
             ValueError: something is not what it should be.
         """
         scale, ids, thumbnails = Scale.model_validate(told["scale"]), tuple(told["ids"]), arrays["thumbnails"]
+        if thumbnails.dtype != np.uint8:
+            raise ValueError(f"thumbnails are {thumbnails.dtype}, not uint8")
         if len(ids) != len(thumbnails) or not len(ids):
             raise ValueError(f"{len(thumbnails)} thumbnails of {len(ids)} photos")
         return cls(inspector, Memory(ids, thumbnails, scale.bound), arrays["sharpness"], scale, config)
