@@ -161,15 +161,20 @@ class JudgeConfig(StrictModel):
     )
     epochs: PositiveInt = Field(4, description="passes over the training photos")
     batch_size: PositiveInt = Field(128, description="photos a step")
+    low_res_share: Share = Field(
+        0.0,
+        description="the first share of the passes sees photos at three quarters of the side, for half of the work; not where "
+        "max_minutes may end it in these passes: it then knows no photo of full size",
+    )
     optimizer: Optimizer = Field("muon", description="as trainer.optimizer: muon learns more in the few updates that there are")
     learning_rate: PositiveFloat = Field(6e-3, description="peak of the schedule")
-    ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are some thousand updates")
+    ema_decay: float = Field(0.99, ge=0.0, lt=1.0, description="decay of the weight average: there are a thousand updates")
     smoothing: Share = Field(0.05, description="label smoothing of both heads")
     zoom: Share = Field(0.08, description="photos are shrunk or enlarged by up to this share")
     shift: Share = Field(0.05, description="and moved by up to this share of their side")
     blur: Share = Field(1.0, description="and softened by up to this share of a blur of 1.2 pixels: drawings are less sharp")
     noise: Share = Field(0.02, description="and get noise of up to this deviation, white being 1")
-    max_minutes: PositiveFloat | None = Field(6.0, description="stops its training after this much wall time")
+    max_minutes: PositiveFloat | None = Field(8.0, description="stops its training after this much wall time")
 
 
 class MeasuredConfig(StrictModel):

@@ -54,17 +54,20 @@ class ImagegenPredictor:
         judge = Judge.load(folder) if bundle.has_judge(folder) else None
         painter = _painter(folder, inspector, settings, device)
         predictor = cls(painter, bundle.load_scorer(folder, inspector, settings), judge, base, settings)
-        predictor.predict([Prompt("warm up", steps=MIN_STEPS)])
+        predictor._drawing(predictor.resolved(Prompt("warm up", steps=MIN_STEPS)))  # words that it need not know
         return predictor
 
     def predict(self, prompts: Sequence[Prompt]) -> list[Drawing]:
         """One drawing a prompt. Each candidate is drawn by itself: it has the same bits however many there are.
 
         Raises:
-            VitrinaError: a prompt says nothing, or asks for what this version does not offer; memory is not enough; what a
-                prompt's `watch` raises.
+            VitrinaError: a prompt says nothing, or nothing that this version knows, or asks for what it does not offer; memory is
+                not enough; what a prompt's `watch` raises.
         """
-        return [self._drawing(self.resolved(prompt)) for prompt in prompts]
+        wanted = [self.resolved(prompt) for prompt in prompts]
+        for prompt in wanted:
+            self._check_words(prompt)
+        return [self._drawing(prompt) for prompt in wanted]
 
     def resolved(self, prompt: Prompt) -> Prompt:
         """The prompt with size and guidance filled in.
@@ -92,16 +95,19 @@ class ImagegenPredictor:
         for said, is_so in wrong.items():
             if is_so:
                 raise VitrinaError(said)
-        unknown = self.painter.unknown_words(prompt.text)
-        if unknown and len(unknown) == len(set(words_of(prompt.text))):
-            told = ", ".join(unknown[:3])
-            raise VitrinaError(f"this version knows no word of the prompt ({told}); use words that the catalogue's titles have")
         return replace(prompt, size=size, guidance=guidance)
 
     def score(self, prompts: Sequence[Prompt], pixels: Sequence[Pixels]) -> list[Score]:
         """Scores of images that were drawn for prompts."""
         learned: list[Style] = [prompt.style for prompt in prompts] if isinstance(self.painter, OwnPainter) else []
         return self.scorer.score([prompt.text for prompt in prompts], pixels, learned)
+
+    def _check_words(self, prompt: Prompt) -> None:
+        """A pipeline that was started from has read more words than we can know of."""
+        unknown = self.painter.unknown_words(prompt.text)
+        if isinstance(self.painter, OwnPainter) and set(words_of(prompt.text)) <= set(unknown):
+            told = f" ({', '.join(unknown[:3])})" if unknown else ""
+            raise VitrinaError(f"this version knows no word of the prompt{told}; use words that the catalogue's titles have")
 
     def _drawing(self, prompt: Prompt) -> Drawing:
         pictures = []

@@ -129,8 +129,8 @@ def _item(row: "pd.Series[Any]", more: Sequence[tuple[str, Tone | None]] = ()) -
 
 def _beside(rows: pd.DataFrame) -> Section:
     """The photo, what the version drew, and what the peers would show."""
-    shown = []
-    for _, row in rows.head(SHOWN).iterrows():
+    shown, held = [], rows[[f"{peer}_image" for peer in PEERS]].notna().any(axis=1)
+    for _, row in rows[held if held.any() else slice(None)].head(SHOWN).iterrows():
         cells: dict[str, Any] = {"Prompt": _short(row["title"])}
         cells["Real photo"] = page.picture(enlarged(row["photo"]), "real photo")
         cells["Drawn"] = page.picture(enlarged(row["image"]), "drawn")

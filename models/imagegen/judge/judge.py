@@ -99,7 +99,10 @@ class Judge:
             raise TrainingError(f"neither {labels} has two values with {config.min_photos} training photos: nothing to judge by")
         torch.manual_seed(config.seed)
         task = JudgeTask(_net(config, classes), config)
-        sets = [JudgeDataset(part.pixels, codes(part, classes)) for part in (training, validation)]
+        low_res = round(config.low_res_share * config.epochs)
+        sets = [
+            JudgeDataset(part.pixels, codes(part, classes), passes) for part, passes in ((training, low_res), (validation, 0))
+        ]
         trainer = _trainer(config)
         fit(task, training_loader(sets[0], trainer), validation_loader(sets[1], trainer), trainer, workdir, loggers)
         settings = JudgeSettings(

@@ -49,19 +49,20 @@ class JudgeBatch:
 
 
 class JudgeDataset(Dataset[JudgeBatch]):
-    """Photos in memory, of one size."""
+    """Photos in memory, of one size; the first `low_res_epochs` passes see them smaller (progressive resizing, Howard 2018)."""
 
-    def __init__(self, pixels: Pixels, codes: Codes) -> None:
-        self.pixels, self.codes = pixels, codes
+    def __init__(self, pixels: Pixels, codes: Codes, low_res_epochs: int = 0) -> None:
+        self.pixels, self.codes, self.low_res_epochs = pixels, codes, low_res_epochs
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> JudgeBatch:
-        """One batch of (epoch, index)."""
+        """One batch of (epoch, index); epoch -1 asks for photos as they are."""
         rows = [index for _, index in keys]
         codes = {label: torch.from_numpy(code[rows]) for label, code in self.codes.items()}
-        return JudgeBatch(torch.from_numpy(self.pixels[rows]), codes)
+        pixels = torch.from_numpy(self.pixels[rows])
+        return JudgeBatch(smaller(pixels) if 0 <= keys[0][0] < self.low_res_epochs else pixels, codes)
 
 
 class JudgeTask(Task):
@@ -88,6 +89,13 @@ class JudgeTask(Task):
         _, logits = self.net(x)
         terms = {label: _likelihood(found, batch.codes[label], smoothing) for label, found in logits.items()}
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}, logits
+
+
+def smaller(pixels: Tensor) -> Tensor:
+    """(B, S, S, 3) uint8 at three quarters of the side."""
+    side = max(1, round(0.75 * pixels.shape[1]))
+    found = F.interpolate(pixels.permute(0, 3, 1, 2).float(), size=(side, side), mode="bilinear", antialias=True)
+    return found.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def scaled(pixels: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Shapes: B prompts, T tokens, F features.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from models.family import Embedder
 from models.pretrained.tokenizer import TextTokenizer
 
 WORD = re.compile(r"[^\W\d_]+")
-"""Letters of any script."""
+"""ASCII letters."""
 BATCH = 512
 SEVERAL = 2
 """Letters of a word that counts."""
@@ -64,5 +65,11 @@ class Reader:
 
 
 def words_of(text: str) -> list[str]:
-    """Its words, folded; single letters are none."""
-    return [word for word in WORD.findall(normalise(text).casefold()) if len(word) >= SEVERAL]
+    """Its words, folded, with the marks that scripts such as Devanagari write vowels with; single letters are none."""
+    said = normalise(text).casefold()
+    found = WORD.findall(said) if said.isascii() else "".join(map(_letter_or_space, said)).split()
+    return [word for word in found if len(word) >= SEVERAL]
+
+
+def _letter_or_space(character: str) -> str:
+    return character if unicodedata.category(character)[0] in "LM" else " "

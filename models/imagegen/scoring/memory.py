@@ -1,8 +1,8 @@
 """What the photos of training look like, from afar: whether an image is a copy of one of them.
 
-A copy that a generator made is softer than the photo. Seen by the towers of `product` it is as far from the photo as photos of
-other products are (a photo at 25 dB: 0.035 from itself, an unseen photo 0.046 from its nearest, in the median on Myntra). Seen as
-8 × 8 pixels it is the photo again (0.0002 against 0.024).
+A copy that a generator made is softer than the photo. By the towers of `product` most such copies are no nearer to the photo than
+unseen photos are to theirs: at a bound that 5 % of unseen Myntra photos lie below, 64 % of copies at 30 dB are found and 13 % at
+26 dB. Seen as 8 × 8 pixels, it is all of those and 94 % of these.
 
 Shapes: n photos, K numbers a thumbnail.
 """
@@ -20,7 +20,7 @@ from models.imagegen.photos import Pixels
 SIDE = 8
 """Pixels of a thumbnail's sides."""
 COPY = 0.001
-"""A distance at which an image surely is a copy: nine of ten photos at 25 dB are less than 0.0007 from themselves."""
+"""A distance at which an image surely is a copy: 93 % of photos at 30 dB are nearer to themselves."""
 BLOCK = 4096
 """Photos that images are compared with at once."""
 

@@ -115,3 +115,12 @@ def test_photos_are_changed_by_the_generator_alone_and_not_at_all_without_streng
     still = SMALL.model_copy(update={"zoom": 0.0, "shift": 0.0, "blur": 0.0, "noise": 0.0})
     kept = changed(x, still, torch.Generator().manual_seed(3))
     torch.testing.assert_close(kept, x, atol=1e-4, rtol=0.0)
+
+
+def test_early_passes_see_smaller_photos() -> None:
+    told = photos(4, 8)
+    dataset = JudgeDataset(told.pixels, codes(told, {TYPE: tuple(TYPES)}), low_res_epochs=2)
+    sides = {epoch: dataset.__getitems__([(epoch, 0), (epoch, 1)]).pixels.shape[1:] for epoch in (0, 1, 2, -1)}
+    assert sides == {0: (24, 24, 3), 1: (24, 24, 3), 2: (32, 32, 3), -1: (32, 32, 3)}
+    whole, small = (dataset.__getitems__([(epoch, 0)]).pixels.float().mean(dim=(0, 1, 2)) for epoch in (-1, 0))
+    torch.testing.assert_close(whole, small, atol=0.5, rtol=0.0)  # the same photo

@@ -111,6 +111,9 @@ def test_candidates_are_counted_together(version: ImagegenPredictor) -> None:
         ({"style": "cubist"}, "style 'cubist' is not known; allowed: photorealistic, artistic, vintage, luxury"),
         ({"sampler": "euler"}, "sampler 'euler' is not known; allowed: ddim, dpm-solver"),
         ({"text": "красная рубашка"}, r"knows no word of the prompt \(красная, рубашка\)"),
+        ({"text": "नीली साड़ी"}, r"knows no word of the prompt \(नीली, साड़ी\)"),
+        ({"text": "红色连衣裙"}, r"knows no word of the prompt \(红色连衣裙\)"),
+        ({"text": "👗🔴 42 x"}, r"knows no word of the prompt; use words"),
     ],
 )
 def test_what_is_not_offered_is_refused_in_one_line(version: ImagegenPredictor, change: dict[str, Any], said: str) -> None:
