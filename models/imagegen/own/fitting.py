@@ -88,6 +88,7 @@ def train(
         dataset(products, texts, images, reader, model, seed + number)
         for number, (products, texts) in enumerate(zip((training, _some(validation, seed)), told, strict=True))
     ]
+    torch.manual_seed(seed)  # principal components are found from random directions
     codec = _codec(sets, images, config, workdir / "codec", loggers)
     prior, explained = fit_prior(sets[0], codec, model, seed)
     log.info("the prior explains %.1f%% of the variance of latents", 100 * explained)
