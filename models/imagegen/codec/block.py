@@ -44,7 +44,7 @@ class BlockCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             ValueError: there is no batch.
         """
         batches = list(batches)
-        codec = cls(config.coefficients)
+        codec: BlockCodec = cls(config.coefficients)
         centre, covariance = _moments([_blocks(pixels).movedim(1, -1).flatten(0, -2) for pixels in batches])
         values, vectors = torch.linalg.eigh(covariance)
         values, vectors = values.flip(0)[: codec.channels], vectors.flip(1)[:, : codec.channels]
@@ -59,7 +59,8 @@ class BlockCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, C, h, w)."""
         offset = self.analysis.flatten(1) @ self.centre
-        return F.conv2d(pixels, self.analysis, stride=SIDE) - offset[:, None, None]
+        latents: Tensor = F.conv2d(pixels, self.analysis, stride=SIDE) - offset[:, None, None]
+        return latents
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) to (B, 3, H, W)."""

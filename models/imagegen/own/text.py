@@ -28,6 +28,8 @@ class Block(nn.Module):
         super().__init__()
         self.attention = SelfAttention(width, heads)
         self.mlp = SwiGLU(width, 2 * width)
+        for branch in (self.attention.out, self.mlp.down):  # they begin as nothing
+            nn.init.zeros_(branch.weight)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         """(B, T, C) to (B, T, C)."""
@@ -54,9 +56,6 @@ class PromptEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.register_buffer("cos", turned.cos(), persistent=False)
         self.register_buffer("sin", turned.sin(), persistent=False)
         nn.init.normal_(self.hidden, std=1.0)
-        for block in self.blocks:  # residual branches begin as nothing
-            nn.init.zeros_(block.attention.out.weight)
-            nn.init.zeros_(block.mlp.down.weight)
 
     def forward(self, ids: Tensor, features: Tensor, style: Tensor, told: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the network is told of each prompt.
