@@ -59,8 +59,6 @@ class Trained:
     def settings(self, data: str, known_to_base: int) -> BundleConfig:
         """For `config.json`; `data` is the catalogue's fingerprint."""
         generator, result = self.generator, self.generator.result
-        ours = isinstance(generator, own.OwnTrained)
-        networks = (generator.pipeline.unet, generator.pipeline.encoder) if ours else (generator.parts.unet,)
         return BundleConfig(
             config=self.config,
             data=data,
@@ -68,12 +66,12 @@ class Trained:
             validation_photos=self.photos[1],
             without_photo=self.without_photo,
             known_to_base=known_to_base,
-            parameters=sum(weights.numel() for network in networks for weights in network.parameters()),
+            parameters=sum(weights.numel() for network in generator.networks for weights in network.parameters()),
             updates=result.updates,
             planned=result.planned,
             validation_loss=result.best_loss,
-            explained=generator.explained if ours else None,
-            start=None if ours else generator.start,
+            explained=generator.explained,
+            start=generator.start,
         )
 
     def save(self, folder: Path) -> None:
@@ -106,21 +104,20 @@ def train(
     inspector, model = family.load(base.model, base.folder), config.model
     if not isinstance(inspector, Inspector):
         raise VitrinaError(f"{base.folder}: {base.model} does not say what prompts and photos show")
-    parts = [pictured(catalogue, products) for products in (training, validation)]
-    for name, part in zip(("training", "validation"), parts, strict=True):
+    learned, chosen_by = pictured(catalogue, training), pictured(catalogue, validation)
+    for name, part in (("training", learned), ("validation", chosen_by)):
         if not part:
             raise TrainingError(f"no {name} product has a photo that can be decoded and a title or an article type")
-    images = catalogue.images
     generator: own.OwnTrained | started.StartedTrained
     if model.start is None:
-        generator = own.train(*parts, images, inspector, base.folder, config, workdir, loggers)
+        generator = own.train(learned, chosen_by, catalogue.images, inspector, base.folder, config, workdir, loggers)
     else:
-        shots = [Shots(part, catalogue, model) for part in parts]
-        generator = started.train(*shots, model, config.trainer, workdir, loggers)
-    left_out = len(training) + len(validation) - len(parts[0]) - len(parts[1])
+        shots = Shots(learned, catalogue, model), Shots(chosen_by, catalogue, model)
+        generator = started.train(shots[0], shots[1], model, config.trainer, workdir, loggers)
+    left_out = len(training) + len(validation) - len(learned) - len(chosen_by)
     judge = _judge(catalogue, training, validation, model, workdir / "judge", loggers)
-    scorer = Scorer.fit(inspector, _shown(parts[0], catalogue), list(_shown(parts[1], catalogue)), model.score, model.sizes[0])
-    return Trained(generator, scorer, judge, (len(parts[0]), len(parts[1])), left_out, config)
+    scorer = Scorer.fit(inspector, _shown(learned, catalogue), list(_shown(chosen_by, catalogue)), model.score, model.sizes[0])
+    return Trained(generator, scorer, judge, (len(learned), len(chosen_by)), left_out, config)
 
 
 def pictured(catalogue: Catalogue, products: pd.DataFrame) -> list[Pictured]:
@@ -171,11 +168,11 @@ def _judge(
     loggers: Sequence[Any],
 ) -> Judge | None:
     """Trained on real photos alone; None where no label has two values with enough of them."""
-    parts = [labelled(catalogue, products, model.judge) for products in (training, validation)]
-    if not learnable(parts[0], model.judge):
+    learned, chosen_by = labelled(catalogue, training, model.judge), labelled(catalogue, validation, model.judge)
+    if not learnable(learned, model.judge):
         log.warning("no type or colour has enough photos: what is drawn cannot be judged")
         return None
-    return Judge.fit(*parts, model.judge, workdir, loggers)
+    return Judge.fit(learned, chosen_by, model.judge, workdir, loggers)
 
 
 def _shown(products: Sequence[Pictured], catalogue: Catalogue) -> Iterator[Shown]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging
 from safetensors import SafetensorError
 
 from configs.errors import VitrinaError
@@ -14,6 +15,16 @@ STEMS = ("diffusion_pytorch_model", "model")
 """How files of weights are called: by diffusers, and by transformers."""
 _BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError)
 """What the libraries raise on files that are not what their names say."""
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Around what diffusers would draw a progress bar for: it belongs into no log."""
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 @contextmanager

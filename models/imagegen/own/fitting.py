@@ -56,12 +56,19 @@ class OwnTrained:
         words: Those of training captions.
         result: What became of the training.
         explained: Share of the latents' variance that the prior explains, photorealistic, of the first size.
+        start: It started from nothing.
     """
 
     pipeline: ProductImagePipeline
     words: frozenset[str]
     result: FitResult
     explained: float
+    start: None = None
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """What was trained."""
+        return self.pipeline.unet, self.pipeline.encoder
 
 
 def train(

@@ -18,6 +18,7 @@ from models.imagegen.codec import CODECS
 from models.imagegen.own.denoiser import velocity
 from models.imagegen.own.prior import RidgePrior
 from models.imagegen.own.text import PromptEncoder
+from models.imagegen.reading import without_bars
 
 SCHEDULERS: dict[Sampler, Any] = {"ddim": DDIMScheduler, "dpm-solver++": DPMSolverMultistepScheduler}
 """DDIM (Song et al. 2021), and DPM-Solver++ of second order (Lu et al. 2022)."""
@@ -119,7 +120,8 @@ def load(folder: Path, codec: str) -> ProductImagePipeline:
                 ("prior", RidgePrior),
             )
         }
-        found: ProductImagePipeline = ProductImagePipeline.from_pretrained(folder, local_files_only=True, **parts)
+        with without_bars():
+            found: ProductImagePipeline = ProductImagePipeline.from_pretrained(folder, local_files_only=True, **parts)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise VitrinaError(f"{folder} holds no pipeline of this version: {str(error).strip().splitlines()[0]}") from error
     found.set_progress_bar_config(disable=True)

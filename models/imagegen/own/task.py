@@ -66,7 +66,7 @@ class DiffusionTask(Task):
     def __init__(self, unet: Any, encoder: PromptEncoder, codec: nn.Module, prior: RidgePrior, config: DiffusionConfig) -> None:
         super().__init__()
         self.unet, self.encoder, self.config = unet, encoder, config
-        self._fixed = {"codec": codec, "prior": prior}  # a dict, so that torch sees no modules
+        self._fixed: dict[str, Any] = {"codec": codec, "prior": prior}  # a dict, so that torch sees no modules
         kept = scheduler_of(config).alphas_cumprod
         self.register_buffer("alphas", kept.sqrt(), persistent=False)
         self.register_buffer("sigmas", (1 - kept).sqrt(), persistent=False)
@@ -94,7 +94,7 @@ class DiffusionTask(Task):
 
     def latents(self, batch: Batch) -> Tensor:
         """(B, C, h, w) of the batch's photos."""
-        codec: Any = self._fixed["codec"].to(batch.pixels.device)
+        codec = self._fixed["codec"].to(batch.pixels.device)
         with torch.no_grad(), torch.autocast(batch.pixels.device.type, enabled=False):
             latents: Tensor = codec.encode(batch.pixels)
         return latents

@@ -40,12 +40,19 @@ class StartedTrained:
         adapter: The adapters' weights under diffusers' names; None where the whole U-Net was trained.
         result: What became of the training.
         start: SHA-256 of the files of the pipeline that it started from.
+        explained: It has no prior.
     """
 
     parts: Parts
     adapter: dict[str, Tensor] | None
     result: FitResult
     start: str
+    explained: None = None
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """What was trained."""
+        return (self.parts.unet,)
 
 
 def train(
