@@ -64,7 +64,6 @@ def main() -> None:
         imagegen.train(catalogue, split, split.iloc[:0], config, options.out, base=base)
         seconds = time.monotonic() - started
     subject: Any = family.load("imagegen", bundle)
-    timing = times(subject)
     model = chosen(subject.settings.config.model, options)
     split_config = subject.settings.config.split
     products = products_of(bundle, catalogue, options.split, split_config)
@@ -72,7 +71,7 @@ def main() -> None:
     keep = options.out / f"drawn-{content_sha256(bundle)[:12]}-{settings(model)}-{options.split}-{options.limit or 'all'}"
     most = options.limit or len(products)
     run = measure(subject, model, catalogue, products, known, config.evaluation, options.split, keep, most)
-    found = figures(run.evaluation, run.predictions) | timing
+    found = figures(run.evaluation, run.predictions) | times(subject)
     for name, value in found["metrics"].items():
         goal = f" (goal {GOALS[name]})" if name in GOALS else ""
         print(f"{name:40} {value['value']}{goal}")
