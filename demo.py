@@ -261,18 +261,23 @@ def main() -> None:
             demo.promote("promote quality", "quality", trained, "first version")
             follow("quality", "1")
             demo.mend("listings mended", first)
+
+        def imagegen() -> None:
             trained = demo.command("train imagegen", "train", "imagegen", "--data", str(first), verdict=drawn)
             demo.promote("promote imagegen", "imagegen", trained, "first version")
             follow("imagegen", "1")
             demo.draw("four products drawn", first)
 
+        def drift() -> None:
+            demo.send("drifted traffic", listings(second, newest=True))
+            retrained = demo.command("monitor and retrain", "monitor", "--retrain", "--data", str(second), verdict=watched)
+            demo.promote("promote again", "product", retrained["training"], "follows the drift")
+            follow("product", str(retrained["training"]["version"]))
+            demo.send("after the swap", listings(second, newest=True)[:50])
+
         demo.together(product, recommender)
         demo.together(fewshot, calm)
-        demo.send("drifted traffic", listings(second, newest=True))
-        retrained = demo.command("monitor and retrain", "monitor", "--retrain", "--data", str(second), verdict=watched)
-        demo.promote("promote again", "product", retrained["training"], "follows the drift")
-        follow("product", str(retrained["training"]["version"]))
-        demo.send("after the swap", listings(second, newest=True)[:50])
+        demo.together(drift, imagegen)
     demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
     summary(demo, time.monotonic() - started, second)
 
