@@ -17,7 +17,7 @@ LARGEST = 10e6
 def test_they_are_small_and_hold_no_pickle() -> None:
     found = [path for path in committed.BUNDLES.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in found) < LARGEST
-    assert {path.suffix for path in found} <= {".json", ".md", ".npy", ".parquet", ".safetensors"}
+    assert {path.suffix for path in found} <= {".json", ".md", ".npy", ".parquet", ".png", ".safetensors"}
 
 
 @pytest.mark.parametrize("model", MODELS)
