@@ -57,12 +57,13 @@ def main() -> None:
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     imagegen, config = family.get("imagegen"), load(ImagegenRunConfig, environment_file("base", "imagegen"), options.set)
-    catalogue, seconds, bundle = Catalogue.open(options.data), 0.0, options.out / BUNDLE
+    catalogue, bundle = Catalogue.open(options.data), options.out / BUNDLE
+    seconds: float | None = None  # of a bundle that is there already nobody knows
     if not bundle.is_dir():
         started, split = time.monotonic(), imagegen.split(catalogue, config)
         base = Base("product", 1, content_sha256(options.product), options.product)
         imagegen.train(catalogue, split, split.iloc[:0], config, options.out, base=base)
-        seconds = time.monotonic() - started
+        seconds = round(time.monotonic() - started, 1)
     subject: Any = family.load("imagegen", bundle)
     model = chosen(subject.settings.config.model, options)
     split_config = subject.settings.config.split
@@ -81,7 +82,8 @@ def main() -> None:
         "generation": model.generation.model_dump(),
         "candidates": model.measured.candidates,
         "goals": GOALS,
-        "training_seconds": round(seconds, 1),
+        "training_seconds": seconds,
+        "training_updates": subject.settings.updates,
     }
     write("imagegen_test" if options.split == "unseen" else "imagegen_validation", result | found)
 
