@@ -48,6 +48,9 @@ class FakePainter:
         soft = [Image.fromarray(one).convert("L").convert("RGB") for one in self.paint(prompts, [1] * len(prompts))]
         return np.stack([np.asarray(one.filter(ImageFilter.GaussianBlur(8)), dtype=np.uint8) for one in soft])
 
+    def cuts(self, text: str) -> bool:
+        return False
+
     def unknown_words(self, text: str) -> tuple[str, ...]:
         return ()
 

@@ -115,11 +115,13 @@ class Drawing:
         prompt: As asked, with size, guidance and negative filled in.
         pictures: The candidates, the one with the highest score first.
         unknown_words: Words of the prompt that no training text held, so that the version cannot know what they look like.
+        cut: Whether the prompt is longer than what the version reads, so that its end was not read.
     """
 
     prompt: Prompt
     pictures: tuple[Picture, ...]
     unknown_words: tuple[str, ...]
+    cut: bool = False
 
     @property
     def best(self) -> Picture:

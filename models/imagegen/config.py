@@ -53,7 +53,7 @@ class TextConfig(StrictModel):
     width: PositiveInt = Field(128, description="dimensions of a token's state")
     layers: PositiveInt = Field(6, description="transformer blocks")
     heads: PositiveInt = Field(4, description="attention heads; they divide the width")
-    tokens: PositiveInt = Field(32, description="tokens of a prompt that are read; later ones are told as not read")
+    tokens: PositiveInt = Field(32, description="tokens of a prompt that are read; an answer says where there are more")
 
 
 class UNetConfig(StrictModel):

@@ -32,6 +32,10 @@ class Painter(Protocol):
         """
         ...
 
+    def cuts(self, text: str) -> bool:
+        """Whether a prompt is longer than what is read of it."""
+        ...
+
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Words of a prompt that no training text held, in order."""
         ...

@@ -117,7 +117,7 @@ class ImagegenPredictor:
             [score] = self.score([prompt], [pixels])
             pictures.append(Picture(pixels, seed, score))
         best_first = tuple(sorted(pictures, key=lambda picture: -picture.score.overall))
-        return Drawing(prompt, best_first, self.painter.unknown_words(prompt.text))
+        return Drawing(prompt, best_first, self.painter.unknown_words(prompt.text), self.painter.cuts(prompt.text))
 
 
 def _counted(prompt: Prompt, number: int) -> Callable[[int, int], None] | None:

@@ -184,6 +184,7 @@ class Drawn(ResponseModel):
     unknown_words: list[str] = Field(
         description="words of the prompt that no training text held, so that the version cannot know what they look like"
     )
+    cut: bool = Field(description="whether the prompt is longer than what the version reads, so that its end was not read")
 
 
 def drawn(answer: Answer, all_candidates: bool) -> Drawn:
@@ -212,6 +213,7 @@ def drawn(answer: Answer, all_candidates: bool) -> Drawn:
         sampler=prompt.sampler,
         candidates=prompt.candidates,
         unknown_words=list(drawing.unknown_words),
+        cut=drawing.cut,
     )
 
 

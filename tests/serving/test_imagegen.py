@@ -17,7 +17,7 @@ URL = "/v1/generate/image"
 DRAWS = CONFIG.model_copy(update={"models": ("imagegen",)})
 ANSWER = {
     *("prediction_id", "model", "images", "seed", "size", "style", "negative_prompt", "steps", "guidance", "sampler"),
-    *("candidates", "unknown_words"),
+    *("candidates", "unknown_words", "cut"),
 }
 WISHES = {
     "prompt": "Men  Blue\nShirt",

@@ -48,6 +48,10 @@ class OwnPainter:
         assert prompts[0].size is not None, "prompts are resolved"
         return as_pixels(self.pipeline.mean(self.told(prompts), prompts[0].size))
 
+    def cuts(self, text: str) -> bool:
+        """See `Painter`."""
+        return self.reader.cuts(text)
+
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """See `Painter`."""
         return self.reader.unknown(text)

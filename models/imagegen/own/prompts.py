@@ -59,6 +59,11 @@ class Reader:
             features[rows] = torch.from_numpy(self.base.features([listings[row] for row in rows]))
         return ids, features
 
+    def cuts(self, text: str) -> bool:
+        """Whether a text has more tokens than are read."""
+        found = self.tokenizer.encode([normalise(text)], self.tokens + 1)
+        return len(found[0]) > self.tokens
+
     def unknown(self, text: str) -> tuple[str, ...]:
         """Words of a text that no training text held, in order, each once."""
         return tuple(dict.fromkeys(word for word in words_of(text) if word not in self.words))

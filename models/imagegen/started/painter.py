@@ -59,6 +59,10 @@ class StartedPainter:
             done += prompt.steps
         return np.stack(drawn)
 
+    def cuts(self, text: str) -> bool:
+        """See `Painter`; the words of a style come last, and are cut first."""
+        return self._words.cuts(text)
+
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """None: whoever trained the text encoder showed it far more words than a catalogue has."""
         return ()

@@ -30,6 +30,11 @@ class Words:
             )
         return cast(Tensor, found.input_ids)
 
+    def cuts(self, text: str) -> bool:
+        """Whether a text has more tokens than fit."""
+        with self._lock:
+            return len(self._tokenizer(text, truncation=False).input_ids) > self._length
+
 
 @torch.no_grad()
 def states(encoder: CLIPTextModel, tokens: Tensor) -> Tensor:

@@ -127,8 +127,9 @@ def test_words_that_are_not_known_are_told(version: ImagegenPredictor) -> None:
 
 
 def test_a_long_prompt_is_read_as_far_as_it_goes(version: ImagegenPredictor) -> None:
-    [drawing] = version.predict([replace(PROMPT, text="blue jeans " * 900)])
+    [drawing, short] = version.predict([replace(PROMPT, text=text) for text in ("blue jeans " * 900, "blue jeans")])
     assert drawing.best.pixels.shape == (64, 64, 3)
+    assert drawing.cut and not short.cut
 
 
 def test_a_saved_pipeline_is_the_same(version: ImagegenPredictor, tmp_path: Path) -> None:
