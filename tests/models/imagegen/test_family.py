@@ -1,5 +1,6 @@
 """The image generator from a catalogue to its page, on the committed product bundle."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import committed
@@ -9,6 +10,7 @@ import tiny_diffusion
 from torch import Tensor
 
 from catalog.catalogue import Catalogue
+from catalog.sample import write_sample
 from configs.errors import VitrinaError
 from configs.load import environment_file, load, validate
 from models import family
@@ -16,7 +18,8 @@ from models.bundles import REFERENCE, content_sha256, read_base
 from models.errors import NotSupported, TrainingError
 from models.evaluation.gates import decide
 from models.family import EvaluationRun
-from models.imagegen.answers import Prompt
+from models.imagegen import summary
+from models.imagegen.answers import STYLES, Prompt
 from models.imagegen.bundle import GALLERY, load_config
 from models.imagegen.config import ImagegenRunConfig
 from models.imagegen.family import FAMILY
@@ -47,6 +50,8 @@ CONFIG = {
     "evaluation": {"bootstrap_samples": 50, "latency_calls": 2},
 }
 
+PROMPTS = 6
+
 
 @pytest.fixture(scope="module")
 def config() -> ImagegenRunConfig:
@@ -54,8 +59,22 @@ def config() -> ImagegenRunConfig:
 
 
 @pytest.fixture(scope="module")
-def split(product_catalogue: Catalogue, config: ImagegenRunConfig) -> pd.DataFrame:
-    return FAMILY.split(product_catalogue, config)
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    folder = tmp_path_factory.mktemp("shop") / "sample"
+    write_sample(folder, products=400)
+    return Catalogue.open(folder)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_are_drawn_for_monitoring() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(summary, "REFERENCE_PROMPTS", PROMPTS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def split(shop: Catalogue, config: ImagegenRunConfig) -> pd.DataFrame:
+    return FAMILY.split(shop, config)
 
 
 def train(shop: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig, work: Path) -> Path:
@@ -63,16 +82,14 @@ def train(shop: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig, work:
 
 
 @pytest.fixture(scope="module")
-def trained(
-    product_catalogue: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    return train(product_catalogue, split, config, tmp_path_factory.mktemp("work"))
+def trained(shop: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(shop, split, config, tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
-def run(trained: Path, product_catalogue: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig) -> EvaluationRun:
+def run(trained: Path, shop: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig) -> EvaluationRun:
     rows = split.loc[split["split"] == "test", "product_id"]
-    return FAMILY.evaluate_rows(trained, product_catalogue, config.evaluation, rows)
+    return FAMILY.evaluate_rows(trained, shop, config.evaluation, rows)
 
 
 def test_it_is_found_by_its_folder_and_rests_on_product() -> None:
@@ -104,10 +121,10 @@ def test_it_is_measured_beside_its_peers_on_the_rows_that_are_named(run: Evaluat
     assert run.evaluation.metrics["draw_p50_ms"].value > 0
 
 
-def test_a_version_is_not_worse_than_itself(run: EvaluationRun, product_catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_version_is_not_worse_than_itself(run: EvaluationRun, shop: Catalogue, tmp_path: Path) -> None:
     gates = load(ImagegenRunConfig, environment_file("base", "imagegen")).gates
     gates = gates.model_copy(update={"thresholds": (), "better_than": ()})
-    told = FAMILY.report(run, run, product_catalogue, decide(run.evaluation, gates, run.evaluation), tmp_path / "page.html")
+    told = FAMILY.report(run, run, shop, decide(run.evaluation, gates, run.evaluation), tmp_path / "page.html")
     assert told.failed == ()
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("data:image/png;base64,") > 12
 
@@ -124,11 +141,11 @@ def test_what_monitoring_compares_has_the_columns_that_are_logged(trained: Path)
     row = summarise(prompt, drawing)
     watched = [column for kind in ("numerical", "categorical", "prediction", "match") for column in REFERENCE_SPEC.get(kind, [])]
     assert {*watched, *INPUTS} <= row.keys() <= {*reference.columns}
-    assert len(reference) > 40
+    assert len(reference) == PROMPTS * len(STYLES)
 
 
 def test_a_killed_training_ends_as_one_that_was_not(
-    product_catalogue: Catalogue,
+    shop: Catalogue,
     split: pd.DataFrame,
     config: ImagegenRunConfig,
     trained: Path,
@@ -146,10 +163,10 @@ def test_a_killed_training_ends_as_one_that_was_not(
 
     monkeypatch.setattr(DiffusionTask, "training_loss", cut)
     with pytest.raises(TrainingError, match="cut"):
-        train(product_catalogue, split, often, tmp_path)
+        train(shop, split, often, tmp_path)
     assert (tmp_path / LAST).is_file() and not (tmp_path / "bundle").exists()
     made = steps[0]
-    resumed = train(product_catalogue, split, often, tmp_path)
+    resumed = train(shop, split, often, tmp_path)
     whole = load_config(trained)
     assert steps[0] - made == whole.updates - 2, "the two steps before the cut are not made again"
     for part in ("unet", "encoder", "prior", "codec"):
@@ -157,37 +174,35 @@ def test_a_killed_training_ends_as_one_that_was_not(
         assert (resumed / name).read_bytes() == (trained / name).read_bytes(), part
 
 
-def test_a_pipeline_that_is_started_from_travels_the_same_way(
-    product_catalogue: Catalogue, split: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_a_pipeline_that_is_started_from_travels_the_same_way(shop: Catalogue, split: pd.DataFrame, tmp_path: Path) -> None:
     start = tiny_diffusion.save_pipeline(tmp_path / "start")
     model = CONFIG["model"] | {"sizes": [[32, 32]], "start": {"folder": str(start), "method": "lora", "rank": 2}}  # type: ignore[operator]
     trainer = CONFIG["trainer"] | {"epochs": 1}  # type: ignore[operator]
     config = validate(ImagegenRunConfig, CONFIG | {"model": model, "trainer": trainer}, where="test")
     some = split.groupby("split").head(40)
-    bundle = train(product_catalogue, some, config, tmp_path / "work")
+    bundle = train(shop, some, config, tmp_path / "work")
     [drawing] = ImagegenPredictor.load(bundle).predict([Prompt("Red Shirts", size=(32, 32), steps=10, style="vintage")])
     assert drawing.best.pixels.shape == (32, 32, 3)
     assert load_config(bundle).start is not None and load_config(bundle).explained is None
 
 
 def test_what_cannot_be_done_is_refused_in_one_line(
-    trained: Path, product_catalogue: Catalogue, config: ImagegenRunConfig, tmp_path: Path
+    trained: Path, shop: Catalogue, config: ImagegenRunConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(VitrinaError, match="split 'some' is not known; allowed: unseen, validation, train, all"):
-        FAMILY.evaluate(trained, product_catalogue, config.evaluation, "some")
+        FAMILY.evaluate(trained, shop, config.evaluation, "some")
     with pytest.raises(NotSupported, match="draws from titles"):
-        FAMILY.evaluate(trained, product_catalogue, config.evaluation, modalities=["title"])
+        FAMILY.evaluate(trained, shop, config.evaluation, modalities=["title"])
     with pytest.raises(NotSupported, match="no ONNX form"):
         FAMILY.export(trained, tmp_path / "out")
 
 
 def test_products_without_photos_are_nothing_to_learn_from(
-    product_catalogue: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig, tmp_path: Path
+    shop: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig, tmp_path: Path
 ) -> None:
-    photos = product_catalogue.images
+    photos = shop.images
     without = split[[photos.get(product_id) is None for product_id in split["product_id"]]]
     without = pd.concat([without.assign(split="train"), split[split["split"] == "validation"]])
     if (without["split"] == "train").any():
         with pytest.raises(TrainingError, match="no training product has a photo that can be decoded and a title"):
-            train(product_catalogue, without, config, tmp_path)
+            train(shop, without, config, tmp_path)
