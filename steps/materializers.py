@@ -16,7 +16,7 @@ from zenml.materializers.base_materializer import BaseMaterializer
 from configs.errors import VitrinaError
 from steps.results import Bundle
 
-SAFE_SUFFIXES = (".safetensors", ".json", ".npy", ".parquet", ".md", ".txt", ".onnx")
+SAFE_SUFFIXES = (".safetensors", ".json", ".npy", ".parquet", ".md", ".txt", ".onnx", ".png")
 """What a bundle may consist of; .npy is read without pickle."""
 
 

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import committed
 import numpy as np
 import pandas as pd
 import pytest
 
 from configs.errors import VitrinaError
-from steps.materializers import BundleMaterializer, FrameMaterializer
+from steps.materializers import SAFE_SUFFIXES, BundleMaterializer, FrameMaterializer
 from steps.results import Bundle
 
 
@@ -80,3 +81,8 @@ def test_bundle_with_code_is_refused(name: str, tmp_path: Path) -> None:
     (bundle.path / name).write_bytes(b"x")
     with pytest.raises(VitrinaError, match=name):
         BundleMaterializer(uri=str(tmp_path / "store")).save(bundle)
+
+
+def test_whatever_a_committed_bundle_holds_may_be_stored() -> None:
+    found = {path.suffix for model in committed.SAID for path in committed.bundle(model).rglob("*") if path.is_file()}
+    assert ".png" in found and found <= {*SAFE_SUFFIXES}
