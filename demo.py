@@ -241,10 +241,6 @@ def main() -> None:
             until_the_end.enter_context(serving(demo, "recommender"))
             later = ("data", "sample", "--drift", "--out", str(second))
             demo.command("second delivery", *later, verdict=lambda _: "new products that differ, for later")
-            trained = demo.command("train describer", "train", "describer", "--data", str(first), verdict=written)
-            demo.promote("promote describer", "describer", trained, "first version")
-            follow("describer", "1")
-            demo.describe("descriptions", first)
 
         def fewshot() -> None:
             trained = demo.command("train fewshot", "train", "fewshot", "--data", str(first), verdict=learned)
@@ -262,7 +258,11 @@ def main() -> None:
             follow("quality", "1")
             demo.mend("listings mended", first)
 
-        def imagegen() -> None:
+        def generators() -> None:
+            trained = demo.command("train describer", "train", "describer", "--data", str(first), verdict=written)
+            demo.promote("promote describer", "describer", trained, "first version")
+            follow("describer", "1")
+            demo.describe("descriptions", first)
             trained = demo.command("train imagegen", "train", "imagegen", "--data", str(first), verdict=drawn)
             demo.promote("promote imagegen", "imagegen", trained, "first version")
             follow("imagegen", "1")
@@ -277,7 +277,7 @@ def main() -> None:
 
         demo.together(product, recommender)
         demo.together(fewshot, calm)
-        demo.together(drift, imagegen)
+        demo.together(drift, generators)
     demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
     summary(demo, time.monotonic() - started, second)
 
