@@ -457,6 +457,44 @@ class ImagesConfig(StrictModel):
     prompts: PromptsConfig = Field(PromptsConfig(), description="which are refused")
 
 
+class JobsConfig(StrictModel):
+    """Work that clients leave with the service: what they may leave, and how a worker does it."""
+
+    max_items: PositiveInt = Field(1000, description="items a job at most")
+    max_waiting: PositiveInt = Field(100, description="jobs that wait or run; beyond it a further one gets 429")
+    attempts: PositiveInt = Field(3, description="how often an item is tried before it is given up and named")
+    keep_days: PositiveFloat = Field(7.0, description="after so long a job that has ended is forgotten, with its results")
+    poll_seconds: PositiveFloat = Field(0.25, description="how often an idle worker looks for new jobs")
+    watch_seconds: PositiveFloat = Field(300.0, description="seconds between two looks of the watcher at each champion")
+
+
+class SearchConfig(StrictModel):
+    """How products that are like another are found."""
+
+    max_results: PositiveInt = Field(100, description="products a search answers at most")
+    max_products: PositiveInt = Field(
+        100_000, description="products that clients may put over what the version was trained on; beyond it a put gets 429"
+    )
+
+
+class AccessConfig(StrictModel):
+    """Who may ask, and how much."""
+
+    requests_a_minute: PositiveInt = Field(
+        6000, description="of one key, or of one address where keys are not asked for; beyond it requests get 429"
+    )
+    refusals_a_minute: PositiveInt = Field(
+        60, description="requests without a valid key that an address may send; beyond it it gets 429 for a while"
+    )
+    reread_seconds: PositiveFloat = Field(1.0, description="after so long a process sees a key that was made or revoked")
+
+
+class ResultsConfig(StrictModel):
+    """Answers that are kept, so that the same content is not computed twice by one version."""
+
+    max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
+
+
 class ServingConfig(StrictModel):
     """How the HTTP service runs."""
 
@@ -486,6 +524,10 @@ class ServingConfig(StrictModel):
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
+    jobs: JobsConfig = Field(JobsConfig(), description="work that clients leave with the service")
+    search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
+    access: AccessConfig = Field(AccessConfig(), description="keys and rates")
+    results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
 
     @property
     def net_seconds(self) -> float:

@@ -25,3 +25,11 @@ class TaskMoved(DatabaseError):
 
 class AlreadyDone(DatabaseError):
     """The request was done before: read what came of it."""
+
+
+class RequestReused(DatabaseError):
+    """Something else was asked for before by the same name of a request."""
+
+
+class QueueFull(DatabaseError):
+    """Too much waits already."""

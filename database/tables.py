@@ -231,3 +231,118 @@ class FewshotExample(Base):
             ["task_id", "version"], ["fewshot_versions.task_id", "fewshot_versions.version"], ondelete="CASCADE"
         ),
     )
+
+
+class Job(Base):
+    """Work that a client left with the service; `request` is the client's own name of it, by which its repetition is known."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    owner: Mapped[str]
+    request: Mapped[str | None]
+    digest: Mapped[str]
+    items: Mapped[int]
+    state: Mapped[str]
+    detail: Mapped[str | None]
+    model: Mapped[str | None]
+    version: Mapped[int | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("owner", "request"), Index(None, "created_at"), Index(None, "state"))
+
+
+class JobItem(Base):
+    """One part of a job, computed by itself: what was sent, and what came of it."""
+
+    __tablename__ = "job_items"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sent: Mapped[Any] = mapped_column(JSON)
+    state: Mapped[str]
+    attempts: Mapped[int]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+    __table_args__ = (Index(None, "job_id", "state"),)
+
+
+class CatalogProduct(Base):
+    """A product as a client last put it, over what the version that answers was trained on.
+
+    `revision` counts all changes, so that a process reads what is new to it; a deleted product stays as a mark.
+    """
+
+    __tablename__ = "catalog_products"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    state: Mapped[str]
+    listing: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    photo: Mapped[bytes | None]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("revision"),)
+
+
+class CatalogVector(Base):
+    """Where a version of a model puts a product as it was at one revision; float32, little-endian."""
+
+    __tablename__ = "catalog_vectors"
+
+    product_id: Mapped[str] = mapped_column(ForeignKey("catalog_products.id", ondelete="CASCADE"), primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int]
+    vector: Mapped[bytes]
+
+
+class ApiKey(Base):
+    """Who may ask for what; of the key itself only a digest is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    requests_a_minute: Mapped[int | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("digest"), UniqueConstraint("name"))
+
+
+class AuditEntry(Base):
+    """Something that was done to the service itself, and by whom."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    created_at: Mapped[datetime]
+    who: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+
+    __table_args__ = (Index(None, "created_at"),)
+
+
+class CachedResult(Base):
+    """What a version answered for one content; the oldest uses go first when the table is full."""
+
+    __tablename__ = "cached_results"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    value: Mapped[bytes]
+    size: Mapped[int]
+    used_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "used_at"),)

@@ -21,7 +21,8 @@ def test_migrations_build_exactly_the_tables_that_the_code_declares(url):
         assert compare_metadata(context, Base.metadata) == []
         names = set(sqlalchemy.inspect(connection).get_table_names())
     few_shot = {"fewshot_tasks", "fewshot_versions", "fewshot_states", "fewshot_examples"}
-    assert names == {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"} | few_shot
+    service = {"jobs", "job_items", "catalog_products", "catalog_vectors", "api_keys", "audit", "cached_results"}
+    assert names == {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"} | few_shot | service
 
 
 def test_processes_that_migrate_at_once_all_succeed(url):
@@ -29,7 +30,7 @@ def test_processes_that_migrate_at_once_all_succeed(url):
     running = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     assert [(process.communicate(timeout=60)[1], process.returncode) for process in running] == [("", 0)] * 4
     with reading(url) as connection:
-        assert len(sqlalchemy.inspect(connection).get_table_names()) == 10
+        assert len(sqlalchemy.inspect(connection).get_table_names()) == 17
 
 
 def test_a_migration_that_is_run_twice_changes_nothing(url):
