@@ -126,7 +126,7 @@ def keep(url: str, job_id: str, outcomes: Sequence[Item]) -> bool:
 
 
 def finish(url: str, job_id: str, detail: str | None = None) -> Job:
-    """The last word on a job, by its items: succeeded, partly_failed or failed; with `detail` failed. One that has ended stays."""
+    """The last word on a job, by its items: succeeded, partly_failed or failed; failed with `detail`. One that ended stays."""
     raise NotImplementedError
 
 
