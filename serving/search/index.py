@@ -7,7 +7,6 @@ mapped, so that the workers of a machine hold them once. Shapes: n products, d d
 """
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ class Index:
 
     Attributes:
         vectors: float16 [n, d], mapped from the file; float32 in memory where every product is compared.
-        products: A row a vector, of `COLUMNS`; attributes are a JSON object that holds describing fields, such as gender, as well.
+        products: A row a vector, of `COLUMNS`; attributes are a JSON object, with describing fields, such as gender, among them.
         lists: FAISS index of the rows; None where every product is compared.
     """
 
@@ -117,17 +116,13 @@ def read(folder: Path) -> Index:
         lists = faiss.read_index(str(folder / LISTS), faiss.IO_FLAG_MMAP) if spec.lists else None
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
         raise VitrinaError(f"cannot read the index {folder}: {_first_line(error)}") from error
-    shape = (spec.products, spec.dimensions)
-    found: Mapping[str, Sequence[Any]] = {
-        VECTORS: (*vectors.shape, str(vectors.dtype)),
-        PRODUCTS: (products.num_rows, spec.dimensions, "float16"),
-        LISTS: (lists.ntotal, lists.d, "float16") if spec.lists else (*shape, "float16"),
-    }
-    for name, about in found.items():
-        if tuple(about) != (*shape, "float16"):
-            raise VitrinaError(
-                f"index {folder}: {name} is of {about[0]} products, {SPEC} says {spec.products} of {shape[1]} numbers"
-            )
+    wanted = (spec.products, spec.dimensions)
+    found = {VECTORS: vectors.shape, PRODUCTS: (products.num_rows, spec.dimensions)}
+    if lists is not None:
+        found[LISTS] = (lists.ntotal, lists.d)
+    for name, shape in found.items():
+        if shape != wanted or vectors.dtype != np.float16:
+            raise VitrinaError(f"index {folder}: {name} does not belong to {SPEC}, which says {wanted[0]} vectors of {wanted[1]}")
     if lists is None:
         vectors = vectors.astype(np.float32)
     return Index(spec, vectors, products, lists)
