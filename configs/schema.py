@@ -498,7 +498,7 @@ class SearchConfig(StrictModel):
         description="products that clients may put over those of the index; beyond it a put gets 429: each search compares all "
         "of them, and a new version embeds all of them before it answers",
     )
-    kept_answers: int = Field(10_000, ge=0, description="answers a worker keeps until the next change of the catalogue")
+    kept_answers: PositiveInt = Field(10_000, description="answers a worker keeps until the next change of the catalogue")
 
 
 class AccessConfig(StrictModel):

@@ -30,7 +30,7 @@ BASE = "base"
 BASE_VERSION = "base.json"
 """Which version that is."""
 INDEX = "index"
-"""Folder of a registered bundle with the index of its products, where the model embeds them; models that rest on it do not copy it."""
+"""Folder of a registered bundle with the index of its products, where the model embeds them; what rests on it copies it not."""
 RESTS_ON = "vitrina.rests_on"
 """Tag of a registered version that says the same, as `BaseVersion` is written."""
 

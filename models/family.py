@@ -9,8 +9,8 @@ vocabularies and tokenizer as JSON, `seen.npy` (64-bit keys of the rows it was f
 as `graphs/` of ONNX). Where the model embeds products, it is registered with `index/`, in which they are found. No pickle.
 
 A model may *rest on* another: it is trained on what the champion of that model, its *base*, makes of the data. Its bundle holds a
-copy of the base, without index, in `base/`, and says in `base.json` which version that is (`models.bundles.copy_base`): what was measured
-is what answers, whichever version of the base is champion later.
+copy of the base, without its index, in `base/`, and says in `base.json` which version that is (`models.bundles.copy_base`): what
+was measured is what answers, whichever version of the base is champion later.
 """
 
 import importlib

@@ -8,6 +8,7 @@ from typing import Any
 from anyio import to_thread
 
 from catalog.errors import ImageError
+from catalog.images import DecodedPhoto
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
@@ -32,10 +33,10 @@ class ServedModel:
     slot: Slot
     batchers: Mapping[str, Batcher[Any, Answer]]
 
-    async def predict(self, items: Sequence[Any], method: str = "predict", path: str = "") -> list[Answer]:
+    async def predict(self, items: Sequence[Any], method: str = "predict", path: str | Sequence[str] = "") -> list[Answer]:
         """One answer an item, all of one version: where a swap fell in between, the older part is computed again.
 
-        `path` is where the items stand in the body, so that the one at fault is named.
+        `path` is where the items stand in the body, or each of them does, so that the one at fault is named.
 
         Raises:
             InvalidInput: the model refuses an item.
@@ -48,15 +49,22 @@ class ServedModel:
             answers = await self._answers(items, method, path)
         return answers
 
-    async def _answers(self, items: Sequence[Any], method: str, path: str) -> list[Answer]:
+    async def _answers(self, items: Sequence[Any], method: str, path: str | Sequence[str]) -> list[Answer]:
         answers: list[Answer] = []
         for place, outcome in enumerate(await self.batchers[method].outcomes(items)):
             if isinstance(outcome, VitrinaError):
-                raise _refusal(outcome, f"{path}.{place}" if path else None) from outcome
+                raise _refusal(outcome, _where(path, place) or None) from outcome
             if isinstance(outcome, BaseException):
                 raise outcome
             answers.append(outcome)
         return answers
+
+
+def _where(path: str | Sequence[str], place: int) -> str:
+    """Where an item stands in the body; empty where it is the body."""
+    if isinstance(path, str):
+        return f"{path}.{place}" if path else ""
+    return path[place]
 
 
 def _refusal(error: VitrinaError, where: str | None) -> ApiError:
@@ -84,7 +92,12 @@ class Context:
     record: Callable[[PredictionRow], object]
 
     async def predict(
-        self, model: str, items: Sequence[Any], method: str = "predict", path: str = "", times: float = 1.0
+        self,
+        model: str,
+        items: Sequence[Any],
+        method: str = "predict",
+        path: str | Sequence[str] = "",
+        times: float = 1.0,
     ) -> list[Answer]:
         """`ServedModel.predict` within the time that a request may take, or so many times that time.
 
@@ -104,21 +117,34 @@ class Context:
         absent = served is None or (not served.slot.awaited and served.slot.version is None)
         return stand_in if absent and stand_in in self.models else model
 
-    async def listings(self, bodies: Sequence[ListingIn], path: str = "", side: int = LARGEST_SIDE) -> list[Listing]:
-        """Listings with decoded photos, larger ones reduced to `side` pixels. `path` is where they stand, such as "items".
+    async def listings(
+        self, bodies: Sequence[ListingIn], path: str | Sequence[str] = "", side: int = LARGEST_SIDE
+    ) -> list[Listing]:
+        """Listings with decoded photos, larger ones reduced to `side` pixels.
+
+        `path` is where they stand, such as "items", or where each of them does.
 
         Raises:
             InvalidInput: a listing that says nothing, or a photo that cannot be read.
         """
-        return [await self._listing(body, f"{path}.{i}." if path else "", side) for i, body in enumerate(bodies)]
+        paths = [_where(path, place) for place in range(len(bodies))]
+        return [await self._listing(body, f"{where}." if where else "", side) for where, body in zip(paths, bodies, strict=True)]
+
+    async def photo(self, data: bytes | None, path: str = "", side: int = LARGEST_SIDE) -> DecodedPhoto | None:
+        """A photo, decoded and reduced to `side` pixels; None where there is none.
+
+        Raises:
+            InvalidInput: it cannot be read.
+        """
+        if data is None:
+            return None
+        try:
+            return await to_thread.run_sync(decoded, data, self.config.max_image_pixels, side)
+        except ImageError as error:
+            raise InvalidInput(f"{path}image: {error}", f"{path}image") from error
 
     async def _listing(self, body: ListingIn, path: str, side: int) -> Listing:
-        image = None
-        if body.image is not None:
-            try:
-                image = await to_thread.run_sync(decoded, body.image, self.config.max_image_pixels, side)
-            except ImageError as error:
-                raise InvalidInput(f"{path}image: {error}", f"{path}image") from error
+        image = await self.photo(body.image, path, side)
         listing = body.listing(image)
         if not (listing.title or listing.description or listing.image or listing.attributes or listing.fields):
             where = path.rstrip(".") or None

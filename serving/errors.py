@@ -80,6 +80,13 @@ class UnsupportedMediaType(ApiError):
     code = "unsupported_media_type"
 
 
+class CatalogueFull(ApiError):
+    """Clients have put as many products as they may: one of them must go first."""
+
+    status = 429
+    code = "catalogue_full"
+
+
 class NotSupported(ApiError):
     """The request is right, and the version that answers cannot do it: sending it again does not help."""
 

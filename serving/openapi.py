@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from serving.errors import ErrorBody
-from serving.requests import FORM, IDEMPOTENCY_KEY, JSON, KEY
+from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY
 from serving.schemas import PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
@@ -30,7 +30,8 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
     if form:
         properties = {name: _in_a_form(known) for name, known in described["properties"].items()}
         file = {"type": "string", "format": "binary", "description": "a whole JPEG, PNG or WebP"}
-        encoding = {"image": {"contentType": PHOTO_TYPES}, "attributes": {"contentType": JSON}}
+        encoding = {"image": {"contentType": PHOTO_TYPES}}
+        encoding |= {name: {"contentType": JSON} for name in FORM_JSON if name in properties}
         filled_in = described | {"title": f"{described['title']}Form", "properties": properties | {"image": file}}
         content[FORM] = {"schema": filled_in, "encoding": encoding}
     return {"requestBody": {"required": True, "content": content}}

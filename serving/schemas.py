@@ -143,7 +143,7 @@ def at_least_one(said: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return {"anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in said.items()]}
 
 
-_TOLD = {
+TOLD = {
     **dict.fromkeys(("title", "description", *CATEGORICAL_FIELDS), SAID),
     "image": {"type": "string"},
     "attributes": {"type": "object", "not": {"additionalProperties": {"not": SAID}}},
@@ -154,7 +154,7 @@ _TOLD = {
 class ListingIn(RequestModel):
     """A product listing; send what is known, at least one of title, description, image, attributes or a describing field."""
 
-    model_config = ConfigDict(json_schema_extra=at_least_one(_TOLD))
+    model_config = ConfigDict(json_schema_extra=at_least_one(TOLD))
 
     title: Line | None = Field(None, examples=["Nike Men Blue Running Shoes"])
     description: Text | None = Field(None, description="plain text or HTML", examples=["<p>Light mesh upper, rubber sole</p>"])

@@ -39,6 +39,15 @@ class OneByOne(Protocol):
         ...
 
 
+@runtime_checkable
+class Excludes(Protocol):
+    """Of a model that answers with products: those that clients deleted or hid are left out."""
+
+    def without(self, items: Sequence[Any], hidden: frozenset[str]) -> Sequence[Any]:
+        """What is asked of the model, so that no product of `hidden` is answered."""
+        ...
+
+
 def discover() -> dict[str, Any]:
     """Modules of this folder by the model they serve; each is a `ModelRoutes`."""
     files = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))

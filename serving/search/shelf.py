@@ -1,4 +1,4 @@
-"""Products in rows: their vectors, and which rows a filter leaves. Rows are added and emptied, and never move.
+"""Products in rows: their vectors, and which rows a filter leaves.
 
 Shapes: n rows, d dimensions, q queries, r rows of some of the products.
 """
@@ -84,6 +84,11 @@ class Shelf:
         return len(self.rows)
 
     @property
+    def dimensions(self) -> int:
+        """Numbers of a vector."""
+        return int(self._vectors.shape[1])
+
+    @property
     def whole(self) -> bool:
         """Whether every row is a product that is there."""
         return len(self.rows) == self._used
@@ -92,7 +97,7 @@ class Shelf:
         """Add a product, or replace it; `facts` are those of `serving.search.index.facts`."""
         self.remove(product_id)
         if self._used == len(self._there):
-            self._there, self._prices, self._vectors = (_doubled(held) for held in (self._there, self._prices, self._vectors))
+            self._make_room()
         row, self._used = self._used, self._used + 1
         self._vectors[row], self._there[row] = vector, True
         self._prices[row] = np.nan if facts["price"] is None else facts["price"]
@@ -101,6 +106,16 @@ class Shelf:
         self._told.append(facts)
         self.rows[product_id] = row
 
+    def _make_room(self) -> None:
+        """Twice the rows; where half of them are empty, only their places are taken again, and products move."""
+        if 2 * len(self.rows) > self._used:
+            self._there, self._prices, self._vectors = (_doubled(held) for held in (self._there, self._prices, self._vectors))
+            return
+        anew = type(self)(self.dimensions)
+        for product_id, row in self.rows.items():
+            anew.put(product_id, self._told[row], self.vector(row))
+        vars(self).update(vars(anew))
+
     def remove(self, product_id: str) -> None:
         """Empty a product's row; nothing where there is none."""
         row = self.rows.pop(product_id, None)
@@ -108,7 +123,7 @@ class Shelf:
             self._there[row] = False
 
     def restore(self, product_id: str, row: int) -> None:
-        """Put a product back into the row that it had."""
+        """Put a product of an index back into the row that it had."""
         self.rows[product_id], self._there[row] = row, True
 
     def _carry(self, row: int, brand: str | None, categories: Sequence[str | None], attributes: Mapping[str, str]) -> None:
