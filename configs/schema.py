@@ -368,7 +368,7 @@ class IndexConfig(StrictModel):
         20_000, description="products up to which every one is compared, with no lists: lists save little below"
     )
     lists_a_root: PositiveFloat = Field(
-        4.0, description="inverted lists, as a multiple of the square root of the number of products, as FAISS advises"
+        2.0, description="inverted lists, as a multiple of the square root of the number of products; 4 were built twice as long"
     )
     sample_a_list: PositiveInt = Field(64, description="products a list by which the centres of the lists are found")
     probed: PositiveInt = Field(48, description="lists that a search looks through at least")

@@ -62,9 +62,9 @@ def repeatable() -> dict[str, Any]:
     return {"parameters": [key]}
 
 
-def in_path(name: str, description: str) -> dict[str, Any]:
+def in_path(name: str, description: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Documentation of a parameter of the path: any text, as what is not the name of something is answered by 404."""
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema or {"type": "string"}}
 
 
 def in_query(name: str, description: str, default: int, most: int) -> dict[str, Any]:

@@ -100,6 +100,13 @@ _PRINTABLE = {"pattern": PRINTABLE}
 Word = Annotated[str, Field(max_length=200, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
 Line = Annotated[str, Field(max_length=1_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
 Text = Annotated[str, Field(max_length=50_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
+ID_AS_TEXT: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_ID_LENGTH,
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+}
+"""An id as `identifier` takes it from a path; JSON schema."""
 Id = Annotated[
     int | str,
     PlainValidator(identifier),
@@ -107,7 +114,7 @@ Id = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": -EXACT, "maximum": EXACT},  # larger ones are taken, and safe as text
-                {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
+                ID_AS_TEXT,
             ]
         }
     ),

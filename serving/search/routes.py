@@ -15,13 +15,13 @@ from serving.errors import ApiError, CatalogueFull, InvalidInput, NotFound
 from serving.openapi import in_path, request_body, responses
 from serving.replies import json_reply
 from serving.requests import read
-from serving.schemas import Served, identifier
+from serving.schemas import ID_AS_TEXT, Served, identifier
 from serving.search import schemas
 from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductItem, ProductsIn
 from serving.search.searcher import Found, Searcher
 from serving.storage import ask
 
-_NAME = in_path("product_id", 'as the catalogue names it, percent-encoded where it holds other signs; 5 and "5" are the same')
+_NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
 
 
 def search(context: Context, routes: APIRouter) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
 
 from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORY_LEVELS
@@ -37,6 +37,11 @@ _Values = Annotated[list[Annotated[Word, Field(min_length=1)]], Field(max_length
 _Wanted = Annotated[list[Annotated[Line, Field(min_length=1)]], Field(min_length=1, max_length=MAX_VALUES)]
 
 
+def _several(value: Any) -> Any:
+    """One value as a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
 class FiltersIn(RequestModel):
     """What products must be to be answered; all that is given must hold, and a value that no product has finds none."""
 
@@ -46,7 +51,7 @@ class FiltersIn(RequestModel):
     price_max: float | None = Field(
         None, ge=0, le=1e12, description="dearer products, and those without a price, are left out; at least price_min"
     )
-    attributes: dict[Word, Line | _Wanted] = Field(
+    attributes: dict[Word, Annotated[_Wanted, BeforeValidator(_several, json_schema_input_type=Line | _Wanted)]] = Field(
         default_factory=dict,
         max_length=MAX_VALUES,
         description="name to a value, or to several of which a product has one; gender, age_group, base_colour, season and usage "
@@ -126,7 +131,7 @@ class SimilarIn(RequestModel):
 
 def similar_in(most: int) -> type[SimilarIn]:
     """`SimilarIn` with at most so many products."""
-    limit = Field(10, ge=1, le=most, description="products at most")
+    limit = Field(min(10, most), ge=1, le=most, description="products at most", examples=[min(10, most)])
     return create_model("SimilarIn", __base__=SimilarIn, __doc__=SimilarIn.__doc__, limit=(Count, limit))
 
 

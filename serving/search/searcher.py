@@ -54,7 +54,7 @@ class Query:
 
     Attributes:
         product_id: As text.
-        vector: float32, of any length but 0.
+        vector: Of any length but 0.
     """
 
     product_id: str | None = None
@@ -214,8 +214,8 @@ class Searcher:
             if found[place] is not None:
                 continue
             if query.vector is not None:
-                vectors[place] = np.array(query.vector, dtype=np.float32)
-                if len(vectors[place]) != self._put.dimensions:
+                vectors[place] = _unit(query.vector)
+                if len(query.vector) != self._put.dimensions:
                     wanted = f"vector: has {len(query.vector)} numbers; this version's have {self._put.dimensions}"
                     found[place] = InvalidInput(wanted, "vector")
             elif query.product_id is None:
@@ -231,7 +231,7 @@ class Searcher:
             if found[place] is None:
                 alike.setdefault(query.filters, []).append(place)
         for filters, places in alike.items():
-            unit = np.stack([vectors[place] / np.linalg.norm(vectors[place]) for place in places])
+            unit = np.stack([vectors[place] for place in places])
             for place, answer in zip(places, self._nearest([queries[place] for place in places], unit, filters), strict=True):
                 found[place] = answer
                 if (key := _key(queries[place])) is not None:
@@ -240,7 +240,7 @@ class Searcher:
     def _vector(self, product_id: str) -> Floats | None:
         for shelf in (self._put, self._own):
             if (row := shelf.rows.get(product_id)) is not None:
-                return shelf.vector(row)
+                return _unit(shelf.vector(row))
         return None
 
     def _nearest(self, queries: Sequence[Query], unit: Floats, filters: Filters) -> Iterator[Found]:
@@ -273,6 +273,13 @@ class Searcher:
             categories = {level: known[level] for level in CATEGORY_LEVELS if known[level]}
             cosine = round(min(max(score, -1.0), 1.0), 6)
             yield Hit(known["product_id"], cosine, known["title"], known["brand"], known["price"], categories)
+
+
+def _unit(vector: Sequence[float] | Floats) -> Floats:
+    """At unit length, however small or large its numbers are."""
+    exact = np.asarray(vector, dtype=np.float64)
+    exact = exact / np.abs(exact).max()
+    return (exact / np.linalg.norm(exact)).astype(np.float32)
 
 
 def _key(query: Query) -> Any:
