@@ -365,18 +365,20 @@ class IndexConfig(StrictModel):
     """How the products of a delivery are laid out so that those like another are found."""
 
     exact: PositiveInt = Field(
-        20_000, description="products up to which every one is compared, with no lists: lists save little below"
+        10_000, description="products up to which every one is compared, with no lists: that takes 1 to 2 ms of a core"
     )
     lists_a_root: PositiveFloat = Field(
         2.0, description="inverted lists, as a multiple of the square root of the number of products; 4 were built twice as long"
     )
     sample_a_list: PositiveInt = Field(64, description="products a list by which the centres of the lists are found")
-    probed: PositiveInt = Field(48, description="lists that a search looks through at least")
+    probed: PositiveInt = Field(
+        48, description="lists that a search looks through; more where a filter leaves few products of each list"
+    )
     ranked_again: PositiveInt = Field(
         8, description="candidates for each place of an answer, compared again exactly: vectors in lists are of 8 bits a number"
     )
     exact_filtered: PositiveInt = Field(
-        6000, description="products up to which those that a filter leaves are each compared, without the lists"
+        1000, description="products up to which those that a filter leaves are each compared, without the lists"
     )
     seed: int = Field(17, ge=0, description="seeds the centres of the lists")
 

@@ -114,7 +114,7 @@ def read(folder: Path) -> Index:
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
         products = pq.read_table(folder / PRODUCTS, columns=list(COLUMNS)).combine_chunks()
         lists = faiss.read_index(str(folder / LISTS), faiss.IO_FLAG_MMAP) if spec.lists else None
-    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, pa.ArrowException) as error:
         raise VitrinaError(f"cannot read the index {folder}: {_first_line(error)}") from error
     wanted = (spec.products, spec.dimensions)
     found = {VECTORS: vectors.shape, PRODUCTS: (products.num_rows, spec.dimensions)}

@@ -33,7 +33,7 @@ def nearest_by_lists(shelf: Shelf, unit: Floats, filters: Filters, count: int, l
     if left <= config.exact_filtered:
         return _compared(shelf, unit, mask, count)
     chosen = None if mask is None else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-    probed = min(lists.nlist, round(config.probed * (len(shelf) / left) ** 0.5))  # what passes lies farther away
+    probed = min(lists.nlist, round(config.probed * len(mask) / left)) if mask is not None else min(lists.nlist, config.probed)
     asked = faiss.SearchParametersIVF(sel=chosen, nprobe=probed)
     _, candidates = lists.search(unit, count * config.ranked_again, params=asked)
     found = []
