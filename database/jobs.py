@@ -109,7 +109,7 @@ def submit(
         if waits and _count_live(connection) >= max_waiting:
             raise QueueFull(f"{max_waiting} jobs wait or run already; at most {max_waiting} may")
         job_id, now = str(uuid.uuid4()), datetime.now(UTC)
-        number = connection.scalar(select(func.coalesce(func.max(JobTable.number), 0))) + 1
+        number = (connection.scalar(select(func.max(JobTable.number))) or 0) + 1
         values = {"id": job_id, "number": number, "kind": kind, "owner": owner, "request": request, "digest": digest}
         connection.execute(insert(JobTable), values | {"items": len(items), "state": "queued", "created_at": now})
         if items:

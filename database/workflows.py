@@ -1,4 +1,4 @@
-"""DBOS's side of jobs: its tables stand in the application database, so that a job and its workflow are written in one transaction.
+"""DBOS's side of jobs: its tables stand in the application database, so that a job and its workflow are one transaction.
 
 PostgreSQL keeps them in the schema `dbos`. All values are DBOS's portable JSON: rows that say another serializer are refused,
 because DBOS would unpickle them.
