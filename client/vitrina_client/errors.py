@@ -1,0 +1,177 @@
+"""What a call raises; the classes stand for the statuses that a caller tells apart."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import ClassVar
+
+import httpx
+from pydantic import ValidationError
+
+from vitrina_client.models import ErrorBody
+
+REQUEST_ID = "X-Request-ID"
+
+
+class VitrinaError(Exception):
+    """A call that was not answered as asked.
+
+    Attributes:
+        status: HTTP status of the answer; None where there was none.
+        code: The service's word for it, which stays the same between versions, or the client's own.
+        message: One line: what, where, what is allowed.
+        field: Path of the value at fault, such as items.3.title.
+        request_id: By which the service's log knows the request.
+        retry_after: Seconds after which the service says to ask again.
+    """
+
+    transient: ClassVar[bool] = False
+    """Whether the same request may succeed a little later."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status: int | None = None,
+        field: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.field = field
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        status = f"{self.status} " if self.status else ""
+        request = f" (request {self.request_id})" if self.request_id else ""
+        return f"{status}{self.code}: {self.message}{request}"
+
+
+class InvalidRequest(VitrinaError):
+    """400: a value is wrong; `field` names it."""
+
+
+class Unauthorized(VitrinaError):
+    """401: no key, or one that does not hold (any more)."""
+
+
+class Forbidden(VitrinaError):
+    """403: the key does not allow this."""
+
+
+class NotFound(VitrinaError):
+    """404: what the request names does not exist."""
+
+
+class Conflict(VitrinaError):
+    """409: what the request names is in a state that does not allow it."""
+
+
+class TooLarge(VitrinaError):
+    """413: the body is larger than the service takes."""
+
+
+class Unprocessable(VitrinaError):
+    """422: the idempotency key was used for something else."""
+
+
+class RateLimited(VitrinaError):
+    """429: too many requests or jobs."""
+
+    transient = True
+
+
+class NotSupported(VitrinaError):
+    """501: the version that answers cannot do it."""
+
+
+class Unavailable(VitrinaError):
+    """502, 503 and 504: not now."""
+
+    transient = True
+
+
+class ConnectionFailed(VitrinaError):
+    """No answer: refused, broken off, or nothing came within the timeout."""
+
+    transient = True
+
+
+class UnexpectedAnswer(VitrinaError):
+    """An answer that is not the API's: something else listens there, or the service is much newer than this client."""
+
+
+BY_STATUS: Mapping[int, type[VitrinaError]] = {
+    400: InvalidRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: Unprocessable,
+    429: RateLimited,
+    501: NotSupported,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def refusal(response: httpx.Response) -> VitrinaError:
+    """The error that an answer other than 2xx is."""
+    kind = BY_STATUS.get(response.status_code, VitrinaError)
+    try:
+        said = ErrorBody.model_validate_json(response.content).error
+        code, message, field = said.code, said.message, said.field
+    except ValidationError:  # of a proxy in between
+        code, message, field = f"http_{response.status_code}", f"{response.reason_phrase} from {response.url}", None
+    return kind(
+        message,
+        code=code,
+        status=response.status_code,
+        field=field,
+        request_id=request_id(response),
+        retry_after=_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def broken(error: httpx.TransportError, url: str, name: str) -> VitrinaError:
+    """The error that a connection ended with."""
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return VitrinaError(f"{url}: {error}", code="invalid_request", request_id=name)
+    code = "timeout" if isinstance(error, httpx.TimeoutException) else "connection"
+    return ConnectionFailed(f"{url}: {type(error).__name__} {error}".rstrip(), code=code, request_id=name)
+
+
+def unexpected(response: httpx.Response, error: ValidationError) -> UnexpectedAnswer:
+    """The error that a 2xx is that holds something else than the API's answer."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or None
+    message = f"{response.url} answers what this client does not know: {field or 'the body'}: {problem['msg']}"
+    return UnexpectedAnswer(
+        message, code="unexpected_answer", status=response.status_code, field=field, request_id=request_id(response)
+    )
+
+
+def request_id(response: httpx.Response) -> str | None:
+    """By which the service knows a request."""
+    said: str | None = response.headers.get(REQUEST_ID) or response.request.headers.get(REQUEST_ID)
+    return said
+
+
+def _seconds(said: str | None) -> float | None:
+    """Of `Retry-After`, which is a number or a date."""
+    if said is None:
+        return None
+    if said.strip().isdecimal():
+        return float(said)
+    try:
+        at = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
