@@ -4,17 +4,15 @@ make client                                       # or: .venv/bin/python client/
 .venv/bin/python client/generate.py --check       # exit code 1 where a file is not what the service says
 """
 
-import io
 import json
 import re
 import subprocess
 import sys
-import tokenize
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datamodel_code_generator import DataModelType, InputFileType, LiteralType, PythonVersion
+from datamodel_code_generator import DataModelType, DatetimeClassType, InputFileType, LiteralType, PythonVersion
 from datamodel_code_generator import generate as generate_models
 
 from serving.document import describe
@@ -22,6 +20,8 @@ from serving.document import describe
 HERE = Path(__file__).parent
 PACKAGE = HERE / "vitrina_client"
 JSON = "application/json"
+PHOTO = "vitrina_client.sending.Photo"
+"""What holds a photo that is sent."""
 REFERENCE = re.compile(r"#/components/schemas/([^\"]+)")
 LEFT_OUT = {"title", "examples", "default", "pattern", "format", "minLength", "maxLength", "minimum", "maximum"} | {
     "exclusiveMinimum", "exclusiveMaximum", "maxProperties", "propertyNames", "not", "contentEncoding", "contentMediaType",
@@ -77,13 +77,13 @@ def files() -> dict[Path, str]:
 def answers(described: Mapping[str, Any]) -> str:
     """Pydantic models of all that the service answers; words that a newer service may add to a choice are let through."""
     held = [operation["responses"] for operation in operations(described)]
-    return code(described, held, "pydantic.Base64Bytes", DataModelType.PydanticV2BaseModel)
+    return code(described, held, DataModelType.PydanticV2BaseModel).replace("Base64Str", "Base64Bytes")
 
 
 def requests(described: Mapping[str, Any]) -> str:
     """Typed dictionaries of all that it takes as JSON."""
     held = [operation.get("requestBody", {}).get("content", {}).get(JSON, {}) for operation in operations(described)]
-    return code(described, held, "vitrina_client.photos.Photo", DataModelType.TypingTypedDict)
+    return code(described, held, DataModelType.TypingTypedDict)
 
 
 def operations(described: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
@@ -91,10 +91,10 @@ def operations(described: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     return [operation for methods in described["paths"].values() for operation in methods.values()]
 
 
-def code(described: Mapping[str, Any], held: object, photo: str, kind: DataModelType) -> str:
-    """Classes of the schemas that `held` refers to, in the order of their names; `photo` is what holds one."""
+def code(described: Mapping[str, Any], held: object, kind: DataModelType) -> str:
+    """Classes of the schemas that `held` refers to."""
     known, sent = described["components"]["schemas"], kind is DataModelType.TypingTypedDict
-    chosen = {name: lean(known[name], photo, sent) for name in sorted(referred(held, known))}
+    chosen = {name: lean(known[name], sent) for name in sorted(referred(held, known))}
     made = generate_models(
         json.dumps({"openapi": described["openapi"], "info": described["info"], "paths": {}, "components": {"schemas": chosen}}),
         input_file_type=InputFileType.OpenAPI,
@@ -105,6 +105,7 @@ def code(described: Mapping[str, Any], held: object, photo: str, kind: DataModel
         disable_timestamp=True,
         enum_field_as_literal=LiteralType.All,
         formatters=[],
+        output_datetime_class=DatetimeClassType.Datetime,
         use_field_description=True,
         use_generic_container_types=sent,
         use_inline_field_description=True,
@@ -130,17 +131,17 @@ def referred(held: object, known: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def lean(schema: Any, photo: str, sent: bool) -> Any:
+def lean(schema: Any, sent: bool) -> Any:
     """A schema with its types and descriptions alone."""
     if isinstance(schema, list):
-        return [lean(inner, photo, sent) for inner in schema]
+        return [lean(inner, sent) for inner in schema]
     if not isinstance(schema, dict):
         return schema
     told = {"description": schema["description"]} if "description" in schema else {}
-    if schema.get("format") == "byte":
-        return {"type": "string", "customTypePath": photo, **told}
-    if schema.get("format") == "date-time":
-        return {"type": "string", "customTypePath": "datetime.datetime", **told}
+    if schema.get("format") == "byte" and sent:
+        return {"type": "string", "customTypePath": PHOTO} | {key: text.replace(" as base64", "") for key, text in told.items()}
+    if schema.get("format") in ("byte", "date-time"):
+        return {"type": "string", "format": schema["format"], **told}
     if not sent and "enum" in schema:
         return {"anyOf": [{"type": "string", "enum": schema["enum"]}, {"type": "string"}], **told}
     bare = {key: inner for key, inner in schema.items() if key not in LEFT_OUT and inner is not False}
@@ -150,24 +151,16 @@ def lean(schema: Any, photo: str, sent: bool) -> Any:
         bare.pop("minItems", None)
         bare.pop("maxItems", None)
     if "properties" in bare:
-        fields = {name: lean(field, photo, sent) for name, field in bare.pop("properties").items()}
-        return {**lean(bare, photo, sent), "properties": fields}
-    return {key: lean(inner, photo, sent) for key, inner in bare.items()}
+        fields = {name: lean(field, sent) for name, field in bare.pop("properties").items()}
+        return {**lean(bare, sent), "properties": fields}
+    return {key: lean(inner, sent) for key, inner in bare.items()}
 
 
 def synchronous(source: str, name: str) -> str:
-    """A module of `aio` without its waiting, as `httpcore` and `psycopg` make theirs."""
+    """A module of `aio` without its waiting, made word by word as that of httpcore is."""
+    words = re.sub(r"\w+", lambda word: SYNCHRONOUS.get(word[0], word[0]), re.sub(r"\b(async|await) ", "", source))
     head = f'"""Made from `aio/{name}` by `make client`; do not edit it by hand."""'
-    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    kept: list[tuple[int, str]] = []
-    for token in tokens:
-        if token.string in ("async", "await"):
-            continue
-        text = SYNCHRONOUS.get(token.string, token.string)
-        if token.type == tokenize.STRING:
-            text = re.sub(r"\w+", lambda word: SYNCHRONOUS.get(word[0], word[0]), re.sub(r"\b(async|await) ", "", text))
-        kept.append((token.type, text))
-    return head + "\n" + re.sub(r'^""".*?"""', "", tokenize.untokenize(kept), count=1, flags=re.DOTALL)
+    return re.sub(r'^""".*?"""', head, words, count=1, flags=re.DOTALL)
 
 
 def formatted(text: str, path: Path) -> str:

@@ -140,22 +140,15 @@ def refusal(response: httpx.Response) -> VitrinaError:
     )
 
 
-def broken(error: httpx.TransportError, url: str, name: str) -> VitrinaError:
+def broken(error: httpx.RequestError) -> VitrinaError:
     """The error that a connection ended with."""
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-        return VitrinaError(f"{url}: {error}", code="invalid_request", request_id=name)
-    code = "timeout" if isinstance(error, httpx.TimeoutException) else "connection"
-    return ConnectionFailed(f"{url}: {type(error).__name__} {error}".rstrip(), code=code, request_id=name)
-
-
-def unexpected(response: httpx.Response, error: ValidationError) -> UnexpectedAnswer:
-    """The error that a 2xx is that holds something else than the API's answer."""
-    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in problem["loc"]) or None
-    message = f"{response.url} answers what this client does not know: {field or 'the body'}: {problem['msg']}"
-    return UnexpectedAnswer(
-        message, code="unexpected_answer", status=response.status_code, field=field, request_id=request_id(response)
-    )
+    said = f"{error.request.url}: {type(error).__name__}: {error}".removesuffix(": ")
+    name = error.request.headers[REQUEST_ID]
+    if isinstance(error, httpx.TimeoutException):
+        return ConnectionFailed(said, code="timeout", request_id=name)
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ProxyError):
+        return ConnectionFailed(said, code="connection", request_id=name)
+    return VitrinaError(said, code="not_sent", request_id=name)
 
 
 def request_id(response: httpx.Response) -> str | None:

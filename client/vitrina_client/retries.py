@@ -1,4 +1,4 @@
-"""When a request is sent again: exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015), within a deadline."""
+"""When a request is sent again: after exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015)."""
 
 import random
 import time
