@@ -24,6 +24,6 @@ class _Nothing:
 
 def describe() -> dict[str, Any]:
     """What `/openapi.json` answers where every model is served."""
-    settings = Settings(Path("."), "sqlite:///:memory:", "sqlite:///:memory:")  # nothing opens them before the lifespan
+    settings = Settings(Path(), "sqlite:///:memory:", "sqlite:///:memory:")  # nothing opens them before the lifespan
     document: dict[str, Any] = create_app(settings, ServingConfig(models=tuple(discover())), _Nothing()).openapi()
     return document

@@ -138,6 +138,11 @@ class AsyncClient:
         """An image of a product, its score, and what it was drawn with; `images[0].png` is the file."""
         return await self._connection.ask("POST", "/v1/generate/image", models.Drawn, prompt)
 
+    async def generate_image_png(self, **prompt: Unpack[params.ImageIn]) -> bytes:
+        """The file of the best image alone."""
+        answer = await self._connection.send("POST", "/v1/generate/image", prompt, headers={"Accept": "image/png"})
+        return answer.content
+
     # Classifiers of few examples
 
     async def adapt_fewshot(self, **lesson: Unpack[params.AdaptIn]) -> models.Adapted:
