@@ -28,6 +28,7 @@ LEFT_OUT = {"title", "examples", "default", "pattern", "format", "minLength", "m
 }  # fmt: skip
 """Of a schema: the service checks bounds, and says what is wrong in its own words."""
 SYNCHRONOUS = {
+    "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncBaseTransport": "BaseTransport",
     "AsyncClient": "Client",
     "AsyncConnection": "Connection",
@@ -165,9 +166,9 @@ def synchronous(source: str, name: str) -> str:
 
 def formatted(text: str, path: Path) -> str:
     """As `make format` leaves it at `path`."""
-    for command in (["check", "--fix", "--quiet"], ["format", "--quiet"]):
+    for command in (["format", "--quiet"], ["check", "--fix", "--quiet"], ["format", "--quiet"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"]
-        text = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(ruff, input=text, stdout=subprocess.PIPE, text=True, check=True).stdout
     return text
 
 

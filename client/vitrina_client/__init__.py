@@ -1,11 +1,15 @@
 """The client of a Vitrina service: `Client`, and `AsyncClient` for asyncio."""
 
 from vitrina_client.aio.client import AsyncClient
+from vitrina_client.aio.jobs import AsyncJob
+from vitrina_client.batches import Done, Failure
 from vitrina_client.errors import (
     Conflict,
     ConnectionFailed,
     Forbidden,
     InvalidRequest,
+    ItemFailed,
+    JobFailed,
     NotFound,
     NotSupported,
     RateLimited,
@@ -13,19 +17,27 @@ from vitrina_client.errors import (
     Unauthorized,
     Unavailable,
     UnexpectedAnswer,
+    Unfinished,
     Unprocessable,
     VitrinaError,
 )
 from vitrina_client.sending import Photo
 from vitrina_client.sync.client import Client
+from vitrina_client.sync.jobs import Job
 
 __all__ = [
     "AsyncClient",
+    "AsyncJob",
     "Client",
     "Conflict",
     "ConnectionFailed",
+    "Done",
+    "Failure",
     "Forbidden",
     "InvalidRequest",
+    "ItemFailed",
+    "Job",
+    "JobFailed",
     "NotFound",
     "NotSupported",
     "Photo",
@@ -34,6 +46,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UnexpectedAnswer",
+    "Unfinished",
     "Unprocessable",
     "VitrinaError",
 ]

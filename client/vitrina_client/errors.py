@@ -1,9 +1,10 @@
 """What a call raises; the classes stand for the statuses that a caller tells apart."""
 
 from collections.abc import Mapping
+from copy import copy
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import httpx
 from pydantic import ValidationError
@@ -32,7 +33,7 @@ class VitrinaError(Exception):
         self,
         message: str,
         *,
-        code: str,
+        code: str = "unknown",
         status: int | None = None,
         field: str | None = None,
         request_id: str | None = None,
@@ -45,6 +46,12 @@ class VitrinaError(Exception):
         self.field = field
         self.request_id = request_id
         self.retry_after = retry_after
+
+    def but(self, message: str, field: str | None) -> Self:
+        """The same error in other words."""
+        other = copy(self)
+        other.args, other.message, other.field = (message,), message, field
+        return other
 
     def __str__(self) -> str:
         status = f"{self.status} " if self.status else ""
@@ -104,6 +111,18 @@ class ConnectionFailed(VitrinaError):
 
 class UnexpectedAnswer(VitrinaError):
     """An answer that is not the API's: something else listens there, or the service is much newer than this client."""
+
+
+class ItemFailed(VitrinaError):
+    """An item of several failed; `field` names it."""
+
+
+class JobFailed(VitrinaError):
+    """A job that failed as a whole, or was cancelled; what was done before is still there."""
+
+
+class Unfinished(VitrinaError):
+    """A job that has not ended in the time that was given; it goes on."""
 
 
 BY_STATUS: Mapping[int, type[VitrinaError]] = {

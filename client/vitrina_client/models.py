@@ -1,7 +1,7 @@
 """Made from the service's OpenAPI document by `make client`; do not edit it by hand."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Base64Bytes, BaseModel
 
@@ -98,6 +98,34 @@ class Improvement(BaseModel):
 
     score_after: float
     """the score with this change alone"""
+
+
+class JobItem(BaseModel):
+    """An item of a job that has ended."""
+
+    place: int
+    """in the request, from 0"""
+
+    state: Literal["done", "failed"] | str
+    result: dict[str, Any] | None
+    """what the route answers for this item; null where it failed"""
+
+    error: ErrorDetail | None
+    """what the route answers to this item alone; null where it is done"""
+
+
+class JobLinks(BaseModel):
+    """Where more is said, under this server's address."""
+
+    job: str
+    result: str
+    """what is done so far, as lines of JSON, JSON or Parquet"""
+
+    failures: str
+    """of it what failed, all of it"""
+
+    events: str
+    """server-sent events while it is done"""
 
 
 class Keyword(BaseModel):
@@ -403,6 +431,96 @@ class Item(BaseModel):
     reason: Reason
 
 
+class Job(BaseModel):
+    """Work that was left with the service."""
+
+    id: str
+    kind: str
+    """the route that would have answered at once"""
+
+    state: Literal["queued", "running", "succeeded", "partly_failed", "failed", "cancelled"] | str
+    """partly_failed where some items failed, failed where all did or the job as a whole"""
+
+    items: int
+    """that were sent"""
+
+    done: int
+    """of them"""
+
+    failed: int
+    """of them"""
+
+    progress: float
+    """share of the items that have ended, 0 to 1"""
+
+    model: Served | None
+    """the version that answers all items; null until the job begins"""
+
+    detail: str | None
+    """why the job as a whole failed; else null"""
+
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: JobLinks
+
+
+class JobDetail(BaseModel):
+    """A job, and the first items that failed."""
+
+    id: str
+    kind: str
+    """the route that would have answered at once"""
+
+    state: Literal["queued", "running", "succeeded", "partly_failed", "failed", "cancelled"] | str
+    """partly_failed where some items failed, failed where all did or the job as a whole"""
+
+    items: int
+    """that were sent"""
+
+    done: int
+    """of them"""
+
+    failed: int
+    """of them"""
+
+    progress: float
+    """share of the items that have ended, 0 to 1"""
+
+    model: Served | None
+    """the version that answers all items; null until the job begins"""
+
+    detail: str | None
+    """why the job as a whole failed; else null"""
+
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: JobLinks
+    failures: list[JobItem]
+    """the first 20 in the order of their places; links.failures has all"""
+
+
+class JobResults(BaseModel):
+    """A page of what is done of a job."""
+
+    job: Job
+    complete: bool
+    """the job has ended: no more will come"""
+
+    items: list[JobItem]
+    """in the order of their places"""
+
+    next: int | None
+    """`start` of the next page; null where there is none yet"""
+
+
+class Jobs(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[Job]
+
+
 class Known(BaseModel):
     """A version of a task, and whether it can be asked."""
 
@@ -641,6 +759,13 @@ class Assessment(BaseModel):
 
     article_type: str | None
     """the type that the listing was compared with: the given one, else the predicted one"""
+
+
+class Assessments(BaseModel):
+    """One assessment an item, in order, all of one model version."""
+
+    model: Served
+    items: list[Assessment]
 
 
 class Classifications(BaseModel):

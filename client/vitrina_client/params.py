@@ -99,6 +99,12 @@ class CandidateIn(TypedDict):
     """its own id, where the catalogue may hold it: it is then no duplicate of itself"""
 
 
+class CandidatesIn(TypedDict):
+    """Several listings to assess."""
+
+    items: Sequence[CandidateIn]
+
+
 class CategoriesIn(TypedDict):
     """A listing, and how many labels to answer a level."""
 
@@ -225,6 +231,12 @@ class ImageIn(TypedDict):
 
     all_candidates: NotRequired[bool]
     """whether the others come back as well, after the best; a PNG is the best alone"""
+
+
+class ImagesIn(TypedDict):
+    """Several images; always drawn in a job."""
+
+    items: Sequence[ImageIn]
 
 
 class Labels(TypedDict):

@@ -10,14 +10,14 @@ from vitrina_client.errors import UnexpectedAnswer, request_id
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-def read(response: httpx.Response, answer: type[Answer]) -> Answer:
-    """The body of an answer.
+def read(response: httpx.Response, answer: type[Answer], part: str | bytes | None = None) -> Answer:
+    """The body of an answer, or a `part` of it.
 
     Raises:
         UnexpectedAnswer: it is something else.
     """
     try:
-        return answer.model_validate_json(response.content)
+        return answer.model_validate_json(response.content if part is None else part)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in problem["loc"]) or None

@@ -35,6 +35,11 @@ class Tries:
         self.made = 0
         self._ends = time.monotonic() + policy.deadline
 
+    def moved_on(self) -> None:
+        """Something came of this try: what fails now fails for the first time."""
+        self.made = 1
+        self._ends = time.monotonic() + self.policy.deadline
+
     def begin(self) -> float:
         """Count one more try; returns its timeout in seconds."""
         self.made += 1

@@ -1,6 +1,7 @@
 """The service with predictors that answer without a model, on a port of its own, and both faces of the client before it."""
 
 import asyncio
+import inspect
 import threading
 
 import pytest
@@ -31,6 +32,10 @@ def address(tmp_path_factory):
     thread.join(60)
 
 
+async def _all(answers):
+    return [answer async for answer in answers]
+
+
 class Face:
     """Either client; its methods answer at once."""
 
@@ -43,6 +48,11 @@ class Face:
         return lambda *arguments, **options: self.run(getattr(self.client, name)(*arguments, **options))
 
     def run(self, answer):
+        """What a method answers; of one that answers bit by bit a list."""
+        if inspect.isasyncgen(answer):
+            return self._runner.run(_all(answer))
+        if inspect.isgenerator(answer):
+            return list(answer)
         return self._runner.run(answer) if asyncio.iscoroutine(answer) else answer
 
     def close(self):
@@ -88,5 +98,9 @@ def clock(monkeypatch):
     monkeypatch.setattr("vitrina_client.retries.time", clock)
     monkeypatch.setattr("vitrina_client.sync.connection.sleep", clock.sleep)
     monkeypatch.setattr("vitrina_client.aio.connection.sleep", clock.sleep_async)
+    monkeypatch.setattr("vitrina_client.sync.jobs.time", clock)
+    monkeypatch.setattr("vitrina_client.aio.jobs.time", clock)
+    monkeypatch.setattr("vitrina_client.sync.jobs.sleep", clock.sleep)
+    monkeypatch.setattr("vitrina_client.aio.jobs.sleep", clock.sleep_async)
     monkeypatch.setattr("vitrina_client.retries.random.uniform", lambda low, high: high)
     return clock

@@ -38,7 +38,11 @@ def fields(schema):
     return set(schema.get("properties", {})).union(*map(fields, schema.get("oneOf", ())))
 
 
-SEVERAL = {"generate_description": "generate_descriptions"}
+SEVERAL = {
+    "assess_quality": "assess_qualities",
+    "generate_description": "generate_descriptions",
+    "generate_image": "generate_image_job",
+}
 """Method for the other form of an operation's body."""
 
 

@@ -1,6 +1,7 @@
 """Requests that fail for a while, for good, or half way."""
 
 import json
+import pickle
 import socket
 import threading
 
@@ -106,6 +107,12 @@ def test_what_would_come_again_is_raised_at_once(through, clock, status, kind):
     assert (error.status, error.code, error.message, error.field) == (status, "told", "why", None)
     assert error.request_id == service.requests[0].headers["X-Request-ID"]
     assert (len(service.requests), clock.slept) == (1, [])
+
+
+def test_errors_pass_between_processes():
+    error = RateLimited("slow down", code="rate_limited", status=429, request_id="r", retry_after=2.0)
+    other = pickle.loads(pickle.dumps(error))
+    assert (type(other), str(other), other.retry_after) == (RateLimited, "429 rate_limited: slow down (request r)", 2.0)
 
 
 @pytest.mark.parametrize(("failure", "kind"), [(503, Unavailable), (429, RateLimited), (httpx.ReadError(""), ConnectionFailed)])

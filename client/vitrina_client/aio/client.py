@@ -1,16 +1,22 @@
 """The service as methods, named after the operations of its OpenAPI document."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Self, Unpack
+from typing import Literal, Self, TypeVar, Unpack
 
 import httpx
+from pydantic import BaseModel
 
 from vitrina_client import models, params
 from vitrina_client.aio.connection import AsyncConnection
+from vitrina_client.aio.jobs import AsyncJob
+from vitrina_client.batches import item_failed, parts, placed
 from vitrina_client.reading import read
 from vitrina_client.retries import Policy
 from vitrina_client.sending import segment
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Several = TypeVar("Several", bound=BaseModel)
 
 
 class AsyncClient:
@@ -104,7 +110,19 @@ class AsyncClient:
 
     async def embed_batch(self, items: Sequence[params.ListingIn]) -> models.Embeddings:
         """Embeddings of several listings, in order; one listing at fault refuses the request and is named."""
-        return await self._connection.ask("POST", "/v1/embeddings/batch", models.Embeddings, {"items": items})
+        return await self._several("/v1/embeddings/batch", items, models.Embedding, models.Embeddings)
+
+    async def embed_many(self, items: Iterable[params.ListingIn]) -> AsyncIterator[models.Embedding]:
+        """Embeddings of any number of listings, in order; they are sent in parts, each once the one before is answered."""
+        for start, part in parts(items):
+            with placed(start):
+                answer = await self.embed_batch(part)
+            for item in answer.items:
+                yield item
+
+    async def embed_batch_job(self, items: Sequence[params.ListingIn]) -> AsyncJob[models.Embedding]:
+        """Leave the embeddings of several listings as a job, in which one at fault fails alone."""
+        return await self._left("/v1/embeddings/batch", items, models.Embedding)
 
     async def analyze_sentiment(self, reviews: Sequence[params.ReviewIn]) -> models.Opinions:
         """Whether the writers of reviews recommend the product, and the rating they would give."""
@@ -113,6 +131,14 @@ class AsyncClient:
     async def assess_quality(self, **listing: Unpack[params.CandidateIn]) -> models.Assessment:
         """How good a listing is, by axis, and the changes that would raise its score."""
         return await self._connection.ask("POST", "/v1/quality/assess", models.Assessment, listing)
+
+    async def assess_qualities(self, items: Sequence[params.CandidateIn]) -> models.Assessments:
+        """How good several listings are, in order; one at fault refuses the request and is named."""
+        return await self._several("/v1/quality/assess", items, models.Assessment, models.Assessments)
+
+    async def assess_quality_job(self, items: Sequence[params.CandidateIn]) -> AsyncJob[models.Assessment]:
+        """Leave the assessment of several listings as a job, in which one at fault fails alone."""
+        return await self._left("/v1/quality/assess", items, models.Assessment)
 
     # Recommendations
 
@@ -131,8 +157,12 @@ class AsyncClient:
         return await self._connection.ask("POST", "/v1/generate/description", models.Written, brief)
 
     async def generate_descriptions(self, items: Sequence[params.BriefIn]) -> models.AllWritten:
-        """Texts for several listings, in order."""
-        return await self._connection.ask("POST", "/v1/generate/description", models.AllWritten, {"items": items})
+        """Texts for several listings, in order; one at fault refuses the request and is named."""
+        return await self._several("/v1/generate/description", items, models.Written, models.AllWritten)
+
+    async def generate_description_job(self, items: Sequence[params.BriefIn]) -> AsyncJob[models.Written]:
+        """Leave the texts for several listings as a job, in which one at fault fails alone."""
+        return await self._left("/v1/generate/description", items, models.Written)
 
     async def generate_image(self, **prompt: Unpack[params.ImageIn]) -> models.Drawn:
         """An image of a product, its score, and what it was drawn with; `images[0].png` is the file."""
@@ -142,6 +172,10 @@ class AsyncClient:
         """The file of the best image alone."""
         answer = await self._connection.send("POST", "/v1/generate/image", prompt, headers={"Accept": "image/png"})
         return answer.content
+
+    async def generate_image_job(self, items: Sequence[params.ImageIn]) -> AsyncJob[models.Drawn]:
+        """Leave the images of several prompts as a job, in which one at fault fails alone."""
+        return await self._left("/v1/generate/image", items, models.Drawn)
 
     # Classifiers of few examples
 
@@ -167,6 +201,37 @@ class AsyncClient:
         """Delete a task with every version and all that is kept of its examples."""
         await self._connection.send("DELETE", f"/v1/fewshot/tasks/{segment(task_id)}")
 
+    # Jobs
+
+    async def list_jobs(self, *, limit: int = 50) -> models.Jobs:
+        """The newest jobs that were left with this key."""
+        return await self._connection.ask("GET", "/v1/jobs", models.Jobs, query={"limit": limit})
+
+    async def job(self, job_id: str, answer: type[Answer]) -> AsyncJob[Answer]:
+        """A job that was left before, whose items are answered by `answer`, such as `models.Embedding`."""
+        seen = await self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}", models.Job)
+        return AsyncJob(self._connection, seen, answer)
+
+    async def get_job(self, job_id: str) -> models.JobDetail:
+        """How far a job is, and the first items that failed."""
+        return await self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}", models.JobDetail)
+
+    async def get_job_result(
+        self, job_id: str, *, state: Literal["done", "failed"] | None = None, start: int = 0, limit: int = 100
+    ) -> models.JobResults:
+        """A page of what is done of a job; `next` of the answer is the `start` of the next page."""
+        query: dict[str, str | int] = {"start": start, "limit": limit} | ({"state": state} if state else {})
+        return await self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}/result", models.JobResults, query=query)
+
+    async def watch_job(self, job_id: str) -> AsyncIterator[models.Job]:
+        """A job whenever it has moved on, until it has ended."""
+        async for seen in (await self.job(job_id, BaseModel)).watch():
+            yield seen
+
+    async def cancel_job(self, job_id: str) -> models.JobDetail:
+        """End a job: what waits is not begun, what is done stays. One that has ended stays as it is."""
+        return await self._connection.ask("DELETE", f"/v1/jobs/{segment(job_id)}", models.JobDetail)
+
     # The service
 
     async def send_feedback(self, prediction_id: str, **labels: Unpack[params.Labels]) -> models.Accepted:
@@ -189,3 +254,20 @@ class AsyncClient:
     async def get_readyz(self) -> models.Readiness:
         """Whether every model has a version that answers."""
         return read(await self._connection.send("GET", "/readyz", accepted=503), models.Readiness)
+
+    async def _left(self, path: str, items: Sequence[Mapping[str, object]], answer: type[Answer]) -> AsyncJob[Answer]:
+        response = await self._connection.send("POST", path, {"items": items}, headers={"Prefer": "respond-async"})
+        return AsyncJob(self._connection, read(response, models.Job), answer)
+
+    async def _several(
+        self, path: str, items: Sequence[Mapping[str, object]], answer: type[Answer], answers: type[Several]
+    ) -> Several:
+        """What the service answers at once, or as a job that is waited for where there are too many items for that."""
+        response = await self._connection.send("POST", path, {"items": items})
+        if response.status_code != 202:
+            return read(response, answers)
+        job = AsyncJob(self._connection, read(response, models.Job), answer)
+        seen = await job.wait(timeout=self._connection.policy.deadline, progress=False)
+        async for failure in job.failures():
+            raise item_failed(failure)
+        return answers.model_validate({"model": seen.model, "items": [done.result async for done in job.result()]})

@@ -1,16 +1,22 @@
 """Made from `aio/client.py` by `make client`; do not edit it by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Self, Unpack
+from typing import Literal, Self, TypeVar, Unpack
 
 import httpx
+from pydantic import BaseModel
 
 from vitrina_client import models, params
+from vitrina_client.batches import item_failed, parts, placed
 from vitrina_client.reading import read
 from vitrina_client.retries import Policy
 from vitrina_client.sending import segment
 from vitrina_client.sync.connection import Connection
+from vitrina_client.sync.jobs import Job
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Several = TypeVar("Several", bound=BaseModel)
 
 
 class Client:
@@ -104,7 +110,19 @@ class Client:
 
     def embed_batch(self, items: Sequence[params.ListingIn]) -> models.Embeddings:
         """Embeddings of several listings, in order; one listing at fault refuses the request and is named."""
-        return self._connection.ask("POST", "/v1/embeddings/batch", models.Embeddings, {"items": items})
+        return self._several("/v1/embeddings/batch", items, models.Embedding, models.Embeddings)
+
+    def embed_many(self, items: Iterable[params.ListingIn]) -> Iterator[models.Embedding]:
+        """Embeddings of any number of listings, in order; they are sent in parts, each once the one before is answered."""
+        for start, part in parts(items):
+            with placed(start):
+                answer = self.embed_batch(part)
+            for item in answer.items:
+                yield item
+
+    def embed_batch_job(self, items: Sequence[params.ListingIn]) -> Job[models.Embedding]:
+        """Leave the embeddings of several listings as a job, in which one at fault fails alone."""
+        return self._left("/v1/embeddings/batch", items, models.Embedding)
 
     def analyze_sentiment(self, reviews: Sequence[params.ReviewIn]) -> models.Opinions:
         """Whether the writers of reviews recommend the product, and the rating they would give."""
@@ -113,6 +131,14 @@ class Client:
     def assess_quality(self, **listing: Unpack[params.CandidateIn]) -> models.Assessment:
         """How good a listing is, by axis, and the changes that would raise its score."""
         return self._connection.ask("POST", "/v1/quality/assess", models.Assessment, listing)
+
+    def assess_qualities(self, items: Sequence[params.CandidateIn]) -> models.Assessments:
+        """How good several listings are, in order; one at fault refuses the request and is named."""
+        return self._several("/v1/quality/assess", items, models.Assessment, models.Assessments)
+
+    def assess_quality_job(self, items: Sequence[params.CandidateIn]) -> Job[models.Assessment]:
+        """Leave the assessment of several listings as a job, in which one at fault fails alone."""
+        return self._left("/v1/quality/assess", items, models.Assessment)
 
     # Recommendations
 
@@ -131,8 +157,12 @@ class Client:
         return self._connection.ask("POST", "/v1/generate/description", models.Written, brief)
 
     def generate_descriptions(self, items: Sequence[params.BriefIn]) -> models.AllWritten:
-        """Texts for several listings, in order."""
-        return self._connection.ask("POST", "/v1/generate/description", models.AllWritten, {"items": items})
+        """Texts for several listings, in order; one at fault refuses the request and is named."""
+        return self._several("/v1/generate/description", items, models.Written, models.AllWritten)
+
+    def generate_description_job(self, items: Sequence[params.BriefIn]) -> Job[models.Written]:
+        """Leave the texts for several listings as a job, in which one at fault fails alone."""
+        return self._left("/v1/generate/description", items, models.Written)
 
     def generate_image(self, **prompt: Unpack[params.ImageIn]) -> models.Drawn:
         """An image of a product, its score, and what it was drawn with; `images[0].png` is the file."""
@@ -142,6 +172,10 @@ class Client:
         """The file of the best image alone."""
         answer = self._connection.send("POST", "/v1/generate/image", prompt, headers={"Accept": "image/png"})
         return answer.content
+
+    def generate_image_job(self, items: Sequence[params.ImageIn]) -> Job[models.Drawn]:
+        """Leave the images of several prompts as a job, in which one at fault fails alone."""
+        return self._left("/v1/generate/image", items, models.Drawn)
 
     # Classifiers of few examples
 
@@ -165,6 +199,37 @@ class Client:
         """Delete a task with every version and all that is kept of its examples."""
         self._connection.send("DELETE", f"/v1/fewshot/tasks/{segment(task_id)}")
 
+    # Jobs
+
+    def list_jobs(self, *, limit: int = 50) -> models.Jobs:
+        """The newest jobs that were left with this key."""
+        return self._connection.ask("GET", "/v1/jobs", models.Jobs, query={"limit": limit})
+
+    def job(self, job_id: str, answer: type[Answer]) -> Job[Answer]:
+        """A job that was left before, whose items are answered by `answer`, such as `models.Embedding`."""
+        seen = self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}", models.Job)
+        return Job(self._connection, seen, answer)
+
+    def get_job(self, job_id: str) -> models.JobDetail:
+        """How far a job is, and the first items that failed."""
+        return self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}", models.JobDetail)
+
+    def get_job_result(
+        self, job_id: str, *, state: Literal["done", "failed"] | None = None, start: int = 0, limit: int = 100
+    ) -> models.JobResults:
+        """A page of what is done of a job; `next` of the answer is the `start` of the next page."""
+        query: dict[str, str | int] = {"start": start, "limit": limit} | ({"state": state} if state else {})
+        return self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}/result", models.JobResults, query=query)
+
+    def watch_job(self, job_id: str) -> Iterator[models.Job]:
+        """A job whenever it has moved on, until it has ended."""
+        for seen in (self.job(job_id, BaseModel)).watch():
+            yield seen
+
+    def cancel_job(self, job_id: str) -> models.JobDetail:
+        """End a job: what waits is not begun, what is done stays. One that has ended stays as it is."""
+        return self._connection.ask("DELETE", f"/v1/jobs/{segment(job_id)}", models.JobDetail)
+
     # The service
 
     def send_feedback(self, prediction_id: str, **labels: Unpack[params.Labels]) -> models.Accepted:
@@ -187,3 +252,18 @@ class Client:
     def get_readyz(self) -> models.Readiness:
         """Whether every model has a version that answers."""
         return read(self._connection.send("GET", "/readyz", accepted=503), models.Readiness)
+
+    def _left(self, path: str, items: Sequence[Mapping[str, object]], answer: type[Answer]) -> Job[Answer]:
+        response = self._connection.send("POST", path, {"items": items}, headers={"Prefer": "respond-async"})
+        return Job(self._connection, read(response, models.Job), answer)
+
+    def _several(self, path: str, items: Sequence[Mapping[str, object]], answer: type[Answer], answers: type[Several]) -> Several:
+        """What the service answers at once, or as a job that is waited for where there are too many items for that."""
+        response = self._connection.send("POST", path, {"items": items})
+        if response.status_code != 202:
+            return read(response, answers)
+        job = Job(self._connection, read(response, models.Job), answer)
+        seen = job.wait(timeout=self._connection.policy.deadline, progress=False)
+        for failure in job.failures():
+            raise item_failed(failure)
+        return answers.model_validate({"model": seen.model, "items": [done.result for done in job.result()]})
