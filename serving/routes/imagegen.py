@@ -41,6 +41,7 @@ def router(context: Context) -> APIRouter:
     """Routes of this model."""
     routes = APIRouter(prefix="/v1/generate", tags=[MODEL])
     schema = answers.image_in(context.config.images)
+    several = answers.images_in(schema, most_items(context.config))
 
     @routes.post(
         "/image",
@@ -48,8 +49,7 @@ def router(context: Context) -> APIRouter:
         summary="An image of a product that a prompt describes",
         response_model=answers.Drawn,
         responses={200: _also_png(), **responses(400, 413, 415, 503, 504), **may_be_left()},
-        openapi_extra=one_of(request_body(schema), request_body(answers.images_in(schema, most_items(context.config))))
-        | leaving(),
+        openapi_extra=one_of(request_body(schema), request_body(several)) | leaving(),
     )
     async def generate(request: Request) -> Response:
         """The image as base64 in JSON, with its score and what it was drawn with; with `Accept: image/png` the file itself.
