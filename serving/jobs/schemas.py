@@ -91,13 +91,12 @@ def job_detail(found: jobs.Job, failures: Sequence[jobs.Item]) -> JobDetail:
 
 def job_item(item: jobs.Item) -> JobItem:
     """An item that has ended."""
-    return JobItem.model_construct(**line(item))
+    return JobItem.model_validate(line(item))
 
 
 def job_results(found: jobs.Job, page: Sequence[jobs.Item], after: int | None) -> JobResults:
     """A page of results, and where the next one begins."""
-    said = [job_item(item) for item in page]
-    return JobResults.model_construct(job=job(found), complete=ended(found), items=said, next=after)
+    return JobResults(job=job(found), complete=ended(found), items=[job_item(item) for item in page], next=after)
 
 
 def line(item: jobs.Item) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def test_other_preferences_and_forms_are_answered_at_once(client):
     for header in ("wait=10", "return=minimal", "not-respond-async"):
         response = client.post("/v1/embeddings/batch", json={"items": [{"title": "a"}]}, headers={"Prefer": header})
         assert response.status_code == 200
-    assert client.post("/v1/quality/assess", data={"title": "a"}, headers=PREFER).status_code == 200
+    assert client.post("/v1/quality/assess", files={"title": (None, "a")}, headers=PREFER).status_code == 200
     assert client.post("/v1/price/predict", json={"title": "a"}, headers=PREFER).status_code == 200
     several = [("Prefer", "wait=10"), ("Prefer", "handling=lenient; x=1, RESPOND-ASYNC")]
     assert client.post("/v1/embeddings/batch", json={"items": [{"title": "a"}]}, headers=several).status_code == 202
@@ -174,8 +174,8 @@ def test_other_preferences_and_forms_are_answered_at_once(client):
     ("body", "field", "says"),
     [
         ({"items": []}, "items", "at least 1 item"),
-        ({"items": {}}, "items", "valid list"),
-        ({"items": None}, "items", "valid list"),
+        ({"items": {}}, "items", "valid"),
+        ({"items": None}, "items", "valid"),
         ({"items": [{"title": "a"}], "top": 1}, "top", "unknown field 'top'; allowed: items"),
         ({}, "items", "Field required"),
         ([], None, "valid dictionary"),
