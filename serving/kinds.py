@@ -6,7 +6,7 @@ The same functions answer a request at once and a job later, so both give the sa
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -17,6 +17,8 @@ from database.predictions import PredictionRow
 from serving.errors import ApiError, invalid, refused
 from serving.schemas import RequestModel, ResponseModel
 from serving.slots import Answer, Loaded
+
+Reply = TypeVar("Reply", bound=ResponseModel)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Steps:
+class Steps(Generic[Reply]):
     """How a model answers items of a kind.
 
     Attributes:
@@ -95,12 +97,12 @@ class Steps:
     """
 
     read: Callable[[Any, ServingConfig], Any]
-    reply: Callable[[Any, Answer], ResponseModel]
+    reply: Callable[[Any, Answer], Reply]
     row: Callable[[Any, Any, Answer, float], PredictionRow]
     method: str = "predict"
 
 
-def answered_by(steps: Mapping[str, Steps]) -> Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]:
+def answered_by(steps: Mapping[str, Steps[Reply]]) -> Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]:
     """`Kind.answer` of the steps of each model that may answer."""
 
     def answer(loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
@@ -109,7 +111,7 @@ def answered_by(steps: Mapping[str, Steps]) -> Callable[[Loaded, ServingConfig, 
     return answer
 
 
-def _answer(steps: Steps, loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
+def _answer(steps: Steps[Reply], loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
     start = time.perf_counter()
     read = [_tried(steps.read, item, config) for item in items]
     asked = [one for one in read if not isinstance(one, ApiError)]

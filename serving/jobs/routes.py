@@ -83,8 +83,7 @@ def _looks(context: Context, routes: APIRouter) -> None:
         operation_id="get_job",
         summary="How far a job is, and what failed",
         response_model=schemas.JobDetail,
-        responses={200: {"headers": {"Retry-After": told("seconds after which to look again, until it has ended")}}}
-        | responses(404, 503),
+        responses={200: {"headers": {"Retry-After": told("seconds after which to look again")}}, **responses(404, 503)},
         openapi_extra={"parameters": [_JOB]},
     )
     async def one(request: Request) -> Response:

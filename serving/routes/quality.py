@@ -74,7 +74,12 @@ def router(context: Context) -> APIRouter:
 
 
 def _log(
-    context: Context, steps: Steps, items: Sequence[Assessment], asked: Sequence[Any], found: Sequence[Answer], latency_ms: float
+    context: Context,
+    steps: Steps[Assessment],
+    items: Sequence[Assessment],
+    asked: Sequence[Any],
+    found: Sequence[Answer],
+    latency_ms: float,
 ) -> None:
     for item, question, answer in zip(items, asked, found, strict=True):
         context.record(steps.row(item, question, answer, latency_ms))
