@@ -33,6 +33,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.post(
         "/description",
+        operation_id="generate_description",
         summary="Texts for a listing, or for several",
         response_model=answers.Written | answers.AllWritten,
         responses=responses(400, 413, 415, 503, 504),

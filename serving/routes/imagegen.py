@@ -41,6 +41,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.post(
         "/image",
+        operation_id="generate_image",
         summary="An image of a product that a prompt describes",
         response_model=answers.Drawn,
         responses={200: _also_png(), **responses(400, 413, 415, 503, 504)},

@@ -62,6 +62,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
 
     @routes.post(
         "/multimodal/analyze",
+        operation_id="analyze",
         summary="All heads",
         response_model=answers.Analysis,
         responses=errors,
@@ -83,6 +84,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
 
     @routes.post(
         "/multimodal/classify",
+        operation_id="classify",
         summary="Categories",
         response_model=answers.Categories,
         responses=unsupported,
@@ -97,7 +99,12 @@ def _listings(context: Context, routes: APIRouter) -> None:
         return reply(labels, "multimodal/classify", start, [(labels.prediction_id, listing, answer)])
 
     @routes.post(
-        "/price/predict", summary="Price", response_model=answers.PriceEstimate, responses=unsupported, openapi_extra=listing_body
+        "/price/predict",
+        operation_id="predict_price",
+        summary="Price",
+        response_model=answers.PriceEstimate,
+        responses=unsupported,
+        openapi_extra=listing_body,
     )
     async def price(request: Request) -> Response:
         """Price of one listing; a price in the request is not looked at, known categories are.
@@ -111,7 +118,12 @@ def _listings(context: Context, routes: APIRouter) -> None:
         return reply(estimate, "price/predict", start, [(estimate.prediction_id, listing, answer)])
 
     @routes.post(
-        "/embeddings", summary="Embedding", response_model=answers.Embedding, responses=errors, openapi_extra=listing_body
+        "/embeddings",
+        operation_id="embed",
+        summary="Embedding",
+        response_model=answers.Embedding,
+        responses=errors,
+        openapi_extra=listing_body,
     )
     async def embed(request: Request) -> Response:
         """Embedding of one listing."""
@@ -122,6 +134,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
 
     @routes.post(
         "/embeddings/batch",
+        operation_id="embed_batch",
         summary="Embeddings of several listings",
         response_model=answers.Embeddings,
         responses=errors,
@@ -142,6 +155,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
 def _reviews(context: Context, routes: APIRouter) -> None:
     @routes.post(
         "/sentiment/analyze",
+        operation_id="analyze_sentiment",
         summary="What reviews say",
         response_model=answers.Opinions,
         responses=responses(400, 413, 415, 501, 503, 504),

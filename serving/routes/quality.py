@@ -32,6 +32,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.post(
         "/assess",
+        operation_id="assess_quality",
         summary="How good a listing is, and what would make it better",
         response_model=answers.Assessment,
         responses=responses(400, 413, 415, 501, 503, 504),

@@ -54,7 +54,8 @@ def application(home: Path) -> FastAPI:
     return create_app(stores, ALL, Source())
 
 
-schema = schemathesis.openapi.from_dict(application(Path("unused")).openapi())
+DOCUMENT = application(Path("unused")).openapi()
+schema = schemathesis.openapi.from_dict(DOCUMENT)
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,13 @@ def test_every_operation_keeps_its_promise(case: schemathesis.Case, address: str
     response = case.call(base_url=address)
     unsayable = response.status_code == 400 and UNSAYABLE.search(response.json()["error"]["message"])
     case.validate_response(response, excluded_checks=[REJECTION, *([ACCEPTANCE] if unsayable else [])])
+
+
+def test_operations_and_their_bodies_have_names_for_generated_clients() -> None:
+    operations = [operation for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z_]+", name) and not name.endswith(("_get", "_post", "_put", "_delete")) for name in names)
+    bodies = [body["schema"] for o in operations for body in o.get("requestBody", {"content": {}})["content"].values()]
+    assert all("$ref" in one for body in bodies for one in body.get("oneOf", [body]))
+    assert all(name.isalnum() for name in DOCUMENT["components"]["schemas"]), "two models of one name"
