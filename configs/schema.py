@@ -542,7 +542,8 @@ class ServingConfig(StrictModel):
     )
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
     log: Literal["text", "json"] = Field(
-        "text", description="text: lines for people of what goes wrong; json: the same, and each request, as one JSON object a line"
+        "text",
+        description="text: lines for people of what goes wrong; json: the same, and each request, as one JSON object a line",
     )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")

@@ -15,6 +15,7 @@ from configs.settings import Settings
 from database.predictions import PredictionRow
 from models.errors import NotSupported as CannotAnswer
 from models.errors import Outdated, OutOfMemory
+from serving.about import answered
 from serving.batching import Batcher
 from serving.errors import ApiError, InvalidInput, NotSupported, OutdatedTask, TimedOut, Unavailable
 from serving.images import LARGEST_SIDE, decoded
@@ -43,9 +44,11 @@ class ServedModel:
             OutdatedTask: an item rests on what another version made.
             Unavailable: nothing is loaded, too many wait, or memory is not enough now.
         """
+        answered(self.slot.name, self.slot.version)
         answers = await self._answers(items, method, path)
         while len({answer.version for answer in answers}) > 1:
             answers = await self._answers(items, method, path)
+        answered(self.slot.name, answers[0].version)
         return answers
 
     async def _answers(self, items: Sequence[Any], method: str, path: str) -> list[Answer]:

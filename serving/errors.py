@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
+from serving.about import note
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,6 +33,20 @@ class InvalidInput(ApiError):
 
     status = 400
     code = "invalid_input"
+
+
+class Unauthorized(ApiError):
+    """Who asks is not known, or no more."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ApiError):
+    """Who asks is known, and may not ask this."""
+
+    status = 403
+    code = "forbidden"
 
 
 class PromptRefused(InvalidInput):
@@ -80,6 +96,16 @@ class UnsupportedMediaType(ApiError):
     code = "unsupported_media_type"
 
 
+class TooMany(ApiError):
+    """More than one may ask for; later it goes on."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after_seconds)})
+
+
 class NotSupported(ApiError):
     """The request is right, and the version that answers cannot do it: sending it again does not help."""
 
@@ -127,6 +153,7 @@ class ErrorBody(BaseModel):
 
 def error_response(error: ApiError) -> JSONResponse:
     """`error` as a response."""
+    note(error=error.code)
     body = {"error": {"code": error.code, "message": error.message, "field": error.field}}
     return JSONResponse(body, status_code=error.status, headers=error.headers)
 

@@ -7,7 +7,7 @@ address than loopback, or where it is told to listen beyond it.
 import base64
 import binascii
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

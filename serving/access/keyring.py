@@ -103,5 +103,5 @@ def holder(known: Mapping[str, Key], token: str, now: datetime) -> Key:
         raise Unauthorized("the key is not known here")
     state = key.state(now)
     if state != "valid":
-        raise Unauthorized(f"the key {key.name} is {state}", reason=state)
+        raise Unauthorized(f"the key {key.name} is {state}")
     return key

@@ -10,20 +10,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.access.scopes import OPEN
 from serving.errors import Unauthorized, error_response
 
-TOKEN = "VITRINA_INNER_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN = "VITRINA_FRONT_TOKEN"  # noqa: S105 - the name of a variable
 """Variable that holds the token; a server of several workers draws one at each start."""
+LISTENS_ON = "127.0.0.1"
+"""Where workers behind a front listen."""
 PREFIX = "x-vitrina-"
 FRONT, KEY, WHO = f"{PREFIX}front", f"{PREFIX}key", f"{PREFIX}who"
 
 
-def told(scope: Scope, token: str) -> dict[str, str]:
+def told(scope: Scope, token: str | None) -> dict[str, str]:
     """Headers for a worker: the token, and whose request it is where a key was asked for."""
     state = scope.get("state", {})
     named = {FRONT: token, KEY: state.get("key"), WHO: state.get("who")}
     return {name: value for name, value in named.items() if value is not None}
 
 
-class Inner:
+class Behind:
     """ASGI middleware of a worker behind a front: believes what the front says, and nobody else."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -39,7 +41,7 @@ class Inner:
         else:
             said = {name: value for name, value in scope["headers"] if name.startswith(PREFIX.encode())}
             if not hmac.compare_digest(said.get(FRONT.encode(), b""), self._token):
-                await error_response(Unauthorized("this address answers its gateway alone"))(scope, receive, send)
+                await error_response(Unauthorized("this address answers its front alone"))(scope, receive, send)
                 return
             state = scope.setdefault("state", {})
             for name, header in (("key", KEY), ("who", WHO)):
