@@ -15,6 +15,8 @@ from serving.errors import Unauthorized, Unavailable
 
 logger = logging.getLogger(__name__)
 
+FIRST_SECONDS = 10.0
+"""Longest wait for the first read: the schema may have to be made."""
 NOBODY = digest_of("")
 """What a key of an unknown id is compared with, so that it takes as long as one of a known id."""
 
@@ -55,16 +57,17 @@ class Keyring:
         """
         age = self._clock() - self._read_at
         if age > self._reread / 2 and self._reading is None and self._clock() - self._tried_at > self._reread / 2:
-            self._start(age)
+            self._start()
         if age > self._reread:
             if not self._away and self._reading is not None:
-                _, late = await asyncio.wait({self._reading}, timeout=self._reread)
+                never = self._read_at == float("-inf")
+                _, late = await asyncio.wait({self._reading}, timeout=FIRST_SECONDS if never else self._reread)
                 self._away = self._away or bool(late)
             if self._away and self._clock() - self._read_at > self._keep:
                 raise Unavailable("database_unavailable", "who may ask cannot be looked up: the database is away", 5)
         return self._keys
 
-    def _start(self, age: float) -> None:
+    def _start(self) -> None:
         self._tried_at = asked_at = self._clock()
         self._reading = asyncio.get_running_loop().run_in_executor(self._pool, self._read)
         self._reading.add_done_callback(lambda done: self._learn(done, asked_at))
