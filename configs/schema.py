@@ -362,7 +362,29 @@ def _flatten(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
-NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning")
+class IndexConfig(StrictModel):
+    """How the products of a delivery are laid out so that those like another are found."""
+
+    exact: PositiveInt = Field(
+        10_000, description="products up to which every one is compared, with no lists: that takes 1 to 2 ms of a core"
+    )
+    lists_a_root: PositiveFloat = Field(
+        2.0, description="inverted lists, as a multiple of the square root of the number of products; 4 were built twice as long"
+    )
+    sample_a_list: PositiveInt = Field(64, description="products a list by which the centres of the lists are found")
+    probed: PositiveInt = Field(
+        48, description="lists that a search looks through; more where a filter leaves few products of each list"
+    )
+    ranked_again: PositiveInt = Field(
+        8, description="candidates for each place of an answer, compared again exactly: vectors in lists are of 8 bits a number"
+    )
+    exact_filtered: PositiveInt = Field(
+        1000, description="products up to which those that a filter leaves are each compared, without the lists"
+    )
+    seed: int = Field(17, ge=0, description="seeds the centres of the lists")
+
+
+NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning", "index")
 """Sections of a `RunConfig` that do not change the trained model."""
 
 
@@ -377,6 +399,7 @@ class RunConfig(StrictModel):
     gates: GateConfig = GateConfig()
     drift: DriftConfig = DriftConfig()
     tuning: TuningConfig = TuningConfig()
+    index: IndexConfig = IndexConfig()
 
     def fitted(self) -> Self:
         """What the trained model depends on: the sections `NOT_FITTED` have their defaults."""
@@ -478,8 +501,11 @@ class SearchConfig(StrictModel):
 
     max_results: PositiveInt = Field(100, description="products a search answers at most")
     max_products: PositiveInt = Field(
-        100_000, description="products that clients may put over what the version was trained on; beyond it a put gets 429"
+        20_000,
+        description="products that clients may put over those of the index; beyond it a put gets 429: each search compares all "
+        "of them, and a new version embeds all of them before it answers",
     )
+    kept_answers: PositiveInt = Field(10_000, description="answers a worker keeps until the next change of the catalogue")
 
 
 class AccessConfig(StrictModel):

@@ -1,6 +1,6 @@
 """The ASGI application: every route, and the parts of a worker that start and stop with it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +26,9 @@ from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
-from serving.routes import OneByOne, discover, kinds
+from serving.routes import Excludes, OneByOne, discover, kinds
+from serving.search.searcher import attach
+from serving.search.visibility import Hidden
 from serving.slots import Answer, Slot
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
@@ -48,8 +50,11 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, front:
         raise ConfigError(f"serving.models: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
     log = PredictionLog(settings.database_url, config.log_queue)
     slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in config.models}
+    hidden = Hidden(settings.database_url)
     models = {
-        name: ServedModel(slot, {method: _batcher(slot, method, config, available[name]) for method in available[name].METHODS})
+        name: ServedModel(
+            slot, {method: _batcher(slot, method, config, available[name], hidden) for method in available[name].METHODS}
+        )
         for name, slot in slots.items()
     }
     streams = Streams(config.jobs.streams)
@@ -65,6 +70,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, front:
         slots,
         poll_seconds=config.poll_seconds,
         drain_seconds=config.drain_seconds,
+        before_swap=partial(attach, settings, config, source),
         on_swap=metrics.model_swapped,
         on_failure=metrics.model_load_failed,
         on_look=looked,
@@ -109,10 +115,12 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, front:
     return app
 
 
-def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any) -> Batcher[Any, Answer]:
-    alone = isinstance(routes, OneByOne)
+def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any, hidden: Hidden) -> Batcher[Any, Answer]:
+    alone, run = isinstance(routes, OneByOne), partial(slot.predict, method=method)
+    if isinstance(routes, Excludes):
+        run = partial(_without_hidden, run, routes, hidden)
     return Batcher(
-        partial(slot.predict, method=method),
+        run,
         max_size=1 if alone else config.max_batch_size,
         max_wait=config.max_batch_wait_ms / 1000,
         max_queue=routes.waiting(config) if alone else config.max_queue,
@@ -123,3 +131,9 @@ def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any) -> Bat
 
 def _ran(model: str, ran: Ran) -> None:
     metrics.batch_ran(model, [ran.begun - arrived for arrived in ran.arrived], ran.ended - ran.begun, ran.waiting)
+
+
+def _without_hidden(
+    run: Callable[[Sequence[Any]], list[Answer]], routes: Excludes, hidden: Hidden, items: Sequence[Any]
+) -> list[Answer]:
+    return run(routes.without(items, hidden.now()))
