@@ -522,12 +522,31 @@ class ServingConfig(StrictModel):
         30.0, description="a body that takes longer to arrive gets 408, an answer that takes longer 504"
     )
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
+    upstreams: dict[str, str] = Field(
+        {},
+        description="models that services of their own hold, and where, such as {product: 'http://10.0.0.7:3000'}: their routes "
+        "are passed on, and nothing of them is loaded here",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes; auto is a GPU where there is one")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of a model's arithmetic, where the model offers both")
+    compile: Literal["none", "cuda_graphs", "compile"] = Field(
+        "none",
+        description="how a forward pass is launched, where the model offers it: kernel by kernel, as CUDA graphs recorded for "
+        "each size of batches, or as torch.compile makes it of each size",
+    )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
     jobs: JobsConfig = Field(JobsConfig(), description="work that clients leave with the service")
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for model, url in self.upstreams.items():
+            if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", url):
+                raise ValueError(f"upstreams.{model}: {url!r} is no address of a service; it is such as http://10.0.0.7:3000")
+        return self
 
     @property
     def net_seconds(self) -> float:

@@ -19,6 +19,8 @@ from serving import errors, openapi, system
 from serving.batching import Batcher
 from serving.context import RETRY_SECONDS, Context, ServedModel
 from serving.follower import Follower, Source
+from serving.gateway import Gateway, Upstreams
+from serving.inner import GatewayOnly
 from serving.limits import BodyLimit
 from serving.routes import OneByOne, discover
 from serving.slots import Answer, Slot
@@ -28,24 +30,31 @@ A photo travels as base64 in JSON, or as the file `image` of a form; a URL is ne
 Errors are `{"error": {"code", "message", "field"}}`. Every answer names the model version that computed it."""
 
 
-def create_app(settings: Settings, config: ServingConfig, source: Source) -> FastAPI:
+def create_app(settings: Settings, config: ServingConfig, source: Source, token: str | None = None) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
+
+    `token` is the secret between a gateway and the services behind it (`serving.inner`): with `upstreams` it is told to them,
+    without it is asked for.
 
     Raises:
         ConfigError: a configured model has no routes.
     """
     available = discover()
-    unknown = [name for name in config.models if name not in available]
+    names = tuple(dict.fromkeys((*config.models, *config.upstreams)))
+    unknown = [name for name in names if name not in available]
     if unknown:
-        raise ConfigError(f"serving.models: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
+        where = "models" if unknown[0] in config.models else "upstreams"
+        raise ConfigError(f"serving.{where}: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
     log = PredictionLog(settings.database_url, config.log_queue)
-    slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in config.models}
+    slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in names if name not in config.upstreams}
     models = {
         name: ServedModel(slot, {method: _batcher(slot, method, config, available[name]) for method in available[name].METHODS})
         for name, slot in slots.items()
     }
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
-    context = Context(settings, config, models, log.record)
+    upstreams = Upstreams(config, token)
+    everything = models | upstreams.models
+    context = Context(settings, config, {name: everything[name] for name in names}, log.record)
     follower = Follower(
         source,
         slots,
@@ -64,23 +73,30 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         follower.start()
         if config.workers > 1:  # the others answer meanwhile: a new one takes requests when it can answer them
             await to_thread.run_sync(follower.wait)
-        yield
+        async with upstreams.opened():
+            yield
         follower.stop()
         for batcher in batchers:
             await batcher.stop()
         log.close()
 
     app = FastAPI(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    standing_in = [name for name, routes in available.items() if name not in config.models and routes.STAND_IN in config.models]
-    for name in (*config.models, *standing_in):
-        app.include_router(available[name].router(context))
-    labels = {label: kind for name in config.models for label, kind in available[name].LABELS.items()}
+    standing_in = [name for name, routes in available.items() if name not in names and routes.STAND_IN in names]
+    routers = {name: available[name].router(context) for name in (*names, *standing_in)}
+    for router in routers.values():
+        app.include_router(router)
+    labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))
     openapi.install(app)
     errors.install(app)
+    if upstreams.models:
+        stand_ins = {name: available[name].STAND_IN for name in routers}
+        app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, stand_ins=stand_ins)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
+    if token is not None and not upstreams.models:
+        app.add_middleware(GatewayOnly, token=token)
     app.add_middleware(Observed)
     return app
 

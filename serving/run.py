@@ -10,6 +10,7 @@ from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from registry.versions import with_champion
+from serving.inner import check_address, secret
 from serving.routes import discover
 
 ROOT = Path(__file__).parents[1]
@@ -27,9 +28,12 @@ def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[
 
     Raises:
         ServingError: the host is not an address of this machine, or the port is taken.
+        ConfigError: a service behind a gateway would be reached by others.
     """
     host = "127.0.0.1" if config.host == "localhost" else config.host
     _check_address(host, config.port)
+    if secret(os.environ) is not None and not config.upstreams:
+        check_address(host)
     state = settings.home / "serving" / str(config.port)  # BentoML clears its metrics folder there: one a server
     environment = os.environ | {
         "VITRINA_HOME": str(settings.home),
@@ -59,10 +63,12 @@ def serve(settings: Settings, config: ServingConfig) -> None:
 def with_all_models(settings: Settings, config: ServingConfig) -> ServingConfig:
     """The configuration, with every model where it names none itself: one that has no champion yet is served from its first on.
 
-    Where none has one, the service waits for those of its default.
+    Where none has one, the service waits for those of its default. A gateway that names none loads none.
     """
     if "models" in config.model_fields_set:
         return config
+    if config.upstreams:
+        return config.model_copy(update={"models": ()})
     every = tuple(discover())
     promoted = with_champion(settings, every)
     awaited = promoted or config.models

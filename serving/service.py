@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from serving.app import create_app
+from serving.inner import secret
 from serving.run import CONFIG
 from serving.source import PACKED, PackedSource, RegistrySource
 
@@ -21,7 +22,7 @@ config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
 settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
-app = create_app(settings, config, RegistrySource(settings) if follows else PackedSource(packed))
+app = create_app(settings, config, RegistrySource(settings) if follows else PackedSource(packed), secret(os.environ))
 
 
 class Everything:
