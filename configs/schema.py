@@ -495,6 +495,10 @@ class ResultsConfig(StrictModel):
     max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
 
 
+Precision = Literal["fp32", "bf16"]
+Launch = Literal["none", "cuda_graphs", "compile"]
+
+
 class ServingConfig(StrictModel):
     """How the HTTP service runs."""
 
@@ -528,11 +532,11 @@ class ServingConfig(StrictModel):
         "are passed on, and nothing of them is loaded here",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes; auto is a GPU where there is one")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="of a model's arithmetic, where the model offers both")
-    compile: Literal["none", "cuda_graphs", "compile"] = Field(
+    precision: Precision = Field("fp32", description="of a model's products; models that offer one alone refuse the other")
+    compile: Launch = Field(
         "none",
-        description="how a forward pass is launched, where the model offers it: kernel by kernel, as CUDA graphs recorded for "
-        "each size of batches, or as torch.compile makes it of each size",
+        description="how a forward pass is launched: kernel by kernel, as CUDA graphs recorded of each size of batches, or as "
+        "torch.compile makes it; models that are launched in one way alone refuse the others",
     )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")

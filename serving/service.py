@@ -22,7 +22,8 @@ config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
 settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
-app = create_app(settings, config, RegistrySource(settings) if follows else PackedSource(packed), secret(os.environ))
+source = RegistrySource(settings, config) if follows else PackedSource(packed, config)
+app = create_app(settings, config, source, secret(os.environ))
 
 
 class Everything:
@@ -39,6 +40,7 @@ class Everything:
 @bentoml.service(
     name="vitrina",
     workers=config.workers,
+    resources={"gpu": 1} if config.device == "cuda" else {},  # which all workers share
     traffic={"timeout": config.net_seconds},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from configs.errors import ConfigError
+from configs.schema import ServingConfig
 from configs.settings import Settings
 from models import family
 from models.family import Predictor
@@ -14,13 +15,14 @@ from registry.versions import CHAMPION, alias_targets, resolve
 
 PACKED = "bundles"
 """Folder of a Bento, beside our packages: `bundles/<model>/<version>/`."""
+_PLAIN = ServingConfig()
 
 
 class RegistrySource:
     """The MLflow registry: alias champion, files verified against their manifest."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, config: ServingConfig = _PLAIN) -> None:
+        self._settings, self._config = settings, config
 
     def champion(self, model: str) -> int:
         """Version that the alias points at.
@@ -36,7 +38,7 @@ class RegistrySource:
     def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
         bundle = fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
-        return family.load(model, bundle)
+        return _loaded(model, bundle, self._config)
 
     def settled(self, model: str) -> None:
         """Write promotions that were done in the MLflow UI to the ledger."""
@@ -46,8 +48,8 @@ class RegistrySource:
 class PackedSource:
     """The bundles inside a Bento: what was champion when it was built, for machines that reach no registry."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, config: ServingConfig = _PLAIN) -> None:
+        self._folder, self._config = folder, config
 
     def champion(self, model: str) -> int:
         """The one version that was packed.
@@ -64,7 +66,11 @@ class PackedSource:
         """Verify, load and warm up."""
         bundle = self._folder / model / str(version)
         verify(bundle)
-        return family.load(model, bundle)
+        return _loaded(model, bundle, self._config)
 
     def settled(self, model: str) -> None:
         """Nothing: a Bento has no ledger."""
+
+
+def _loaded(model: str, bundle: Path, config: ServingConfig) -> Predictor:
+    return family.load(model, bundle, config.device, config.precision, config.compile)
