@@ -60,6 +60,11 @@ class _Metrics:
         self.queue = Gauge(
             "vitrina_prediction_log_queue", "Predictions waiting to be written", multiprocess_mode="livesum", registry=of
         )
+        self.hits = Counter("vitrina_cache_hits_total", "Answers given again without computing them", registry=of)
+        self.misses = Counter("vitrina_cache_misses_total", "Answers that were asked for and not kept", registry=of)
+        self.cache_failures = Counter(
+            "vitrina_cache_failures_total", "Times that kept answers could not be read or written", registry=of
+        )
 
 
 @cache
@@ -114,6 +119,21 @@ def predictions_dropped(count: int = 1) -> None:
 def predictions_waiting(count: int) -> None:
     """Length of this worker's queue."""
     _metrics().queue.set(count)
+
+
+def cache_hit(count: int) -> None:
+    """Count answers that were given again."""
+    _metrics().hits.inc(count)
+
+
+def cache_missed(count: int) -> None:
+    """Count answers that had to be computed although they may be kept."""
+    _metrics().misses.inc(count)
+
+
+def cache_failed() -> None:
+    """Count a time at which kept answers could not be read or written."""
+    _metrics().cache_failures.inc()
 
 
 def exposition() -> bytes:

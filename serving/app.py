@@ -17,12 +17,15 @@ from monitoring import metrics
 from monitoring.prediction_log import PredictionLog
 from serving import errors, openapi, system
 from serving.batching import Batcher
-from serving.context import RETRY_SECONDS, Context, ServedModel
+from serving.context import Context, ServedModel
+from serving.errors import RETRY_SECONDS
 from serving.follower import Follower, Source
 from serving.gateway import Gateway, Upstreams
 from serving.inner import GatewayOnly
+from serving.jobs import routes as jobs
+from serving.jobs.events import Streams
 from serving.limits import BodyLimit
-from serving.routes import OneByOne, discover
+from serving.routes import OneByOne, discover, kinds
 from serving.slots import Answer, Slot
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
@@ -51,6 +54,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, token:
         name: ServedModel(slot, {method: _batcher(slot, method, config, available[name]) for method in available[name].METHODS})
         for name, slot in slots.items()
     }
+    streams = Streams(config.jobs.streams)
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
     upstreams = Upstreams(config, token)
     everything = models | upstreams.models
@@ -73,8 +77,10 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, token:
         follower.start()
         if config.workers > 1:  # the others answer meanwhile: a new one takes requests when it can answer them
             await to_thread.run_sync(follower.wait)
+        unlisten = streams.listen()
         async with upstreams.opened():
             yield
+        unlisten()
         follower.stop()
         for batcher in batchers:
             await batcher.stop()
@@ -86,6 +92,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, token:
     for router in routers.values():
         app.include_router(router)
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
+    app.include_router(jobs.router(context, kinds(), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))

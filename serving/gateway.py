@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.schema import ServingConfig
 from monitoring import metrics
-from serving.context import RETRY_SECONDS, Context, ServedModel
-from serving.errors import ApiError, Unavailable, error_response
+from serving.context import Context, ServedModel
+from serving.errors import RETRY_SECONDS, ApiError, Unavailable, error_response
 from serving.front import Front
 from serving.inner import KEY_ID, TOKEN
 from serving.schemas import ModelState, Readiness

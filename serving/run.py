@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
-from models import family
+from models.family import check_launch
 from registry.versions import with_champion
 from serving.inner import check_address, secret
 from serving.routes import discover
@@ -38,7 +38,7 @@ def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[
         check_address(host)
     if (config.device, config.precision, config.compile) != ("auto", "fp32", "none"):
         for model in set(config.models) - set(config.upstreams):
-            family.check_launch(model, config.device, config.precision, config.compile)
+            check_launch(model, config.device, config.precision, config.compile)
     state = settings.home / "serving" / str(config.port)  # BentoML clears its metrics folder there: one a server
     environment = os.environ | {
         "VITRINA_HOME": str(settings.home),

@@ -49,6 +49,7 @@ def _recommendations(context: Context, routes: APIRouter) -> None:
 
     @routes.post(
         "/recommendations",
+        operation_id="recommend",
         summary="Items for a user or a visitor",
         response_model=answers.Recommended,
         responses=responses(400, 413, 415, 503, 504),
@@ -74,6 +75,7 @@ def _events(context: Context, routes: APIRouter) -> None:
 
     @routes.post(
         "/recommendations/events",
+        operation_id="tell_events",
         status_code=201,
         summary="Say what users did",
         response_model=answers.Stored,

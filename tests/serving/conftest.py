@@ -45,6 +45,8 @@ def quick(config):
 class Predictor:
     """Says what it was asked, in the form of the product model."""
 
+    name = "product"
+
     def __init__(self, version):
         self.version = version
         self.asked = []
@@ -451,3 +453,18 @@ def refused(response, status, code, field=None):
 def trained_bundle(tmp_path):
     """A copy of the committed product bundle."""
     return committed.copied("product", tmp_path / "trained")
+
+
+def taken(document, path, method="post", kind="application/json"):
+    """Schema of the body that a route takes, with what it refers to filled in."""
+    schemas = document["components"]["schemas"]
+
+    def filled(node):
+        if isinstance(node, list):
+            return [filled(part) for part in node]
+        if not isinstance(node, dict):
+            return node
+        node = schemas[node["$ref"].rpartition("/")[2]] | node if "$ref" in node else node
+        return {name: filled(part) for name, part in node.items() if name != "$ref"}
+
+    return filled(document["paths"][path][method]["requestBody"]["content"][kind]["schema"])
