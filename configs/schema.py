@@ -4,6 +4,7 @@ Every value has one default, here or beside its owner; YAML files only override.
 wrong values are refused by `configs.load` with the path of the key, the value and what is allowed.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
@@ -485,6 +486,10 @@ class JobsConfig(StrictModel):
 
     max_items: PositiveInt = Field(1000, description="items a job at most")
     max_waiting: PositiveInt = Field(100, description="jobs that wait or run; beyond it a further one gets 429")
+    streams: PositiveInt = Field(100, description="clients that watch jobs at once in a process; beyond it one gets 503")
+    heartbeat_seconds: PositiveFloat = Field(
+        15.0, description="longest silence on such a connection; proxies close those that are silent for 30 s or more"
+    )
     attempts: PositiveInt = Field(3, description="how often an item is tried before it is given up and named")
     keep_days: PositiveFloat = Field(7.0, description="after so long a job that has ended is forgotten, with its results")
     poll_seconds: PositiveFloat = Field(0.25, description="how often an idle worker looks for new jobs")
@@ -507,18 +512,40 @@ class AccessConfig(StrictModel):
     """Who may ask, and how much."""
 
     requests_a_minute: PositiveInt = Field(
-        6000, description="of one key, or of one address where keys are not asked for; beyond it requests get 429"
+        120_000,
+        description="of one key, or of one address where keys are not asked for; beyond it requests get 429. 2,000 a second is "
+        "more than two cores answer, so that it keeps out what runs wild; a key may have a number of its own",
     )
     refusals_a_minute: PositiveInt = Field(
         60, description="requests without a valid key that an address may send; beyond it it gets 429 for a while"
     )
     reread_seconds: PositiveFloat = Field(1.0, description="after so long a process sees a key that was made or revoked")
+    keep_seconds: PositiveFloat = Field(
+        60.0, description="so long the keys that are known stay good while the database cannot be read; then requests get 503"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses or networks of reverse proxies whose X-Forwarded-For is believed; nobody's by default"
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"{proxy!r} is no address or network, such as 10.0.0.7 or 10.0.0.0/8") from error
+        return proxies
 
 
 class ResultsConfig(StrictModel):
     """Answers that are kept, so that the same content is not computed twice by one version."""
 
     max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
+
+
+Precision = Literal["fp32", "bf16"]
+Launch = Literal["none", "cuda_graphs", "compile"]
 
 
 class ServingConfig(StrictModel):
@@ -548,12 +575,35 @@ class ServingConfig(StrictModel):
         30.0, description="a body that takes longer to arrive gets 408, an answer that takes longer 504"
     )
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
+    log: Literal["text", "json"] = Field(
+        "text",
+        description="text: lines for people of what goes wrong; json: the same, and each request, as one JSON object a line",
+    )
+    upstreams: dict[str, str] = Field(
+        {},
+        description="models that services of their own hold, and where, such as {product: 'http://10.0.0.7:3000'}: their routes "
+        "are passed on, and nothing of them is loaded here",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes; auto is a GPU where there is one")
+    precision: Precision = Field("fp32", description="of a model's products; models that offer one alone refuse the other")
+    compile: Launch = Field(
+        "none",
+        description="how a forward pass is launched: kernel by kernel, as CUDA graphs recorded of each size of batches, or as "
+        "torch.compile makes it; models that are launched in one way alone refuse the others",
+    )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
     jobs: JobsConfig = Field(JobsConfig(), description="work that clients leave with the service")
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for model, url in self.upstreams.items():
+            if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", url):
+                raise ValueError(f"upstreams.{model}: {url!r} is no address of a service; it is such as http://10.0.0.7:3000")
+        return self
 
     @property
     def net_seconds(self) -> float:

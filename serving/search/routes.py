@@ -11,7 +11,7 @@ from database.errors import CatalogFull
 from database.errors import NotFound as NoSuchRow
 from models.family import Lists
 from serving.context import Context
-from serving.errors import ApiError, CatalogueFull, InvalidInput, NotFound
+from serving.errors import ApiError, InvalidInput, NotFound, TooMany
 from serving.openapi import in_path, request_body, responses
 from serving.replies import json_reply
 from serving.requests import read
@@ -174,7 +174,7 @@ async def _put(context: Context, products: Sequence[tuple[str, ProductIn | Produ
     try:
         return await ask(put, context.settings.database_url, changes, most=most, model=MODEL, version=version)
     except CatalogFull as error:
-        raise CatalogueFull(str(error)) from error
+        raise TooMany("catalogue_full", str(error)) from error
     except NoSuchRow as error:
         raise _unknown(error.name or "") from error
 
