@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic_core import to_json
+
 from configs.schema import ServingConfig
 from database.predictions import PredictionRow
-from serving.errors import ApiError
+from serving.errors import ApiError, invalid
 from serving.schemas import RequestModel, ResponseModel
 from serving.slots import Loaded
 
@@ -33,6 +36,7 @@ class Kind:
         batch: Items that are computed together; a job can be cancelled, and goes on after a kill, between two batches.
         answer: An outcome an item, in order. An `ApiError` is that item's own: it is tried again where its status is 5xx. What
             is raised is the batch's: each of its items is then tried alone.
+        stand_in: That answers while `model` has no champion.
     """
 
     name: str
@@ -40,3 +44,16 @@ class Kind:
     item: type[RequestModel]
     batch: int
     answer: Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]
+    stand_in: str | None = None
+
+    def reader(self, config: ServingConfig) -> Callable[[Any], RequestModel]:
+        """A function that makes an item of what was sent, as JSON values; it raises `InvalidInput`."""
+        schema = self.item
+
+        def read(sent: Any) -> RequestModel:
+            try:
+                return schema.model_validate_json(to_json(sent, inf_nan_mode="constants"), strict=True)
+            except ValidationError as error:
+                raise invalid(error, schema.model_fields) from error
+
+        return read
