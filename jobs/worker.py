@@ -125,7 +125,7 @@ class Worker:
             time.sleep(0.05)
         if self._doing:
             logger.warning("ends before %d things that it does; another worker goes on with them", len(self._doing))
-        DBOS.destroy(workflow_completion_timeout_sec=0)
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=0)
         if self._held is not None:
             self._held.free()
 

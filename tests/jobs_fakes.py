@@ -1,4 +1,4 @@
-"""A kind of work that notes what it computes, and a worker of it; `python fakes.py URL FOLDER [SECONDS]` is one in a process."""
+"""A kind of work that notes what it computes, and a worker of it; `python jobs_fakes.py URL FOLDER SECONDS` runs one."""
 
 import sys
 import threading
