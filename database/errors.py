@@ -37,3 +37,7 @@ class RequestReused(DatabaseError):
 
 class QueueFull(DatabaseError):
     """Too much waits already."""
+
+
+class CatalogFull(DatabaseError):
+    """Clients have put as many products as they may."""

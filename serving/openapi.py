@@ -10,34 +10,47 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from serving.access.scopes import scope_of
 from serving.errors import ErrorBody
-from serving.requests import FORM, IDEMPOTENCY_KEY, JSON, KEY
+from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY
 from serving.schemas import PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 """Swagger UI as BentoML ships it."""
 
+OF_KEYS = (401, 403, 429, 503)
+"""What any route but health answers where a key is missing, opens something else, asks too often, or cannot be looked up."""
+SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key that `vitrina keys create` printed"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same"},
+    "basic": {"type": "http", "scheme": "basic", "description": "the same as password, with any name: for browsers"},
+}
+COMPONENTS = "#/components/schemas/"
 _POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 
 def request_body(schema: type[RequestModel], form: bool = False, at_most: Mapping[str, int] | None = None) -> dict[str, Any]:
     """`openapi_extra` of a route whose body `serving.requests.read` reads; `at_most` are lengths of lists that are configured."""
-    described = _inlined(schema.model_json_schema())
+    described = schema.model_json_schema(ref_template=COMPONENTS + "{model}")
     for name, limit in (at_most or {}).items():
         described["properties"][name]["maxItems"] = limit
     content: dict[str, Any] = {JSON: {"schema": described}}
     if form:
         properties = {name: _in_a_form(known) for name, known in described["properties"].items()}
         file = {"type": "string", "format": "binary", "description": "a whole JPEG, PNG or WebP"}
-        encoding = {"image": {"contentType": PHOTO_TYPES}, "attributes": {"contentType": JSON}}
-        content[FORM] = {"schema": described | {"properties": properties | {"image": file}}, "encoding": encoding}
+        encoding = {"image": {"contentType": PHOTO_TYPES}}
+        encoding |= {name: {"contentType": JSON} for name in FORM_JSON if name in properties}
+        filled_in = described | {"title": f"{described['title']}Form", "properties": properties | {"image": file}}
+        content[FORM] = {"schema": filled_in, "encoding": encoding}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def one_of(*bodies: Mapping[str, Any]) -> dict[str, Any]:
-    """`openapi_extra` of a route whose JSON body is one of several, each as `request_body` describes it."""
-    schemas = [body["requestBody"]["content"][JSON]["schema"] for body in bodies]
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": schemas}}}}}
+    """`openapi_extra` of a route whose JSON body is one of several, each as `request_body` describes it, with their forms."""
+    contents = [body["requestBody"]["content"] for body in bodies]
+    schemas = [content[JSON]["schema"] for content in contents]
+    forms = {kind: described for content in contents for kind, described in content.items() if kind != JSON}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": schemas}}, **forms}}}
 
 
 def _in_a_form(known: dict[str, Any]) -> dict[str, Any]:
@@ -59,40 +72,74 @@ def repeatable() -> dict[str, Any]:
     return {"parameters": [key]}
 
 
-def in_path(name: str, description: str) -> dict[str, Any]:
+def in_path(name: str, description: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Documentation of a parameter of the path: any text, as what is not the name of something is answered by 404."""
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema or {"type": "string"}}
 
 
-def in_query(name: str, description: str, default: int, most: int) -> dict[str, Any]:
+def in_query(name: str, description: str, default: int | None, most: int, least: int = 1) -> dict[str, Any]:
     """Documentation of a number in the query that `serving.requests.count` reads."""
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    schema = {"type": "integer", "minimum": least, "maximum": most} | ({} if default is None else {"default": default})
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
+def told(description: str) -> dict[str, Any]:
+    """Documentation of a header of an answer."""
+    return {"description": description, "schema": {"type": "string"}}
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documentation of the error answers of a route."""
-    return {status: {"model": ErrorBody} for status in statuses}
+    """Documentation of the error answers of a route; those of keys and rates are every route's."""
+    return {status: {"model": ErrorBody} for status in sorted({*statuses, *OF_KEYS})}
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """`schema` with its own definitions put where they are referred to."""
-    definitions = schema.pop("$defs", {})
+def _named(document: dict[str, Any]) -> None:
+    """Put the schemas of request bodies, and what they define, among the components, under their titles.
 
-    def filled(node: Any) -> Any:
-        if isinstance(node, list):
-            return [filled(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        definition = definitions.get(node.get("$ref", "").removeprefix("#/$defs/"), {})
-        return {key: filled(value) for key, value in {**definition, **node}.items() if key != "$ref"}
+    Generated clients then have names for them. Two schemas of one name are a fault of ours.
+    """
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
 
-    whole: dict[str, Any] = filled(schema)
-    return whole
+    def component(name: str, schema: dict[str, Any]) -> None:
+        known = schemas.setdefault(name, schema)
+        assert known == schema, f"two schemas are named {name}"
+
+    def named(schema: dict[str, Any]) -> dict[str, Any]:
+        if "oneOf" in schema:
+            return schema | {"oneOf": [named(one) for one in schema["oneOf"]]}
+        for name, definition in schema.pop("$defs", {}).items():
+            component(name, definition)
+        component(schema["title"], schema)
+        return {"$ref": COMPONENTS + schema["title"]}
+
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for body in operation.get("requestBody", {}).get("content", {}).values():
+                body["schema"] = named(body["schema"])
+
+
+def _keyed(document: dict[str, Any]) -> None:
+    """Say how a key is sent, and which scope each operation needs; a server that asks for none takes requests without."""
+    document["components"]["securitySchemes"] = SCHEMES
+    for path, methods in document["paths"].items():
+        needed = scope_of(path)
+        for operation in methods.values():
+            operation["security"] = [] if needed is None else [{}, *({scheme: [needed]} for scheme in SCHEMES)]
 
 
 def install(app: FastAPI) -> None:
     """Serve the page at `/`, the document at `/openapi.json`."""
+    plain = app.openapi
+
+    def extended() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = plain()
+            _named(document)
+            _keyed(document)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = extended  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")

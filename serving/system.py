@@ -30,12 +30,18 @@ def health(context: Context) -> APIRouter:
     """What orchestrators and Prometheus ask."""
     routes = APIRouter(tags=["health"])
 
-    @routes.get("/livez", summary="The process answers")
-    @routes.get("/healthz", summary="The process answers")
+    @routes.get("/livez", operation_id="get_livez", summary="The process answers")
+    @routes.get("/healthz", operation_id="get_healthz", summary="The process answers")
     async def alive() -> dict[str, str]:
         return {"status": "alive"}
 
-    @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}}, summary="Can every model answer?")
+    @routes.get(
+        "/readyz",
+        operation_id="get_readyz",
+        response_model=Readiness,
+        responses={503: {"model": Readiness}},
+        summary="Can every model answer?",
+    )
     async def ready() -> JSONResponse:
         slots = [served.slot for served in context.models.values()]
         able = [slot.version is not None for slot in slots if not slot.unpromoted]
@@ -44,7 +50,8 @@ def health(context: Context) -> APIRouter:
 
     @routes.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
-        return Response(await to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
+        text = await to_thread.run_sync(metrics.exposition, context.settings.database_url)
+        return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return routes
 
@@ -53,7 +60,13 @@ def models(context: Context) -> APIRouter:
     """What is served."""
     routes = APIRouter(prefix="/v1", tags=["models"])
 
-    @routes.get("/models", response_model=Models, summary="Models, and the versions that answer")
+    @routes.get(
+        "/models",
+        operation_id="list_models",
+        response_model=Models,
+        responses=responses(503),
+        summary="Models, and the versions that answer",
+    )
     async def listed() -> Models:
         return Models(models=[served.slot.state() for served in context.models.values()])
 
@@ -76,6 +89,7 @@ def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
 
     @routes.post(
         "/feedback",
+        operation_id="send_feedback",
         response_model=Accepted,
         status_code=201,
         summary="Say what was true",

@@ -174,7 +174,7 @@ class Probability(ResponseModel):
     probability: float = Field(examples=[0.93])
 
 
-class Item(ResponseModel):
+class ClassifiedItem(ResponseModel):
     """Which of the classes a listing is."""
 
     prediction_id: str = Field(description="names this prediction in POST /v1/feedback")
@@ -184,14 +184,14 @@ class Item(ResponseModel):
     probabilities: list[Probability] = Field(description="of each class if it is one of them, most probable first; sum 1")
 
 
-class Answers(ResponseModel):
+class Classifications(ResponseModel):
     """One answer an item, in order, all by one version of the task and of the model."""
 
     task_id: str
     version: int = Field(description="of the task", examples=[2])
     model: Served
     features: Served
-    items: list[Item]
+    items: list[ClassifiedItem]
 
 
 class Known(Version):
@@ -306,11 +306,11 @@ def classes(taught: Taught) -> list[TaughtClass]:
     return [TaughtClass(label=label, examples=count) for label, count in taught.version.classes.items()]
 
 
-def item(answer: Answer) -> Item:
+def item(answer: Answer) -> ClassifiedItem:
     """Which of the classes it is, with a new id."""
     said: Classified = answer.prediction
     ranked = sorted(said.probabilities.items(), key=lambda entry: -entry[1])
-    return Item(
+    return ClassifiedItem(
         prediction_id=str(uuid.uuid4()),
         label=said.label,
         none_of_these=said.label is None,

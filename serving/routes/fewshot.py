@@ -20,7 +20,7 @@ from serving.openapi import in_path, in_query, repeatable, request_body, respons
 from serving.replies import json_reply
 from serving.requests import count, read
 from serving.routes import _fewshot as answers
-from serving.routes._fewshot import AT_CREATION, LISTED, MAX_LISTED, MODEL, AdaptIn, Item
+from serving.routes._fewshot import AT_CREATION, LISTED, MAX_LISTED, MODEL, AdaptIn, ClassifiedItem
 from serving.routes._fewshot_tasks import PHOTO_SIDE, Tasks, known, name_of
 from serving.schemas import Word
 from serving.slots import Answer
@@ -50,6 +50,7 @@ def _adapt(tasks: Tasks, routes: APIRouter) -> None:
 
     @routes.post(
         "/adapt",
+        operation_id="adapt_fewshot",
         summary="A classifier of a few examples",
         status_code=201,
         response_model=answers.Adapted,
@@ -81,8 +82,9 @@ def _classify(context: Context, tasks: Tasks, routes: APIRouter) -> None:
 
     @routes.post(
         "/classify",
+        operation_id="classify_fewshot",
         summary="Which of a task's classes listings are",
-        response_model=answers.Answers,
+        response_model=answers.Classifications,
         responses=responses(400, 404, 409, 413, 415, 501, 503, 504),
         openapi_extra=request_body(schema),
     )
@@ -99,7 +101,7 @@ def _classify(context: Context, tasks: Tasks, routes: APIRouter) -> None:
             body.task_id, body.version, lambda task: (_questions(task, listings), "classify", "items")
         )
         items = [answers.item(answer) for answer in found]
-        reply = answers.Answers(
+        reply = answers.Classifications(
             task_id=body.task_id,
             version=held.taught.version.version,
             model=answers.served(found[0].version),
@@ -116,6 +118,7 @@ def _stored(context: Context, tasks: Tasks, routes: APIRouter) -> None:
 
     @routes.get(
         "/tasks",
+        operation_id="list_fewshot_tasks",
         summary="Tasks that were taught",
         response_model=answers.Tasks,
         responses=responses(400, 503),
@@ -129,6 +132,7 @@ def _stored(context: Context, tasks: Tasks, routes: APIRouter) -> None:
 
     @routes.get(
         "/tasks/{task_id}",
+        operation_id="get_fewshot_task",
         summary="A task and its versions",
         response_model=answers.TaskDetail,
         responses=responses(400, 404, 503),
@@ -145,6 +149,7 @@ def _stored(context: Context, tasks: Tasks, routes: APIRouter) -> None:
 
     @routes.delete(
         "/tasks/{task_id}",
+        operation_id="delete_fewshot_task",
         summary="Delete a task",
         status_code=204,
         response_class=Response,
@@ -166,7 +171,7 @@ def _questions(task: Task, listings: Sequence[Listing]) -> list[Question]:
 
 
 def _log(
-    context: Context, latency_ms: float, items: Sequence[Item], questions: Sequence[Question], found: Sequence[Answer]
+    context: Context, latency_ms: float, items: Sequence[ClassifiedItem], questions: Sequence[Question], found: Sequence[Answer]
 ) -> None:
     for item, question, answer in zip(items, questions, found, strict=True):
         summary = dict(summarise(question, answer.prediction))

@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +34,11 @@ MAX_STORED = 200
 """Newest stored events of a user that an answer takes in."""
 
 
+def without(items: Sequence[Query], hidden: frozenset[str]) -> list[Query]:
+    """Queries that leave out what is deleted or hidden."""
+    return [replace(query, exclude=hidden) for query in items] if hidden else list(items)
+
+
 def router(context: Context) -> APIRouter:
     """Routes of this model."""
     routes = APIRouter(prefix="/v1", tags=[MODEL])
@@ -49,6 +55,7 @@ def _recommendations(context: Context, routes: APIRouter) -> None:
 
     @routes.post(
         "/recommendations",
+        operation_id="recommend",
         summary="Items for a user or a visitor",
         response_model=answers.Recommended,
         responses=responses(400, 413, 415, 503, 504),
@@ -74,6 +81,7 @@ def _events(context: Context, routes: APIRouter) -> None:
 
     @routes.post(
         "/recommendations/events",
+        operation_id="tell_events",
         status_code=201,
         summary="Say what users did",
         response_model=answers.Stored,

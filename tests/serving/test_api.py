@@ -1,5 +1,6 @@
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from catalog.corruption import KINDS
 from catalog.images import decode
 from configs.errors import VitrinaError
 from database.predictions import feedback_for, newest_predictions
-from tests.serving.conftest import CONFIG, photo, quick, refused, wait_until
+from tests.serving.conftest import CONFIG, photo, quick, refused, taken, wait_until
 
 LISTING = {"title": "Nordal Men Blue Shirt", "brand": "Nordal", "price": 999, "attributes": {"Fabric": "Cotton", "Fit": ""}}
 ENDPOINTS = ("multimodal/analyze", "multimodal/classify", "price/predict", "quality/assess", "embeddings")
@@ -140,8 +141,8 @@ def test_a_batch_names_the_item_at_fault(steady):
     refused(post(steady, "embeddings/batch", {"items": items}), 400, "invalid_input", "items.1.image")
     refused(post(steady, "embeddings/batch", {"items": [{}]}), 400, "invalid_input", "items.0")
     refused(post(steady, "embeddings/batch", {"items": []}), 400, "invalid_input", "items")
-    message = refused(post(steady, "embeddings/batch", {"items": [LISTING] * 5}), 400, "invalid_input", "items")
-    assert "at most 4" in message
+    message = refused(post(steady, "embeddings/batch", {"items": [LISTING] * 1001}), 400, "invalid_input", "items")
+    assert "at most 1000" in message
 
 
 def test_what_the_model_refuses_is_the_clients_fault_and_what_breaks_is_ours(steady):
@@ -162,8 +163,6 @@ def test_more_than_may_wait_is_told_to_come_again(client, source):
     assert response.status_code == 200
     config_limit = 8
     source.predictors[1].seconds = 0.3
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(12) as pool:
         responses = list(pool.map(lambda _: post(client, "embeddings/batch", {"items": [LISTING] * 4}), range(12)))
     statuses = [response.status_code for response in responses]
@@ -191,8 +190,11 @@ def test_a_batch_has_one_version_even_when_the_champion_moves_in_between(setting
     with TestClient(app) as made:
         wait_until(lambda: made.get("/readyz").status_code == 200)
         source.predictors[1].seconds = 0.4  # the first half computes while the follower swaps
-        source.at = 2
-        answer = post(made, "embeddings/batch", {"items": [LISTING] * 4}).json()
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(post, made, "embeddings/batch", {"items": [LISTING] * 4})
+            wait_until(lambda: source.predictors[1].asked)
+            source.at = 2
+        answer = asking.result().json()
         versions = {item["model"]["version"] for item in answer["items"]}
         assert versions == {2}
         assert len(source.predictors[1].asked) == 2
@@ -331,13 +333,14 @@ def test_the_document_describes_every_route_with_examples(steady):
     assert {f"/v1/{endpoint}" for endpoint in (*ENDPOINTS, "embeddings/batch", "feedback", "models")} <= set(paths)
     body = paths["/v1/multimodal/analyze"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "multipart/form-data"}
-    properties = body["application/json"]["schema"]["properties"]
+    properties = taken(document, "/v1/multimodal/analyze")["properties"]
     assert properties["title"]["examples"] == ["Nike Men Blue Running Shoes"]
-    assert body["multipart/form-data"]["schema"]["properties"]["image"]["format"] == "binary"
+    form = taken(document, "/v1/multimodal/analyze", kind="multipart/form-data")
+    assert form["properties"]["image"]["format"] == "binary"
     example = {name: known["examples"][0] for name, known in properties.items() if "examples" in known}
     assert {"image", "attributes"} < set(example)
     assert post(steady, "multimodal/analyze", example).status_code == 200  # "Try it out" works
-    batch = paths["/v1/embeddings/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    batch = taken(document, "/v1/embeddings/batch")
     assert "title" in batch["properties"]["items"]["items"]["properties"]
     assert "$defs" not in json.dumps(document)
     assert set(paths["/v1/quality/assess"]["post"]["requestBody"]["content"]) == set(body)
@@ -345,7 +348,7 @@ def test_the_document_describes_every_route_with_examples(steady):
     assert tuple(kinds) == KINDS
     sentiment = paths["/v1/sentiment/analyze"]["post"]
     assert set(sentiment["responses"]) >= {"200", "400", "413", "415", "501", "503", "504"}
-    reviews = sentiment["requestBody"]["content"]["application/json"]["schema"]["properties"]["reviews"]
+    reviews = taken(document, "/v1/sentiment/analyze")["properties"]["reviews"]
     review = {name: known["examples"][0] for name, known in reviews["items"]["properties"].items()}
     assert set(review) == {"title", "text"}
     assert post(steady, "sentiment/analyze", {"reviews": [review]}).status_code == 200

@@ -23,7 +23,7 @@ from database.predictions import feedback_for, newest_predictions
 from models.fewshot.answers import Task
 from serving.app import create_app
 from serving.routes._fewshot_tasks import Parsed
-from tests.serving.conftest import CONFIG, LIMIT, Fewshot, photo, refused, serving, wait_until
+from tests.serving.conftest import CONFIG, LIMIT, Fewshot, photo, refused, serving, taken, wait_until
 
 ADAPT, CLASSIFY, TASKS = "/v1/fewshot/adapt", "/v1/fewshot/classify", "/v1/fewshot/tasks"
 FEWSHOT = CONFIG.model_copy(update={"models": ("fewshot",)})
@@ -702,7 +702,7 @@ def test_the_document_describes_the_routes_with_examples_that_work(client):
     assert set(paths[TASKS + "/{task_id}"]["get"]["responses"]) == {"200", "400", "404", "503"}
     assert set(paths[TASKS + "/{task_id}"]["delete"]["responses"]) == {"204", "404", "503"}
     assert [known["name"] for known in paths[TASKS + "/{task_id}"]["get"]["parameters"]] == ["task_id", "limit"]
-    body = adapting["requestBody"]["content"]["application/json"]["schema"]
+    body = taken(document, ADAPT)
     example = body["properties"]["examples"]["examples"][0]
     assert body["properties"]["examples"]["maxItems"] == 400
     label = body["properties"]["examples"]["items"]["properties"]["label"]["pattern"]
@@ -710,4 +710,4 @@ def test_the_document_describes_the_routes_with_examples_that_work(client):
     assert not re.search(label, "  ")
     assert not re.search(label, "a\nb")
     assert adapt(client, example).status_code == 201
-    assert classifying["requestBody"]["content"]["application/json"]["schema"]["properties"]["items"]["maxItems"] == 4
+    assert taken(document, CLASSIFY)["properties"]["items"]["maxItems"] == 4

@@ -22,7 +22,7 @@ from database.events import EventRow, all_events, insert_events, newest_events
 from database.predictions import feedback_for, newest_predictions
 from models.recommender.answers import Event
 from serving.app import create_app
-from tests.serving.conftest import CONFIG, LIMIT, Source, quick, refused, wait_until
+from tests.serving.conftest import CONFIG, LIMIT, Source, quick, refused, taken, wait_until
 
 URL = "/v1/recommendations"
 EVENTS = "/v1/recommendations/events"
@@ -586,7 +586,7 @@ def test_the_document_describes_both_routes_with_examples_that_work(client):
     query, events = paths[URL]["post"], paths[EVENTS]["post"]
     assert set(query["responses"]) >= {"200", "400", "413", "415", "503", "504"}
     assert set(events["responses"]) >= {"201", "400", "404", "413", "415", "503"}
-    properties = query["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    properties = taken(document, URL)["properties"]
     [text] = [kind for kind in properties["user_id"]["anyOf"] if kind["type"] == "string"]
     assert (text["minLength"], text["maxLength"]) == (1, 200)
     assert re.search(text["pattern"], "小さい 👗")
@@ -597,11 +597,11 @@ def test_the_document_describes_both_routes_with_examples_that_work(client):
     example = {name: known["examples"][0] for name, known in properties.items() if "examples" in known}
     assert {"user_id", "recent_items", "num_recs", "diversity"} <= set(example)
     assert client.post(URL, json=example).status_code == 200
-    told = events["requestBody"]["content"]["application/json"]["schema"]["properties"]["events"]
+    told = taken(document, EVENTS)["properties"]["events"]
     assert told["maxItems"] == 4
     assert client.post(EVENTS, json={"events": told["examples"][0]}).status_code == 201
     assert {"event_id", "prediction_id", "at"} < set(told["items"]["properties"])
-    labels = paths["/v1/feedback"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["labels"]
+    labels = taken(document, "/v1/feedback")["properties"]["labels"]
     assert "item_id" in labels["properties"]
     schemas = document["components"]["schemas"]
     assert {"Recommended", "Item", "Stored"} <= set(schemas)
