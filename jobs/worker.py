@@ -21,6 +21,7 @@ from database import jobs, workers, workflows
 from database.errors import DatabaseError
 from jobs.errors import NameTaken, Stopping
 from jobs.retraining import Retraining
+from serving.logs import configure
 
 if TYPE_CHECKING:
     from jobs.work import Work
@@ -79,6 +80,7 @@ class Worker:
         self._held = workers.take(self._url, self._name) if self._name else workers.take_lowest(self._url)
         if self._held is None:
             raise NameTaken(f"a worker called {self._name!r} runs; choose another name with --id, or none")
+        logging.getLogger("dbos").addHandler(logging.NullHandler())  # DBOS adds none of its own then: its lines go where ours do
         DBOS(
             config={
                 "name": workflows.APPLICATION,
@@ -212,6 +214,8 @@ def run(settings: Settings, config: ServingConfig, environment: str, name: str |
 
         return Work(settings.database_url, config, kinds(), RegistrySource(settings), stopping)
 
+    configure(config.log)
+    logging.getLogger("jobs").setLevel(logging.INFO)
     worker = Worker(settings, config, make_work, retraining=Retraining(settings, config.jobs, environment), name=name)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.tell_to_stop())

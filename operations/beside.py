@@ -1,7 +1,7 @@
 """Runs a command for as long as the process lives that asked for it, so that neither leaves the other behind.
 
-`python -m operations.beside PARENT again|once NICE COMMAND …` ends with its command, and its command with PARENT. Imports nothing
-of ours, since it waits most of the time.
+`python -I operations/beside.py PARENT again|once NICE COMMAND …` ends with its command, and its command with PARENT. Imports
+nothing of ours, since it waits most of the time.
 """
 
 import os
@@ -10,7 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+POLITE = 10
+"""Niceness of what may wait for those who wait for an answer."""
 LOOK_SECONDS = 0.2
 GRACE_SECONDS = 20.0
 """From the request to end to force."""
@@ -22,7 +25,7 @@ STEADY_SECONDS = 60.0
 def command(arguments: Sequence[str], *, again: bool = False, nice: int = 0) -> list[str]:
     """The command line that runs `arguments` beside this process; with `again`, once more whenever they fail."""
     how = [str(os.getpid()), "again" if again else "once", str(nice)]
-    return [sys.executable, "-m", "operations.beside", *how, *arguments]
+    return [sys.executable, "-I", str(Path(__file__).resolve()), *how, *arguments]
 
 
 def main(parent: str, again: str, nice: str, *arguments: str) -> int:
