@@ -2,15 +2,11 @@
 
 import http.client
 import json
-import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
-from ports import free_port
 
 from configs.settings import Settings
 from database import jobs
@@ -180,40 +176,3 @@ def test_a_job_that_is_forgotten_ends_the_stream(worker, url):
         jobs.cancel(url, job["id"])
         assert [kind for kind, _, _ in happenings(stream)] == ["ended"]
     wait_until(lambda: jobs.find(url, job["id"]).state == "cancelled")
-
-
-SERVER = """
-import sys
-from pathlib import Path
-import uvicorn
-from configs.settings import Settings
-from serving.app import create_app
-from tests.serving.conftest import CONFIG, Source
-home = Path(sys.argv[1])
-settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-uvicorn.run(create_app(settings, CONFIG, Source()), port=int(sys.argv[2]), log_level="warning")
-"""
-
-
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_is_told_to_stop_does_not_wait_for_those_who_watch(tmp_path, told):
-    port = free_port()
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path), str(port)])
-    try:
-        wait_until(lambda: answers(port))
-        with watching(port, left(port, 1)) as stream:
-            next(stream)
-            server.send_signal(told)
-            assert list(happenings(stream)) == [], "the stream ends without an end of the job"
-        assert server.wait(20) in (0, -told)
-    finally:
-        server.kill()
-
-
-def answers(port):
-    try:
-        connection, response = asked(port, "GET", "/readyz")
-    except ConnectionError:
-        return False
-    connection.close()
-    return response.status == 200
