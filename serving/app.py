@@ -81,7 +81,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     for name in (*config.models, *standing_in):
         app.include_router(available[name].router(context))
     labels = {label: kind for name in config.models for label, kind in available[name].LABELS.items()}
-    app.include_router(jobs.router(context, kinds(), streams))
+    app.include_router(jobs.router(context, kinds(settings.database_url), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))
