@@ -4,6 +4,7 @@ Every value has one default, here or beside its owner; YAML files only override.
 wrong values are refused by `configs.load` with the path of the key, the value and what is allowed.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
@@ -485,12 +486,30 @@ class AccessConfig(StrictModel):
     """Who may ask, and how much."""
 
     requests_a_minute: PositiveInt = Field(
-        6000, description="of one key, or of one address where keys are not asked for; beyond it requests get 429"
+        120_000,
+        description="of one key, or of one address where keys are not asked for; beyond it requests get 429. 2,000 a second is "
+        "more than two cores answer, so that it keeps out what runs wild; a key may have a number of its own",
     )
     refusals_a_minute: PositiveInt = Field(
         60, description="requests without a valid key that an address may send; beyond it it gets 429 for a while"
     )
     reread_seconds: PositiveFloat = Field(1.0, description="after so long a process sees a key that was made or revoked")
+    keep_seconds: PositiveFloat = Field(
+        60.0, description="so long the keys that are known stay good while the database cannot be read; then requests get 503"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses or networks of reverse proxies whose X-Forwarded-For is believed; nobody's by default"
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"{proxy!r} is no address or network, such as 10.0.0.7 or 10.0.0.0/8") from error
+        return proxies
 
 
 class ResultsConfig(StrictModel):
@@ -526,6 +545,10 @@ class ServingConfig(StrictModel):
         30.0, description="a body that takes longer to arrive gets 408, an answer that takes longer 504"
     )
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
+    log: Literal["text", "json"] = Field(
+        "text",
+        description="text: lines for people of what goes wrong; json: the same, and each request, as one JSON object a line",
+    )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
     jobs: JobsConfig = Field(JobsConfig(), description="work that clients leave with the service")

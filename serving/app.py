@@ -1,6 +1,5 @@
 """The ASGI application: every route, and the parts of a worker that start and stop with it."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -8,21 +7,25 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from configs.errors import ConfigError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from models.memory import gpu_memory
 from monitoring import metrics
 from monitoring.prediction_log import PredictionLog
 from serving import errors, openapi, system
-from serving.batching import Batcher
+from serving.access.gate import Gate
+from serving.access.keyring import of_database
+from serving.access.passed import Behind
+from serving.batching import Batcher, Ran
 from serving.context import Context, ServedModel
 from serving.errors import RETRY_SECONDS
 from serving.follower import Follower, Source
 from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
-from serving.limits import BodyLimit
+from serving.limits import BodyLimit, Deadline
+from serving.observed import Observed
 from serving.routes import OneByOne, discover, kinds
 from serving.slots import Answer, Slot
 
@@ -31,8 +34,10 @@ A photo travels as base64 in JSON, or as the file `image` of a form; a URL is ne
 Errors are `{"error": {"code", "message", "field"}}`. Every answer names the model version that computed it."""
 
 
-def create_app(settings: Settings, config: ServingConfig, source: Source) -> FastAPI:
+def create_app(settings: Settings, config: ServingConfig, source: Source, front: str | None = None) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
+
+    `front` is the token of the front that stands before it (`serving.access.passed`), which then asks for keys in its place.
 
     Raises:
         ConfigError: a configured model has no routes.
@@ -50,6 +55,11 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     streams = Streams(config.jobs.streams)
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
     context = Context(settings, config, models, log.record)
+
+    def looked(model: str, stale: bool) -> None:
+        metrics.model_stale(model, stale)
+        metrics.memory_used(gpu_memory())
+
     follower = Follower(
         source,
         slots,
@@ -57,7 +67,8 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         drain_seconds=config.drain_seconds,
         on_swap=metrics.model_swapped,
         on_failure=metrics.model_load_failed,
-        on_look=metrics.model_stale,
+        on_look=looked,
+        on_load=metrics.model_loading,
     )
 
     @asynccontextmanager
@@ -88,6 +99,12 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     openapi.install(app)
     errors.install(app)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
+    app.add_middleware(Deadline)
+    if front is None:
+        keyring = of_database(settings.database_url, config.access)
+        app.add_middleware(Gate, keyring=keyring, config=config.access, host=config.host)
+    else:
+        app.add_middleware(Behind, token=front)
     app.add_middleware(Observed)
     return app
 
@@ -100,30 +117,9 @@ def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any) -> Bat
         max_wait=config.max_batch_wait_ms / 1000,
         max_queue=routes.waiting(config) if alone else config.max_queue,
         retry_after=RETRY_SECONDS if alone else 1,
-        observe=metrics.batch_ran,
+        observe=partial(_ran, slot.name),
     )
 
 
-class Observed:
-    """ASGI middleware: counts and times requests by route template, so that paths do not become labels."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        start, status = time.perf_counter(), 500
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                path = getattr(scope.get("route"), "path", "unknown")
-                metrics.request_done(path, status, time.perf_counter() - start)
-            await send(message)
-
-        await self.app(scope, receive, watched)
+def _ran(model: str, ran: Ran) -> None:
+    metrics.batch_ran(model, [ran.begun - arrived for arrived in ran.arrived], ran.ended - ran.begun, ran.waiting)

@@ -13,6 +13,7 @@ from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from database.predictions import PredictionRow
+from serving.about import answered
 from serving.batching import Batcher
 from serving.errors import TimedOut, refused
 from serving.images import LARGEST_SIDE
@@ -39,9 +40,11 @@ class ServedModel:
             OutdatedTask: an item rests on what another version made.
             Unavailable: nothing is loaded, too many wait, or memory is not enough now.
         """
+        answered(self.slot.name, self.slot.version)
         answers = await self._answers(items, method, path)
         while len({answer.version for answer in answers}) > 1:
             answers = await self._answers(items, method, path)
+        answered(self.slot.name, answers[0].version)
         return answers
 
     async def _answers(self, items: Sequence[Any], method: str, path: str) -> list[Answer]:

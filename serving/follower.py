@@ -46,6 +46,7 @@ class Follower:
         on_swap: Told (model, old version or None, new version).
         on_failure: Told the model of every failed look or load.
         on_look: Told (model, stale) after every look.
+        on_load: Told (model, whether a version of it is being loaded).
     """
 
     def __init__(
@@ -59,13 +60,14 @@ class Follower:
         on_swap: Callable[[str, int | None, int], None] = lambda *_: None,
         on_failure: Callable[[str], None] = lambda _: None,
         on_look: Callable[[str, bool], None] = lambda *_: None,
+        on_load: Callable[[str, bool], None] = lambda *_: None,
     ) -> None:
         self._source = source
         self._slots = slots
         self._poll = poll_seconds
         self._drain = drain_seconds
         self._clock = clock
-        self._on_swap, self._on_failure, self._on_look = on_swap, on_failure, on_look
+        self._on_swap, self._on_failure, self._on_look, self._on_load = on_swap, on_failure, on_look, on_load
         self._failed: dict[str, tuple[int, int, float]] = {}  # model: version, failed loads of it, time of the next try
         self._unsettled: set[str] = set()
         self._frozen = False
@@ -124,7 +126,11 @@ class Follower:
         times = times + 1 if failed == version else 1
         self._failed[slot.name] = (version, times, self._clock() + min(self._poll * 2**times, MAX_BACKOFF_SECONDS))
         self._freeze()
-        new = Loaded(version, self._source.load(slot.name, version))
+        self._on_load(slot.name, True)
+        try:
+            new = Loaded(version, self._source.load(slot.name, version))
+        finally:
+            self._on_load(slot.name, False)
         del self._failed[slot.name]
         old = slot.swap(new)
         self._unsettled.add(slot.name)
