@@ -9,7 +9,8 @@ where the client gives none. A deletion that is asked twice may say that there i
 
 Where the client leaves before its answer, the worker's connection is closed too, so that it can end what nobody waits for.
 
-Answers of type text/event-stream are passed back piece by piece, and are not asked for again once they have begun.
+Answers of type text/event-stream, and those that are large, as the results of a job may be, are passed back piece by piece. They
+are not asked for again once they have begun: where the worker is lost then, the client's connection breaks too.
 """
 
 import asyncio
@@ -26,11 +27,12 @@ from serving.about import REQUEST_ID, note, request_id
 from serving.access import passed
 from serving.errors import ApiError, ClientLeft, NotFound, TimedOut, Unavailable, error_response
 from serving.limits import gone, limited, refusal
-from serving.requests import IDEMPOTENCY_KEY
+from serving.requests import EVENTS, IDEMPOTENCY_KEY
 
 ASKED = 3
 """How often a request is asked at most: one that ends every worker which computes it must not end them all."""
-EVENTS = "text/event-stream"
+LARGE = 8 * 1024 * 1024
+"""Bytes of an answer that are held at most."""
 
 _OF_A_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
 _SAID_HERE = {"content-length", "x-forwarded-for", "x-forwarded-proto", "authorization", "x-api-key"}
@@ -112,21 +114,23 @@ class Front:
         """Ask until a worker has answered, and pass that back."""
         try:
             async with asyncio.timeout(self._answer_seconds) as limit:
+                begun = False
                 for turn in range(ASKED):
                     session = self._sessions[0 if turn == 0 else 1]
                     try:
                         async with session.request(
                             method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
-                            if answer.content_type == EVENTS:
+                            held = b"" if answer.content_type == EVENTS else await _beginning(answer)
+                            if begun := not answer.content.at_eof():
                                 limit.reschedule(None)
-                                await _stream(answer, send)
-                            else:
-                                await _reply(answer, await answer.read(), send)
+                            await _reply(answer, held, send)
                             return
                     except _LOST:
                         metrics.worker_lost()
                         self._on_lost()
+                        if begun:
+                            return
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self._answer_seconds:g} s; try again") from error
         raise Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
@@ -185,16 +189,24 @@ async def _whole(receive: Receive) -> bytes:
     return b"".join(pieces)
 
 
-async def _reply(answer: aiohttp.ClientResponse, content: bytes, send: Send) -> None:
-    await _start(answer, send)
-    await send({"type": "http.response.body", "body": content})
-
-
-async def _stream(answer: aiohttp.ClientResponse, send: Send) -> None:
-    await _start(answer, send)
+async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
+    """All of an answer, but of a large one."""
+    held = bytearray()
     async for piece in answer.content.iter_any():
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+        held += piece
+        if len(held) > LARGE:
+            break
+    return bytes(held)
+
+
+async def _reply(answer: aiohttp.ClientResponse, held: bytes, send: Send) -> None:
+    await _start(answer, send)
+    more = not answer.content.at_eof()
+    await send({"type": "http.response.body", "body": held, "more_body": more})
+    if more:
+        async for piece in answer.content.iter_any():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _start(answer: aiohttp.ClientResponse, send: Send) -> None:

@@ -23,6 +23,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY = r"^[!-~]{1,255}$"
 JSON = "application/json"
 FORM = "multipart/form-data"
+EVENTS = "text/event-stream"
 _OBJECTS = ("attributes",)
 """Form fields whose text is a JSON object."""
 _MAX_FIELDS = 32
