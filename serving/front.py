@@ -10,12 +10,14 @@ where the client gives none. A deletion that is asked twice may say that there i
 Where the client leaves before its answer, the worker's connection is closed too, so that it can end what nobody waits for.
 
 Answers of type text/event-stream, and those that are large, as the results of a job may be, are passed back piece by piece. They
-are not asked for again once they have begun: where the worker is lost then, the client's connection breaks too.
+are not asked for again once they have begun: where the worker is lost then, events end, and the connection of who waits for the
+rest of another answer breaks too.
 """
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 from multidict import CIMultiDict
@@ -42,8 +44,12 @@ _AS_THEY_ARE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add."""
 
 
+def _workers_lost() -> ApiError:
+    return Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
+
+
 class Front:
-    """ASGI application in front of workers.
+    """ASGI application in front of workers, or of a service of models (`serving.gateway`).
 
     Args:
         address: Where the workers listen, such as http://127.0.0.1:40123; asked for at startup.
@@ -52,6 +58,8 @@ class Front:
         answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
         on_lost: Told when a worker was lost with a request.
         token: By which the workers know that a request comes from here.
+        given_up: What a client is told whose request was asked `ASKED` times in vain.
+        told: Changes the headers that are passed on of a request.
     """
 
     def __init__(
@@ -63,8 +71,11 @@ class Front:
         answer_seconds: float,
         on_lost: Callable[[], object] = lambda: None,
         token: str | None = None,
+        given_up: Callable[[], ApiError] = _workers_lost,
+        told: Callable[[Scope, CIMultiDict[str]], None] = lambda *_: None,
     ) -> None:
-        self._address, self._on_lost, self._token = address, on_lost, token
+        self._address, self._on_lost, self._given_up, self._told = address, on_lost, given_up, told
+        self._token = token
         self._limit, self._body_seconds, self._answer_seconds = max_body_bytes, body_seconds, answer_seconds
         self._base = URL()
         self._sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession]  # connections kept, and a new one each time
@@ -77,7 +88,7 @@ class Front:
             await send({"type": "websocket.close"})
         else:
             try:
-                await self._serve(scope, receive, send)
+                await self.pass_on(scope, receive, send)
             except ClientLeft:
                 return
             except ApiError as error:
@@ -85,18 +96,30 @@ class Front:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._base = URL(self._address())
-        async with _session(keep=True) as kept, _session(keep=False) as new:
-            self._sessions = kept, new
+        async with self.opened():
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Hold connections meanwhile, in the running event loop."""
+        self._base = URL(self._address())
+        async with _session(keep=True) as kept, _session(keep=False) as new:
+            self._sessions = kept, new
+            yield
+
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request.
+
+        Raises:
+            ApiError: nobody answered it, or the client has left; nothing was sent.
+        """
         if refused := refusal(dict(scope["headers"]), self._limit):
             raise refused
         url, headers = self._url(scope), _passed_on(scope)
         headers.update(passed.told(scope, self._token))
+        self._told(scope, headers)
         body = await _whole(limited(receive, self._limit, self._body_seconds))
         answering = asyncio.ensure_future(self._answer(scope["method"], url, headers, body, send))
         leaving = asyncio.ensure_future(gone(receive))
@@ -114,14 +137,15 @@ class Front:
         """Ask until a worker has answered, and pass that back."""
         try:
             async with asyncio.timeout(self._answer_seconds) as limit:
-                begun = False
+                begun = events = False
                 for turn in range(ASKED):
                     session = self._sessions[0 if turn == 0 else 1]
                     try:
                         async with session.request(
                             method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
-                            held = b"" if answer.content_type == EVENTS else await _beginning(answer)
+                            events = answer.content_type == EVENTS
+                            held = b"" if events else await _beginning(answer)
                             if begun := not answer.content.at_eof():
                                 limit.reschedule(None)
                             await _reply(answer, held, send)
@@ -130,10 +154,12 @@ class Front:
                         metrics.worker_lost()
                         self._on_lost()
                         if begun:
+                            if events:  # whoever reads them asks for the rest
+                                await send({"type": "http.response.body", "body": b""})
                             return
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self._answer_seconds:g} s; try again") from error
-        raise Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
+        raise self._given_up()
 
     def _url(self, scope: Scope) -> URL:
         """What is asked for, byte by byte, of the workers and of nobody else."""

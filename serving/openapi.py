@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from serving.access.scopes import scope_of
 from serving.errors import ErrorBody
-from serving.requests import FORM, IDEMPOTENCY_KEY, JSON, KEY
+from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY
 from serving.schemas import PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
@@ -38,7 +38,8 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
     if form:
         properties = {name: _in_a_form(known) for name, known in described["properties"].items()}
         file = {"type": "string", "format": "binary", "description": "a whole JPEG, PNG or WebP"}
-        encoding = {"image": {"contentType": PHOTO_TYPES}, "attributes": {"contentType": JSON}}
+        encoding = {"image": {"contentType": PHOTO_TYPES}}
+        encoding |= {name: {"contentType": JSON} for name in FORM_JSON if name in properties}
         filled_in = described | {"title": f"{described['title']}Form", "properties": properties | {"image": file}}
         content[FORM] = {"schema": filled_in, "encoding": encoding}
     return {"requestBody": {"required": True, "content": content}}
@@ -71,9 +72,9 @@ def repeatable() -> dict[str, Any]:
     return {"parameters": [key]}
 
 
-def in_path(name: str, description: str) -> dict[str, Any]:
+def in_path(name: str, description: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Documentation of a parameter of the path: any text, as what is not the name of something is answered by 404."""
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema or {"type": "string"}}
 
 
 def in_query(name: str, description: str, default: int | None, most: int, least: int = 1) -> dict[str, Any]:
