@@ -110,7 +110,7 @@ def create_app(
     for router in routers.values():
         app.include_router(router)
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
-    app.include_router(jobs.router(context, kinds(), streams))
+    app.include_router(jobs.router(context, kinds(settings.database_url), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))
