@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 # The packages of .venv/ are compiled once, where they lie, not in every process of a loop or a test: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup help demo test check format docs pictures lock clean
+.PHONY: setup help demo test check format docs client pictures lock clean
 
 setup: $(STAMP)  ## install everything into .venv/ (the other targets do it when needed)
 
@@ -40,6 +40,9 @@ format: setup  ## put the code into its form
 
 docs: setup  ## write docs/reference.md from the code
 	$(BIN)/python docs/make_reference.py
+
+client: setup  ## write the Python client's models from the service's OpenAPI document, and its synchronous half
+	PYTHONPATH=. $(BIN)/python client/generate.py
 
 pictures: setup  ## take the pictures of the README from the pages of `make demo`; needs Chromium
 	$(BIN)/python docs/pictures/make.py

@@ -362,7 +362,29 @@ def _flatten(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
-NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning")
+class IndexConfig(StrictModel):
+    """How the products of a delivery are laid out so that those like another are found."""
+
+    exact: PositiveInt = Field(
+        10_000, description="products up to which every one is compared, with no lists: that takes 1 to 2 ms of a core"
+    )
+    lists_a_root: PositiveFloat = Field(
+        2.0, description="inverted lists, as a multiple of the square root of the number of products; 4 were built twice as long"
+    )
+    sample_a_list: PositiveInt = Field(64, description="products a list by which the centres of the lists are found")
+    probed: PositiveInt = Field(
+        48, description="lists that a search looks through; more where a filter leaves few products of each list"
+    )
+    ranked_again: PositiveInt = Field(
+        8, description="candidates for each place of an answer, compared again exactly: vectors in lists are of 8 bits a number"
+    )
+    exact_filtered: PositiveInt = Field(
+        1000, description="products up to which those that a filter leaves are each compared, without the lists"
+    )
+    seed: int = Field(17, ge=0, description="seeds the centres of the lists")
+
+
+NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning", "index")
 """Sections of a `RunConfig` that do not change the trained model."""
 
 
@@ -377,6 +399,7 @@ class RunConfig(StrictModel):
     gates: GateConfig = GateConfig()
     drift: DriftConfig = DriftConfig()
     tuning: TuningConfig = TuningConfig()
+    index: IndexConfig = IndexConfig()
 
     def fitted(self) -> Self:
         """What the trained model depends on: the sections `NOT_FITTED` have their defaults."""
@@ -463,6 +486,10 @@ class JobsConfig(StrictModel):
 
     max_items: PositiveInt = Field(1000, description="items a job at most")
     max_waiting: PositiveInt = Field(100, description="jobs that wait or run; beyond it a further one gets 429")
+    streams: PositiveInt = Field(100, description="clients that watch jobs at once in a process; beyond it one gets 503")
+    heartbeat_seconds: PositiveFloat = Field(
+        15.0, description="longest silence on such a connection; proxies close those that are silent for 30 s or more"
+    )
     attempts: PositiveInt = Field(3, description="how often an item is tried before it is given up and named")
     keep_days: PositiveFloat = Field(7.0, description="after so long a job that has ended is forgotten, with its results")
     poll_seconds: PositiveFloat = Field(0.25, description="how often an idle worker looks for new jobs")
@@ -474,8 +501,11 @@ class SearchConfig(StrictModel):
 
     max_results: PositiveInt = Field(100, description="products a search answers at most")
     max_products: PositiveInt = Field(
-        100_000, description="products that clients may put over what the version was trained on; beyond it a put gets 429"
+        20_000,
+        description="products that clients may put over those of the index; beyond it a put gets 429: each search compares all "
+        "of them, and a new version embeds all of them before it answers",
     )
+    kept_answers: PositiveInt = Field(10_000, description="answers a worker keeps until the next change of the catalogue")
 
 
 class AccessConfig(StrictModel):
@@ -514,6 +544,10 @@ class ResultsConfig(StrictModel):
     max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
 
 
+Precision = Literal["fp32", "bf16"]
+Launch = Literal["none", "cuda_graphs", "compile"]
+
+
 class ServingConfig(StrictModel):
     """How the HTTP service runs."""
 
@@ -545,12 +579,31 @@ class ServingConfig(StrictModel):
         "text",
         description="text: lines for people of what goes wrong; json: the same, and each request, as one JSON object a line",
     )
+    upstreams: dict[str, str] = Field(
+        {},
+        description="models that services of their own hold, and where, such as {product: 'http://10.0.0.7:3000'}: their routes "
+        "are passed on, and nothing of them is loaded here",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes; auto is a GPU where there is one")
+    precision: Precision = Field("fp32", description="of a model's products; models that offer one alone refuse the other")
+    compile: Launch = Field(
+        "none",
+        description="how a forward pass is launched: kernel by kernel, as CUDA graphs recorded of each size of batches, or as "
+        "torch.compile makes it; models that are launched in one way alone refuse the others",
+    )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
     jobs: JobsConfig = Field(JobsConfig(), description="work that clients leave with the service")
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for model, url in self.upstreams.items():
+            if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", url):
+                raise ValueError(f"upstreams.{model}: {url!r} is no address of a service; it is such as http://10.0.0.7:3000")
+        return self
 
     @property
     def net_seconds(self) -> float:

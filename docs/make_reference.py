@@ -7,7 +7,6 @@ make docs                                    # or: .venv/bin/python docs/make_re
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -241,7 +240,9 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 
 def http() -> Iterator[str]:
     """Every route of the service, from its OpenAPI document."""
-    document = _openapi()
+    from serving.document import describe
+
+    document = describe()
     yield "## HTTP"
     yield (
         "The service shows this document as a page at `/` and as JSON at `/openapi.json`. Requests and answers are JSON; where\n"
@@ -309,29 +310,6 @@ def _rows(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
     return _resolved(definitions[schema["$ref"].rpartition("/")[2]], definitions) if "$ref" in schema else schema
-
-
-def _openapi() -> dict[str, Any]:
-    from configs.schema import ServingConfig
-    from configs.settings import Settings
-    from serving.app import create_app
-    from serving.routes import discover
-
-    class Nothing:
-        """No registry: nothing is loaded to describe the routes."""
-
-        def champion(self, model: str) -> int:
-            raise AssertionError(model)
-
-        def load(self, model: str, version: int) -> Any:
-            raise AssertionError(model)
-
-        def settled(self, model: str) -> None:
-            raise AssertionError(model)
-
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(Path(folder), f"sqlite:///{folder}/vitrina.db", f"sqlite:///{folder}/mlflow.db")
-        return create_app(settings, ServingConfig(models=tuple(discover())), Nothing()).openapi()
 
 
 def variables() -> Iterator[str]:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from serving.errors import Unavailable
+from serving.errors import ApiError, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,7 +45,7 @@ class Batcher(Generic[Item, Result]):
 
     Args:
         run: Items in, one result an item out, in order. When it raises, the batch is halved until the item at fault
-            stands alone: only that one fails.
+            stands alone: only that one fails. An `ApiError` is no item's fault: all of them fail.
         max_size: Items a call at most.
         max_wait: Longest wait for company, in seconds.
         max_queue: Items waiting at most; beyond it `submit` raises Unavailable (503). What nobody waits for any more is not
@@ -158,7 +158,7 @@ class Batcher(Generic[Item, Result]):
         if not isinstance(answer, BaseException):
             assert len(answer) == len(items), f"{len(answer)} results for {len(items)} items"
             return list(answer)
-        if len(items) == 1:
-            return [answer]
+        if len(items) == 1 or isinstance(answer, ApiError):
+            return [answer] * len(items)
         middle = len(items) // 2
         return await self._outcomes(items[:middle]) + await self._outcomes(items[middle:])

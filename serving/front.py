@@ -14,7 +14,8 @@ Answers of type text/event-stream are passed back piece by piece, and are not as
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 from multidict import CIMultiDict
@@ -40,8 +41,12 @@ _AS_THEY_ARE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add."""
 
 
+def _workers_lost() -> ApiError:
+    return Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
+
+
 class Front:
-    """ASGI application in front of workers.
+    """ASGI application in front of workers, or of a service of models (`serving.gateway`).
 
     Args:
         address: Where the workers listen, such as http://127.0.0.1:40123; asked for at startup.
@@ -49,7 +54,9 @@ class Front:
         body_seconds: A body that takes longer to arrive gets 408.
         answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
         on_lost: Told when a worker was lost with a request.
-        token: By which the workers know that a request comes from here.
+        token: By which workers know that a request comes from here; they count what they answer.
+        given_up: What a client is told whose request was asked `ASKED` times in vain.
+        told: Changes the headers that are passed on of a request.
     """
 
     def __init__(
@@ -61,8 +68,11 @@ class Front:
         answer_seconds: float,
         on_lost: Callable[[], object] = lambda: None,
         token: str | None = None,
+        given_up: Callable[[], ApiError] = _workers_lost,
+        told: Callable[[Scope, CIMultiDict[str]], None] = lambda *_: None,
     ) -> None:
-        self._address, self._on_lost, self._token = address, on_lost, token
+        self._address, self._on_lost, self._given_up, self._told = address, on_lost, given_up, told
+        self._token = token
         self._limit, self._body_seconds, self._answer_seconds = max_body_bytes, body_seconds, answer_seconds
         self._base = URL()
         self._sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession]  # connections kept, and a new one each time
@@ -75,7 +85,7 @@ class Front:
             await send({"type": "websocket.close"})
         else:
             try:
-                await self._serve(scope, receive, send)
+                await self.pass_on(scope, receive, send)
             except ClientLeft:
                 return
             except ApiError as error:
@@ -83,18 +93,30 @@ class Front:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._base = URL(self._address())
-        async with _session(keep=True) as kept, _session(keep=False) as new:
-            self._sessions = kept, new
+        async with self.opened():
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Hold connections meanwhile, in the running event loop."""
+        self._base = URL(self._address())
+        async with _session(keep=True) as kept, _session(keep=False) as new:
+            self._sessions = kept, new
+            yield
+
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request.
+
+        Raises:
+            ApiError: nobody answered it, or the client has left; nothing was sent.
+        """
         if refused := refusal(dict(scope["headers"]), self._limit):
             raise refused
         url, headers = self._url(scope), _passed_on(scope)
         headers.update(passed.told(scope, self._token))
+        self._told(scope, headers)
         body = await _whole(limited(receive, self._limit, self._body_seconds))
         answering = asyncio.ensure_future(self._answer(scope["method"], url, headers, body, send))
         leaving = asyncio.ensure_future(gone(receive))
@@ -118,6 +140,7 @@ class Front:
                         async with session.request(
                             method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
+                            note(elsewhere=self._token is not None)
                             if answer.content_type == EVENTS:
                                 limit.reschedule(None)
                                 await _stream(answer, send)
@@ -129,7 +152,7 @@ class Front:
                         self._on_lost()
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self._answer_seconds:g} s; try again") from error
-        raise Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
+        raise self._given_up()
 
     def _url(self, scope: Scope) -> URL:
         """What is asked for, byte by byte, of the workers and of nobody else."""
@@ -192,13 +215,13 @@ async def _reply(answer: aiohttp.ClientResponse, content: bytes, send: Send) -> 
 
 async def _stream(answer: aiohttp.ClientResponse, send: Send) -> None:
     await _start(answer, send)
-    async for piece in answer.content.iter_any():
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    with suppress(*_LOST):  # it has begun: whoever reads it asks for the rest
+        async for piece in answer.content.iter_any():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
 async def _start(answer: aiohttp.ClientResponse, send: Send) -> None:
-    note(elsewhere=True)
     headers = [
         (name.lower(), value) for name, value in answer.raw_headers if name.decode("latin-1").lower() not in _OF_A_CONNECTION
     ]

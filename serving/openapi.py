@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from serving.access.scopes import scope_of
 from serving.errors import ErrorBody
-from serving.requests import FORM, IDEMPOTENCY_KEY, JSON, KEY
+from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY
 from serving.schemas import PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
@@ -38,16 +38,19 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
     if form:
         properties = {name: _in_a_form(known) for name, known in described["properties"].items()}
         file = {"type": "string", "format": "binary", "description": "a whole JPEG, PNG or WebP"}
-        encoding = {"image": {"contentType": PHOTO_TYPES}, "attributes": {"contentType": JSON}}
+        encoding = {"image": {"contentType": PHOTO_TYPES}}
+        encoding |= {name: {"contentType": JSON} for name in FORM_JSON if name in properties}
         filled_in = described | {"title": f"{described['title']}Form", "properties": properties | {"image": file}}
         content[FORM] = {"schema": filled_in, "encoding": encoding}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def one_of(*bodies: Mapping[str, Any]) -> dict[str, Any]:
-    """`openapi_extra` of a route whose JSON body is one of several, each as `request_body` describes it."""
-    schemas = [body["requestBody"]["content"][JSON]["schema"] for body in bodies]
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": schemas}}}}}
+    """`openapi_extra` of a route whose JSON body is one of several, each as `request_body` describes it, with their forms."""
+    contents = [body["requestBody"]["content"] for body in bodies]
+    schemas = [content[JSON]["schema"] for content in contents]
+    forms = {kind: described for content in contents for kind, described in content.items() if kind != JSON}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": schemas}}, **forms}}}
 
 
 def _in_a_form(known: dict[str, Any]) -> dict[str, Any]:
@@ -69,15 +72,20 @@ def repeatable() -> dict[str, Any]:
     return {"parameters": [key]}
 
 
-def in_path(name: str, description: str) -> dict[str, Any]:
+def in_path(name: str, description: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Documentation of a parameter of the path: any text, as what is not the name of something is answered by 404."""
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema or {"type": "string"}}
 
 
-def in_query(name: str, description: str, default: int, most: int) -> dict[str, Any]:
+def in_query(name: str, description: str, default: int | None, most: int, least: int = 1) -> dict[str, Any]:
     """Documentation of a number in the query that `serving.requests.count` reads."""
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    schema = {"type": "integer", "minimum": least, "maximum": most} | ({} if default is None else {"default": default})
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def told(description: str) -> dict[str, Any]:
+    """Documentation of a header of an answer."""
+    return {"description": description, "schema": {"type": "string"}}
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Keeps the folder rules true: who may import whom, and who may import which library."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ GROUPS = [
     {"steps"},
     {"pipelines"},
     {"operations"},
+    {"jobs"},
     {"cli"},
 ]
 RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
@@ -23,6 +25,7 @@ RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
 ONLY_IN = {
     "sqlalchemy": {"database"},
     "alembic": {"database"},
+    "dbos": {"database", "jobs"},
     "torch": {"models"},
     "transformers": {"models"},
     "diffusers": {"models"},
@@ -126,3 +129,17 @@ def test_steps_and_pipelines_stay_thin(folder: str, decorator: str, limit: int) 
     for path, node in found:
         assert path.stem == node.name, f"{path} declares {node.name}"
         assert body_lines(node) <= limit, f"{path}: {node.name} has {body_lines(node)} lines"
+
+
+CLIENT = ROOT / "client" / "vitrina_client"
+
+
+@pytest.mark.parametrize("path", sorted(CLIENT.rglob("*.py")), ids=lambda p: str(p.relative_to(CLIENT)))
+def test_the_client_imports_httpx_and_pydantic_alone(path: Path) -> None:
+    allowed = {"httpx", "pydantic", "vitrina_client"} | sys.stdlib_module_names
+    for line, module in imports(path):
+        assert module.partition(".")[0] in allowed, f"{path}:{line}: the client may not import {module}"
+
+
+def test_no_package_of_the_service_imports_the_client() -> None:
+    assert [path for path in sources() for _, module in imports(path) if module.partition(".")[0] == "vitrina_client"] == []

@@ -62,7 +62,9 @@ class Gate:
                 standing = self._rates.of_key(key.id, key.requests_a_minute or self._config.requests_a_minute)
             if not standing.allowed:
                 whose = f"key {key.name}" if key else "address"
-                raise TooMany(f"more than {standing.limit} requests a minute of this {whose}; try again", standing.reset)
+                raise TooMany(
+                    "rate_limited", f"more than {standing.limit} requests a minute of this {whose}; try again", standing.reset
+                )
             if key is not None and not {needed, "admin"} & set(key.scopes):
                 raise Forbidden(f"the key {key.name} does not open this; it needs the scope {needed}")
         except ApiError as error:
@@ -96,7 +98,9 @@ class Gate:
         standing = self._rates.of_address(address, self._config.refusals_a_minute, "refusal")
         if standing.allowed:
             return error
-        return TooMany(f"more than {standing.limit} requests a minute without a valid key; try again", standing.reset)
+        return TooMany(
+            "rate_limited", f"more than {standing.limit} requests a minute without a valid key; try again", standing.reset
+        )
 
 
 def credential(headers: Sequence[tuple[bytes, bytes]]) -> str | None:

@@ -1,0 +1,269 @@
+"""Made from `aio/client.py` by `make client`; do not edit it by hand."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, Self, TypeVar, Unpack
+
+import httpx
+from pydantic import BaseModel
+
+from vitrina_client import models, params
+from vitrina_client.batches import item_failed, parts, placed
+from vitrina_client.reading import read
+from vitrina_client.retries import Policy
+from vitrina_client.sending import segment
+from vitrina_client.sync.connection import Connection
+from vitrina_client.sync.jobs import Job
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Several = TypeVar("Several", bound=BaseModel)
+
+
+class Client:
+    """A Vitrina service.
+
+    A photo is given as bytes, as a path or as a file that is open for reading bytes. Every method raises `VitrinaError` where the
+    service refuses or cannot be reached. Requests that fail for a while are sent again, all under one idempotency key.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = Policy.timeout,
+        retries: int = Policy.retries,
+        deadline: float = Policy.deadline,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """A client of the service at `base_url`.
+
+        Args:
+            base_url: Such as https://vitrina.example; None takes `VITRINA_URL`, and where that is not set http://127.0.0.1:3000.
+            api_key: None takes `VITRINA_API_KEY`, where it is set.
+            timeout: Seconds that one try waits for a connection, and for the next bytes of the answer.
+            retries: Tries after the first.
+            deadline: Seconds for all tries of a call and the waits between them.
+            transport: Of httpx, where requests need a proxy or certificates of your own.
+
+        Raises:
+            ValueError: `base_url` is no address.
+        """
+        self._connection = Connection.to(base_url, api_key, Policy(timeout, retries, deadline), transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.http.close()
+
+    def options(
+        self,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        deadline: float | None = None,
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+    ) -> "Client":
+        """This client with other values, over the same connections; what is None stays as it is.
+
+        Args:
+            idempotency_key: Names the next request, so that the service counts it once however often your program runs.
+            request_id: Of the next requests in the service's log; else each gets its own.
+        """
+        now = self._connection.policy
+        other = object.__new__(Client)
+        other._connection = replace(
+            self._connection,
+            policy=Policy(
+                now.timeout if timeout is None else timeout,
+                now.retries if retries is None else retries,
+                now.deadline if deadline is None else deadline,
+            ),
+            idempotency_key=idempotency_key or self._connection.idempotency_key,
+            request_id=request_id or self._connection.request_id,
+        )
+        return other
+
+    # Product
+
+    def analyze(self, **listing: Unpack[params.CategoriesIn]) -> models.Analysis:
+        """Everything the model knows about a listing: categories, price, quality and embedding."""
+        return self._connection.ask("POST", "/v1/multimodal/analyze", models.Analysis, listing)
+
+    def classify(self, **listing: Unpack[params.CategoriesIn]) -> models.Categories:
+        """Category of a listing on three levels."""
+        return self._connection.ask("POST", "/v1/multimodal/classify", models.Categories, listing)
+
+    def predict_price(self, **listing: Unpack[params.ListingIn]) -> models.PriceEstimate:
+        """Price of a listing, with the range that holds 90 % of true prices."""
+        return self._connection.ask("POST", "/v1/price/predict", models.PriceEstimate, listing)
+
+    def embed(self, **listing: Unpack[params.ListingIn]) -> models.Embedding:
+        """Embedding of a listing: 1024 numbers of L2 norm 1."""
+        return self._connection.ask("POST", "/v1/embeddings", models.Embedding, listing)
+
+    def embed_batch(self, items: Sequence[params.ListingIn]) -> models.Embeddings:
+        """Embeddings of several listings, in order; one listing at fault refuses the request and is named."""
+        return self._several("/v1/embeddings/batch", items, models.Embedding, models.Embeddings)
+
+    def embed_many(self, items: Iterable[params.ListingIn]) -> Iterator[models.Embedding]:
+        """Embeddings of any number of listings, in order; they are sent in parts, each once the one before is answered."""
+        for start, part in parts(items):
+            with placed(start):
+                answer = self.embed_batch(part)
+            for item in answer.items:
+                yield item
+
+    def embed_batch_job(self, items: Sequence[params.ListingIn]) -> Job[models.Embedding]:
+        """Leave the embeddings of several listings as a job, in which one at fault fails alone."""
+        return self._left("/v1/embeddings/batch", items, models.Embedding)
+
+    def analyze_sentiment(self, reviews: Sequence[params.ReviewIn]) -> models.Opinions:
+        """Whether the writers of reviews recommend the product, and the rating they would give."""
+        return self._connection.ask("POST", "/v1/sentiment/analyze", models.Opinions, {"reviews": reviews})
+
+    def assess_quality(self, **listing: Unpack[params.CandidateIn]) -> models.Assessment:
+        """How good a listing is, by axis, and the changes that would raise its score."""
+        return self._connection.ask("POST", "/v1/quality/assess", models.Assessment, listing)
+
+    def assess_qualities(self, items: Sequence[params.CandidateIn]) -> models.Assessments:
+        """How good several listings are, in order; one at fault refuses the request and is named."""
+        return self._several("/v1/quality/assess", items, models.Assessment, models.Assessments)
+
+    def assess_quality_job(self, items: Sequence[params.CandidateIn]) -> Job[models.Assessment]:
+        """Leave the assessment of several listings as a job, in which one at fault fails alone."""
+        return self._left("/v1/quality/assess", items, models.Assessment)
+
+    # Recommendations
+
+    def recommend(self, **asked: Unpack[params.RecommendationsIn]) -> models.Recommended:
+        """Items for a user or a visitor, best first, each with the reason for it."""
+        return self._connection.ask("POST", "/v1/recommendations", models.Recommended, asked)
+
+    def tell_events(self, events: Sequence[params.EventIn]) -> models.Stored:
+        """Views, carts and purchases, in the order in which they happened; the next recommendations take them in."""
+        return self._connection.ask("POST", "/v1/recommendations/events", models.Stored, {"events": events})
+
+    # Texts and images
+
+    def generate_description(self, **brief: Unpack[params.BriefIn]) -> models.Written:
+        """Search title, meta description, description and bullets that state only what the listing gives."""
+        return self._connection.ask("POST", "/v1/generate/description", models.Written, brief)
+
+    def generate_descriptions(self, items: Sequence[params.BriefIn]) -> models.AllWritten:
+        """Texts for several listings, in order; one at fault refuses the request and is named."""
+        return self._several("/v1/generate/description", items, models.Written, models.AllWritten)
+
+    def generate_description_job(self, items: Sequence[params.BriefIn]) -> Job[models.Written]:
+        """Leave the texts for several listings as a job, in which one at fault fails alone."""
+        return self._left("/v1/generate/description", items, models.Written)
+
+    def generate_image(self, **prompt: Unpack[params.ImageIn]) -> models.Drawn:
+        """An image of a product, its score, and what it was drawn with; `images[0].png` is the file."""
+        return self._connection.ask("POST", "/v1/generate/image", models.Drawn, prompt)
+
+    def generate_image_png(self, **prompt: Unpack[params.ImageIn]) -> bytes:
+        """The file of the best image alone."""
+        answer = self._connection.send("POST", "/v1/generate/image", prompt, headers={"Accept": "image/png"})
+        return answer.content
+
+    def generate_image_job(self, items: Sequence[params.ImageIn]) -> Job[models.Drawn]:
+        """Leave the images of several prompts as a job, in which one at fault fails alone."""
+        return self._left("/v1/generate/image", items, models.Drawn)
+
+    # Classifiers of few examples
+
+    def adapt_fewshot(self, **lesson: Unpack[params.AdaptIn]) -> models.Adapted:
+        """Teach a new task by examples of its classes, or with `task_id` teach one more."""
+        return self._connection.ask("POST", "/v1/fewshot/adapt", models.Adapted, lesson)
+
+    def classify_fewshot(self, **question: Unpack[params.ClassifyIn]) -> models.Classifications:
+        """Which of a task's classes listings are, or that they are none of these."""
+        return self._connection.ask("POST", "/v1/fewshot/classify", models.Classifications, question)
+
+    def list_fewshot_tasks(self, *, limit: int = 20) -> models.Tasks:
+        """The newest tasks, each as its newest version stands."""
+        return self._connection.ask("GET", "/v1/fewshot/tasks", models.Tasks, query={"limit": limit})
+
+    def get_fewshot_task(self, task_id: str, *, limit: int = 20) -> models.TaskDetail:
+        """A task and its newest versions."""
+        return self._connection.ask("GET", f"/v1/fewshot/tasks/{segment(task_id)}", models.TaskDetail, query={"limit": limit})
+
+    def delete_fewshot_task(self, task_id: str) -> None:
+        """Delete a task with every version and all that is kept of its examples."""
+        self._connection.send("DELETE", f"/v1/fewshot/tasks/{segment(task_id)}")
+
+    # Jobs
+
+    def list_jobs(self, *, limit: int = 50) -> models.Jobs:
+        """The newest jobs that were left with this key."""
+        return self._connection.ask("GET", "/v1/jobs", models.Jobs, query={"limit": limit})
+
+    def job(self, job_id: str, answer: type[Answer]) -> Job[Answer]:
+        """A job that was left before, whose items are answered by `answer`, such as `models.Embedding`."""
+        seen = self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}", models.Job)
+        return Job(self._connection, seen, answer)
+
+    def get_job(self, job_id: str) -> models.JobDetail:
+        """How far a job is, and the first items that failed."""
+        return self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}", models.JobDetail)
+
+    def get_job_result(
+        self, job_id: str, *, state: Literal["done", "failed"] | None = None, start: int = 0, limit: int = 100
+    ) -> models.JobResults:
+        """A page of what is done of a job; `next` of the answer is the `start` of the next page."""
+        query: dict[str, str | int] = {"start": start, "limit": limit} | ({"state": state} if state else {})
+        return self._connection.ask("GET", f"/v1/jobs/{segment(job_id)}/result", models.JobResults, query=query)
+
+    def watch_job(self, job_id: str) -> Iterator[models.Job]:
+        """A job whenever it has moved on, until it has ended."""
+        for seen in (self.job(job_id, BaseModel)).watch():
+            yield seen
+
+    def cancel_job(self, job_id: str) -> models.JobDetail:
+        """End a job: what waits is not begun, what is done stays. One that has ended stays as it is."""
+        return self._connection.ask("DELETE", f"/v1/jobs/{segment(job_id)}", models.JobDetail)
+
+    # The service
+
+    def send_feedback(self, prediction_id: str, **labels: Unpack[params.Labels]) -> models.Accepted:
+        """Say what was true of a listing that was predicted; monitoring measures error rates with it."""
+        body = {"prediction_id": prediction_id, "labels": labels}
+        return self._connection.ask("POST", "/v1/feedback", models.Accepted, body)
+
+    def list_models(self) -> models.Models:
+        """The models that are served, and the versions that answer."""
+        return self._connection.ask("GET", "/v1/models", models.Models)
+
+    def get_healthz(self) -> None:
+        """Return where the service answers."""
+        self._connection.send("GET", "/healthz")
+
+    def get_livez(self) -> None:
+        """As `get_healthz`."""
+        self._connection.send("GET", "/livez")
+
+    def get_readyz(self) -> models.Readiness:
+        """Whether every model has a version that answers."""
+        return read(self._connection.send("GET", "/readyz", accepted=503), models.Readiness)
+
+    def _left(self, path: str, items: Sequence[Mapping[str, object]], answer: type[Answer]) -> Job[Answer]:
+        response = self._connection.send("POST", path, {"items": items}, headers={"Prefer": "respond-async"})
+        return Job(self._connection, read(response, models.Job), answer)
+
+    def _several(self, path: str, items: Sequence[Mapping[str, object]], answer: type[Answer], answers: type[Several]) -> Several:
+        """What the service answers at once, or as a job that is waited for where there are too many items for that."""
+        response = self._connection.send("POST", path, {"items": items})
+        if response.status_code != 202:
+            return read(response, answers)
+        job = Job(self._connection, read(response, models.Job), answer)
+        seen = job.wait(timeout=self._connection.policy.deadline, progress=False)
+        for failure in job.failures():
+            raise item_failed(failure)
+        return answers.model_validate({"model": seen.model, "items": [done.result for done in job.result()]})

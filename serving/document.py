@@ -1,0 +1,32 @@
+"""The OpenAPI document of the service with every model's routes, made without a registry, a database or a model."""
+
+from pathlib import Path
+from typing import Any
+
+from configs.schema import ServingConfig
+from configs.settings import Settings
+from serving.app import create_app
+from serving.routes import discover
+
+
+class _Nothing:
+    """No registry: nothing is loaded to describe the routes."""
+
+    def champion(self, model: str) -> int:
+        raise AssertionError(model)
+
+    def load(self, model: str, version: int) -> Any:
+        raise AssertionError(model)
+
+    def index(self, model: str, version: int) -> Any:
+        raise AssertionError(model)
+
+    def settled(self, model: str) -> None:
+        raise AssertionError(model)
+
+
+def describe() -> dict[str, Any]:
+    """What `/openapi.json` answers where every model is served."""
+    settings = Settings(Path(), "sqlite:///:memory:", "sqlite:///:memory:")  # nothing opens them before the lifespan
+    document: dict[str, Any] = create_app(settings, ServingConfig(models=tuple(discover())), _Nothing()).openapi()
+    return document
