@@ -462,6 +462,10 @@ class JobsConfig(StrictModel):
 
     max_items: PositiveInt = Field(1000, description="items a job at most")
     max_waiting: PositiveInt = Field(100, description="jobs that wait or run; beyond it a further one gets 429")
+    streams: PositiveInt = Field(100, description="clients that watch jobs at once in a process; beyond it one gets 503")
+    heartbeat_seconds: PositiveFloat = Field(
+        15.0, description="longest silence on such a connection; proxies close those that are silent for 30 s or more"
+    )
     attempts: PositiveInt = Field(3, description="how often an item is tried before it is given up and named")
     keep_days: PositiveFloat = Field(7.0, description="after so long a job that has ended is forgotten, with its results")
     poll_seconds: PositiveFloat = Field(0.25, description="how often an idle worker looks for new jobs")

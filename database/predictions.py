@@ -49,6 +49,12 @@ def insert_predictions(url: str, rows: Sequence[PredictionRow]) -> None:
     if not rows:
         return
     with writing(url) as connection:
+        add_predictions(connection, rows)
+
+
+def add_predictions(connection: Connection, rows: Sequence[PredictionRow]) -> None:
+    """Write `rows` in the caller's transaction."""
+    if rows:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(Prediction).on_conflict_do_nothing(), [vars(row) for row in rows])
 

@@ -234,11 +234,16 @@ class FewshotExample(Base):
 
 
 class Job(Base):
-    """Work that a client left with the service; `request` is the client's own name of it, by which its repetition is known."""
+    """Work that a client left with the service; `request` is the client's own name of it, by which its repetition is known.
+
+    `number` counts jobs in the order in which they were left, whatever the clock says; `taker` names the run of its workflow that
+    may write.
+    """
 
     __tablename__ = "jobs"
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int]
     kind: Mapped[str]
     owner: Mapped[str]
     request: Mapped[str | None]
@@ -248,11 +253,17 @@ class Job(Base):
     detail: Mapped[str | None]
     model: Mapped[str | None]
     version: Mapped[int | None]
+    taker: Mapped[str | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
-    __table_args__ = (UniqueConstraint("owner", "request"), Index(None, "created_at"), Index(None, "state"))
+    __table_args__ = (
+        UniqueConstraint("number"),
+        UniqueConstraint("owner", "request"),
+        Index(None, "owner", "number"),
+        Index(None, "state", "finished_at"),
+    )
 
 
 class JobItem(Base):

@@ -17,10 +17,13 @@ from monitoring import metrics
 from monitoring.prediction_log import PredictionLog
 from serving import errors, openapi, system
 from serving.batching import Batcher
-from serving.context import RETRY_SECONDS, Context, ServedModel
+from serving.context import Context, ServedModel
+from serving.errors import RETRY_SECONDS
 from serving.follower import Follower, Source
+from serving.jobs import routes as jobs
+from serving.jobs.events import Streams
 from serving.limits import BodyLimit
-from serving.routes import OneByOne, discover
+from serving.routes import OneByOne, discover, kinds
 from serving.slots import Answer, Slot
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
@@ -44,6 +47,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         name: ServedModel(slot, {method: _batcher(slot, method, config, available[name]) for method in available[name].METHODS})
         for name, slot in slots.items()
     }
+    streams = Streams(config.jobs.streams)
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
     context = Context(settings, config, models, log.record)
     follower = Follower(
@@ -64,7 +68,9 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
         follower.start()
         if config.workers > 1:  # the others answer meanwhile: a new one takes requests when it can answer them
             await to_thread.run_sync(follower.wait)
+        unlisten = streams.listen()
         yield
+        unlisten()
         follower.stop()
         for batcher in batchers:
             await batcher.stop()
@@ -75,6 +81,7 @@ def create_app(settings: Settings, config: ServingConfig, source: Source) -> Fas
     for name in (*config.models, *standing_in):
         app.include_router(available[name].router(context))
     labels = {label: kind for name in config.models for label, kind in available[name].LABELS.items()}
+    app.include_router(jobs.router(context, kinds(), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))

@@ -3,26 +3,22 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
 
-from catalog.errors import ImageError
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from database.predictions import PredictionRow
-from models.errors import NotSupported as CannotAnswer
-from models.errors import Outdated, OutOfMemory
 from serving.batching import Batcher
-from serving.errors import ApiError, InvalidInput, NotSupported, OutdatedTask, TimedOut, Unavailable
-from serving.images import LARGEST_SIDE, decoded
+from serving.errors import TimedOut, refused
+from serving.images import LARGEST_SIDE
+from serving.listings import read_listing
 from serving.schemas import ListingIn
 from serving.slots import Answer, Slot
-
-RETRY_SECONDS = 5
-"""After so long a client should ask again where memory was not enough, or where each item takes seconds and too many wait."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +48,11 @@ class ServedModel:
         answers: list[Answer] = []
         for place, outcome in enumerate(await self.batchers[method].outcomes(items)):
             if isinstance(outcome, VitrinaError):
-                raise _refusal(outcome, f"{path}.{place}" if path else None) from outcome
+                raise refused(outcome, f"{path}.{place}" if path else None) from outcome
             if isinstance(outcome, BaseException):
                 raise outcome
             answers.append(outcome)
         return answers
-
-
-def _refusal(error: VitrinaError, where: str | None) -> ApiError:
-    """What a model says no to, as an answer of the API."""
-    if isinstance(error, CannotAnswer):
-        return NotSupported(str(error))
-    if isinstance(error, Outdated):
-        return OutdatedTask(str(error))
-    if isinstance(error, OutOfMemory):  # the machine's state, not the request's fault: later it may fit
-        return Unavailable("out_of_memory", str(error), retry_after_seconds=RETRY_SECONDS)
-    return InvalidInput(f"{where}: {error}" if where else str(error), where)
 
 
 @dataclass(frozen=True)
@@ -110,18 +95,8 @@ class Context:
         Raises:
             InvalidInput: a listing that says nothing, or a photo that cannot be read.
         """
-        return [await self._listing(body, f"{path}.{i}." if path else "", side) for i, body in enumerate(bodies)]
-
-    async def _listing(self, body: ListingIn, path: str, side: int) -> Listing:
-        image = None
-        if body.image is not None:
-            try:
-                image = await to_thread.run_sync(decoded, body.image, self.config.max_image_pixels, side)
-            except ImageError as error:
-                raise InvalidInput(f"{path}image: {error}", f"{path}image") from error
-        listing = body.listing(image)
-        if not (listing.title or listing.description or listing.image or listing.attributes or listing.fields):
-            where = path.rstrip(".") or None
-            allowed = "title, description, image, attributes or a describing field such as brand"
-            raise InvalidInput(f"{where or 'the listing'} says nothing; give at least one of {allowed}", where)
-        return listing
+        found = list[Listing]()
+        for place, body in enumerate(bodies):
+            read = partial(read_listing, body, self.config, f"{path}.{place}" if path else "", side)
+            found.append(read() if body.image is None else await to_thread.run_sync(read))
+        return found

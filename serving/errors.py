@@ -10,7 +10,14 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
+from configs.errors import VitrinaError
+from models.errors import NotSupported as CannotAnswer
+from models.errors import Outdated, OutOfMemory
+
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5
+"""After so long a client should ask again where memory was not enough, or where each item takes seconds and too many wait."""
 
 
 class ApiError(Exception):
@@ -80,6 +87,23 @@ class UnsupportedMediaType(ApiError):
     code = "unsupported_media_type"
 
 
+class KeyReused(ApiError):
+    """The request has the name of an earlier one that asked for something else."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class TooMany(ApiError):
+    """So much of the kind is there already that no more is taken for now."""
+
+    status = 429
+
+    def __init__(self, code: str, message: str, retry_after_seconds: int = RETRY_SECONDS) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after_seconds)})
+        self.code = code
+
+
 class NotSupported(ApiError):
     """The request is right, and the version that answers cannot do it: sending it again does not help."""
 
@@ -111,6 +135,17 @@ class TimedOut(ApiError):
     code = "timeout"
 
 
+def refused(error: VitrinaError, where: str | None = None) -> ApiError:
+    """What a model says no to, as an answer of the API; `where` is the place of the item in the body."""
+    if isinstance(error, CannotAnswer):
+        return NotSupported(str(error))
+    if isinstance(error, Outdated):
+        return OutdatedTask(str(error))
+    if isinstance(error, OutOfMemory):  # the machine's state, not the request's fault: later it may fit
+        return Unavailable("out_of_memory", str(error), retry_after_seconds=RETRY_SECONDS)
+    return InvalidInput(f"{where}: {error}" if where else str(error), where)
+
+
 class ErrorDetail(BaseModel):
     """What went wrong."""
 
@@ -125,9 +160,14 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+def detail(error: ApiError) -> dict[str, str | None]:
+    """`error` as `ErrorDetail` says it."""
+    return {"code": error.code, "message": error.message, "field": error.field}
+
+
 def error_response(error: ApiError) -> JSONResponse:
     """`error` as a response."""
-    body = {"error": {"code": error.code, "message": error.message, "field": error.field}}
+    body = {"error": detail(error)}
     return JSONResponse(body, status_code=error.status, headers=error.headers)
 
 

@@ -3,15 +3,22 @@
 The same functions answer a request at once and a job later, so both give the same answer.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
 
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from database.predictions import PredictionRow
-from serving.errors import ApiError
+from serving.errors import ApiError, invalid, refused
 from serving.schemas import RequestModel, ResponseModel
-from serving.slots import Loaded
+from serving.slots import Answer, Loaded
+
+Reply = TypeVar("Reply", bound=ResponseModel)
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,19 @@ class Done:
 
     body: ResponseModel
     rows: tuple[PredictionRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the Parquet file of a job's results.
+
+    Attributes:
+        holds: Numbers are float32.
+        take: Its value out of a result, which keeps the rest.
+    """
+
+    holds: Literal["text", "numbers", "bytes"]
+    take: Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -33,6 +53,10 @@ class Kind:
         batch: Items that are computed together; a job can be cancelled, and goes on after a kill, between two batches.
         answer: An outcome an item, in order. An `ApiError` is that item's own: it is tried again where its status is 5xx. What
             is raised is the batch's: each of its items is then tried alone.
+        stand_in: That answers while `model` has no champion.
+        bounded: `item` with the lengths and numbers that a service allows.
+        check: What else an item must be before it is left, that takes no time to see; raises `InvalidInput`.
+        columns: Of the Parquet file of the results, by name; what they leave of a result is its JSON.
     """
 
     name: str
@@ -40,3 +64,80 @@ class Kind:
     item: type[RequestModel]
     batch: int
     answer: Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]
+    stand_in: str | None = None
+    bounded: Callable[[ServingConfig], type[RequestModel]] | None = None
+    check: Callable[[Any, ServingConfig], object] | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+    def reader(self, config: ServingConfig) -> Callable[[Any], RequestModel]:
+        """A function that makes an item of what was sent, as JSON values; it raises `InvalidInput`."""
+        schema = self.bounded(config) if self.bounded else self.item
+
+        def read(sent: Any) -> RequestModel:
+            try:
+                body = schema.model_validate_json(to_json(sent, inf_nan_mode="constants"), strict=True)
+            except ValidationError as error:
+                raise invalid(error, schema.model_fields) from error
+            if self.check:
+                self.check(body, config)
+            return body
+
+        return read
+
+
+@dataclass(frozen=True)
+class Steps(Generic[Reply]):
+    """How a model answers items of a kind.
+
+    Attributes:
+        read: What the model is asked, of an item; raises `InvalidInput`.
+        reply: The answer of the API, of an item and what the model said; raises `NotSupported`.
+        row: What monitoring is told, of the answer of the API, what the model was asked and said, and milliseconds.
+        method: Of the predictor.
+    """
+
+    read: Callable[[Any, ServingConfig], Any]
+    reply: Callable[[Any, Answer], Reply]
+    row: Callable[[Any, Any, Answer, float], PredictionRow]
+    method: str = "predict"
+
+
+def answered_by(steps: Mapping[str, Steps[Reply]]) -> Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]:
+    """`Kind.answer` of the steps of each model that may answer."""
+
+    def answer(loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
+        return _answer(steps[loaded.predictor.name], loaded, config, items)
+
+    return answer
+
+
+def _answer(steps: Steps[Reply], loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
+    start = time.perf_counter()
+    read = [_tried(steps.read, item, config) for item in items]
+    asked = [one for one in read if not isinstance(one, ApiError)]
+    if not asked:
+        return read
+    try:
+        predictions = getattr(loaded.predictor, steps.method)(asked)
+    except VitrinaError as error:
+        if len(asked) > 1:
+            raise
+        return [one if isinstance(one, ApiError) else refused(error) for one in read]
+    milliseconds = 1000 * (time.perf_counter() - start) / len(asked)
+    answers = iter([Answer(prediction, loaded.version) for prediction in predictions])
+
+    def done(item: Any, question: Any, answer: Answer) -> Done:
+        reply = steps.reply(item, answer)
+        return Done(reply, (steps.row(reply, question, answer, milliseconds),))
+
+    return [
+        one if isinstance(one, ApiError) else _tried(done, item, one, next(answers))
+        for item, one in zip(items, read, strict=True)
+    ]
+
+
+def _tried(call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except ApiError as error:
+        return error

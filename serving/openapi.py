@@ -37,9 +37,11 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
 
 
 def one_of(*bodies: Mapping[str, Any]) -> dict[str, Any]:
-    """`openapi_extra` of a route whose JSON body is one of several, each as `request_body` describes it."""
-    schemas = [body["requestBody"]["content"][JSON]["schema"] for body in bodies]
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": schemas}}}}}
+    """`openapi_extra` of a route whose JSON body is one of several, each as `request_body` describes it, with their forms."""
+    contents = [body["requestBody"]["content"] for body in bodies]
+    schemas = [content[JSON]["schema"] for content in contents]
+    forms = {kind: described for content in contents for kind, described in content.items() if kind != JSON}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": {"oneOf": schemas}}, **forms}}}
 
 
 def _in_a_form(known: dict[str, Any]) -> dict[str, Any]:
@@ -66,10 +68,15 @@ def in_path(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
 
 
-def in_query(name: str, description: str, default: int, most: int) -> dict[str, Any]:
+def in_query(name: str, description: str, default: int | None, most: int, least: int = 1) -> dict[str, Any]:
     """Documentation of a number in the query that `serving.requests.count` reads."""
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    schema = {"type": "integer", "minimum": least, "maximum": most} | ({} if default is None else {"default": default})
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def told(description: str) -> dict[str, Any]:
+    """Documentation of a header of an answer."""
+    return {"description": description, "schema": {"type": "string"}}
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

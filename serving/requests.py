@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -9,11 +10,13 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 
+from database.jobs import OPEN
 from serving.errors import InvalidInput, UnsupportedMediaType, invalid
 from serving.schemas import RequestModel
 
 Body = TypeVar("Body", bound=RequestModel)
 Bodies = TypeVar("Bodies", bound=RequestModel)
+Default = TypeVar("Default", int, None)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """Header that names a request, so that its repetition is known as one."""
@@ -35,7 +38,7 @@ async def read(request: Request, schema: type[Body], form: bool = False) -> Body
     Raises:
         ApiError: 400 with the offending field, 413 or 415.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type(request)
     try:
         if kind == JSON:
             return schema.model_validate_json(await request.body(), strict=True)
@@ -47,17 +50,59 @@ async def read(request: Request, schema: type[Body], form: bool = False) -> Body
     raise UnsupportedMediaType(f"content type {kind[:100]!r} is not read here; allowed: {allowed}")
 
 
-async def read_one_or_many(request: Request, one: type[Body], many: type[Bodies], key: str) -> Body | Bodies:
-    """A JSON body as `many` where it is an object with `key`, else as `one`.
+async def read_one_or_many(request: Request, one: type[Body], many: type[Bodies], key: str, form: bool = False) -> Body | Bodies:
+    """A JSON body as `many` where it is an object with `key`, else as `one`; a form, where it is taken, as `one`.
 
     Raises:
         ApiError: 400 with the offending field, 413 or 415.
     """
+    found = await parsed(request)
+    return await read(request, many) if isinstance(found, dict) and key in found else await read(request, one, form)
+
+
+async def parsed(request: Request) -> Any:
+    """A JSON body as it is; None where it is none, of which `read` says where."""
+    if content_type(request) != JSON:
+        return None
     try:
-        found = from_json(await request.body())
-    except ValueError:  # `read` says where it is no JSON
-        found = None
-    return await read(request, many if isinstance(found, dict) and key in found else one)
+        return from_json(await request.body())
+    except ValueError:
+        return None
+
+
+def content_type(request: Request) -> str:
+    """Of the body, without parameters, in small letters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def owner_of(request: Request) -> str:
+    """Whose jobs a request leaves and sees: the id of its key, or `OPEN`."""
+    key: str | None = request.scope.get("state", {}).get("key")
+    return key or OPEN
+
+
+def prefers_async(request: Request) -> bool:
+    """Whether the header Prefer has respond-async (RFC 7240)."""
+    said = ",".join(request.headers.getlist("prefer"))
+    return any(part.partition(";")[0].strip().lower() == "respond-async" for part in said.split(","))
+
+
+def preferred(request: Request, offered: Sequence[str]) -> str:
+    """That of the `offered` media types which the header Accept prefers by quality; the first where it names none."""
+    quality = dict.fromkeys(offered, 0.0)
+    for part in request.headers.get("accept", "").split(","):
+        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if kind in quality:
+            quality[kind] = max(quality[kind], _quality(parameters))
+    return max(offered, key=quality.__getitem__)
+
+
+def _quality(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "q":
+            return float(value) if value.replace(".", "", 1).isdigit() and value.isascii() else 0.0
+    return 1.0
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -72,8 +117,8 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def count(request: Request, name: str, default: int, most: int) -> int:
-    """A number from 1 to `most` that the query of the address holds; `default` where it does not.
+def count(request: Request, name: str, default: Default, most: int, least: int = 1) -> int | Default:
+    """A number from `least` to `most` that the query of the address holds; `default` where it does not.
 
     Raises:
         InvalidInput: it is no such number.
@@ -81,8 +126,8 @@ def count(request: Request, name: str, default: int, most: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        raise InvalidInput(f"{name}: must be a whole number from 1 to {most}", name)
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise InvalidInput(f"{name}: must be a whole number from {least} to {most}", name)
     return int(text)
 
 

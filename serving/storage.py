@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 from anyio import to_thread
 
-from database.errors import AlreadyDone, DatabaseError, NotFound, TaskMoved
+from database.errors import AlreadyDone, DatabaseError, NotFound, QueueFull, RequestReused, TaskMoved
 from serving.errors import Unavailable
 
 Arguments = ParamSpec("Arguments")
@@ -22,11 +22,12 @@ async def ask(call: Callable[Arguments, Result], *arguments: Arguments.args, **n
     Raises:
         NotFound: a row that was named does not exist.
         AlreadyDone, TaskMoved: somebody else was first.
+        QueueFull, RequestReused: a job is not taken.
         Unavailable: the database cannot be read or written.
     """
     try:
         return await to_thread.run_sync(lambda: call(*arguments, **named))
-    except (NotFound, AlreadyDone, TaskMoved):
+    except (NotFound, AlreadyDone, TaskMoved, QueueFull, RequestReused):
         raise
     except DatabaseError as error:
         raise Unavailable("database_unavailable", str(error), 5) from error

@@ -17,6 +17,7 @@ GROUPS = [
     {"steps"},
     {"pipelines"},
     {"operations"},
+    {"jobs"},
     {"cli"},
 ]
 RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
@@ -24,6 +25,7 @@ RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
 ONLY_IN = {
     "sqlalchemy": {"database"},
     "alembic": {"database"},
+    "dbos": {"database", "jobs"},
     "torch": {"models"},
     "transformers": {"models"},
     "diffusers": {"models"},

@@ -1,7 +1,7 @@
 """One file a model: `MODEL` names it, `METHODS` are what it is asked, `LABELS` what feedback may hold, `router` its routes.
 
 `STAND_IN` is the model that answers its routes until it has a first version, where there is one: then they exist wherever either
-is served.
+is served. `KINDS`, where it is bound, are routes whose work may be left as a job.
 
 Discovered by folder: a new model adds a file here and changes none.
 """
@@ -15,6 +15,7 @@ from fastapi import APIRouter
 
 from configs.schema import ServingConfig
 from serving.context import Context
+from serving.kinds import Kind
 
 
 class ModelRoutes(Protocol):
@@ -37,6 +38,11 @@ class OneByOne(Protocol):
     def waiting(self, config: ServingConfig) -> int:
         """Items that may wait; beyond it requests get 503."""
         ...
+
+
+def kinds() -> dict[str, Kind]:
+    """Work that may be left as a job, by its name."""
+    return {kind.name: kind for module in discover().values() for kind in getattr(module, "KINDS", ())}
 
 
 def discover() -> dict[str, Any]:

@@ -86,6 +86,12 @@ def image_in(config: ImagesConfig) -> type[ImageIn]:
     return create_model("ImageIn", __base__=ImageIn, __doc__=ImageIn.__doc__, **fields)
 
 
+def images_in(one: type[ImageIn], limit: int) -> type[RequestModel]:
+    """Schema of at most `limit` images."""
+    bounded: Any = (list[one], Field(min_length=1, max_length=limit))  # type: ignore[valid-type]  # made when it runs
+    return create_model("ImagesIn", __base__=RequestModel, __doc__="Several images; always drawn in a job.", items=bounded)
+
+
 def _again(field: FieldInfo) -> Any:
     """Default, description and examples of a field, for one of another kind."""
     return Field(field.default, description=field.description, examples=field.examples)
@@ -241,21 +247,3 @@ def _score(score: answers.Score) -> Score:
         nearest=Nearest(product_id=nearest.product_id, distance=round(nearest.distance, 6), memorised=nearest.memorised),
         shows=Shown(article_type=score.shows[0], probability=round(score.shows[1], 6)) if score.shows else None,
     )
-
-
-def wants_png(accept: str) -> bool:
-    """Whether the header Accept prefers `image/png` to JSON, by quality; JSON where it names neither or both alike."""
-    quality = {"image/png": 0.0, "application/json": 0.0}
-    for part in accept.split(","):
-        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        if kind in quality:
-            quality[kind] = max(quality[kind], _quality(parameters))
-    return quality["image/png"] > quality["application/json"]
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name == "q":
-            return float(value) if value.replace(".", "", 1).isdigit() and value.isascii() else 0.0
-    return 1.0

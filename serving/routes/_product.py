@@ -177,6 +177,11 @@ def embedding(answer: Answer) -> list[float]:
     return rounded
 
 
+def embedded(_: ListingIn, answer: Answer) -> Embedding:
+    """The answer for one listing."""
+    return Embedding(**head(answer), embedding=embedding(answer))
+
+
 def left_out(answer: Answer) -> dict[str, str]:
     """Tasks that the version has not, of those that listings are asked for, and why."""
     return {task: reason for task, reason in answer.prediction.lacks.items() if task in ASKED}

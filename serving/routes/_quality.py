@@ -1,15 +1,16 @@
 """What clients send to be assessed and get from it, and how answers are made of what `quality`, or until then `product`, says."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from models.quality import answers
 from models.quality.answers import Axis, Verdict
+from serving.routes import _product as product
 from serving.routes._product import Fault, Prediction, Quality
-from serving.schemas import Id, ListingIn, ResponseModel, Served
+from serving.schemas import Id, ListingIn, RequestModel, ResponseModel, Served
 from serving.slots import Answer
 
 MODEL = "quality"
@@ -23,6 +24,18 @@ class CandidateIn(ListingIn):
         description="its own id, where the catalogue may hold it: it is then no duplicate of itself",
         examples=[1163],
     )
+
+
+class CandidatesIn(RequestModel):
+    """Several listings to assess."""
+
+    items: list[CandidateIn]
+
+
+def candidates_in(limit: int) -> type[CandidatesIn]:
+    """`CandidatesIn` with at most `limit` listings."""
+    bounded = Field(min_length=1, max_length=limit)
+    return create_model("CandidatesIn", __base__=CandidatesIn, __doc__=CandidatesIn.__doc__, items=(list[CandidateIn], bounded))
 
 
 class Evidence(ResponseModel):
@@ -83,10 +96,24 @@ class Assessment(Quality, Prediction):
     )
 
 
-def by_product(head: Mapping[str, Any], quality: Quality) -> Assessment:
-    """The fault head's answer."""
-    unsaid = dict.fromkeys(("verdict", "threshold", "axes", "left_out", "improvements", "article_type"))
-    return Assessment(**head, **dict(quality), **unsaid)
+class Assessments(ResponseModel):
+    """One assessment an item, in order, all of one model version."""
+
+    model: Served
+    items: list[Assessment]
+
+
+def by_product(answer: Answer) -> Assessment:
+    """The fault head's answer.
+
+    Raises:
+        NotSupported: the version has no such head.
+    """
+    product.required(answer, "faults", "quality")
+    quality = product.quality(answer)
+    assert quality is not None
+    unsaid: dict[str, Any] = dict.fromkeys(("verdict", "threshold", "axes", "left_out", "improvements", "article_type"))
+    return Assessment(**product.head(answer), **dict(quality), **unsaid)
 
 
 def by_quality(answer: Answer) -> Assessment:

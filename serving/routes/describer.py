@@ -7,10 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
+from configs.schema import ServingConfig
 from database.predictions import PredictionRow
 from models.describer.answers import Brief
 from models.describer.summary import INPUTS, summarise
 from serving.context import Context
+from serving.jobs.leave import leave, leaving, may_be_left, most_items
+from serving.kinds import Kind, Steps, answered_by
 from serving.openapi import one_of, request_body, responses
 from serving.replies import json_reply
 from serving.requests import read_one_or_many
@@ -29,24 +32,26 @@ SEVERAL = 3.0
 def router(context: Context) -> APIRouter:
     """Routes of this model."""
     routes = APIRouter(prefix="/v1/generate", tags=[MODEL])
-    several = answers.briefs_in(context.config.max_items)
+    several = answers.briefs_in(most_items(context.config))
 
     @routes.post(
         "/description",
         operation_id="generate_description",
         summary="Texts for a listing, or for several",
         response_model=answers.Written | answers.AllWritten,
-        responses=responses(400, 413, 415, 503, 504),
-        openapi_extra=one_of(request_body(BriefIn), request_body(several)),
+        responses=responses(400, 413, 415, 503, 504) | may_be_left(),
+        openapi_extra=one_of(request_body(BriefIn), request_body(several)) | leaving(),
     )
     async def describe(request: Request) -> Response:
         """Search title, meta description, description and bullets; each sentence names the facts of the listing that it states.
 
         A body with `items` asks for several listings, and is answered by as many `items`; one at fault refuses the request and is
-        named. They are written one after the other, so that many take a while. What is written in a title is only ever read as
-        words of the product: nothing there gives orders.
+        named; in a job it fails alone. They are written one after the other, so that many take a while. What is written in a
+        title is only ever read as words of the product: nothing there gives orders.
         """
         start = time.perf_counter()
+        if left := await leave(request, context, DESCRIPTION):
+            return left
         body = await read_one_or_many(request, BriefIn, several, "items")
         if isinstance(body, BriefIn):
             briefs = [answers.brief(body)]
@@ -69,16 +74,33 @@ def _since(start: float) -> float:
 
 def _log(context: Context, latency_ms: float, items: Sequence[Written], briefs: Sequence[Brief], found: Sequence[Answer]) -> None:
     for item, brief, answer in zip(items, briefs, found, strict=True):
-        summary = dict(summarise(brief, answer.prediction))
-        inputs = {name: summary.pop(name) for name in INPUTS}
-        context.record(
-            PredictionRow(
-                id=item.prediction_id,
-                model=MODEL,
-                version=answer.version,
-                endpoint="generate/description",
-                latency_ms=latency_ms,
-                inputs=inputs,
-                outputs=summary,
-            )
-        )
+        context.record(_row(item, brief, answer, latency_ms))
+
+
+def _row(item: Written, brief: Brief, answer: Answer, latency_ms: float) -> PredictionRow:
+    summary = dict(summarise(brief, answer.prediction))
+    inputs = {name: summary.pop(name) for name in INPUTS}
+    return PredictionRow(
+        id=item.prediction_id,
+        model=MODEL,
+        version=answer.version,
+        endpoint=DESCRIPTION.name,
+        latency_ms=latency_ms,
+        inputs=inputs,
+        outputs=summary,
+    )
+
+
+def _brief(body: BriefIn, _: ServingConfig) -> Brief:
+    return answers.brief(body)
+
+
+DESCRIPTION = Kind(
+    name="generate/description",
+    model=MODEL,
+    item=BriefIn,
+    batch=4,
+    answer=answered_by({MODEL: Steps(_brief, lambda _, answer: answers.written(answer), _row)}),
+    check=_brief,
+)
+KINDS = (DESCRIPTION,)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence, Sized
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -16,11 +17,14 @@ from models.product.cleaning import CleanReview, clean_review
 from models.product.summary import summarise
 from serving.context import Context
 from serving.errors import InvalidInput
+from serving.jobs.leave import leave, leaving, may_be_left, most_items
+from serving.kinds import Column, Kind, Steps, answered_by
+from serving.listings import read_listing
 from serving.openapi import request_body, responses
 from serving.replies import json_reply
 from serving.requests import read
 from serving.routes import _product as answers
-from serving.routes._product import MODEL, BatchIn, CategoriesIn, ReviewIn, ReviewsIn
+from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, ReviewIn, ReviewsIn
 from serving.schemas import ListingIn, ResponseModel, Word
 from serving.slots import Answer
 
@@ -56,7 +60,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
         [answer] = await context.predict(MODEL, [listing])
         return body, listing, answer
 
-    def reply(body: ResponseModel, endpoint: str, start: float, served: Sequence[tuple[str, Listing, Answer]]) -> Response:
+    def reply(body: ResponseModel, endpoint: str, start: float, served: Sequence[tuple[Prediction, Listing, Answer]]) -> Response:
         latency_ms = 1000 * (time.perf_counter() - start)
         return json_reply(body, task=BackgroundTask(log, context, endpoint, latency_ms, served))
 
@@ -80,7 +84,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
             quality=answers.quality(answer),
             left_out=answers.left_out(answer),
         )
-        return reply(analysis, "multimodal/analyze", start, [(analysis.prediction_id, listing, answer)])
+        return reply(analysis, "multimodal/analyze", start, [(analysis, listing, answer)])
 
     @routes.post(
         "/multimodal/classify",
@@ -96,7 +100,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
         body, listing, answer = await one(request, CategoriesIn)
         answers.required(answer, "categories", *CATEGORY_LEVELS)
         labels = answers.Categories(**answers.head(answer), categories=answers.categories(answer, body.top_k))
-        return reply(labels, "multimodal/classify", start, [(labels.prediction_id, listing, answer)])
+        return reply(labels, "multimodal/classify", start, [(labels, listing, answer)])
 
     @routes.post(
         "/price/predict",
@@ -115,7 +119,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
         _, listing, answer = await one(request, ListingIn)
         answers.required(answer, "prices", "price")
         estimate = answers.PriceEstimate(**answers.head(answer), price=answers.price(answer))
-        return reply(estimate, "price/predict", start, [(estimate.prediction_id, listing, answer)])
+        return reply(estimate, "price/predict", start, [(estimate, listing, answer)])
 
     @routes.post(
         "/embeddings",
@@ -128,27 +132,28 @@ def _listings(context: Context, routes: APIRouter) -> None:
     async def embed(request: Request) -> Response:
         """Embedding of one listing."""
         start = time.perf_counter()
-        _, listing, answer = await one(request, ListingIn)
-        embedding = answers.Embedding(**answers.head(answer), embedding=answers.embedding(answer))
-        return reply(embedding, "embeddings", start, [(embedding.prediction_id, listing, answer)])
+        body, listing, answer = await one(request, ListingIn)
+        embedding = answers.embedded(body, answer)
+        return reply(embedding, "embeddings", start, [(embedding, listing, answer)])
 
     @routes.post(
         "/embeddings/batch",
         operation_id="embed_batch",
         summary="Embeddings of several listings",
         response_model=answers.Embeddings,
-        responses=errors,
-        openapi_extra=request_body(BatchIn, at_most={"items": context.config.max_items}),
+        responses=errors | may_be_left(),
+        openapi_extra=request_body(BatchIn, at_most={"items": most_items(context.config)}) | leaving(),
     )
     async def embed_batch(request: Request) -> Response:
-        """Embeddings of several listings; one listing at fault refuses the request and is named."""
+        """Embeddings of several listings; one listing at fault refuses the request and is named, in a job it fails alone."""
         start = time.perf_counter()
+        if left := await leave(request, context, EMBED_BATCH, alone=False):
+            return left
         body = await read(request, BatchIn)
-        _check_count(body.items, context.config.max_items, "items", "listings")
         listings = await context.listings(body.items, "items")
         found = await context.predict(MODEL, listings)
-        items = [answers.Embedding(**answers.head(answer), embedding=answers.embedding(answer)) for answer in found]
-        served = [(item.prediction_id, listing, answer) for item, listing, answer in zip(items, listings, found, strict=True)]
+        items = [answers.embedded(listing, answer) for listing, answer in zip(body.items, found, strict=True)]
+        served = list(zip(items, listings, found, strict=True))
         return reply(answers.Embeddings(model=items[0].model, items=items), "embeddings/batch", start, served)
 
 
@@ -187,21 +192,35 @@ def _cleaned(reviews: Sequence[ReviewIn]) -> list[CleanReview]:
     return cleaned
 
 
-def log(context: Context, endpoint: str, latency_ms: float, served: Sequence[tuple[str, Listing, Answer]]) -> None:
-    """Record predictions of this model, each with its id, for monitoring."""
-    for prediction_id, listing, answer in served:
-        summary = dict(summarise(listing, answer.prediction))
-        embedding = np.asarray(summary.pop("embedding"), dtype="<f4").tobytes()
-        outputs = {name: summary.pop(name) for name in OUTPUTS}
-        context.record(
-            PredictionRow(
-                id=prediction_id,
-                model=MODEL,
-                version=answer.version,
-                endpoint=endpoint,
-                latency_ms=latency_ms,
-                inputs=summary,
-                outputs=outputs,
-                embedding=embedding,
-            )
-        )
+def log(context: Context, endpoint: str, latency_ms: float, served: Sequence[tuple[Prediction, Listing, Answer]]) -> None:
+    """Record predictions of this model for monitoring."""
+    for reply, listing, answer in served:
+        context.record(row(endpoint, reply, listing, answer, latency_ms))
+
+
+def row(endpoint: str, reply: Prediction, listing: Listing, answer: Answer, latency_ms: float) -> PredictionRow:
+    """What monitoring is told of a prediction of this model."""
+    summary = dict(summarise(listing, answer.prediction))
+    embedding = np.asarray(summary.pop("embedding"), dtype="<f4").tobytes()
+    outputs = {name: summary.pop(name) for name in OUTPUTS}
+    return PredictionRow(
+        id=reply.prediction_id,
+        model=MODEL,
+        version=answer.version,
+        endpoint=endpoint,
+        latency_ms=latency_ms,
+        inputs=summary,
+        outputs=outputs,
+        embedding=embedding,
+    )
+
+
+EMBED_BATCH = Kind(
+    name="embeddings/batch",
+    model=MODEL,
+    item=ListingIn,
+    batch=64,
+    answer=answered_by({MODEL: Steps(read_listing, answers.embedded, partial(row, "embeddings/batch"))}),
+    columns={"embedding": Column("numbers", lambda result: result.pop("embedding"))},
+)
+KINDS = (EMBED_BATCH,)

@@ -1,24 +1,29 @@
 """`quality`: how good a listing is, by axis, and what would make it better; until a version is promoted `product` answers."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from starlette.background import BackgroundTask
 
+from configs.schema import ServingConfig
 from database.predictions import PredictionRow
 from models.quality.answers import Candidate, Verdict
 from models.quality.summary import INPUTS, summarise
 from serving.context import Context
-from serving.openapi import request_body, responses
+from serving.jobs.leave import leave, leaving, may_be_left, most_items
+from serving.kinds import Kind, Steps, answered_by
+from serving.listings import read_listing
+from serving.openapi import one_of, request_body, responses
 from serving.replies import json_reply
-from serving.requests import read
+from serving.requests import read_one_or_many
 from serving.routes import _product as product
 from serving.routes import _quality as answers
-from serving.routes._quality import MODEL, CandidateIn
-from serving.routes.product import log as log_product
+from serving.routes._quality import MODEL, Assessment, CandidateIn
+from serving.routes.product import row as row_of_product
 from serving.slots import Answer
 
 METHODS = ("predict",)
@@ -29,58 +34,78 @@ LABELS: Mapping[str, Any] = {"verdict": Annotated[Verdict, Field(description="wh
 def router(context: Context) -> APIRouter:
     """Routes of this model."""
     routes = APIRouter(prefix="/v1/quality", tags=[MODEL])
+    several = answers.candidates_in(most_items(context.config))
 
     @routes.post(
         "/assess",
         operation_id="assess_quality",
-        summary="How good a listing is, and what would make it better",
-        response_model=answers.Assessment,
-        responses=responses(400, 413, 415, 501, 503, 504),
-        openapi_extra=request_body(CandidateIn, form=True),
+        summary="How good a listing is, or each of several, and what would make it better",
+        response_model=answers.Assessment | answers.Assessments,
+        responses=responses(400, 413, 415, 501, 503, 504) | may_be_left(),
+        openapi_extra=one_of(request_body(CandidateIn, form=True), request_body(several)) | leaving(),
     )
     async def assess(request: Request) -> Response:
         """A score for each axis with what it rests on, an overall score with a verdict, and changes that would raise it.
 
-        Every part that is sent is looked at, price and categories too. Until a version of `quality` is promoted `product`
-        answers: whether the parts fit together, and which fault the listing most probably has; 501 where its version was trained
-        on listings that can carry no fault.
+        Every part that is sent is looked at, price and categories too. A body with `items` asks for several listings, and is
+        answered by as many `items`; one at fault refuses the request and is named, in a job it fails alone. Until a version of
+        `quality` is promoted `product` answers: whether the parts fit together, and which fault the listing most probably has;
+        501 where its version was trained on listings that can carry no fault.
         """
         start = time.perf_counter()
-        body = await read(request, CandidateIn, form=True)
-        [listing] = await context.listings([body])
-        if context.answering(MODEL, STAND_IN) == STAND_IN:
-            [answer] = await context.predict(STAND_IN, [listing])
-            product.required(answer, "faults", "quality")
-            quality = product.quality(answer)
-            assert quality is not None
-            reply = answers.by_product(product.head(answer), quality)
-            served = [(reply.prediction_id, listing, answer)]
-            task = BackgroundTask(log_product, context, "quality/assess", _since(start), served)
-            return json_reply(reply, task=task)
-        candidate = Candidate(listing, body.product_id)
-        [answer] = await context.predict(MODEL, [candidate])
-        reply = answers.by_quality(answer)
-        return json_reply(reply, task=BackgroundTask(_log, context, _since(start), reply.prediction_id, candidate, answer))
+        if left := await leave(request, context, ASSESS):
+            return left
+        body = await read_one_or_many(request, CandidateIn, several, "items", form=True)
+        bodies, path = ([body], "") if isinstance(body, CandidateIn) else (body.items, "items")
+        listings = await context.listings(bodies, path)
+        model = context.answering(MODEL, STAND_IN)
+        asked: list[Any] = list(listings)
+        if model == MODEL:
+            asked = [Candidate(listing, one.product_id) for one, listing in zip(bodies, listings, strict=True)]
+        found = await context.predict(model, asked, path=path)
+        steps = STEPS[model]
+        items = [steps.reply(one, answer) for one, answer in zip(bodies, found, strict=True)]
+        reply = items[0] if isinstance(body, CandidateIn) else answers.Assessments(model=items[0].model, items=items)
+        return json_reply(
+            reply, task=BackgroundTask(_log, context, steps, items, asked, found, 1000 * (time.perf_counter() - start))
+        )
 
     return routes
 
 
-def _since(start: float) -> float:
-    """Milliseconds."""
-    return 1000 * (time.perf_counter() - start)
+def _log(
+    context: Context,
+    steps: Steps[Assessment],
+    items: Sequence[Assessment],
+    asked: Sequence[Any],
+    found: Sequence[Answer],
+    latency_ms: float,
+) -> None:
+    for item, question, answer in zip(items, asked, found, strict=True):
+        context.record(steps.row(item, question, answer, latency_ms))
 
 
-def _log(context: Context, latency_ms: float, prediction_id: str, candidate: Candidate, answer: Answer) -> None:
+def _row(item: Assessment, candidate: Candidate, answer: Answer, latency_ms: float) -> PredictionRow:
     summary = dict(summarise(candidate, answer.prediction))
     inputs = {name: summary.pop(name) for name in INPUTS}
-    context.record(
-        PredictionRow(
-            id=prediction_id,
-            model=MODEL,
-            version=answer.version,
-            endpoint="quality/assess",
-            latency_ms=latency_ms,
-            inputs=inputs,
-            outputs=summary,
-        )
+    return PredictionRow(
+        id=item.prediction_id,
+        model=MODEL,
+        version=answer.version,
+        endpoint=ASSESS.name,
+        latency_ms=latency_ms,
+        inputs=inputs,
+        outputs=summary,
     )
+
+
+def _candidate(body: CandidateIn, config: ServingConfig) -> Candidate:
+    return Candidate(read_listing(body, config), body.product_id)
+
+
+STEPS = {
+    MODEL: Steps(_candidate, lambda _, answer: answers.by_quality(answer), _row),
+    STAND_IN: Steps(read_listing, lambda _, answer: answers.by_product(answer), partial(row_of_product, "quality/assess")),
+}
+ASSESS = Kind(name="quality/assess", model=MODEL, item=CandidateIn, batch=16, answer=answered_by(STEPS), stand_in=STAND_IN)
+KINDS = (ASSESS,)

@@ -45,6 +45,8 @@ def quick(config):
 class Predictor:
     """Says what it was asked, in the form of the product model."""
 
+    name = "product"
+
     def __init__(self, version):
         self.version = version
         self.asked = []

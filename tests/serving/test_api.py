@@ -140,8 +140,8 @@ def test_a_batch_names_the_item_at_fault(steady):
     refused(post(steady, "embeddings/batch", {"items": items}), 400, "invalid_input", "items.1.image")
     refused(post(steady, "embeddings/batch", {"items": [{}]}), 400, "invalid_input", "items.0")
     refused(post(steady, "embeddings/batch", {"items": []}), 400, "invalid_input", "items")
-    message = refused(post(steady, "embeddings/batch", {"items": [LISTING] * 5}), 400, "invalid_input", "items")
-    assert "at most 4" in message
+    message = refused(post(steady, "embeddings/batch", {"items": [LISTING] * 1001}), 400, "invalid_input", "items")
+    assert "at most 1000" in message
 
 
 def test_what_the_model_refuses_is_the_clients_fault_and_what_breaks_is_ours(steady):

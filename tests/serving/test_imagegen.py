@@ -265,7 +265,12 @@ def test_a_shop_has_its_own_policy(client):
     assert "(violence)" in refused(client.post(URL, json={"prompt": "gore"}), 400, "prompt_refused", "prompt")
     assert client.post(URL, json={"prompt": "boobs"}).status_code == 200
     assert "at most 20" in refused(client.post(URL, json={"prompt": "x" * 21}), 400, "invalid_input", "prompt")
-    assert taken(client.get("/openapi.json").json(), URL)["properties"]["prompt"]["maxLength"] == 20
+    one, several = taken(client.get("/openapi.json").json(), URL)["oneOf"]
+    assert (
+        one["properties"]["prompt"]["maxLength"]
+        == several["properties"]["items"]["items"]["properties"]["prompt"]["maxLength"]
+        == 20
+    )
 
 
 def test_each_image_is_logged_for_monitoring_without_its_prompt(client, settings):
@@ -337,7 +342,8 @@ def test_other_models_answer_while_an_image_is_drawn(client, source):
 
 def test_the_openapi_document_bounds_the_request_and_tells_of_the_file(artist):
     document = artist.get("/openapi.json").json()
-    schema = taken(document, URL)
+    schema, several = taken(document, URL)["oneOf"]
+    assert several["properties"]["items"]["maxItems"] == 1000
     assert (schema["required"], schema["additionalProperties"]) == (["prompt"], False)
     properties = schema["properties"]
     assert (properties["prompt"]["maxLength"], properties["negative_prompt"]["maxLength"]) == (1000, 1000)

@@ -14,6 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("request", sa.Text(), nullable=True),
@@ -23,14 +24,16 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=True),
         sa.Column("model", sa.Text(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("taker", sa.Text(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("started_at", UtcDateTime(), nullable=True),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
+        sa.UniqueConstraint("number", name="uq_jobs_number"),
         sa.UniqueConstraint("owner", "request", name="uq_jobs_owner_request"),
     )
-    op.create_index("ix_jobs_created_at", "jobs", ["created_at"])
-    op.create_index("ix_jobs_state", "jobs", ["state"])
+    op.create_index("ix_jobs_owner_number", "jobs", ["owner", "number"])
+    op.create_index("ix_jobs_state_finished_at", "jobs", ["state", "finished_at"])
     op.create_table(
         "job_items",
         sa.Column("job_id", sa.Text(), nullable=False),

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: how a request becomes one, and the routes that tell of it."""
