@@ -33,3 +33,7 @@ class RequestReused(DatabaseError):
 
 class QueueFull(DatabaseError):
     """Too much waits already."""
+
+
+class CatalogFull(DatabaseError):
+    """Clients have put as many products as they may."""

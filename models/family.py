@@ -6,11 +6,11 @@ adding a model adds files and changes none.
 A *bundle* is the folder in which a trained model travels: `model.safetensors`, `config.json`, its
 vocabularies and tokenizer as JSON, `seen.npy` (64-bit keys of the rows it was fitted on),
 `reference.parquet` and `reference.json` (what monitoring compares with), `card.md`, and what else the model answers from (such
-as `graphs/` of ONNX). No pickle.
+as `graphs/` of ONNX). Where the model embeds products, it is registered with `index/`, in which they are found. No pickle.
 
 A model may *rest on* another: it is trained on what the champion of that model, its *base*, makes of the data. Its bundle holds a
-whole copy of the base in `base/`, and says in `base.json` which version that is (`models.bundles.copy_base`): what was measured
-is what answers, whichever version of the base is champion later.
+copy of the base, without its index, in `base/`, and says in `base.json` which version that is (`models.bundles.copy_base`): what
+was measured is what answers, whichever version of the base is champion later.
 """
 
 import importlib
@@ -96,6 +96,32 @@ class Embedder(Predictor, Protocol):
     @property
     def types(self) -> frozenset[str]:
         """Article types that it was trained on."""
+        ...
+
+
+@runtime_checkable
+class Places(Predictor, Protocol):
+    """A predictor that puts listings among the vectors that its family's `Embeds.embed` writes."""
+
+    def place(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
+        """Vectors [n, d] of unit length.
+
+        Raises:
+            VitrinaError: a listing says nothing that vectors are made of, or its photo cannot be decoded; says which.
+        """
+        ...
+
+    def embeds(self, listing: Listing) -> bool:
+        """Whether a listing says anything that vectors are made of."""
+        ...
+
+
+@runtime_checkable
+class Lists(Predictor, Protocol):
+    """A predictor that answers with products of its own catalogue."""
+
+    def lists(self, product_id: str) -> bool:
+        """Whether that catalogue has a product, by its id as text."""
         ...
 
 
@@ -213,7 +239,11 @@ class Embeds(Protocol):
     """A family whose bundles turn products into vectors; not every one does."""
 
     def embed(self, bundle: Path, catalogue: Catalogue, out: Path, device: str = "auto") -> EmbeddingSummary:
-        """Write the embedding of every product that says something into the new catalogue directory `out`."""
+        """Write the embedding of every product that says something into the new catalogue directory `out`.
+
+        Raises:
+            NothingToEmbed: no product says anything.
+        """
         ...
 
 

@@ -13,7 +13,6 @@ Answers of type text/event-stream are passed back piece by piece, and are not as
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -24,6 +23,8 @@ from starlette.types import Receive, Scope, Send
 from yarl import URL
 
 from monitoring import metrics
+from serving.about import REQUEST_ID, note, request_id
+from serving.access import passed
 from serving.errors import ApiError, ClientLeft, NotFound, TimedOut, Unavailable, error_response
 from serving.limits import gone, limited, refusal
 from serving.requests import IDEMPOTENCY_KEY
@@ -33,8 +34,8 @@ ASKED = 3
 EVENTS = "text/event-stream"
 
 _OF_A_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
-_SAID_HERE = {"content-length", "x-forwarded-for", "x-forwarded-proto"}
-"""What a client says of its own address is not passed on: workers believe what comes from this machine."""
+_SAID_HERE = {"content-length", "x-forwarded-for", "x-forwarded-proto", "authorization", "x-api-key"}
+"""What a client says of its own address is not passed on: workers believe what comes from this machine. Nor is its key."""
 _LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 _AS_THEY_ARE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add."""
@@ -53,6 +54,7 @@ class Front:
         body_seconds: A body that takes longer to arrive gets 408.
         answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
         on_lost: Told when a worker was lost with a request.
+        token: By which the workers know that a request comes from here.
         given_up: What a client is told whose request was asked `ASKED` times in vain.
         told: Changes the headers that are passed on of a request.
     """
@@ -65,10 +67,12 @@ class Front:
         body_seconds: float,
         answer_seconds: float,
         on_lost: Callable[[], object] = lambda: None,
+        token: str | None = None,
         given_up: Callable[[], ApiError] = _workers_lost,
         told: Callable[[Scope, CIMultiDict[str]], None] = lambda *_: None,
     ) -> None:
         self._address, self._on_lost, self._given_up, self._told = address, on_lost, given_up, told
+        self._token = token
         self._limit, self._body_seconds, self._answer_seconds = max_body_bytes, body_seconds, answer_seconds
         self._base = URL()
         self._sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession]  # connections kept, and a new one each time
@@ -80,13 +84,11 @@ class Front:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})
         else:
-            start = time.perf_counter()
             try:
                 await self.pass_on(scope, receive, send)
             except ClientLeft:
                 return
             except ApiError as error:
-                metrics.request_done("unknown", error.status, time.perf_counter() - start)
                 await error_response(error)(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -113,6 +115,7 @@ class Front:
         if refused := refusal(dict(scope["headers"]), self._limit):
             raise refused
         url, headers = self._url(scope), _passed_on(scope)
+        headers.update(passed.told(scope, self._token))
         self._told(scope, headers)
         body = await _whole(limited(receive, self._limit, self._body_seconds))
         answering = asyncio.ensure_future(self._answer(scope["method"], url, headers, body, send))
@@ -179,12 +182,18 @@ def _session(keep: bool) -> aiohttp.ClientSession:
 def _passed_on(scope: Scope) -> CIMultiDict[str]:
     """The client's headers, without those of its connection."""
     named = ((name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in scope["headers"])
-    headers = CIMultiDict((name, value) for name, value in named if name not in _OF_A_CONNECTION | _SAID_HERE)
+    headers = CIMultiDict((name, value) for name, value in named if _is_passed_on(name))
+    if (own_id := request_id()) is not None:
+        headers[REQUEST_ID] = own_id
     headers.setdefault(IDEMPOTENCY_KEY, str(uuid.uuid4()))
     if scope["client"]:
         headers["x-forwarded-for"] = scope["client"][0]
     headers["x-forwarded-proto"] = scope["scheme"]
     return headers
+
+
+def _is_passed_on(name: str) -> bool:
+    return name not in _OF_A_CONNECTION | _SAID_HERE and not name.startswith(passed.PREFIX)
 
 
 async def _whole(receive: Receive) -> bytes:
@@ -212,6 +221,7 @@ async def _stream(answer: aiohttp.ClientResponse, send: Send) -> None:
 
 
 async def _start(answer: aiohttp.ClientResponse, send: Send) -> None:
+    note(elsewhere=True)
     headers = [
         (name.lower(), value) for name, value in answer.raw_headers if name.decode("latin-1").lower() not in _OF_A_CONNECTION
     ]

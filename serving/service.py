@@ -4,7 +4,6 @@ BentoML runs the workers and packs the service; the application answers every pa
 OpenAPI page are ours. No `bentoml.api` is declared: nothing here reads BentoML's own content types, one of which is pickle.
 """
 
-import logging
 import os
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from serving.access import passed
 from serving.app import create_app
 from serving.inner import secret
+from serving.logs import configure
 from serving.run import CONFIG
 from serving.source import PACKED, PackedSource, RegistrySource
 
@@ -23,7 +24,10 @@ settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
 source = RegistrySource(settings, config) if follows else PackedSource(packed, config)
-app = create_app(settings, config, source, secret(os.environ))
+front = os.environ.get(passed.TOKEN)
+os.environ["FORWARDED_ALLOW_IPS"] = ",".join([passed.LISTENS_ON] if front else config.access.trusted_proxies)
+"""uvicorn, which has not begun yet, believes these alone; by default it believes whatever comes from loopback."""
+app = create_app(settings, config, source, front, secret(os.environ))
 
 
 class Everything:
@@ -55,8 +59,7 @@ class Vitrina:
     """Product intelligence for shop listings."""
 
     def __init__(self) -> None:
-        logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
-        logging.getLogger("serving").setLevel(logging.INFO)
+        configure(config.log)
 
 
 Vitrina.add_asgi_middleware(Everything)  # type: ignore[attr-defined]  # the decorator makes it a bentoml.Service

@@ -1,6 +1,6 @@
 """From listings to answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -273,8 +273,25 @@ class ProductPredictor:
         Raises:
             VitrinaError: a listing says nothing that an embedding is made of, or its photo cannot be decoded; says which.
         """
-        size = self.config.evaluation.batch_size
         found = np.empty((len(listings), self.config.model.embedding_dim + self.words), dtype=np.float32)
+        for part, rows, vectors in self._embedded(listings):
+            found[part] = features(vectors, rows, self.encoders.priors)
+        return found
+
+    def place(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
+        """Embedding alone [n, 1024] of each listing, unit length; see `models.family.Places`.
+
+        Raises:
+            VitrinaError: as `features`.
+        """
+        found = np.empty((len(listings), self.config.model.embedding_dim), dtype=np.float32)
+        for part, _, vectors in self._embedded(listings):
+            found[part] = vectors
+        return found
+
+    def _embedded(self, listings: Sequence[Listing]) -> Iterator[tuple[slice, list[CleanListing], NDArray[np.float32]]]:
+        """Batch by batch: where it stands, its cleaned listings, and their embeddings."""
+        size = self.config.evaluation.batch_size
         for start in range(0, len(listings), size):
             numbered = list(enumerate(listings[start : start + size], start))
             rows = [self.encoders.read(clean(listing)) for _, listing in numbered]
@@ -282,8 +299,7 @@ class ProductPredictor:
             for (i, _), row, photo in zip(numbered, rows, photos, strict=True):
                 if not can_be_embedded(row, photo):
                     raise VitrinaError(self._cannot_be_embedded(i))
-            found[start : start + size] = features(self.embed(rows, photos), rows, self.encoders.priors)
-        return found
+            yield slice(start, start + size), rows, self.embed(rows, photos)
 
     def embeds(self, listing: Listing) -> bool:
         """Whether a listing says anything that an embedding is made of."""

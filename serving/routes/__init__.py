@@ -40,6 +40,15 @@ class OneByOne(Protocol):
         ...
 
 
+@runtime_checkable
+class Excludes(Protocol):
+    """Of a model that answers with products: those that clients deleted or hid are left out."""
+
+    def without(self, items: Sequence[Any], hidden: frozenset[str]) -> Sequence[Any]:
+        """What is asked of the model, so that no product of `hidden` is answered."""
+        ...
+
+
 def kinds() -> dict[str, Kind]:
     """Work that may be left as a job, by its name."""
     return {kind.name: kind for module in discover().values() for kind in getattr(module, "KINDS", ())}
