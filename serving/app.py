@@ -29,6 +29,7 @@ from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
+from serving.results import Results
 from serving.routes import Excludes, OneByOne, discover, kinds
 from serving.search.searcher import attach
 from serving.search.visibility import Hidden
@@ -78,7 +79,8 @@ def create_app(
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
     upstreams = Upstreams(config, token)
     everything = models | upstreams.models
-    context = Context(settings, config, {name: everything[name] for name in names}, log.record)
+    results = Results(settings.database_url, config.results)
+    context = Context(settings, config, {name: everything[name] for name in names}, log.record, results)
 
     def looked(model: str, stale: bool) -> None:
         metrics.model_stale(model, stale)
@@ -119,7 +121,7 @@ def create_app(
     for router in routers.values():
         app.include_router(router)
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
-    app.include_router(jobs.router(context, kinds(settings.database_url), streams))
+    app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
+from configs.schema import ResultsConfig
 from configs.settings import Settings
 from database import jobs
 from database.jobs import ENDED, Item
@@ -18,6 +19,7 @@ from serving.app import create_app
 from serving.errors import ApiError, detail
 from serving.jobs.routes import COMPLETE, LINES, PARQUET
 from serving.kinds import Done
+from serving.results import Results
 from serving.routes import kinds
 from serving.routes.product import EMBED_BATCH
 from serving.routes.quality import ASSESS
@@ -55,7 +57,7 @@ def work(url, *, most=None, by=None, finish=True):
     for job in reversed(jobs.newest(url)):
         if job.state in ENDED:
             continue
-        kind = kinds(url)[job.kind]
+        kind = kinds(url, Results(url, ResultsConfig()))[job.kind]
         model = by or kind.model
         loaded = Loaded(3, PREDICTORS[model](3))
         jobs.begin(url, job.id, model, loaded.version)
@@ -553,7 +555,7 @@ def test_every_kind_comes_as_parquet(client, url, route):
     good, bad = table(client, job).to_pylist()
     [line, _] = lines(client, job)
     told = {column for column in good if column not in ("place", "state", "error_code", "error_message", "error_field", "result")}
-    assert told == set(kinds(url)[route].columns)
+    assert told == set(kinds(url, Results(url, ResultsConfig()))[route].columns)
     said = json.loads(good["result"])
     if route == "generate/image":
         assert base64.b64encode(good["png"]).decode() == line["result"]["images"][0].pop("png")
