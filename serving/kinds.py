@@ -168,17 +168,17 @@ def _given_again(work: str, form: type[ResponseModel], answer: Answers, results:
         first = {digest: item for digest, item in reversed(list(zip(digests, items, strict=True))) if digest not in kept}
         computed = dict(zip(first, answer(loaded, config, list(first.values())), strict=True)) if first else {}
         done = {digest: one for digest, one in computed.items() if isinstance(one, Done)}
+        failed = {digest: one for digest, one in computed.items() if isinstance(one, ApiError)}
         fresh = {digest: Kept.of(one.body, one.rows) for digest, one in done.items()}
         if fresh:
             results.keep(model, version, fresh)
         kept |= fresh
 
         def one(digest: str) -> Done | ApiError:
-            if digest in computed:
-                outcome = computed.pop(digest)
-                if isinstance(outcome, ApiError):
-                    computed[digest] = outcome
-                return outcome
+            if digest in failed:
+                return failed[digest]
+            if digest in done:  # its first item has the id that monitoring knows it by; equal ones get their own
+                return done.pop(digest)
             prediction_id = new_id()
             body = form.model_validate_json(kept[digest].answer(prediction_id))
             return Done(body, tuple(kept[digest].predictions(prediction_id, work, 0.0)))
