@@ -24,7 +24,7 @@ from serving.routes.quality import ASSESS
 from serving.slots import Loaded
 from tests.serving.conftest import CONFIG, LIMIT, Describer, Imagegen, Predictor, Quality, Source, refused, wait_until
 
-ALL = CONFIG.model_copy(update={"models": ("describer", "imagegen", "product", "quality"), "unpromoted": ("quality",)})
+ALL = CONFIG.model_copy(update={"models": ("describer", "imagegen", "product", "quality")})
 PREFER = {"Prefer": "respond-async"}
 PREDICTORS = {"product": Predictor, "quality": Quality, "describer": Describer, "imagegen": Imagegen}
 ROUTES = {
@@ -321,7 +321,8 @@ def test_what_breaks_a_batch_is_the_batchs(client):
 
 def test_product_assesses_until_quality_is_there(settings):
     source = Source(errors={"quality": RegistryError("model 'quality' has no champion")})
-    with TestClient(create_app(settings, ALL, source)) as client:
+    config = ALL.model_copy(update={"unpromoted": ("quality",)})
+    with TestClient(create_app(settings, config, source)) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         several = client.post("/v1/quality/assess", json={"items": [{"title": "a"}, {"title": "b"}]}).json()
         assert several["model"]["name"] == "product"
