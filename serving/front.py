@@ -57,7 +57,7 @@ class Front:
         body_seconds: A body that takes longer to arrive gets 408.
         answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
         on_lost: Told when a worker was lost with a request.
-        token: By which the workers know that a request comes from here.
+        token: By which workers know that a request comes from here; they count what they answer.
         given_up: What a client is told whose request was asked `ASKED` times in vain.
         told: Changes the headers that are passed on of a request.
     """
@@ -144,6 +144,7 @@ class Front:
                         async with session.request(
                             method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
+                            note(elsewhere=self._token is not None)
                             events = answer.content_type == EVENTS
                             held = b"" if events else await _beginning(answer)
                             if begun := not answer.content.at_eof():
@@ -236,7 +237,6 @@ async def _reply(answer: aiohttp.ClientResponse, held: bytes, send: Send) -> Non
 
 
 async def _start(answer: aiohttp.ClientResponse, send: Send) -> None:
-    note(elsewhere=True)
     headers = [
         (name.lower(), value) for name, value in answer.raw_headers if name.decode("latin-1").lower() not in _OF_A_CONNECTION
     ]
