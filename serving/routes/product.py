@@ -27,6 +27,7 @@ from serving.requests import read
 from serving.routes import _product as answers
 from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, ReviewIn, ReviewsIn
 from serving.schemas import ListingIn, ResponseModel, Word
+from serving.search.putting import PUT_PRODUCTS
 from serving.search.routes import catalogue, search
 from serving.slots import Answer
 
@@ -222,4 +223,4 @@ EMBED_BATCH = Kind(
     kept=answers.Embedding,
     columns={"embedding": Column("numbers", lambda result: result.pop("embedding"))},
 )
-KINDS = (EMBED_BATCH,)
+KINDS = (EMBED_BATCH, PUT_PRODUCTS)
