@@ -25,6 +25,7 @@ from database.errors import DatabaseError
 from database.predictions import PredictionRow
 from database.results import keep_results, known_results
 from monitoring import metrics
+from serving.about import answered
 from serving.schemas import RequestModel, ResponseModel
 
 logger = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ class Results:
             if found is not None:
                 self._used.setdefault((model, version), set()).add(digest)
         if found is not None:
+            answered(model, version)
             metrics.cache_hit(1)
         return found
 
@@ -137,6 +139,8 @@ class Results:
             found |= read
         with self._lock:
             self._used.setdefault((model, version), set()).update(found)
+        if found:
+            answered(model, version)
         metrics.cache_hit(sum(digest in found for digest in digests))
         metrics.cache_missed(sum(digest not in found for digest in digests))
         return found
