@@ -48,13 +48,13 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings, config: ServingConfig, source: Source, front: str | None = None, token: str | None = None
+    settings: Settings, config: ServingConfig, source: Source, token: str | None = None, front: str | None = None
 ) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
 
-    `front` is the token of the front that stands before it (`serving.access.passed`), which then asks for keys in its place.
     `token` is the secret between a gateway and the services behind it (`serving.inner`): with `upstreams` it is told to them,
-    without it is asked for.
+    without it is asked for. `front` is the token of the front that stands before it (`serving.access.passed`), which then asks
+    for keys in its place.
 
     Raises:
         ConfigError: a configured model has no routes.
@@ -119,7 +119,7 @@ def create_app(
     for router in routers.values():
         app.include_router(router)
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
-    app.include_router(jobs.router(context, kinds(), streams))
+    app.include_router(jobs.router(context, kinds(settings.database_url), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))
