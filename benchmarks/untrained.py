@@ -4,14 +4,17 @@ How long an answer takes hangs on sizes, on vocabularies, and on the rows among 
 stands for a trained version where only time is measured. What it says means nothing.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from benchmarks.product import SEED
 from catalog.catalogue import Catalogue
-from configs.load import environment_file, merged, validate
+from configs.load import environment_file, load, merged, validate
+from models.bundles import CONFIG
 from models.product import bundle
 from models.product.config import ProductRunConfig
 from models.product.data import Part
