@@ -49,13 +49,13 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings, config: ServingConfig, source: Source, front: str | None = None, token: str | None = None
+    settings: Settings, config: ServingConfig, source: Source, token: str | None = None, front: str | None = None
 ) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
 
-    `front` is the token of the front that stands before it (`serving.access.passed`), which then asks for keys in its place.
     `token` is the secret between a gateway and the services behind it (`serving.inner`): with `upstreams` it is told to them,
-    without it is asked for.
+    without it is asked for. `front` is the token of the front that stands before it (`serving.access.passed`), which then asks
+    for keys in its place.
 
     Raises:
         ConfigError: a configured model has no routes.

@@ -25,6 +25,7 @@ from database.errors import DatabaseError
 from database.predictions import PredictionRow
 from database.results import keep_results, known_results
 from monitoring import metrics
+from serving.about import answered
 from serving.schemas import RequestModel, ResponseModel
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,8 @@ class Results:
             found |= read
         with self._lock:
             self._used.setdefault((model, version), set()).update(found)
+        if found:
+            answered(model, version)
         metrics.cache_hit(sum(digest in found for digest in digests))
         metrics.cache_missed(sum(digest not in found for digest in digests))
         return found

@@ -27,7 +27,7 @@ source = RegistrySource(settings, config) if follows else PackedSource(packed, c
 front = os.environ.get(passed.TOKEN)
 os.environ["FORWARDED_ALLOW_IPS"] = ",".join([passed.LISTENS_ON] if front else config.access.trusted_proxies)
 """uvicorn, which has not begun yet, believes these alone; by default it believes whatever comes from loopback."""
-app = create_app(settings, config, source, front, secret(os.environ))
+app = create_app(settings, config, source, secret(os.environ), front)
 
 
 class Everything:
