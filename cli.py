@@ -7,7 +7,6 @@ said no; 2: bad input. Heavy packages are imported inside the commands, so that 
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,11 @@ import typer
 from configs.errors import CheckFailed, ConfigError, VitrinaError
 
 if TYPE_CHECKING:
-    from configs.schema import RunConfig, ValidationConfig
+    from datetime import datetime
+
+    from configs.schema import RunConfig, ServingConfig, ValidationConfig
     from configs.settings import Settings
+    from database.keys import Key, Scope
     from models.family import Family
     from operations.processes import Process
 
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring a catalogue into Vitrina's form, and check it.")
 app.add_typer(data_app, name="data")
+keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys of the API: who may ask, and for what.")
+app.add_typer(keys_app, name="keys")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 Data = Annotated[list[Path], typer.Option("--data", help="Catalogue directory; repeat it where tables lie in several.")]
@@ -340,19 +344,50 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; the configuration's by default.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; the configuration's by default.")] = None,
     workers: Workers = None,
+    beside: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Execute jobs and schedules too, in a process that ends with this one.")
+    ] = True,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
     """Serve every champion over HTTP, and follow it when it moves."""
-    from configs.load import environment_file, load
-    from configs.schema import ServingConfig
     from serving.run import serve as run_server
 
     chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port), ("workers", workers)) if value is not None]
-    serving = load(ServingConfig, config or environment_file(env, "serving"), [*(overrides or []), *chosen])
+    serving = _serving(env, config, [*(overrides or []), *chosen])
     settings = _settings()
-    run_server(settings, serving)
+    run_server(settings, serving, _worker_beside(env, config, overrides) if beside else ())
+
+
+@app.command()
+def worker(
+    name: Annotated[
+        str | None, typer.Option("--id", help="By which its jobs are known; the lowest free of worker-1, worker-2, … by default.")
+    ] = None,
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Execute jobs and schedules until told to stop."""
+    from jobs.worker import run as run_worker
+
+    run_worker(_settings(), _serving(env, config, overrides or []), env, name)
+
+
+def _serving(env: str, config: Path | None, overrides: list[str]) -> "ServingConfig":
+    from configs.load import environment_file, load
+    from configs.schema import ServingConfig
+
+    return load(ServingConfig, config or environment_file(env, "serving"), overrides)
+
+
+def _worker_beside(env: str, config: Path | None, overrides: list[str] | None) -> list[str]:
+    """The command line of a worker that ends with this process, and is started again where it fails; requests go first."""
+    from operations.beside import POLITE, command
+
+    chosen = [*(["--config", str(config)] if config else []), *(part for value in overrides or [] for part in ("--set", value))]
+    return command([sys.executable, str(Path(__file__).resolve()), "worker", "--env", env, *chosen], again=True, nice=POLITE)
 
 
 @app.command()
@@ -365,6 +400,85 @@ def build(model: Model, as_json: Json = False) -> None:
         write({"model": model, "bento": build_bento(model, settings)}, as_json)
 
 
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Who or what asks with it, such as shop-backend.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it opens: predict, teach, catalog, read, admin. Repeatable; predict and read by default."),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="Days from now, or the last day as YYYY-MM-DD (UTC); it does not expire by default.")
+    ] = None,
+    requests_a_minute: Annotated[
+        int | None, typer.Option(min=1, help="Of this key; the service's access.requests_a_minute by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it, once. From then on the service asks for one."""
+    with _results() as write:
+        import getpass
+
+        from configs.settings import Settings
+        from database.keys import create
+
+        key, token = create(
+            Settings.from_environment().database_url,
+            name,
+            _scopes(scope or ["predict", "read"]),
+            who=getpass.getuser(),
+            expires_at=_moment(expires),
+            requests_a_minute=requests_a_minute,
+        )
+        write({"name": key.name, "key": token} | _told(key), as_json, _show_new_key)
+
+
+@keys_app.command("list")
+def keys_list(as_json: Json = False) -> None:
+    """Every key, without its secret; also those that have ended."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.keys import keys
+
+        found = keys(Settings.from_environment().database_url)
+        write({"keys": [{"name": key.name} | _told(key) for key in found]}, as_json, _show_keys)
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    name: Annotated[str, typer.Argument(help="Of the key.")],
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Remove it too. Where it was the last one, a service on loopback asks for keys no more."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """End a key now."""
+    with _results() as write:
+        import getpass
+
+        from configs.settings import Settings
+        from database.keys import forget as forget_key
+        from database.keys import revoke
+
+        key = (forget_key if forget else revoke)(Settings.from_environment().database_url, name, who=getpass.getuser())
+        write({"name": key.name, "id": key.id, "forgotten": forget}, as_json)
+
+
+@app.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, help="Entries at most; the newest.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """What was done to the service itself: who, what, when. Promotions are in `vitrina history`."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.audit import entries
+
+        rows = [row.model_dump(mode="json") for row in entries(Settings.from_environment().database_url, limit)]
+        write({"entries": rows}, as_json, _show_audit)
+
+
 @app.command()
 def monitor(
     model: Annotated[str, typer.Option(help="Model to watch.")] = "product",
@@ -373,17 +487,12 @@ def monitor(
     data: Annotated[
         list[Path] | None, typer.Option(help="New delivery to train on, repeatable; the champion's own folders by default.")
     ] = None,
-    every: Annotated[float | None, typer.Option(min=1, help="Go on for ever, with so many seconds between two looks.")] = None,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Compare what is served with what was trained on."""
-    while every is not None:
-        for error in _monitor(None if every_model else model, retrain, data, env, config, overrides, as_json):
-            typer.echo(f"vitrina: {error}", err=True)
-        time.sleep(every)
     errors = _monitor(None if every_model else model, retrain, data, env, config, overrides, as_json)
     if errors:
         worst = max(errors, key=lambda error: error.exit_code)
@@ -432,12 +541,12 @@ def up(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API; the configuration's by default.")] = None,
     mlflow_port: MlflowPort = 5000,
     zenml_port: ZenmlPort = 8237,
-    watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the watcher.")] = 300,
+    watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the worker at each model.")] = 300,
     workers: Workers = None,
     env: Env = "base",
     as_json: Json = False,
 ) -> None:
-    """Start MLflow UI, ZenML dashboard, API and watcher in the background."""
+    """Start MLflow UI, ZenML dashboard, API and worker in the background."""
     with _results() as write:
         from operations.processes import start
 
@@ -598,6 +707,49 @@ def _settings() -> "Settings":
     return settings
 
 
+def _scopes(names: list[str]) -> "tuple[Scope, ...]":
+    from database.keys import SCOPES
+
+    unknown = [name for name in names if name not in SCOPES]
+    if unknown:
+        raise ConfigError(f"--scope {unknown[0]!r} is not one of {', '.join(SCOPES)}")
+    return tuple(scope for scope in SCOPES if scope in names)
+
+
+def _moment(expires: str | None) -> "datetime | None":
+    """When a key ends that lives so many days, or until the end of a day."""
+    from datetime import UTC, date, datetime, timedelta
+
+    if expires is None:
+        return None
+    now = datetime.now(UTC)
+    try:
+        if expires.isdecimal():
+            ends = now + timedelta(days=int(expires))
+        else:
+            ends = datetime.combine(date.fromisoformat(expires), datetime.min.time(), UTC) + timedelta(days=1)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"--expires {expires!r} is neither a number of days nor a date such as 2027-12-31") from error
+    if ends <= now:
+        raise ConfigError(f"--expires {expires!r} is in the past")
+    return ends
+
+
+def _told(key: "Key") -> dict[str, Any]:
+    """What may be shown of a key."""
+    from datetime import UTC, datetime
+
+    return {
+        "id": key.id,
+        "state": key.state(datetime.now(UTC)),
+        "scopes": list(key.scopes),
+        "requests_a_minute": key.requests_a_minute,
+        "created_at": key.created_at.isoformat(timespec="seconds"),
+        "expires_at": key.expires_at.isoformat(timespec="seconds") if key.expires_at else None,
+        "revoked_at": key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else None,
+    }
+
+
 def _directories(paths: list[Path]) -> list[Path]:
     for path in paths:
         if not path.is_dir():
@@ -717,6 +869,27 @@ def _show_history(values: Mapping[str, Any]) -> str:
     columns = ["created_at", "action", "from_version", "to_version", "who", "why"]
     rows = [["–" if row[c] is None else str(row[c]) for c in columns] for row in values["promotions"]]
     return _table(["when", "what", "from", "to", "who", "why"], rows) if rows else f"{values['model']} was never promoted"
+
+
+def _show_new_key(values: Mapping[str, Any]) -> str:
+    ends = f"until {values['expires_at']}" if values["expires_at"] else "until it is revoked"
+    return f"{values['key']}\nIt is shown this once. It opens {', '.join(values['scopes'])}, {ends}."
+
+
+def _show_keys(values: Mapping[str, Any]) -> str:
+    rows = [
+        [k["name"], k["id"], k["state"], ", ".join(k["scopes"]), str(k["requests_a_minute"] or "–"), k["expires_at"] or "–"]
+        for k in values["keys"]
+    ]
+    columns = ["name", "id", "state", "opens", "requests a minute", "expires"]
+    return _table(columns, rows) if rows else "there is no key; `vitrina keys create NAME` makes one"
+
+
+def _show_audit(values: Mapping[str, Any]) -> str:
+    rows = [
+        [row["created_at"], row["who"], row["action"], row["subject"], json.dumps(row["detail"])] for row in values["entries"]
+    ]
+    return _table(["when", "who", "what", "of", "detail"], rows) if rows else "nothing was done yet"
 
 
 def _show_monitoring(values: Mapping[str, Any]) -> str:

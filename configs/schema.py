@@ -4,6 +4,7 @@ Every value has one default, here or beside its owner; YAML files only override.
 wrong values are refused by `configs.load` with the path of the key, the value and what is allowed.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
@@ -361,7 +362,29 @@ def _flatten(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
-NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning")
+class IndexConfig(StrictModel):
+    """How the products of a delivery are laid out so that those like another are found."""
+
+    exact: PositiveInt = Field(
+        10_000, description="products up to which every one is compared, with no lists: that takes 1 to 2 ms of a core"
+    )
+    lists_a_root: PositiveFloat = Field(
+        2.0, description="inverted lists, as a multiple of the square root of the number of products; 4 were built twice as long"
+    )
+    sample_a_list: PositiveInt = Field(64, description="products a list by which the centres of the lists are found")
+    probed: PositiveInt = Field(
+        48, description="lists that a search looks through; more where a filter leaves few products of each list"
+    )
+    ranked_again: PositiveInt = Field(
+        8, description="candidates for each place of an answer, compared again exactly: vectors in lists are of 8 bits a number"
+    )
+    exact_filtered: PositiveInt = Field(
+        1000, description="products up to which those that a filter leaves are each compared, without the lists"
+    )
+    seed: int = Field(17, ge=0, description="seeds the centres of the lists")
+
+
+NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning", "index")
 """Sections of a `RunConfig` that do not change the trained model."""
 
 
@@ -376,6 +399,7 @@ class RunConfig(StrictModel):
     gates: GateConfig = GateConfig()
     drift: DriftConfig = DriftConfig()
     tuning: TuningConfig = TuningConfig()
+    index: IndexConfig = IndexConfig()
 
     def fitted(self) -> Self:
         """What the trained model depends on: the sections `NOT_FITTED` have their defaults."""
@@ -466,7 +490,18 @@ class JobsConfig(StrictModel):
     heartbeat_seconds: PositiveFloat = Field(
         15.0, description="longest silence on such a connection; proxies close those that are silent for 30 s or more"
     )
-    attempts: PositiveInt = Field(3, description="how often an item is tried before it is given up and named")
+    attempts: PositiveInt = Field(
+        3,
+        description="how often an item is tried before it is given up and named; one over which workers died, after three times"
+        " as many, since they may have been killed for other reasons",
+    )
+    retry_seconds: PositiveFloat = Field(
+        0.5, description="wait before an item is tried again, doubled each time: long enough for memory to be freed"
+    )
+    patience_seconds: PositiveFloat = Field(
+        600.0, description="how long a worker waits for a database, disk or registry that is away or full before a job fails"
+    )
+    idle_seconds: PositiveFloat = Field(600.0, description="a worker that had no job for so long frees the model it holds")
     keep_days: PositiveFloat = Field(7.0, description="after so long a job that has ended is forgotten, with its results")
     poll_seconds: PositiveFloat = Field(0.25, description="how often an idle worker looks for new jobs")
     watch_seconds: PositiveFloat = Field(300.0, description="seconds between two looks of the watcher at each champion")
@@ -477,26 +512,51 @@ class SearchConfig(StrictModel):
 
     max_results: PositiveInt = Field(100, description="products a search answers at most")
     max_products: PositiveInt = Field(
-        100_000, description="products that clients may put over what the version was trained on; beyond it a put gets 429"
+        20_000,
+        description="products that clients may put over those of the index; beyond it a put gets 429: each search compares all "
+        "of them, and a new version embeds all of them before it answers",
     )
+    kept_answers: PositiveInt = Field(10_000, description="answers a worker keeps until the next change of the catalogue")
 
 
 class AccessConfig(StrictModel):
     """Who may ask, and how much."""
 
     requests_a_minute: PositiveInt = Field(
-        6000, description="of one key, or of one address where keys are not asked for; beyond it requests get 429"
+        120_000,
+        description="of one key, or of one address where keys are not asked for; beyond it requests get 429. 2,000 a second is "
+        "more than two cores answer, so that it keeps out what runs wild; a key may have a number of its own",
     )
     refusals_a_minute: PositiveInt = Field(
         60, description="requests without a valid key that an address may send; beyond it it gets 429 for a while"
     )
     reread_seconds: PositiveFloat = Field(1.0, description="after so long a process sees a key that was made or revoked")
+    keep_seconds: PositiveFloat = Field(
+        60.0, description="so long the keys that are known stay good while the database cannot be read; then requests get 503"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses or networks of reverse proxies whose X-Forwarded-For is believed; nobody's by default"
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"{proxy!r} is no address or network, such as 10.0.0.7 or 10.0.0.0/8") from error
+        return proxies
 
 
 class ResultsConfig(StrictModel):
     """Answers that are kept, so that the same content is not computed twice by one version."""
 
     max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
+
+
+Precision = Literal["fp32", "bf16"]
+Launch = Literal["none", "cuda_graphs", "compile"]
 
 
 class ServingConfig(StrictModel):
@@ -526,12 +586,35 @@ class ServingConfig(StrictModel):
         30.0, description="a body that takes longer to arrive gets 408, an answer that takes longer 504"
     )
     workers: PositiveInt = Field(1, description="processes that answer; each holds its own copy of the models")
+    log: Literal["text", "json"] = Field(
+        "text",
+        description="text: lines for people of what goes wrong; json: the same, and each request, as one JSON object a line",
+    )
+    upstreams: dict[str, str] = Field(
+        {},
+        description="models that services of their own hold, and where, such as {product: 'http://10.0.0.7:3000'}: their routes "
+        "are passed on, and nothing of them is loaded here",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes; auto is a GPU where there is one")
+    precision: Precision = Field("fp32", description="of a model's products; models that offer one alone refuse the other")
+    compile: Launch = Field(
+        "none",
+        description="how a forward pass is launched: kernel by kernel, as CUDA graphs recorded of each size of batches, or as "
+        "torch.compile makes it; models that are launched in one way alone refuse the others",
+    )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
     jobs: JobsConfig = Field(JobsConfig(), description="work that clients leave with the service")
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for model, url in self.upstreams.items():
+            if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", url):
+                raise ValueError(f"upstreams.{model}: {url!r} is no address of a service; it is such as http://10.0.0.7:3000")
+        return self
 
     @property
     def net_seconds(self) -> float:

@@ -29,6 +29,8 @@ BASE = "base"
 """Folder of a bundle with the whole bundle that it rests on, where it rests on one."""
 BASE_VERSION = "base.json"
 """Which version that is."""
+INDEX = "index"
+"""Folder of a registered bundle with the index of its products, where the model embeds them; what rests on it copies it not."""
 RESTS_ON = "vitrina.rests_on"
 """Tag of a registered version that says the same, as `BaseVersion` is written."""
 
@@ -73,8 +75,12 @@ def new_bundle(workdir: Path) -> Iterator[Path]:
 
 
 def copy_base(folder: Path, base: "Base") -> None:
-    """Put the whole bundle of `base` into the bundle `folder`, as hard links where the file system has them, and which it is."""
-    shutil.copytree(base.folder, folder / BASE, copy_function=_link)
+    """Put the bundle of `base` without its index into the bundle `folder`, as hard links where there are any, and which it is."""
+
+    def index(parent: str, names: Sequence[str]) -> list[str]:
+        return [INDEX] if INDEX in names and Path(parent) == base.folder else []
+
+    shutil.copytree(base.folder, folder / BASE, copy_function=_link, ignore=index)
     version = BaseVersion(model=base.model, version=base.version, digest=base.digest)
     write_json(folder / BASE_VERSION, version.model_dump())
 
@@ -109,7 +115,7 @@ def sha256_of(path: Path) -> str:
 
 
 def content_sha256(folder: Path) -> str:
-    """Digest of names and contents of all files of a bundle.
+    """Digest of names and contents of all files of a bundle but those of its index, which a copy inside another lacks.
 
     Raises:
         VitrinaError: there is no such folder, or a file cannot be read.
@@ -117,7 +123,8 @@ def content_sha256(folder: Path) -> str:
     if not folder.is_dir():
         raise VitrinaError(f"bundle {folder} is not a folder")
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] != INDEX)
+    for path in sorted(files):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()
 

@@ -17,3 +17,7 @@ class Outdated(VitrinaError):
 
 class OutOfMemory(VitrinaError):
     """The request is right, and what it needs does not fit into the memory that is free now; less of it, or later, may fit."""
+
+
+class NothingToEmbed(VitrinaError):
+    """No product of a catalogue says anything that vectors are made of."""

@@ -6,11 +6,11 @@ adding a model adds files and changes none.
 A *bundle* is the folder in which a trained model travels: `model.safetensors`, `config.json`, its
 vocabularies and tokenizer as JSON, `seen.npy` (64-bit keys of the rows it was fitted on),
 `reference.parquet` and `reference.json` (what monitoring compares with), `card.md`, and what else the model answers from (such
-as `graphs/` of ONNX). No pickle.
+as `graphs/` of ONNX). Where the model embeds products, it is registered with `index/`, in which they are found. No pickle.
 
 A model may *rest on* another: it is trained on what the champion of that model, its *base*, makes of the data. Its bundle holds a
-whole copy of the base in `base/`, and says in `base.json` which version that is (`models.bundles.copy_base`): what was measured
-is what answers, whichever version of the base is champion later.
+copy of the base, without its index, in `base/`, and says in `base.json` which version that is (`models.bundles.copy_base`): what
+was measured is what answers, whichever version of the base is champion later.
 """
 
 import importlib
@@ -29,7 +29,8 @@ from pydantic import Field
 from catalog.catalogue import Catalogue
 from catalog.listing import Listing
 from configs.errors import ConfigError
-from configs.schema import EvaluationConfig, RunConfig, StrictModel
+from configs.schema import EvaluationConfig, Launch, Precision, RunConfig, StrictModel
+from models import devices
 from models.bundles import BaseVersion, content_sha256
 from models.evaluation.names import Names
 from models.evaluation.results import Evaluation
@@ -95,6 +96,32 @@ class Embedder(Predictor, Protocol):
     @property
     def types(self) -> frozenset[str]:
         """Article types that it was trained on."""
+        ...
+
+
+@runtime_checkable
+class Places(Predictor, Protocol):
+    """A predictor that puts listings among the vectors that its family's `Embeds.embed` writes."""
+
+    def place(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
+        """Vectors [n, d] of unit length.
+
+        Raises:
+            VitrinaError: a listing says nothing that vectors are made of, or its photo cannot be decoded; says which.
+        """
+        ...
+
+    def embeds(self, listing: Listing) -> bool:
+        """Whether a listing says anything that vectors are made of."""
+        ...
+
+
+@runtime_checkable
+class Lists(Predictor, Protocol):
+    """A predictor that answers with products of its own catalogue."""
+
+    def lists(self, product_id: str) -> bool:
+        """Whether that catalogue has a product, by its id as text."""
         ...
 
 
@@ -187,6 +214,15 @@ class Family(Protocol):
         ...
 
 
+@runtime_checkable
+class Launches(Protocol):
+    """A family whose predictors compute in bf16, and launch passes as graphs or compiled, where asked for; not every one does."""
+
+    def load_launched(self, bundle: Path, device: str, precision: Precision, launch: Launch) -> Predictor:
+        """As `Family.load`; the first answer in each way of launching is behind it."""
+        ...
+
+
 class EmbeddingSummary(StrictModel):
     """What became of a catalogue's products in a table of their embeddings."""
 
@@ -203,7 +239,11 @@ class Embeds(Protocol):
     """A family whose bundles turn products into vectors; not every one does."""
 
     def embed(self, bundle: Path, catalogue: Catalogue, out: Path, device: str = "auto") -> EmbeddingSummary:
-        """Write the embedding of every product that says something into the new catalogue directory `out`."""
+        """Write the embedding of every product that says something into the new catalogue directory `out`.
+
+        Raises:
+            NothingToEmbed: no product says anything.
+        """
         ...
 
 
@@ -237,24 +277,44 @@ def get(name: str) -> Family:
     return family
 
 
-_loaded: WeakValueDictionary[tuple[str, str, str], Predictor] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, ...], Predictor] = WeakValueDictionary()
 _loading = threading.RLock()  # a model that rests on another loads that one as well
 
 
-def load(model: str, folder: Path, device: str = "auto") -> Predictor:
+def check_launch(model: str, device: str, precision: Precision, launch: Launch) -> None:
+    """That a model can be served so on this machine.
+
+    Raises:
+        ConfigError: no such model, or it computes and is launched in one way alone.
+        VitrinaError: the device does not exist.
+    """
+    if (precision, launch) != ("fp32", "none") and not isinstance(get(model), Launches):
+        able = ", ".join(name for name in names() if isinstance(get(name), Launches))
+        asked = f"serving.precision = {precision}" if precision != "fp32" else f"serving.compile = {launch}"
+        raise ConfigError(f"{asked}: {model} computes in fp32 and is not recorded or compiled; allowed for: {able}")
+    found = devices.resolve(device)
+    if launch == "cuda_graphs" and found != "cuda":
+        raise ConfigError(f"serving.compile = cuda_graphs: there is no GPU here, the device is {found}; allowed: none, compile")
+
+
+def load(model: str, folder: Path, device: str = "auto", precision: Precision = "fp32", launch: Launch = "none") -> Predictor:
     """The predictor of a bundle of `model`, warmed up; a process holds the same files on the same device once.
 
     So a champion and its copy inside the bundle of a model that rests on it are one predictor in memory. It is freed when nobody
     holds it.
 
     Raises:
-        ConfigError: no such model.
+        ConfigError: no such model, or it cannot compute so.
         VitrinaError: a file is missing or damaged, or the device does not exist.
     """
     chosen = get(model)
     with _loading:
-        key = model, device, content_sha256(folder)
+        key = model, device, precision, launch, content_sha256(folder)
         found = _loaded.get(key)
         if found is None:
-            found = _loaded[key] = chosen.load(folder, device)
+            plain = (precision, launch) == ("fp32", "none")
+            if not plain and not isinstance(chosen, Launches):
+                raise ConfigError(f"model {model!r} computes in fp32, and is not recorded or compiled")
+            found = chosen.load(folder, device) if plain else chosen.load_launched(folder, device, precision, launch)
+            _loaded[key] = found
         return found

@@ -6,15 +6,19 @@ prometheus_client is imported, so that happens on the first use of this module a
 """
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import psutil
 
+from monitoring import stored
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_WAITS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -24,13 +28,35 @@ class _Metrics:
 
         self.registry = CollectorRegistry()
         of = self.registry
-        labels = ("endpoint", "status")
-        self.requests = Counter("vitrina_requests_total", "Requests answered", labels, registry=of)
+        answered = ("model", "version")
+        self.requests = Counter("vitrina_requests_total", "Requests answered", ("endpoint", "status"), registry=of)
+        self.answers = Counter(
+            "vitrina_answers_total",
+            "Requests that a version of a model answered, or failed at",
+            ("endpoint", "status", *answered),
+            registry=of,
+        )
         self.seconds = Histogram(
-            "vitrina_request_seconds", "Time to the last byte of an answer", ("endpoint",), buckets=_SECONDS, registry=of
+            "vitrina_request_seconds",
+            "Time to the last byte of an answer",
+            ("endpoint", *answered),
+            buckets=_SECONDS,
+            registry=of,
+        )
+        self.refused = Counter(
+            "vitrina_requests_refused_total", "Requests that keys or rates did not let in", ("reason",), registry=of
         )
         self.batch = Histogram(
-            "vitrina_prediction_batch_size", "Listings, or reviews, a forward pass", buckets=_SIZES, registry=of
+            "vitrina_prediction_batch_size", "Listings, or reviews, a forward pass", ("model",), buckets=_SIZES, registry=of
+        )
+        self.forward = Histogram(
+            "vitrina_forward_seconds", "Time of a forward pass over a batch", ("model",), buckets=_SECONDS, registry=of
+        )
+        self.waited = Histogram(
+            "vitrina_queue_wait_seconds", "Time that an item waited for its batch", ("model",), buckets=_WAITS, registry=of
+        )
+        self.waiting = Gauge(
+            "vitrina_queue_length", "Items that wait for a batch", ("model",), multiprocess_mode="livesum", registry=of
         )
         self.lost = Counter(
             "vitrina_workers_lost_total", "Requests asked again, or given up, because their worker ended", registry=of
@@ -39,6 +65,13 @@ class _Metrics:
             "vitrina_model_info",
             "Workers that answer with this version",
             ("model", "version"),
+            multiprocess_mode="livesum",
+            registry=of,
+        )
+        self.loading = Gauge(
+            "vitrina_model_loading",
+            "Workers that load a version beside the one that answers",
+            ("model",),
             multiprocess_mode="livesum",
             registry=of,
         )
@@ -65,6 +98,16 @@ class _Metrics:
         self.cache_failures = Counter(
             "vitrina_cache_failures_total", "Times that kept answers could not be read or written", registry=of
         )
+        self.indexed = Gauge("vitrina_search_products", "Products that a worker finds", multiprocess_mode="livemax", registry=of)
+        self.memory = Gauge(
+            "vitrina_process_memory_bytes", "Memory of the workers' processes", multiprocess_mode="livesum", registry=of
+        )
+        self.gpu = Gauge(
+            "vitrina_gpu_memory_bytes", "Memory of a GPU that anybody uses", ("device",), multiprocess_mode="livemax", registry=of
+        )
+        self.gpu_total = Gauge(
+            "vitrina_gpu_memory_total_bytes", "Memory that a GPU has", ("device",), multiprocess_mode="livemax", registry=of
+        )
 
 
 @cache
@@ -72,10 +115,20 @@ def _metrics() -> _Metrics:
     return _Metrics()
 
 
-def request_done(endpoint: str, status: int, seconds: float) -> None:
-    """Count one answer; `endpoint` is the route's template, never a path with ids in it."""
+def request_done(endpoint: str, status: int, seconds: float, model: str = "", version: str = "") -> None:
+    """Count one answer; `endpoint` is the route's template, never a path with ids in it.
+
+    `model` and `version` made it; empty where none did.
+    """
     _metrics().requests.labels(endpoint, str(status)).inc()
-    _metrics().seconds.labels(endpoint).observe(seconds)
+    if model:
+        _metrics().answers.labels(endpoint, str(status), model, version).inc()
+    _metrics().seconds.labels(endpoint, model, version).observe(seconds)
+
+
+def request_refused(reason: str) -> None:
+    """Count one request that was not let in; `reason` is the code of its error."""
+    _metrics().refused.labels(reason).inc()
 
 
 def worker_lost() -> None:
@@ -83,9 +136,20 @@ def worker_lost() -> None:
     _metrics().lost.inc()
 
 
-def batch_ran(size: int) -> None:
-    """Count one forward pass over `size` listings or reviews."""
-    _metrics().batch.observe(size)
+def batch_ran(model: str, waits: Sequence[float], seconds: float, left: int) -> None:
+    """Count one forward pass over items that waited so many seconds each; `left` wait still."""
+    known = _metrics()
+    known.batch.labels(model).observe(len(waits))
+    known.forward.labels(model).observe(seconds)
+    waited = known.waited.labels(model)
+    for wait in waits:
+        waited.observe(wait)
+    known.waiting.labels(model).set(left)
+
+
+def model_loading(model: str, loading: bool) -> None:
+    """Whether this worker loads a version."""
+    _metrics().loading.labels(model).set(int(loading))
 
 
 def model_swapped(model: str, old: int | None, new: int) -> None:
@@ -136,8 +200,24 @@ def cache_failed() -> None:
     _metrics().cache_failures.inc()
 
 
-def exposition() -> bytes:
-    """All metrics in Prometheus' text format (`CONTENT_TYPE`), of every live worker where several share a folder."""
+def products_indexed(count: int) -> None:
+    """How many products this worker's search finds."""
+    _metrics().indexed.set(count)
+
+
+def memory_used(gpus: Sequence[tuple[int, int]] = ()) -> None:
+    """Look at this process's memory; `gpus` are bytes in use, and in all, of each GPU that it computes on."""
+    _metrics().memory.set(psutil.Process().memory_info().rss)
+    for device, (used, total) in enumerate(gpus):
+        _metrics().gpu.labels(str(device)).set(used)
+        _metrics().gpu_total.labels(str(device)).set(total)
+
+
+def exposition(database_url: str | None = None) -> bytes:
+    """All metrics in Prometheus' text format (`CONTENT_TYPE`), of every live worker where several share a folder.
+
+    With `database_url` also what the application database tells; blocks while it is read.
+    """
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -150,7 +230,8 @@ def exposition() -> bytes:
                 mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
-    return bytes(generate_latest(registry))
+    told = b"" if database_url is None else stored.exposition(database_url)
+    return bytes(generate_latest(registry)) + told
 
 
 def _is_alive(pid: int) -> bool:

@@ -8,6 +8,7 @@ from steps.check_gates import check_gates
 from steps.evaluate_champion import evaluate_champion
 from steps.evaluate_model import evaluate_model
 from steps.find_base import find_base
+from steps.index_catalogue import index_catalogue
 from steps.load_catalogue import load_catalogue
 from steps.register_model import register_model
 from steps.results import Checks, ModelRun
@@ -19,7 +20,7 @@ from steps.write_report import write_report
 
 @pipeline(name="training", on_failure=remember)
 def training(run: ModelRun, checks: Checks, data: list[str]) -> None:
-    """Validate, split, augment, train, evaluate, gate, report, register.
+    """Validate, split, augment, train, index, evaluate, gate, report, register.
 
     Each step gets what it depends on, so that a changed gate does not train again.
     """
@@ -29,8 +30,9 @@ def training(run: ModelRun, checks: Checks, data: list[str]) -> None:
     split = split_data(delivery, quarantine, run.fitted)
     augmented = augment_data(delivery, split, run.fitted)
     bundle, mlflow_run = train_model(delivery, split, augmented, run.fitted, base)
+    index = index_catalogue(bundle, delivery, quarantine, run.indexing)
     measured, predictions = evaluate_model(bundle, delivery, split, run.fitted, run.config.evaluation)
     champion, champion_predictions = evaluate_champion(delivery, split, run.model, run.config.evaluation)
     decision = check_gates(measured, champion, run.config.gates)
     report, headline = write_report(delivery, measured, predictions, champion, champion_predictions, decision, run.model)
-    register_model(bundle, mlflow_run, delivery, measured, decision, report, headline, validation_report, run, base)
+    register_model(bundle, index, mlflow_run, delivery, measured, decision, report, headline, validation_report, run, base)

@@ -15,14 +15,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ARTIFACTS = ("steps/results.py", "steps/materializers.py")
 """What steps hand each other, and how it is stored."""
+INDEXING = "serving/search/building.py"
+"""What makes an index."""
 
 
 def model_source(model: str, root: Path = ROOT) -> str:
     """Digest of the source that turns a delivery into a measured `model`: its folder, those it rests on, and what they import."""
+    return _digest(root, (*_folders(model, root), *ARTIFACTS))
+
+
+def index_source(model: str, root: Path = ROOT) -> str:
+    """Digest of the source that turns a delivery and a bundle of `model` into an index of products."""
+    return _digest(root, (*_folders(model, root), INDEXING, *ARTIFACTS))
+
+
+def _folders(model: str, root: Path) -> list[str]:
+    """Of a model and of those it rests on."""
     models = [model]
     while (under := rests_on(models[-1], root)) and under not in models:
         models.append(under)
-    return _digest(root, (*(f"models/{name}" for name in models), *ARTIFACTS))
+    return [f"models/{name}" for name in models]
 
 
 def rests_on(model: str, root: Path = ROOT) -> str | None:

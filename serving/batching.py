@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from serving.errors import Unavailable
+from serving.errors import ApiError, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,18 +23,36 @@ _MEMORY = 0.8
 """Weight of the past in the running mean of batch sizes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One call of `run`; times are of `time.monotonic`.
+
+    Attributes:
+        arrived: When each item was handed over.
+        waiting: Items that wait for a later call.
+        within: For each item what `Batcher.within` gave when it was handed over.
+    """
+
+    arrived: Sequence[float]
+    begun: float
+    ended: float
+    waiting: int
+    within: Sequence[object]
+
+
 class Batcher(Generic[Item, Result]):
     """Groups single items into calls of `run`, in arrival order, one call at a time in its own thread.
 
     Args:
         run: Items in, one result an item out, in order. When it raises, the batch is halved until the item at fault
-            stands alone: only that one fails.
+            stands alone: only that one fails. An `ApiError` is no item's fault: all of them fail.
         max_size: Items a call at most.
         max_wait: Longest wait for company, in seconds.
         max_queue: Items waiting at most; beyond it `submit` raises Unavailable (503). What nobody waits for any more is not
             counted.
         retry_after: Seconds after which a client should then ask again.
-        observe: Told the size of every call.
+        observe: Told of every call.
+        within: Asked at every submission, for `Ran.within`.
     """
 
     def __init__(
@@ -44,16 +63,17 @@ class Batcher(Generic[Item, Result]):
         max_wait: float,
         max_queue: int,
         retry_after: int = 1,
-        observe: Callable[[int], None] = lambda _: None,
+        observe: Callable[[Ran], None] = lambda _: None,
+        within: Callable[[], object] = lambda: None,
     ) -> None:
         self._run = run
         self._max_size = max_size
         self._max_wait = max_wait
         self._max_queue = max_queue
         self._retry_after = retry_after
-        self._observe = observe
-        self._waiting: deque[tuple[Item, asyncio.Future[Result], float]] = deque()
-        self._running: list[tuple[Item, asyncio.Future[Result], float]] = []
+        self._observe, self._within = observe, within
+        self._waiting: deque[tuple[Item, asyncio.Future[Result], float, object]] = deque()
+        self._running: list[tuple[Item, asyncio.Future[Result], float, object]] = []
         self._arrived = asyncio.Event()
         self._usual = 1.0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch")
@@ -68,7 +88,7 @@ class Batcher(Generic[Item, Result]):
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for _, future, _ in (*self._running, *self._waiting):
+        for _, future, _, _ in (*self._running, *self._waiting):
             if not future.done():
                 future.set_exception(Unavailable("shutting_down", "the server is shutting down"))
         self._waiting.clear()
@@ -88,9 +108,9 @@ class Batcher(Generic[Item, Result]):
         if len(self._waiting) + len(items) > self._max_queue:
             full = f"more than {self._max_queue} items are waiting; try again"
             raise Unavailable("overloaded", full, retry_after_seconds=self._retry_after)
-        loop, now = asyncio.get_running_loop(), time.monotonic()
+        loop, now, within = asyncio.get_running_loop(), time.monotonic(), self._within()
         futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in items]
-        self._waiting.extend((item, future, now) for item, future in zip(items, futures, strict=True))
+        self._waiting.extend((item, future, now, within) for item, future in zip(items, futures, strict=True))
         self._arrived.set()
         try:
             return await asyncio.gather(*futures, return_exceptions=True)
@@ -109,14 +129,18 @@ class Batcher(Generic[Item, Result]):
             if not batch:
                 continue
             self._usual = _MEMORY * self._usual + (1 - _MEMORY) * len(batch)
-            self._observe(len(batch))
-            for (_, future, _), outcome in zip(batch, await self._outcomes([item for item, _, _ in batch]), strict=True):
+            begun = time.monotonic()
+            outcomes = await self._outcomes([item for item, *_ in batch])
+            ended = time.monotonic()
+            for (_, future, *_), outcome in zip(batch, outcomes, strict=True):
                 if future.done():  # the client went away
                     continue
                 if isinstance(outcome, BaseException):
                     future.set_exception(outcome)
                 else:
                     future.set_result(outcome)
+            arrived, within = [entry[2] for entry in batch], [entry[3] for entry in batch]
+            self._observe(Ran(arrived, begun, ended, len(self._waiting), within))
 
     async def _company(self) -> None:
         """Wait until as many as usual are here, or the oldest has waited `max_wait`."""
@@ -134,7 +158,7 @@ class Batcher(Generic[Item, Result]):
         if not isinstance(answer, BaseException):
             assert len(answer) == len(items), f"{len(answer)} results for {len(items)} items"
             return list(answer)
-        if len(items) == 1:
-            return [answer]
+        if len(items) == 1 or isinstance(answer, ApiError):
+            return [answer] * len(items)
         middle = len(items) // 2
         return await self._outcomes(items[:middle]) + await self._outcomes(items[middle:])

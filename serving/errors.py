@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Match
 from configs.errors import VitrinaError
 from models.errors import NotSupported as CannotAnswer
 from models.errors import Outdated, OutOfMemory
+from serving.about import note
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,20 @@ class InvalidInput(ApiError):
 
     status = 400
     code = "invalid_input"
+
+
+class Unauthorized(ApiError):
+    """Who asks is not known, or no more."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ApiError):
+    """Who asks is known, and may not ask this."""
+
+    status = 403
+    code = "forbidden"
 
 
 class PromptRefused(InvalidInput):
@@ -167,6 +182,7 @@ def detail(error: ApiError) -> dict[str, str | None]:
 
 def error_response(error: ApiError) -> JSONResponse:
     """`error` as a response."""
+    note(error=error.code)
     body = {"error": detail(error)}
     return JSONResponse(body, status_code=error.status, headers=error.headers)
 

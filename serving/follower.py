@@ -13,6 +13,7 @@ from typing import Protocol
 
 from configs.errors import VitrinaError
 from models.family import Predictor
+from serving.search.index import Index
 from serving.slots import Loaded, Slot
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ class Source(Protocol):
         """The warmed-up predictor of a version whose files were verified."""
         ...
 
+    def index(self, model: str, version: int) -> Index | None:
+        """The index that was registered with a version that was loaded; None where there is none."""
+        ...
+
     def settled(self, model: str) -> None:
         """The worker answers with another version than before: bring the ledger up to date."""
         ...
@@ -43,9 +48,11 @@ class Follower:
 
     Args:
         clock: Seconds that never go back, by which a failed version is tried again.
+        before_swap: Told (model, what was loaded, the version that it replaces or None); what it does belongs to the load.
         on_swap: Told (model, old version or None, new version).
         on_failure: Told the model of every failed look or load.
         on_look: Told (model, stale) after every look.
+        on_load: Told (model, whether a version of it is being loaded).
     """
 
     def __init__(
@@ -56,16 +63,19 @@ class Follower:
         poll_seconds: float,
         drain_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        before_swap: Callable[[str, Loaded, int | None], None] = lambda *_: None,
         on_swap: Callable[[str, int | None, int], None] = lambda *_: None,
         on_failure: Callable[[str], None] = lambda _: None,
         on_look: Callable[[str, bool], None] = lambda *_: None,
+        on_load: Callable[[str, bool], None] = lambda *_: None,
     ) -> None:
         self._source = source
         self._slots = slots
         self._poll = poll_seconds
         self._drain = drain_seconds
         self._clock = clock
-        self._on_swap, self._on_failure, self._on_look = on_swap, on_failure, on_look
+        self._before_swap = before_swap
+        self._on_swap, self._on_failure, self._on_look, self._on_load = on_swap, on_failure, on_look, on_load
         self._failed: dict[str, tuple[int, int, float]] = {}  # model: version, failed loads of it, time of the next try
         self._unsettled: set[str] = set()
         self._frozen = False
@@ -124,7 +134,12 @@ class Follower:
         times = times + 1 if failed == version else 1
         self._failed[slot.name] = (version, times, self._clock() + min(self._poll * 2**times, MAX_BACKOFF_SECONDS))
         self._freeze()
-        new = Loaded(version, self._source.load(slot.name, version))
+        self._on_load(slot.name, True)
+        try:
+            new = Loaded(version, self._source.load(slot.name, version))
+            self._before_swap(slot.name, new, slot.version)
+        finally:
+            self._on_load(slot.name, False)
         del self._failed[slot.name]
         old = slot.swap(new)
         self._unsettled.add(slot.name)

@@ -1,11 +1,14 @@
 """Bodies are cut off at a fixed size, whether or not the client declares a length, and at a fixed time."""
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import ApiError, InvalidInput, TooLarge, TooSlow, UnsupportedMediaType, error_response
+from serving.errors import ApiError, InvalidInput, TimedOut, TooLarge, TooSlow, UnsupportedMediaType, error_response
+
+_WAIT = re.compile(rb"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])")
 
 
 class BodyLimit:
@@ -30,6 +33,46 @@ class BodyLimit:
             await error_response(refused)(scope, receive, send)
             return
         await self.app(scope, limited(receive, self.limit, self.seconds), send)
+
+
+class Deadline:
+    """ASGI middleware: where a client says `Prefer: wait=N` it gets 504 after N seconds, and its work ends.
+
+    Together with `respond-async` it means something else (RFC 7240) and is left to the route.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        seconds = patience(scope["headers"]) if scope["type"] == "http" else None
+        if seconds is None:
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await self.app(scope, receive, noted)
+        except TimeoutError:
+            if begun or not limit.expired():
+                raise
+            await error_response(TimedOut(f"no answer within the {seconds} s that the client waits"))(scope, receive, send)
+
+
+def patience(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Seconds that a client says it waits for its answer."""
+    said = b",".join(value for name, value in headers if name == b"prefer").lower()
+    if not said or b"respond-async" in said:
+        return None
+    found = _WAIT.search(said)
+    return max(1, int(found[1])) if found else None
 
 
 def refusal(headers: Mapping[bytes, bytes], limit: int) -> ApiError | None:

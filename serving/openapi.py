@@ -10,13 +10,21 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from serving.access.scopes import scope_of
 from serving.errors import ErrorBody
-from serving.requests import FORM, IDEMPOTENCY_KEY, JSON, KEY
+from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY
 from serving.schemas import PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 """Swagger UI as BentoML ships it."""
 
+OF_KEYS = (401, 403, 429, 503)
+"""What any route but health answers where a key is missing, opens something else, asks too often, or cannot be looked up."""
+SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key that `vitrina keys create` printed"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same"},
+    "basic": {"type": "http", "scheme": "basic", "description": "the same as password, with any name: for browsers"},
+}
 COMPONENTS = "#/components/schemas/"
 _POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
@@ -30,7 +38,8 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
     if form:
         properties = {name: _in_a_form(known) for name, known in described["properties"].items()}
         file = {"type": "string", "format": "binary", "description": "a whole JPEG, PNG or WebP"}
-        encoding = {"image": {"contentType": PHOTO_TYPES}, "attributes": {"contentType": JSON}}
+        encoding = {"image": {"contentType": PHOTO_TYPES}}
+        encoding |= {name: {"contentType": JSON} for name in FORM_JSON if name in properties}
         filled_in = described | {"title": f"{described['title']}Form", "properties": properties | {"image": file}}
         content[FORM] = {"schema": filled_in, "encoding": encoding}
     return {"requestBody": {"required": True, "content": content}}
@@ -63,9 +72,9 @@ def repeatable() -> dict[str, Any]:
     return {"parameters": [key]}
 
 
-def in_path(name: str, description: str) -> dict[str, Any]:
+def in_path(name: str, description: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Documentation of a parameter of the path: any text, as what is not the name of something is answered by 404."""
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema or {"type": "string"}}
 
 
 def in_query(name: str, description: str, default: int | None, most: int, least: int = 1) -> dict[str, Any]:
@@ -80,8 +89,8 @@ def told(description: str) -> dict[str, Any]:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documentation of the error answers of a route."""
-    return {status: {"model": ErrorBody} for status in statuses}
+    """Documentation of the error answers of a route; those of keys and rates are every route's."""
+    return {status: {"model": ErrorBody} for status in sorted({*statuses, *OF_KEYS})}
 
 
 def _named(document: dict[str, Any]) -> None:
@@ -109,17 +118,28 @@ def _named(document: dict[str, Any]) -> None:
                 body["schema"] = named(body["schema"])
 
 
+def _keyed(document: dict[str, Any]) -> None:
+    """Say how a key is sent, and which scope each operation needs; a server that asks for none takes requests without."""
+    document["components"]["securitySchemes"] = SCHEMES
+    for path, methods in document["paths"].items():
+        needed = scope_of(path)
+        for operation in methods.values():
+            operation["security"] = [] if needed is None else [{}, *({scheme: [needed]} for scheme in SCHEMES)]
+
+
 def install(app: FastAPI) -> None:
     """Serve the page at `/`, the document at `/openapi.json`."""
     plain = app.openapi
 
-    def document() -> dict[str, Any]:
+    def extended() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _named(plain())
+            document = plain()
+            _named(document)
+            _keyed(document)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending the document
+    app.openapi = extended  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")

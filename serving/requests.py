@@ -23,8 +23,9 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY = r"^[!-~]{1,255}$"
 JSON = "application/json"
 FORM = "multipart/form-data"
-_OBJECTS = ("attributes",)
-"""Form fields whose text is a JSON object."""
+EVENTS = "text/event-stream"
+FORM_JSON = {"attributes": "a JSON object of names to values", "filters": "a JSON object", "vector": "a JSON array of numbers"}
+"""Form fields whose text is JSON, and what it must be."""
 _MAX_FIELDS = 32
 _MAX_FIELD_BYTES = 256 * 1024
 
@@ -33,7 +34,7 @@ async def read(request: Request, schema: type[Body], form: bool = False) -> Body
     """The body as `schema`.
 
     Args:
-        form: Also take multipart/form-data: one part a field, objects as JSON, files as they are.
+        form: Also take multipart/form-data: one part a field, objects and lists as JSON, files as they are.
 
     Raises:
         ApiError: 400 with the offending field, 413 or 415.
@@ -141,7 +142,7 @@ async def _form(request: Request, schema: type[RequestModel]) -> dict[str, Any]:
                 _file_field(name, schema)
                 values[name] = await part.read()
             elif part != "":
-                values[name] = _object(name, part) if name in _OBJECTS else part
+                values[name] = _as_json(name, part) if name in FORM_JSON else part
     return values
 
 
@@ -150,8 +151,8 @@ def _file_field(name: str, schema: type[RequestModel]) -> None:
         raise InvalidInput(f"{name}: must be text, not a file; only image may be a file", name)
 
 
-def _object(name: str, text: str) -> Any:
+def _as_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise InvalidInput(f"{name}: must be a JSON object of names to values", name) from error
+        raise InvalidInput(f"{name}: must be {FORM_JSON[name]}", name) from error

@@ -100,6 +100,13 @@ _PRINTABLE = {"pattern": PRINTABLE}
 Word = Annotated[str, Field(max_length=200, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
 Line = Annotated[str, Field(max_length=1_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
 Text = Annotated[str, Field(max_length=50_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
+ID_AS_TEXT: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_ID_LENGTH,
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+}
+"""An id as `identifier` takes it from a path; JSON schema."""
 Id = Annotated[
     int | str,
     PlainValidator(identifier),
@@ -107,7 +114,7 @@ Id = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": -EXACT, "maximum": EXACT},  # larger ones are taken, and safe as text
-                {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
+                ID_AS_TEXT,
             ]
         }
     ),
@@ -143,7 +150,7 @@ def at_least_one(said: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return {"anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in said.items()]}
 
 
-_TOLD = {
+TOLD = {
     **dict.fromkeys(("title", "description", *CATEGORICAL_FIELDS), SAID),
     "image": {"type": "string"},
     "attributes": {"type": "object", "not": {"additionalProperties": {"not": SAID}}},
@@ -154,7 +161,7 @@ _TOLD = {
 class ListingIn(RequestModel):
     """A product listing; send what is known, at least one of title, description, image, attributes or a describing field."""
 
-    model_config = ConfigDict(json_schema_extra=at_least_one(_TOLD))
+    model_config = ConfigDict(json_schema_extra=at_least_one(TOLD))
 
     title: Line | None = Field(None, examples=["Nike Men Blue Running Shoes"])
     description: Text | None = Field(None, description="plain text or HTML", examples=["<p>Light mesh upper, rubber sole</p>"])

@@ -4,7 +4,6 @@ BentoML runs the workers and packs the service; the application answers every pa
 OpenAPI page are ours. No `bentoml.api` is declared: nothing here reads BentoML's own content types, one of which is pickle.
 """
 
-import logging
 import os
 from pathlib import Path
 
@@ -13,7 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from serving.access import passed
 from serving.app import create_app
+from serving.inner import secret
+from serving.logs import configure
 from serving.run import CONFIG
 from serving.source import PACKED, PackedSource, RegistrySource
 
@@ -21,7 +23,11 @@ config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
 settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
-app = create_app(settings, config, RegistrySource(settings) if follows else PackedSource(packed))
+source = RegistrySource(settings, config) if follows else PackedSource(packed, config)
+front = os.environ.get(passed.TOKEN)
+os.environ["FORWARDED_ALLOW_IPS"] = ",".join([passed.LISTENS_ON] if front else config.access.trusted_proxies)
+"""uvicorn, which has not begun yet, believes these alone; by default it believes whatever comes from loopback."""
+app = create_app(settings, config, source, front, secret(os.environ))
 
 
 class Everything:
@@ -38,6 +44,7 @@ class Everything:
 @bentoml.service(
     name="vitrina",
     workers=config.workers,
+    resources={"gpu": 1} if config.device == "cuda" else {},  # which all workers share
     traffic={"timeout": config.net_seconds},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
@@ -52,8 +59,7 @@ class Vitrina:
     """Product intelligence for shop listings."""
 
     def __init__(self) -> None:
-        logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
-        logging.getLogger("serving").setLevel(logging.INFO)
+        configure(config.log)
 
 
 Vitrina.add_asgi_middleware(Everything)  # type: ignore[attr-defined]  # the decorator makes it a bentoml.Service

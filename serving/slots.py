@@ -5,21 +5,38 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.family import Predictor, RestsOnBase
 from serving.errors import Unavailable
 from serving.schemas import ModelState, Served
 
+if TYPE_CHECKING:
+    from serving.search.searcher import Searcher
+
+SEARCHES = ("similar",)
+"""Methods that are asked of the searcher of a version."""
+
 
 @dataclass
 class Loaded:
-    """One version in memory. `users` counts the batches that compute with it now."""
+    """One version in memory. `users` counts the batches that compute with it now.
+
+    Attributes:
+        searcher: That finds products with it; None where the model's routes ask for none.
+    """
 
     version: int
     predictor: Predictor
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     users: int = 0
+    searcher: "Searcher | None" = None
+
+    def ask(self, method: str, items: Sequence[Any]) -> Sequence[Any]:
+        """What a method of the predictor, or of the searcher, answers to `items`."""
+        asked: Any = self.searcher if method in SEARCHES else self.predictor
+        answers: Sequence[Any] = getattr(asked, method)(items)
+        return answers
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,19 @@ class Slot:
         return loaded.predictor
 
     @property
+    def searcher(self) -> "Searcher":
+        """The searcher of that version, likewise.
+
+        Raises:
+            Unavailable: nothing is loaded yet.
+        """
+        loaded = self._loaded
+        if loaded is None:
+            raise self._not_ready()
+        assert loaded.searcher is not None, f"no route of {self.name} searches"
+        return loaded.searcher
+
+    @property
     def unpromoted(self) -> bool:
         """Whether nobody waits for it: it has had no champion since the service started."""
         return not self.awaited and self.champion is None and self.version is None
@@ -89,7 +119,7 @@ class Slot:
             Unavailable: nothing is loaded yet.
         """
         with self._held() as loaded:
-            return [Answer(prediction, loaded.version) for prediction in getattr(loaded.predictor, method)(items)]
+            return [Answer(prediction, loaded.version) for prediction in loaded.ask(method, items)]
 
     @contextmanager
     def _held(self) -> Iterator[Loaded]:

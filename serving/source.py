@@ -3,24 +3,37 @@
 from pathlib import Path
 
 from configs.errors import ConfigError
+from configs.schema import ServingConfig
 from configs.settings import Settings
 from models import family
+from models.bundles import INDEX
 from models.family import Predictor
 from registry.bundle import verify
 from registry.errors import RegistryError
 from registry.fetch import fetch
 from registry.promotion import reconcile
 from registry.versions import CHAMPION, alias_targets, resolve
+from serving.search.index import Index, read
 
 PACKED = "bundles"
 """Folder of a Bento, beside our packages: `bundles/<model>/<version>/`."""
+_PLAIN = ServingConfig()
+
+
+def index_of(bundle: Path) -> Index | None:
+    """The index of a bundle; None where it has none.
+
+    Raises:
+        VitrinaError: it is damaged.
+    """
+    return read(bundle / INDEX) if (bundle / INDEX).exists() else None
 
 
 class RegistrySource:
     """The MLflow registry: alias champion, files verified against their manifest."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, config: ServingConfig = _PLAIN) -> None:
+        self._settings, self._config = settings, config
 
     def champion(self, model: str) -> int:
         """Version that the alias points at.
@@ -35,8 +48,14 @@ class RegistrySource:
 
     def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
-        bundle = fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
-        return family.load(model, bundle)
+        return _loaded(model, self._bundle(model, version), self._config)
+
+    def index(self, model: str, version: int) -> Index | None:
+        """Fetch and verify where that was not done, and read."""
+        return index_of(self._bundle(model, version))
+
+    def _bundle(self, model: str, version: int) -> Path:
+        return fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
 
     def settled(self, model: str) -> None:
         """Write promotions that were done in the MLflow UI to the ledger."""
@@ -46,8 +65,8 @@ class RegistrySource:
 class PackedSource:
     """The bundles inside a Bento: what was champion when it was built, for machines that reach no registry."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, config: ServingConfig = _PLAIN) -> None:
+        self._folder, self._config = folder, config
 
     def champion(self, model: str) -> int:
         """The one version that was packed.
@@ -62,9 +81,20 @@ class PackedSource:
 
     def load(self, model: str, version: int) -> Predictor:
         """Verify, load and warm up."""
+        return _loaded(model, self._bundle(model, version), self._config)
+
+    def index(self, model: str, version: int) -> Index | None:
+        """Verify and read."""
+        return index_of(self._bundle(model, version))
+
+    def _bundle(self, model: str, version: int) -> Path:
         bundle = self._folder / model / str(version)
         verify(bundle)
-        return family.load(model, bundle)
+        return bundle
 
     def settled(self, model: str) -> None:
         """Nothing: a Bento has no ledger."""
+
+
+def _loaded(model: str, bundle: Path, config: ServingConfig) -> Predictor:
+    return family.load(model, bundle, config.device, config.precision, config.compile)

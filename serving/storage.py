@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 from anyio import to_thread
 
-from database.errors import AlreadyDone, DatabaseError, NotFound, QueueFull, RequestReused, TaskMoved
+from database.errors import AlreadyDone, CatalogFull, DatabaseError, NotFound, QueueFull, RequestReused, TaskMoved
 from serving.errors import Unavailable
 
 Arguments = ParamSpec("Arguments")
@@ -23,11 +23,12 @@ async def ask(call: Callable[Arguments, Result], *arguments: Arguments.args, **n
         NotFound: a row that was named does not exist.
         AlreadyDone, TaskMoved: somebody else was first.
         QueueFull, RequestReused: a job is not taken.
+        CatalogFull: clients have put as many products as they may.
         Unavailable: the database cannot be read or written.
     """
     try:
         return await to_thread.run_sync(lambda: call(*arguments, **named))
-    except (NotFound, AlreadyDone, TaskMoved, QueueFull, RequestReused):
+    except (NotFound, AlreadyDone, CatalogFull, TaskMoved, QueueFull, RequestReused):
         raise
     except DatabaseError as error:
         raise Unavailable("database_unavailable", str(error), 5) from error

@@ -50,7 +50,8 @@ def health(context: Context) -> APIRouter:
 
     @routes.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
-        return Response(await to_thread.run_sync(metrics.exposition), media_type=metrics.CONTENT_TYPE)
+        text = await to_thread.run_sync(metrics.exposition, context.settings.database_url)
+        return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return routes
 
@@ -59,7 +60,13 @@ def models(context: Context) -> APIRouter:
     """What is served."""
     routes = APIRouter(prefix="/v1", tags=["models"])
 
-    @routes.get("/models", operation_id="list_models", response_model=Models, summary="Models, and the versions that answer")
+    @routes.get(
+        "/models",
+        operation_id="list_models",
+        response_model=Models,
+        responses=responses(503),
+        summary="Models, and the versions that answer",
+    )
     async def listed() -> Models:
         return Models(models=[served.slot.state() for served in context.models.values()])
 

@@ -4,8 +4,8 @@ This process holds the front and BentoML's supervisor, whose children are the wo
 that has ended. Told to stop, it first lets the requests in flight be answered.
 """
 
-import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -19,8 +19,14 @@ from bentoml.serving import ensure_prometheus_dir
 from circus.exc import ConflictError
 
 from configs.schema import ServingConfig
+from configs.settings import Settings
 from monitoring.metrics import MULTIPROCESS
+from serving.access import passed
+from serving.access.gate import Gate
+from serving.access.keyring import of_database
 from serving.front import Front
+from serving.logs import configure
+from serving.observed import Observed
 from serving.run import CONFIG, ROOT, SERVICE, ServingError
 
 SOCKET = "_bento_api_server"
@@ -37,7 +43,7 @@ class Supervisor:
     """BentoML's supervisor in a thread of this process; its workers listen on a port of 127.0.0.1 that the system chose."""
 
     def __init__(self) -> None:
-        self._server: Any = bentoml.serve(SERVICE, working_dir=str(ROOT), host="127.0.0.1", port=0)
+        self._server: Any = bentoml.serve(SERVICE, working_dir=str(ROOT), host=passed.LISTENS_ON, port=0)
         self._about_to_look = False
 
     @property
@@ -56,7 +62,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise ServingError(f"BentoML's supervisor did not start within {START_SECONDS:g} s")
             time.sleep(0.05)
-        return f"http://127.0.0.1:{self._server.arbiter.sockets[SOCKET].port}"
+        return f"http://{passed.LISTENS_ON}:{self._server.arbiter.sockets[SOCKET].port}"
 
     def look(self) -> None:
         """Start workers again that have ended, now and not at the next of the supervisor's rounds, 10 s apart."""
@@ -77,8 +83,9 @@ class Supervisor:
 
 def main() -> None:
     """Serve until told to stop; exit code 1 where the supervisor ended by itself."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
     config = ServingConfig.model_validate_json(os.environ[CONFIG])
+    configure(config.log)
+    os.environ[passed.TOKEN] = token = secrets.token_urlsafe(32)
     os.environ[MULTIPROCESS] = ensure_prometheus_dir()  # where the workers count
     supervisor = Supervisor()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -89,15 +96,19 @@ def main() -> None:
         body_seconds=config.request_seconds,
         answer_seconds=config.net_seconds,
         on_lost=supervisor.look,
+        token=token,
     )
+    keyring = of_database(Settings.from_environment().database_url, config.access)
     server = uvicorn.Server(
         uvicorn.Config(
-            front,
+            Observed(Gate(front, keyring, config.access, config.host)),
             host=config.host,
             port=config.port,
             lifespan="on",
             log_level="warning",
+            log_config=None,
             access_log=False,
+            forwarded_allow_ips=list(config.access.trusted_proxies),
             server_header=False,
             date_header=False,  # workers say both
             timeout_graceful_shutdown=DRAIN_SECONDS,

@@ -16,8 +16,8 @@ from zenml.materializers.base_materializer import BaseMaterializer
 from configs.errors import VitrinaError
 from steps.results import Bundle
 
-SAFE_SUFFIXES = (".safetensors", ".json", ".npy", ".parquet", ".md", ".txt", ".onnx", ".png")
-"""What a bundle may consist of; .npy is read without pickle."""
+SAFE_SUFFIXES = (".safetensors", ".json", ".npy", ".parquet", ".md", ".txt", ".onnx", ".png", ".faiss")
+"""What a bundle may consist of; .npy is read without pickle, and FAISS's own files hold numbers alone."""
 
 
 class FrameMaterializer(BaseMaterializer):

@@ -1,5 +1,6 @@
 """Step: put the version, with everything a reviewer asks for, into the registry."""
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ from steps.results import Bundle, Delivery, MaybeBase, ModelRun, RegisteredVersi
 @step(enable_cache=False)
 def register_model(
     bundle: Bundle,
+    index: Bundle,
     mlflow_run: str,
     delivery: Delivery,
     evaluation: Evaluation,
@@ -28,11 +30,12 @@ def register_model(
     run: ModelRun,
     base: MaybeBase,
 ) -> Annotated[RegisteredVersion, "registered"]:
-    """Register the bundle; a version that passed its gates becomes `challenger`."""
+    """Register the bundle with its index; a version that passed its gates becomes `challenger`."""
     settings, config = Settings.from_environment(), run.config.model_dump(mode="json")
     zenml_run = str(get_step_context().pipeline_run.id)
     tags = version_tags(delivery.paths, delivery.fingerprint, config, gates, zenml_run, base.version)
     metrics = {name: value for name, value in evaluation.flat().items() if value is not None}
+    shutil.copytree(index.path, bundle.path, dirs_exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         reports = {"evaluation.html": evaluation_report, "validation.html": validation_report}
         paths = {name: Path(folder, name) for name in reports}

@@ -8,12 +8,12 @@ from typing import Any, Self
 from pydantic import SerializeAsAny, ValidationInfo, field_validator
 
 from catalog.catalogue import Catalogue
-from configs.schema import RunConfig, StrictModel, TuningConfig, ValidationConfig
+from configs.schema import IndexConfig, RunConfig, StrictModel, TuningConfig, ValidationConfig
 from models import family
 from models.bundles import BaseVersion
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
-from provenance.source import model_source, validation_source
+from provenance.source import index_source, model_source, validation_source
 
 
 class ModelRun(StrictModel):
@@ -43,6 +43,19 @@ class ModelRun(StrictModel):
     def fitted(self) -> Self:
         """The run as training depends on it: it is the same when a gate changes."""
         return self.model_copy(update={"config": self.config.fitted()})
+
+    @property
+    def indexing(self) -> "Indexing":
+        """How its products are indexed, by the source that lies here."""
+        return Indexing(model=self.model, config=self.config.index, source=index_source(self.model))
+
+
+class Indexing(StrictModel):
+    """How the products of a delivery are indexed by a model, and the digest of the source that does it."""
+
+    model: str
+    config: IndexConfig
+    source: str
 
 
 class Checks(StrictModel):
@@ -116,7 +129,7 @@ class RegisteredVersion(StrictModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model's folder; see `models.family`."""
+    """A trained model's folder, or a part of it; see `models.family`."""
 
     path: Path
 

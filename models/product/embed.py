@@ -13,7 +13,7 @@ from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import CatalogueError, ImageError
 from catalog.images import decode
 from catalog.write import new_catalogue, write_embeddings
-from configs.errors import VitrinaError
+from models.errors import NothingToEmbed
 from models.family import EmbeddingSummary
 from models.product.cleaning import CleanListing, clean
 from models.product.data import Photo
@@ -30,7 +30,7 @@ def embed(predictor: ProductPredictor, catalogue: Catalogue, out: Path) -> Embed
 
     Raises:
         CatalogueError: no products table, attributes that are no JSON object, or `out` exists.
-        VitrinaError: no product says anything.
+        NothingToEmbed: no product says anything.
     """
     with new_catalogue(out) as folder:
         products = catalogue.products()
@@ -58,7 +58,7 @@ class _Run:
         """Ids and vectors [n, d] of the products that say something.
 
         Raises:
-            VitrinaError: none does.
+            NothingToEmbed: none does.
         """
         for start in range(0, len(self.products), PRODUCTS_A_GROUP):
             group = self.products.iloc[start : start + PRODUCTS_A_GROUP]
@@ -70,7 +70,7 @@ class _Run:
             log.info("embedded %d of %d products", self.embedded, len(self.products))
         if not self.embedded:
             where = ", ".join(map(str, self.catalogue.folders))
-            raise VitrinaError(
+            raise NothingToEmbed(
                 f"no product of {where} has a title, description, photo or attribute that this version reads: nothing to embed"
             )
 

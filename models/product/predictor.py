@@ -1,6 +1,6 @@
 """From listings to answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,8 @@ from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
+from configs.schema import Launch, Precision
+from models import devices
 from models.errors import NotSupported
 from models.inspection import Inspection, PriceRange
 from models.product import bundle
@@ -29,6 +31,7 @@ from models.product.heads.price import PriceEstimate, PriceHead
 from models.product.heads.quality import QualityAnswers, QualityEstimate, QualityHead
 from models.product.heads.sentiment import Sentiment, SentimentAnswers, SentimentHead
 from models.product.inputs import Inputs
+from models.product.launched import load_launched
 from models.product.parts import SEGMENTS
 from models.product.tasks import Lacks, Task
 
@@ -104,14 +107,19 @@ class ProductPredictor:
         self.labels = encoders.labels()
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> "ProductPredictor":
+    def load(
+        cls, folder: Path, device: str = "auto", precision: Precision = "fp32", launch: Launch = "none"
+    ) -> "ProductPredictor":
         """Read a bundle and warm up; `device` is auto, cpu, cuda or another torch device.
 
         Raises:
-            VitrinaError: a file is missing or damaged, or the device does not exist.
+            VitrinaError: a file is missing or damaged, the device does not exist, or cannot launch passes so.
         """
-        settings, encoders, device = bundle.load_config(folder), Encoders.load(folder), _device(device)
-        network = bundle.load_network(folder, encoders, settings, device)
+        settings, encoders, device = bundle.load_config(folder), Encoders.load(folder), devices.resolve(device)
+        if (precision, launch) == ("fp32", "none"):
+            network = bundle.load_network(folder, encoders, settings, device)
+        else:
+            network = load_launched(folder, encoders, settings, device, precision, launch)
         predictor = cls(network, encoders, settings.config, device, settings.lacks)
         model = settings.config.model
         photo = np.zeros((model.image_height, model.image_width, 3), dtype=np.uint8)
@@ -265,8 +273,25 @@ class ProductPredictor:
         Raises:
             VitrinaError: a listing says nothing that an embedding is made of, or its photo cannot be decoded; says which.
         """
-        size = self.config.evaluation.batch_size
         found = np.empty((len(listings), self.config.model.embedding_dim + self.words), dtype=np.float32)
+        for part, rows, vectors in self._embedded(listings):
+            found[part] = features(vectors, rows, self.encoders.priors)
+        return found
+
+    def place(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
+        """Embedding alone [n, 1024] of each listing, unit length; see `models.family.Places`.
+
+        Raises:
+            VitrinaError: as `features`.
+        """
+        found = np.empty((len(listings), self.config.model.embedding_dim), dtype=np.float32)
+        for part, _, vectors in self._embedded(listings):
+            found[part] = vectors
+        return found
+
+    def _embedded(self, listings: Sequence[Listing]) -> Iterator[tuple[slice, list[CleanListing], NDArray[np.float32]]]:
+        """Batch by batch: where it stands, its cleaned listings, and their embeddings."""
+        size = self.config.evaluation.batch_size
         for start in range(0, len(listings), size):
             numbered = list(enumerate(listings[start : start + size], start))
             rows = [self.encoders.read(clean(listing)) for _, listing in numbered]
@@ -274,8 +299,7 @@ class ProductPredictor:
             for (i, _), row, photo in zip(numbered, rows, photos, strict=True):
                 if not can_be_embedded(row, photo):
                     raise VitrinaError(self._cannot_be_embedded(i))
-            found[start : start + size] = features(self.embed(rows, photos), rows, self.encoders.priors)
-        return found
+            yield slice(start, start + size), rows, self.embed(rows, photos)
 
     def embeds(self, listing: Listing) -> bool:
         """Whether a listing says anything that an embedding is made of."""
@@ -343,13 +367,3 @@ def _modalities(row: CleanListing, photo: NDArray[np.uint8] | None) -> tuple[str
         "categories": any(row.categories),
     }
     return tuple(name for name, there in present.items() if there)
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise VitrinaError(f"device {name!r} is not available here; allowed: auto, cpu, cuda") from error
-    return name

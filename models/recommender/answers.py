@@ -35,6 +35,7 @@ class Query:
         exclude_bought: Leave out what the user has bought; what was only viewed or put in the cart may come.
         num_recs: How many items to answer at most.
         diversity: 0: by score alone; 1: as unlike each other as can be (maximal marginal relevance).
+        exclude: Ids, as text, of items that are neither answered nor named as a reason; what the user did with them still counts.
     """
 
     user_id: Key | None = None
@@ -45,6 +46,7 @@ class Query:
     exclude_bought: bool = True
     num_recs: int = 10
     diversity: float = 0.0
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

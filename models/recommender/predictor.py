@@ -34,7 +34,7 @@ class Ranked:
 
 
 class RecommenderPredictor:
-    """A trained recommender ready to answer. Safe to call from several threads: nothing in it changes."""
+    """A trained recommender ready to answer. Safe to call from several threads: what changes is one reference."""
 
     name = "recommender"
 
@@ -44,6 +44,7 @@ class RecommenderPredictor:
         self.recommender, self.histories, self.config = recommender, histories, config
         self._users = {str(key): row for row, key in enumerate(users)}
         self._candidates = Candidates.of(recommender, config.candidates)
+        self._excluded = (frozenset[str](), np.zeros(len(recommender.items), dtype=bool))  # of the last query
 
     @classmethod
     def load(cls, folder: Path) -> "RecommenderPredictor":
@@ -77,16 +78,33 @@ class RecommenderPredictor:
             found.append(self._ranked(query, mask, history, self.recommender.read(history)).codes)
         return found
 
+    def lists(self, product_id: str) -> bool:
+        """Whether an item is one of those that are recommended; see `models.family.Lists`."""
+        return product_id in self.recommender.items.codes
+
     def _allowed(self, queries: Sequence[Query]) -> list[NDArray[np.bool_]]:
         """Items [I] within the bounds of each query."""
-        return [self.recommender.items.allowed(q.categories, q.price_min, q.price_max) for q in queries]
+        allowed = self.recommender.items.allowed
+        return [allowed(q.categories, q.price_min, q.price_max) & ~self._left_out(q.exclude) for q in queries]
+
+    def _left_out(self, ids: frozenset[str]) -> NDArray[np.bool_]:
+        """Items [I] of these ids; the same set is looked up once, as it is that of one query after another."""
+        known, mask = self._excluded
+        if ids is not known:
+            codes = self.recommender.items.codes
+            mask = np.zeros(len(self.recommender.items), dtype=bool)
+            mask[[codes[name] for name in ids if name in codes]] = True
+            self._excluded = ids, mask
+        return mask
 
     def _answer(self, query: Query, allowed: NDArray[np.bool_]) -> Recommendations:
         history, ignored, known = self._history(query)
         readings = read(self.recommender, history, self.config.reasons)
         whole = {name: reading.first() for name, reading in readings.items()}
         ranked = self._ranked(query, allowed, history, whole)
-        found = reasons(self.recommender, history, readings, ranked.codes, ranked.parts, self.config.reasons)
+        found = reasons(
+            self.recommender, history, readings, ranked.codes, ranked.parts, self.config.reasons, self._left_out(query.exclude)
+        )
         items, catalogue, popularity = history.items, self.recommender.items, self.recommender.items.popularity
         basis: Basis = "history" if known else "session" if len(items) else "popularity"
         return Recommendations(

@@ -45,13 +45,18 @@ def reasons(
     items: NDArray[np.int64],
     parts: Mapping[str, Floats],
     config: ReasonsConfig,
+    unnamed: NDArray[np.bool_],
 ) -> list[Reason]:
-    """A reason for each of `items`, of one history with its `readings`; `parts` [n] are the contributions to their scores."""
+    """A reason for each of `items`, of one history with its `readings`; `parts` [n] are the contributions to their scores.
+
+    Items of the history that are `unnamed` [I] are no reasons.
+    """
     places = np.arange(len(history.items))
     if len(places) > config.left_out:
-        places = _likeliest(recommender, history, items)[: config.left_out]
+        places = _likeliest(recommender, history, items)
+    places = places[~unnamed[history.items[places]]][: config.left_out]
     tried, rows = history.items[places], 1 + places
-    if len(history.items) > config.together:
+    if len(tried) and len(history.items) > config.together:
         readings, rows = recommender.read(_rows(history, tried)), np.arange(len(tried))
     if not len(tried):
         return [_fallback(recommender, int(item), place, parts, config.named) for place, item in enumerate(items)]

@@ -40,9 +40,18 @@ class OneByOne(Protocol):
         ...
 
 
-def kinds() -> dict[str, Kind]:
-    """Work that may be left as a job, by its name."""
-    return {kind.name: kind for module in discover().values() for kind in getattr(module, "KINDS", ())}
+@runtime_checkable
+class Excludes(Protocol):
+    """Of a model that answers with products: those that clients deleted or hid are left out."""
+
+    def without(self, items: Sequence[Any], hidden: frozenset[str]) -> Sequence[Any]:
+        """What is asked of the model, so that no product of `hidden` is answered."""
+        ...
+
+
+def kinds(url: str) -> dict[str, Kind]:
+    """Work that may be left as a job, by its name; `url` is the application database."""
+    return {kind.name: kind.at(url) for module in discover().values() for kind in getattr(module, "KINDS", ())}
 
 
 def discover() -> dict[str, Any]:

@@ -26,9 +26,10 @@ from serving.requests import read
 from serving.routes import _product as answers
 from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, ReviewIn, ReviewsIn
 from serving.schemas import ListingIn, ResponseModel, Word
+from serving.search.routes import catalogue, search
 from serving.slots import Answer
 
-METHODS = ("predict", "predict_reviews")
+METHODS = ("predict", "predict_reviews", "place", "similar")
 STAND_IN = None
 LABELS: Mapping[str, Any] = {
     "master_category": Word,
@@ -47,6 +48,8 @@ def router(context: Context) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=[MODEL])
     _listings(context, routes)
     _reviews(context, routes)
+    search(context, routes)
+    catalogue(context, routes)
     return routes
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +32,11 @@ OUTPUTS = ("shown", "shown_popularity", "top_reason", "predicted_item_id")
 """Columns of the summary that the model made; the others describe what came in."""
 MAX_STORED = 200
 """Newest stored events of a user that an answer takes in."""
+
+
+def without(items: Sequence[Query], hidden: frozenset[str]) -> list[Query]:
+    """Queries that leave out what is deleted or hidden."""
+    return [replace(query, exclude=hidden) for query in items] if hidden else list(items)
 
 
 def router(context: Context) -> APIRouter:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import committed
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from configs.errors import VitrinaError
-from models.bundles import BASE, BaseVersion, content_sha256, copy_base, new_bundle, read_base, save_card, save_reference
+from models.bundles import BASE, INDEX, BaseVersion, content_sha256, copy_base, new_bundle, read_base, save_card, save_reference
 from models.family import Base
 
 
@@ -62,6 +63,24 @@ def test_a_base_lies_whole_in_the_bundle_that_rests_on_it(
     assert (copy / "graphs" / "photos.onnx").samefile(base.folder / "graphs" / "photos.onnx") == linked
     assert read_base(tmp_path / "bundle") == BaseVersion(model="product", version=3, digest="d" * 64)
     assert str(read_base(tmp_path / "bundle")) == "product@3 " + "d" * 64
+
+
+def test_the_index_of_a_base_is_not_copied_and_changes_no_digest(base: Base, tmp_path: Path) -> None:
+    before = content_sha256(base.folder)
+    for folder in (INDEX, f"graphs/{INDEX}"):
+        (base.folder / folder).mkdir()
+        (base.folder / folder / "vectors.npy").write_text("1")
+    whole = content_sha256(base.folder)
+    assert whole != before  # for what is called so further inside is no index
+    shutil.rmtree(base.folder / INDEX)
+    assert content_sha256(base.folder) == whole
+    (base.folder / INDEX).mkdir()
+    with new_bundle(tmp_path) as folder:
+        copy_base(folder, base)
+    copy = tmp_path / "bundle" / BASE
+    assert not (copy / INDEX).exists()
+    assert (copy / "graphs" / INDEX / "vectors.npy").is_file()
+    assert content_sha256(copy) == whole
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_importing_does_not_import_the_client_library() -> None:
     "name", ["vitrina_prediction_batch_size_count", "vitrina_predictions_logged_total", "vitrina_model_load_failures_total"]
 )
 def test_every_promised_metric_is_exposed(name: str) -> None:
-    metrics.batch_ran(4)
+    metrics.batch_ran("product", [0.001] * 4, 0.02, 0)
     metrics.predictions_written(2)
     metrics.model_load_failed("product")
     assert value(metrics.exposition(), name) is not None

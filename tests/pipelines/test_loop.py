@@ -7,15 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from catalog.catalogue import Catalogue
+from catalog.catalogue import Catalogue, listing_of
 from catalog.errors import CatalogueError
 from configs.errors import VitrinaError
 from configs.load import environment_file, load
 from configs.settings import Settings
 from models.product.config import ProductRunConfig
+from models.product.predictor import ProductPredictor
 from operations.run import TrainingOutcome, run_promotion, run_training
 from registry.promotion import history
 from registry.versions import resolve
+from serving.source import RegistrySource
 from steps.materializers import BundleMaterializer
 from steps.results import Bundle
 
@@ -67,8 +69,34 @@ def test_the_same_run_again_is_cached_and_registers_nothing_new(
     settings: Settings, trained: TrainingOutcome, sample: Path
 ) -> None:
     again = run_training(settings, "product", [sample], config())
-    assert {"validate_data", "split_data", "augment_data", "train_model", "evaluate_model"} <= cached(again)
+    steps = {"validate_data", "split_data", "augment_data", "train_model", "index_catalogue", "evaluate_model"}
+    assert steps <= cached(again)
     assert again.version == trained.version
+
+
+def test_a_version_is_registered_with_the_index_of_its_delivery(
+    settings: Settings, trained: TrainingOutcome, sample: Path
+) -> None:
+    source = RegistrySource(settings)
+    index, predictor = source.index("product", trained.version), source.load("product", trained.version)
+    assert isinstance(predictor, ProductPredictor)
+    assert index is not None
+    products = Catalogue.open(sample).products().drop_duplicates("product_id")
+    assert index.spec.products > 0.9 * len(products)  # all but what is in quarantine
+    row = index.products.slice(7, 1).to_pylist()[0]
+    told = products.set_index("product_id").loc[row["product_id"]]
+    assert row["title"] == told["title"]
+    listing = listing_of(told.to_dict() | {"product_id": row["product_id"]}, Catalogue.open(sample).images.get(row["product_id"]))
+    assert float(predictor.place([listing])[0] @ index.vectors[7]) == pytest.approx(1, abs=1e-3)
+
+
+def test_another_index_trains_nothing_again(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
+    outcome = run_training(settings, "product", [sample], config("index.exact=50", "index.sample_a_list=39"))
+    assert {"train_model", "evaluate_model"} <= cached(outcome)
+    assert "index_catalogue" not in cached(outcome)
+    index = RegistrySource(settings).index("product", outcome.version)
+    assert index is not None
+    assert index.lists.ntotal == index.spec.products
 
 
 def test_a_changed_configuration_trains_again_but_does_not_validate_again(

@@ -106,6 +106,7 @@ def upper() -> Iterator[Upper]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "get", lambda name: made if name == "upper" else get(name))
         patch.setattr("steps.results.model_source", lambda model: f"source of {model}")
+        patch.setattr("steps.results.index_source", lambda model: f"source of the index of {model}")
         yield made
 
 

@@ -7,9 +7,20 @@ from pathlib import Path
 import pytest
 
 from models import family
-from provenance.source import ARTIFACTS, ROOT, git_commit, model_source, reached, rests_on, validation_source
+from provenance.source import ARTIFACTS, ROOT, git_commit, index_source, model_source, reached, rests_on, validation_source
 
-PACKAGES = ("configs", "catalog", "database", "models", "data_validation", "provenance", "registry", "monitoring", "steps")
+PACKAGES = (
+    "configs",
+    "catalog",
+    "database",
+    "models",
+    "data_validation",
+    "provenance",
+    "registry",
+    "monitoring",
+    "serving",
+    "steps",
+)
 SEVENTH = """
 from models.family import Family
 from models.layers import RMSNorm
@@ -129,6 +140,18 @@ def test_every_model_follows_what_all_are_made_with(tree: Path, path: str) -> No
 def test_no_model_follows_what_it_does_not_import(tree: Path) -> None:
     paths = ("models/tuning/study.py", "registry/register.py", "steps/check_gates.py", "data_validation/rules.py")
     assert changed(tree, *paths) == set()
+
+
+def test_an_index_follows_what_makes_it_and_not_who_searches_it(tree: Path) -> None:
+    seen = [index_source("product", tree)]
+    assert seen == [index_source("product")]
+    for path in ("serving/search/searcher.py", "serving/search/routes.py", "serving/app.py", "models/recommender/config.py"):
+        change(tree / path)
+    assert index_source("product", tree) == seen[0]
+    for path in ("serving/search/building.py", "serving/search/index.py", "models/product/embed.py", "steps/results.py"):
+        change(tree / path)
+        seen.append(index_source("product", tree))
+    assert len(set(seen)) == 5
 
 
 def test_files_of_the_folder_that_are_not_python_count(tree: Path) -> None:

@@ -1,22 +1,27 @@
 """A whole application in this process, with a predictor that answers without a model."""
 
 import io
+import json
+import tempfile
 import threading
 import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import committed
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
 from catalog.corruption import KINDS
 from catalog.images import decode
+from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
-from configs.schema import ServingConfig
+from configs.schema import IndexConfig, ServingConfig
 from configs.settings import Settings
 from models.bundles import BaseVersion
 from models.describer.answers import Description, Fact, Keyword, Sentence
@@ -30,6 +35,7 @@ from models.product.predictor import ProductPrediction
 from models.quality.answers import Assessment, AxisScore, Evidence, Improvement
 from models.recommender.answers import Reason, Recommendation, Recommendations
 from serving.app import create_app
+from serving.search.index import read, write
 
 LIMIT = 200_000
 CONFIG = ServingConfig(
@@ -40,6 +46,36 @@ CONFIG = ServingConfig(
 def quick(config):
     """Mark of a test whose application gives an answer a tenth of a second."""
     return pytest.mark.parametrize("config", [config.model_copy(update={"request_seconds": 0.1})], ids=["quick"])
+
+
+SHOP = pd.DataFrame(
+    [
+        (1, "blue denim jacket", "Acme", "Apparel", "Topwear", "Jackets", 80.0, {"Fabric": "Denim"}, "Men"),
+        (2, "blue denim jeans", "Acme", "Apparel", "Bottomwear", "Jeans", 40.0, {"Fabric": "Denim"}, "Men"),
+        (3, "red denim jeans", "Bravo", "Apparel", "Bottomwear", "Jeans", 45.0, {"Fabric": "Denim"}, "Women"),
+        (4, "red cotton shirt", "Bravo", "Apparel", "Topwear", "Shirts", None, {"Fabric": "Cotton"}, "Women"),
+        (5, "steel watch", "Chrono", "Accessories", "Watches", "Watches", 150.0, {}, None),
+        (6, "leather watch strap", None, "Accessories", "Watches", "Straps", 20.0, {"Fabric": "Leather"}, None),
+    ],
+    columns=["product_id", "title", "brand", *CATEGORY_LEVELS, "price", "attributes", "gender"],
+).assign(attributes=lambda shop: shop["attributes"].map(json.dumps))
+"""What the product model in memory was trained on."""
+
+
+def placed(text, version=1):
+    """Unit vector [16] of words; those of two versions have nothing in common."""
+    vector = np.zeros(16, dtype=np.float32)
+    for word in text.split():
+        vector += np.random.default_rng(zlib.crc32(f"{version} {word}".encode())).standard_normal(16)
+    return vector / np.linalg.norm(vector)
+
+
+def index_of(shop, version=1):
+    """An index of products, written and read."""
+    with tempfile.TemporaryDirectory() as folder:
+        vectors = np.stack([placed(title, version) for title in shop["title"]])
+        write(Path(folder, "index"), shop["product_id"], vectors, shop, IndexConfig())
+        return read(Path(folder, "index"))
 
 
 class Predictor:
@@ -53,6 +89,7 @@ class Predictor:
         self.seconds = 0.0
         self.lacks = {}
         self.reviews = []
+        self.placed = []
         self.opinionated = True
 
     def predict(self, listings):
@@ -63,6 +100,16 @@ class Predictor:
         if any(listing.title == "crash" for listing in listings):
             raise RuntimeError("a bug")
         return [self._answer(listing) for listing in listings]
+
+    def embeds(self, listing):
+        return bool(listing.title)
+
+    def place(self, listings):
+        for listing in listings:
+            self.placed.append(listing.title or "photo")
+            if listing.title == "refused":
+                raise VitrinaError("listing 0 is refused")
+        return np.stack([placed(listing.title or "photo", self.version) for listing in listings])
 
     def _answer(self, listing):
         levels = ("master_category", "sub_category", "article_type")
@@ -97,6 +144,9 @@ class Recommender:
         self.version = version
         self.asked = []
         self.seconds = 0.0
+
+    def lists(self, product_id):
+        return product_id in ("7", "next 1")
 
     def recommend(self, queries):
         self.asked.extend(queries)
@@ -361,6 +411,7 @@ class Source:
     qualities: dict = field(default_factory=dict)
     describers: dict = field(default_factory=dict)
     imagers: dict = field(default_factory=dict)
+    shops: dict = field(default_factory=dict)
     error: Exception | None = None
     errors: dict = field(default_factory=dict)
 
@@ -381,6 +432,10 @@ class Source:
         if model == "imagegen":
             return self.imagers.setdefault(version, Imagegen(version))
         return self.predictors.setdefault(version, Predictor(version))
+
+    def index(self, model, version):
+        shop = self.shops.get(version, SHOP)
+        return None if shop is None else index_of(shop, version)
 
     def settled(self, model):
         pass

@@ -1,5 +1,6 @@
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -162,8 +163,6 @@ def test_more_than_may_wait_is_told_to_come_again(client, source):
     assert response.status_code == 200
     config_limit = 8
     source.predictors[1].seconds = 0.3
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(12) as pool:
         responses = list(pool.map(lambda _: post(client, "embeddings/batch", {"items": [LISTING] * 4}), range(12)))
     statuses = [response.status_code for response in responses]
@@ -191,8 +190,11 @@ def test_a_batch_has_one_version_even_when_the_champion_moves_in_between(setting
     with TestClient(app) as made:
         wait_until(lambda: made.get("/readyz").status_code == 200)
         source.predictors[1].seconds = 0.4  # the first half computes while the follower swaps
-        source.at = 2
-        answer = post(made, "embeddings/batch", {"items": [LISTING] * 4}).json()
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(post, made, "embeddings/batch", {"items": [LISTING] * 4})
+            wait_until(lambda: source.predictors[1].asked)
+            source.at = 2
+        answer = asking.result().json()
         versions = {item["model"]["version"] for item in answer["items"]}
         assert versions == {2}
         assert len(source.predictors[1].asked) == 2

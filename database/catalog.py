@@ -1,0 +1,262 @@
+"""Products that clients put over what a version was trained on, and where its vectors put them.
+
+Every change has the next revision, and changes are written one after the other: whoever has read up to a revision finds all later
+ones by their number. A product that was deleted stays as a mark.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import sqlalchemy
+from sqlalchemy import Connection, and_, delete, func, select, update
+
+from database.engine import reading, writing
+from database.errors import CatalogFull, NotFound
+from database.tables import CatalogProduct, CatalogVector
+
+ProductState = Literal["shown", "hidden", "deleted"]
+_LOCK = 0x5649_4341  # any number that nothing else in the database uses
+_AT_ONCE = 500
+"""Ids of a statement: SQLite takes few parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a client says of a product.
+
+    Attributes:
+        product_id: As text, whatever the catalogue's type is.
+        listing: JSON of what it is; None leaves what is known of it, and changes whether it is shown.
+        photo: As it was sent.
+        known: Whether a version that answers knows it: then it may be hidden although no client ever put it.
+        vector: Where the version that answers puts it; float32, little-endian.
+    """
+
+    product_id: str
+    hidden: bool = False
+    listing: Mapping[str, Any] | None = None
+    photo: bytes | None = None
+    known: bool = False
+    vector: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A product as a client last put it.
+
+    Attributes:
+        listing: None where it is what a version was trained on, or deleted.
+        revision: Of its last change.
+        photo: None where there is none, or where it was not asked for.
+        vector: Where the version that was asked for puts it; None where nobody computed that yet.
+    """
+
+    product_id: str
+    state: ProductState
+    listing: Mapping[str, Any] | None
+    revision: int
+    updated_at: datetime
+    photo: bytes | None = None
+    vector: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Where a version puts a product as it was at `revision`; float32, little-endian."""
+
+    product_id: str
+    revision: int
+    vector: bytes
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of changes.
+
+    Attributes:
+        revision: Of the last of them.
+        new: Ids of products that nobody knew before, or that were deleted.
+    """
+
+    revision: int
+    new: frozenset[str] = field(default_factory=frozenset)
+
+
+def put(url: str, changes: Sequence[Change], *, most: int, model: str, version: int) -> Written:
+    """Write `changes`, all of them or none, each with its own revision; vectors are those of a version of `model`.
+
+    Raises:
+        NotFound: one without a listing is of a product that nobody knows.
+        CatalogFull: more than `most` products would have a listing of a client.
+        DatabaseError: unreachable.
+    """
+    changes = list({change.product_id: change for change in changes}.values())
+    with writing(url) as connection:
+        revision, now = _next_revision(connection), datetime.now(UTC)
+        before = _states(connection, [change.product_id for change in changes])
+        for place, change in enumerate(changes):
+            _put(connection, change, before.get(change.product_id), revision + place, now)
+        given = [change for change in changes if change.listing is not None]
+        if given:
+            held = connection.scalar(select(func.count()).where(CatalogProduct.listing.is_not(None)))
+            if held is not None and held > most:
+                raise CatalogFull(f"clients may put {most} products over those of the index; delete some, or train on them")
+        last = revision + len(changes) - 1
+        numbered = {change.product_id: revision + place for place, change in enumerate(changes)}
+        rows = [Vector(c.product_id, numbered[c.product_id], c.vector) for c in given if c.vector is not None]
+        _add_vectors(connection, model, version, rows)
+    there = {name for name, state in before.items() if state != "deleted"}
+    there |= {change.product_id for change in changes if change.known and change.product_id not in before}
+    return Written(last, frozenset(change.product_id for change in changes) - there)
+
+
+def remove(url: str, product_id: str, *, known: bool) -> int:
+    """Mark a product as deleted; returns the revision of the mark, which a product that is deleted already keeps.
+
+    Raises:
+        NotFound: no client put it, and it is not `known` to a version that answers.
+        DatabaseError: unreachable.
+    """
+    with writing(url) as connection:
+        revision = _next_revision(connection)
+        row = connection.execute(_columns().where(CatalogProduct.id == product_id)).one_or_none()
+        if row is None and not known:
+            raise NotFound(f"no product {product_id!r}", product_id)
+        if row is not None and row.state == "deleted":
+            return int(row.revision)
+        connection.execute(delete(CatalogProduct).where(CatalogProduct.id == product_id))  # and its vectors
+        mark = {"id": product_id, "revision": revision, "state": "deleted", "updated_at": datetime.now(UTC)}
+        connection.execute(sqlalchemy.insert(CatalogProduct), mark)
+    return revision
+
+
+def find(url: str, product_id: str) -> Product:
+    """A product that a client put, hid or deleted, without its photo.
+
+    Raises:
+        NotFound: no client did.
+    """
+    with reading(url) as connection:
+        row = connection.execute(_columns().where(CatalogProduct.id == product_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"no product {product_id!r}", product_id)
+    return _product(row)
+
+
+def revision(url: str) -> int:
+    """Of the last change; 0 where there was none."""
+    with reading(url) as connection:
+        return _revision(connection)
+
+
+def states_since(url: str, since: int) -> tuple[int, list[tuple[str, ProductState]]]:
+    """The last revision, and the products that changed after `since` with their states."""
+    with reading(url) as connection:
+        query = select(CatalogProduct.id, CatalogProduct.state).where(CatalogProduct.revision > since)
+        return _revision(connection), [(name, state) for name, state in connection.execute(query)]
+
+
+def changes_since(url: str, since: int, model: str, version: int) -> tuple[int, list[Product]]:
+    """The last revision, and the products that changed after `since`, oldest change first, with vectors of a version."""
+    joined = and_(
+        CatalogVector.product_id == CatalogProduct.id,
+        CatalogVector.revision == CatalogProduct.revision,
+        CatalogVector.model == model,
+        CatalogVector.version == version,
+    )
+    query = _columns(CatalogVector.vector).outerjoin(CatalogVector, joined).where(CatalogProduct.revision > since)
+    with reading(url) as connection:
+        rows = connection.execute(query.order_by(CatalogProduct.revision)).all()
+        return _revision(connection), [_product(row, vector=row.vector) for row in rows]
+
+
+def photos(url: str, product_ids: Sequence[str]) -> dict[str, bytes]:
+    """Photos of those products that have one."""
+    query = select(CatalogProduct.id, CatalogProduct.photo).where(CatalogProduct.photo.is_not(None))
+    with reading(url) as connection:
+        return {
+            name: photo
+            for some in _chunks(product_ids)
+            for name, photo in connection.execute(query.where(CatalogProduct.id.in_(some)))
+        }
+
+
+def keep_vectors(url: str, model: str, version: int, vectors: Sequence[Vector]) -> None:
+    """Write vectors of a version, those of products that were changed meanwhile left out."""
+    with writing(url) as connection:
+        current = _revisions(connection, [vector.product_id for vector in vectors])
+        fresh = [vector for vector in vectors if current.get(vector.product_id) == vector.revision]
+        _add_vectors(connection, model, version, fresh)
+
+
+def forget_vectors(url: str, model: str, keep: Sequence[int]) -> int:
+    """Delete vectors of other versions of a model than `keep`; returns how many."""
+    with writing(url) as connection:
+        chosen = delete(CatalogVector).where(CatalogVector.model == model, CatalogVector.version.not_in(keep))
+        return int(connection.execute(chosen).rowcount)
+
+
+def _next_revision(connection: Connection) -> int:
+    """One that nobody else gets: writers wait for each other until they commit, so that revisions become visible in order."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    return _revision(connection) + 1
+
+
+def _revision(connection: Connection) -> int:
+    return connection.scalar(select(func.max(CatalogProduct.revision))) or 0
+
+
+def _put(connection: Connection, change: Change, before: str | None, revision: int, now: datetime) -> None:
+    about = {"revision": revision, "state": "hidden" if change.hidden else "shown", "updated_at": now}
+    mine = CatalogProduct.id == change.product_id
+    if change.listing is not None:
+        connection.execute(delete(CatalogProduct).where(mine))  # and its vectors
+        said = {"id": change.product_id, "listing": change.listing, "photo": change.photo}
+        connection.execute(sqlalchemy.insert(CatalogProduct), about | said)
+    elif before is not None and before != "deleted":
+        connection.execute(update(CatalogProduct).where(mine).values(about))
+        connection.execute(update(CatalogVector).where(CatalogVector.product_id == change.product_id).values(revision=revision))
+    elif before is None and change.known:
+        connection.execute(sqlalchemy.insert(CatalogProduct), about | {"id": change.product_id})
+    else:
+        raise NotFound(f"no product {change.product_id!r}", change.product_id)
+
+
+def _add_vectors(connection: Connection, model: str, version: int, vectors: Sequence[Vector]) -> None:
+    """Each in the place of an older one of the same version."""
+    of_version = (CatalogVector.model == model, CatalogVector.version == version)
+    for some in _chunks([vector.product_id for vector in vectors]):
+        connection.execute(delete(CatalogVector).where(*of_version, CatalogVector.product_id.in_(some)))
+    if vectors:
+        rows = [vars(vector) | {"model": model, "version": version} for vector in vectors]
+        connection.execute(sqlalchemy.insert(CatalogVector), rows)
+
+
+def _states(connection: Connection, product_ids: Sequence[str]) -> dict[str, str]:
+    query = select(CatalogProduct.id, CatalogProduct.state)
+    found = (connection.execute(query.where(CatalogProduct.id.in_(some))) for some in _chunks(product_ids))
+    return {name: state for rows in found for name, state in rows}
+
+
+def _revisions(connection: Connection, product_ids: Sequence[str]) -> dict[str, int]:
+    query = select(CatalogProduct.id, CatalogProduct.revision)
+    found = (connection.execute(query.where(CatalogProduct.id.in_(some))) for some in _chunks(product_ids))
+    return {name: revision for rows in found for name, revision in rows}
+
+
+def _chunks(product_ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (product_ids[start : start + _AT_ONCE] for start in range(0, len(product_ids), _AT_ONCE))
+
+
+def _columns(*more: Any) -> sqlalchemy.Select[Any]:
+    table = CatalogProduct
+    return select(table.id, table.state, table.listing, table.revision, table.updated_at, *more).select_from(table)
+
+
+def _product(row: Any, vector: bytes | None = None) -> Product:
+    return Product(
+        product_id=row.id, state=row.state, listing=row.listing, revision=row.revision, updated_at=row.updated_at, vector=vector
+    )

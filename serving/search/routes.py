@@ -1,0 +1,206 @@
+"""Routes that find products, and that put, hide and delete those that are found and recommended."""
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from database.catalog import Change, Product, Written, find, put, remove
+from database.errors import CatalogFull
+from database.errors import NotFound as NoSuchRow
+from models.family import Lists
+from serving.context import Context
+from serving.errors import ApiError, InvalidInput, NotFound, TooMany
+from serving.openapi import in_path, request_body, responses
+from serving.replies import json_reply
+from serving.requests import read
+from serving.schemas import ID_AS_TEXT, Served, identifier
+from serving.search import schemas
+from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductItem, ProductsIn
+from serving.search.searcher import Found, Searcher
+from serving.storage import ask
+
+_NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
+
+
+def search(context: Context, routes: APIRouter) -> None:
+    """Add the route that finds products."""
+    schema = schemas.similar_in(context.config.search.max_results)
+    written: WeakKeyDictionary[Found, bytes] = WeakKeyDictionary()
+
+    @routes.post(
+        "/search/similar",
+        operation_id="search_similar",
+        tags=["search"],
+        summary="Products that are like another",
+        response_model=schemas.SimilarProducts,
+        responses=responses(400, 404, 413, 415, 501, 503, 504),
+        openapi_extra=request_body(schema, form=True),
+    )
+    async def similar(request: Request) -> Response:
+        """Products that are like one of the catalogue, like what a text and a photo say, or near a vector.
+
+        What was put, hidden or deleted before the request was sent is taken in, whichever worker answers. 404 where no such
+        product can be found. 501 where the version that answers was registered without an index.
+        """
+        body = await read(request, schema, form=True)
+        query = body.query(await context.photo(body.image))
+        [answer] = await context.predict(MODEL, [query], "similar")
+        found: Found | ApiError = answer.prediction
+        if isinstance(found, ApiError):
+            raise found
+        if found not in written:
+            written[found] = schemas.SimilarProducts.of(found, answer.version).model_dump_json().encode()
+        return Response(written[found], media_type="application/json")
+
+
+def catalogue(context: Context, routes: APIRouter) -> None:
+    """Add the routes that change the catalogue."""
+    url, most = context.settings.database_url, context.config.max_items
+
+    async def shown(product_id: str, found: Product | None) -> CatalogueProduct:
+        known = CatalogueProduct.of(_searcher(context), product_id, found)
+        if known is None:
+            raise _unknown(product_id)
+        return known
+
+    @routes.put(
+        "/catalog/products/{product_id:path}",
+        operation_id="put_product",
+        tags=["catalog"],
+        summary="Put, change, hide or show a product",
+        response_model=CatalogueProduct,
+        responses=responses(400, 404, 413, 415, 429, 503, 504) | {201: {"model": CatalogueProduct, "description": "It is new."}},
+        openapi_extra=request_body(ProductIn, form=True) | {"parameters": [_NAME]},
+    )
+    async def put_product(request: Request) -> Response:
+        """Every search and recommendation that is asked for after the answer takes it in.
+
+        The body is the whole product: what it leaves out is not there any more. A body of `hidden` alone hides or shows what is
+        there. Recommendations leave out what is hidden; they hold new products only after a training.
+        """
+        name, body = _identifier(request), await read(request, ProductIn, form=True)
+        written = await _put(context, [(name, body)])
+        known = await shown(name, await ask(find, url, name))
+        return json_reply(known, 201 if written.new else 200)
+
+    @routes.get(
+        "/catalog/products/{product_id:path}",
+        operation_id="get_product",
+        tags=["catalog"],
+        summary="A product",
+        response_model=CatalogueProduct,
+        responses=responses(400, 404, 503),
+        openapi_extra={"parameters": [_NAME]},
+    )
+    async def get_product(request: Request) -> Response:
+        """As a client put it, or else as the version that answers was trained on it. 404 where it is deleted."""
+        name = _identifier(request)
+        try:
+            found = await ask(find, url, name)
+        except NoSuchRow:
+            found = None
+        return json_reply(await shown(name, found))
+
+    @routes.delete(
+        "/catalog/products/{product_id:path}",
+        operation_id="delete_product",
+        tags=["catalog"],
+        status_code=204,
+        summary="Delete a product",
+        responses=responses(400, 404, 503),
+        openapi_extra={"parameters": [_NAME]},
+    )
+    async def delete_product(request: Request) -> Response:
+        """No search finds it and nobody is recommended it any more, until it is put again; deleted twice is deleted.
+
+        404 where neither a client nor a version that answers ever knew it.
+        """
+        name = _identifier(request)
+        try:
+            await ask(remove, url, name, known=_known(context, name))
+        except NoSuchRow as error:
+            raise _unknown(name) from error
+        return Response(status_code=204)
+
+    @routes.post(
+        "/catalog/products",
+        operation_id="put_products",
+        tags=["catalog"],
+        summary="Put several products",
+        response_model=schemas.Put,
+        responses=responses(400, 404, 413, 415, 429, 503, 504),
+        openapi_extra=request_body(ProductsIn, at_most={"items": most}),
+    )
+    async def put_products(request: Request) -> Response:
+        """All are put, or none: one at fault refuses the request and is named. Of several with one id the last one counts."""
+        body = await read(request, ProductsIn)
+        if len(body.items) > most:
+            raise InvalidInput(f"items: holds {len(body.items)} products; at most {most} are allowed", "items")
+        written = await _put(context, [(str(item.product_id), item) for item in body.items], "items")
+        version = context.models[MODEL].slot.version
+        assert version is not None
+        return json_reply(schemas.Put(model=Served(name=MODEL, version=version), count=len(body.items), new=len(written.new)))
+
+
+async def _put(context: Context, products: Sequence[tuple[str, ProductIn | ProductItem]], path: str = "") -> Written:
+    """Embed and write products by their ids; `path` is where they stand."""
+    paths = [f"{path}.{place}" if path else "" for place in range(len(products))]
+    told = [place for place, (_, body) in enumerate(products) if body.told]
+    of_told = [paths[place] for place in told]
+    listings = await context.listings([products[place][1] for place in told], of_told)
+    answers = await context.predict(MODEL, listings, "place", of_told) if told else []
+    vectors = {place: np.asarray(a.prediction, "<f4").tobytes() for place, a in zip(told, answers, strict=True)}
+    changes = []
+    for place, (name, body) in enumerate(products):
+        if not body.told and "hidden" not in body.model_fields_set:
+            where = paths[place]
+            raise InvalidInput(
+                f"{where or 'the product'} says nothing; give a title, a photo or another field, or hidden", where or None
+            )
+        changes.append(
+            Change(
+                product_id=name,
+                hidden=body.hidden,
+                listing=body.stored() if body.told else None,
+                photo=body.image,
+                known=_known(context, name),
+                vector=vectors.get(place),
+            )
+        )
+    version = answers[0].version if answers else 0
+    most = context.config.search.max_products
+    try:
+        return await ask(put, context.settings.database_url, changes, most=most, model=MODEL, version=version)
+    except CatalogFull as error:
+        raise TooMany("catalogue_full", str(error)) from error
+    except NoSuchRow as error:
+        raise _unknown(error.name or "") from error
+
+
+def _known(context: Context, product_id: str) -> bool:
+    """Whether a version that answers was trained on it.
+
+    Raises:
+        Unavailable: the model whose products are searched is not loaded yet.
+    """
+    others = (served.slot.predictor for served in context.models.values() if served.slot.version is not None)
+    return _searcher(context).knows(product_id) or any(
+        predictor.lists(product_id) for predictor in others if isinstance(predictor, Lists)
+    )
+
+
+def _searcher(context: Context) -> Searcher:
+    return context.models[MODEL].slot.searcher
+
+
+def _identifier(request: Request) -> str:
+    try:
+        return str(identifier(request.path_params["product_id"]))
+    except ValueError as error:
+        raise InvalidInput(f"product_id: {error}", "product_id") from error
+
+
+def _unknown(product_id: str) -> NotFound:
+    return NotFound(f"no product {product_id!r}", "product_id")

@@ -1,0 +1,307 @@
+"""Products that are like another, among those of a version's index and those that clients put over them.
+
+A searcher belongs to one loaded version. Before each batch it asks which revision the catalogue has, and reads what changed: so
+every worker answers by a change from its next answer on. Shapes: b queries of one search, d dimensions, n products.
+"""
+
+import logging
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from cachetools import LRUCache
+
+from catalog.images import DecodedPhoto
+from catalog.listing import CATEGORY_LEVELS, Listing
+from configs.schema import ServingConfig
+from configs.settings import Settings
+from database.catalog import Product, Vector, changes_since, forget_vectors, keep_vectors, photos, revision
+from database.engine import exclusive
+from database.errors import DatabaseError
+from models.family import Places
+from serving.errors import ApiError, InvalidInput, NotFound, NotSupported, Unavailable
+from serving.images import decoded
+from serving.schemas import ListingIn
+from serving.search.index import Index, facts
+from serving.search.nearest import Nearest, nearest, nearest_by_lists
+from serving.search.shelf import Filters, Floats, Shelf
+from serving.slots import Loaded
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED_AT_ONCE = 256
+"""Products of clients that a new version embeds and stores at once: where it is killed, the next goes on there."""
+WHOLE = r"0|-?[1-9][0-9]{0,17}"
+"""A number as it is written, and in no other way: 007 is an id of its own."""
+_EMBEDDING = 0x5649_4356  # any number that nothing else in the database locks
+_NOTHING: Nearest = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
+
+
+class Source(Protocol):
+    """Where indices come from."""
+
+    def index(self, model: str, version: int) -> Index | None:
+        """The index that was registered with a version; None where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: a product, what a text and a photo say, or a vector; and within which bounds.
+
+    Attributes:
+        product_id: As text.
+        vector: Of any length but 0.
+    """
+
+    product_id: str | None = None
+    text: str | None = None
+    image: DecodedPhoto | None = None
+    vector: tuple[float, ...] | None = None
+    filters: Filters = field(default_factory=Filters)
+    limit: int = 10
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A product that was found; `categories` are by level, those that are known."""
+
+    product_id: int | str
+    score: float
+    title: str | None
+    brand: str | None
+    price: float | None
+    categories: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Products, most alike first, of so many in all; the same object is answered again until the catalogue changes."""
+
+    hits: tuple[Hit, ...]
+    products: int
+
+
+class Searcher:
+    """Searches with one version. `similar` and `refresh` are safe to call from several threads."""
+
+    def __init__(self, url: str, config: ServingConfig, model: str, version: int, predictor: Places, index: Index | None) -> None:
+        self._url, self._config, self._model, self._version, self._predictor = url, config, model, version, predictor
+        self._index = index
+        self._own = Shelf.of(index) if index else Shelf(1)  # the version's
+        self._rows = dict(self._own.rows)
+        self._put = Shelf(index.spec.dimensions if index else 1)  # clients'
+        self._numbers = bool(index) and index.products.schema.field("product_id").type == "int64"
+        self._revision = 0
+        self._answers: LRUCache[Any, Found] = LRUCache(config.search.kept_answers)
+        self._using = threading.Lock()
+
+    def prepare(self, replaces: int | None) -> None:
+        """Read what clients put, before the version answers; one worker at a time embeds what nobody has embedded for it."""
+        with exclusive(self._url, _EMBEDDING):
+            self.refresh()
+            forget_vectors(self._url, self._model, [self._version, *([replaces] if replaces is not None else [])])
+
+    def refresh(self) -> None:
+        """Take in what clients changed since the last time.
+
+        Raises:
+            DatabaseError: the catalogue cannot be read.
+        """
+        with self._using:
+            self._refresh()
+
+    def similar(self, queries: Sequence[Query]) -> list[Found | ApiError]:
+        """An answer a query; `NotFound` for a product that is not there.
+
+        Raises:
+            NotSupported: the version has no index.
+            Unavailable: the catalogue cannot be read.
+            VitrinaError: a text or a photo says nothing that vectors are made of.
+        """
+        if self._index is None:
+            raise NotSupported(
+                f"this version has no index of products; `vitrina train {self._model}` makes a version that has one"
+            )
+        with self._using:
+            try:
+                self._refresh()
+            except DatabaseError as error:
+                raise Unavailable("database_unavailable", str(error), 5) from error
+            found: list[Found | ApiError | None] = [self._answers.get(_key(query)) for query in queries]
+            self._search(queries, found)
+        return [answer for answer in found if answer is not None]
+
+    def knows(self, product_id: str) -> bool:
+        """Whether the version was trained on a product, whatever clients did with it."""
+        return product_id in self._rows
+
+    def own(self, product_id: str) -> Mapping[str, Any] | None:
+        """What the version was told of a product, by column of `serving.search.index.COLUMNS`; None where it knows none."""
+        row = self._rows.get(product_id)
+        return None if row is None else self._own.tell([row])[0]
+
+    def named(self, product_id: str) -> int | str:
+        """An id as the catalogue of the version writes its ids."""
+        return int(product_id) if self._numbers and re.fullmatch(WHOLE, product_id) else product_id
+
+    def place(self, listings: Sequence[Listing]) -> Floats:
+        """Vectors [b, d] of what clients put."""
+        return self._predictor.place(listings)
+
+    def _refresh(self) -> None:
+        now = revision(self._url)
+        if now == self._revision:
+            return
+        if now < self._revision:  # the database was put back to an earlier state
+            self._start_over()
+        last, changed = changes_since(self._url, self._revision, self._model, self._version)
+        vectors = {product.product_id: product.vector for product in changed if product.vector is not None}
+        vectors |= self._embedded([product for product in changed if product.product_id not in vectors])
+        for product in changed:
+            self._apply(product, vectors.get(product.product_id))
+        self._revision = last
+        self._answers.clear()
+
+    def _start_over(self) -> None:
+        for product_id in self._rows.keys() - self._own.rows.keys():
+            self._own.restore(product_id, self._rows[product_id])
+        self._put = Shelf(self._put.dimensions)
+        self._revision = 0
+
+    def _apply(self, product: Product, vector: bytes | None) -> None:
+        name, shown = product.product_id, product.state == "shown"
+        if shown and product.listing is None and name in self._rows:
+            self._own.restore(name, self._rows[name])
+        else:
+            self._own.remove(name)
+        if shown and product.listing is not None and vector is not None and self._index is not None:
+            told = facts(ListingIn.model_validate(product.listing).listing(None))
+            self._put.put(name, told | {"product_id": self.named(name)}, np.frombuffer(vector, dtype="<f4"))
+        else:
+            self._put.remove(name)
+
+    def _embedded(self, products: Sequence[Product]) -> dict[str, bytes]:
+        """Vectors of those that are shown and say something to this version, computed and stored."""
+        wanted, found = [product for product in products if product.state == "shown" and product.listing is not None], {}
+        for start in range(0, len(wanted), EMBEDDED_AT_ONCE):
+            some = wanted[start : start + EMBEDDED_AT_ONCE]
+            told = {product.product_id: listing for product, listing in zip(some, self._listings(some), strict=True)}
+            told = {name: listing for name, listing in told.items() if self._predictor.embeds(listing)}
+            vectors = self._predictor.place(list(told.values())) if told else ()
+            new = {name: np.asarray(vector, dtype="<f4").tobytes() for name, vector in zip(told, vectors, strict=True)}
+            numbered = {product.product_id: product.revision for product in some}
+            keep_vectors(self._url, self._model, self._version, [Vector(name, numbered[name], new[name]) for name in new])
+            found |= new
+            logger.info("model %s version %s embedded %d products of clients", self._model, self._version, len(found))
+        return found
+
+    def _listings(self, products: Sequence[Product]) -> Iterator[Listing]:
+        seen = photos(self._url, [product.product_id for product in products])
+        for product in products:
+            data = seen.get(product.product_id)
+            photo = None if data is None else decoded(data, self._config.max_image_pixels)
+            yield ListingIn.model_validate(product.listing).listing(photo)
+
+    def _search(self, queries: Sequence[Query], found: list[Found | ApiError | None]) -> None:
+        """Fill what is None in `found`."""
+        vectors: dict[int, Floats] = {}
+        said: dict[int, Listing] = {}
+        for place, query in enumerate(queries):
+            if found[place] is not None:
+                continue
+            if query.vector is not None:
+                vectors[place] = _unit(query.vector)
+                if len(query.vector) != self._put.dimensions:
+                    wanted = f"vector: has {len(query.vector)} numbers; this version's have {self._put.dimensions}"
+                    found[place] = InvalidInput(wanted, "vector")
+            elif query.product_id is None:
+                said[place] = Listing(title=query.text, image=query.image)
+            elif (vector := self._vector(query.product_id)) is not None:
+                vectors[place] = vector
+            else:
+                found[place] = NotFound(f"product_id: no product {query.product_id!r} can be found", "product_id")
+        if said:
+            vectors |= dict(zip(said, self._predictor.place(list(said.values())), strict=True))
+        alike: dict[Filters, list[int]] = {}
+        for place, query in enumerate(queries):
+            if found[place] is None:
+                alike.setdefault(query.filters, []).append(place)
+        for filters, places in alike.items():
+            unit = np.stack([vectors[place] for place in places])
+            for place, answer in zip(places, self._nearest([queries[place] for place in places], unit, filters), strict=True):
+                found[place] = answer
+                if (key := _key(queries[place])) is not None:
+                    self._answers[key] = answer
+
+    def _vector(self, product_id: str) -> Floats | None:
+        for shelf in (self._put, self._own):
+            if (row := shelf.rows.get(product_id)) is not None:
+                return _unit(shelf.vector(row))
+        return None
+
+    def _nearest(self, queries: Sequence[Query], unit: Floats, filters: Filters) -> Iterator[Found]:
+        """Of `unit` vectors [b, d]."""
+        assert self._index is not None
+        count = max(query.limit for query in queries) + 1  # the product that is asked about is not answered
+        lists, config = self._index.lists, self._index.spec.config
+        if lists is None:
+            own = nearest(self._own, unit, filters, count)
+        else:
+            own = nearest_by_lists(self._own, unit, filters, count, lists, config)
+        put = nearest(self._put, unit, filters, count) if len(self._put) else [_NOTHING] * len(queries)
+        products = len(self._own) + len(self._put)
+        for query, *of_shelves in zip(queries, own, put, strict=True):
+            found = [
+                (float(score), shelf, int(row))
+                for shelf, (scores, rows) in zip((self._own, self._put), of_shelves, strict=True)
+                for score, row in zip(scores, rows, strict=True)
+            ]
+            found.sort(key=lambda hit: -hit[0])
+            asked = query.product_id
+            others = [hit for hit in found if asked is None or hit[1].rows.get(asked) != hit[2]]
+            yield Found(tuple(self._hits(others[: query.limit])), products)
+
+    def _hits(self, chosen: Sequence[tuple[float, Shelf, int]]) -> Iterator[Hit]:
+        """Cosines, shelves and rows as they are answered."""
+        told = {shelf: iter(shelf.tell([row for _, of, row in chosen if of is shelf])) for shelf in (self._own, self._put)}
+        for score, shelf, _ in chosen:
+            known = next(told[shelf])
+            categories = {level: known[level] for level in CATEGORY_LEVELS if known[level]}
+            cosine = round(min(max(score, -1.0), 1.0), 6)
+            yield Hit(known["product_id"], cosine, known["title"], known["brand"], known["price"], categories)
+
+
+def _unit(vector: Sequence[float] | Floats) -> Floats:
+    """At unit length, however small or large its numbers are."""
+    exact = np.asarray(vector, dtype=np.float64)
+    exact = exact / np.abs(exact).max()
+    return (exact / np.linalg.norm(exact)).astype(np.float32)
+
+
+def _key(query: Query) -> Any:
+    """What the answer to a query is kept under; None where it is not kept."""
+    if query.image is not None or query.vector is not None:
+        return None
+    return query.product_id, query.text, query.filters, query.limit
+
+
+def attach(settings: Settings, config: ServingConfig, source: Source, model: str, loaded: Loaded, replaces: int | None) -> None:
+    """Give a version that was loaded its searcher, where its predictor places listings and `replaces` is the version before it.
+
+    A database that cannot be read keeps nobody from predictions: then each search tries again.
+    """
+    predictor = loaded.predictor
+    if not isinstance(predictor, Places):
+        return
+    index = source.index(model, loaded.version)
+    loaded.searcher = Searcher(settings.database_url, config, model, loaded.version, predictor, index)
+    try:
+        loaded.searcher.prepare(replaces)
+    except DatabaseError as error:
+        logger.warning(
+            "model %s version %s answers without what clients put until the next search: %s", model, loaded.version, error
+        )
