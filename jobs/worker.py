@@ -212,7 +212,7 @@ def run(settings: Settings, config: ServingConfig, environment: str, name: str |
         from serving.routes import kinds
         from serving.source import RegistrySource
 
-        return Work(settings.database_url, config, kinds(), RegistrySource(settings), stopping)
+        return Work(settings.database_url, config, kinds(settings.database_url), RegistrySource(settings), stopping)
 
     configure(config.log)
     logging.getLogger("jobs").setLevel(logging.INFO)
