@@ -148,7 +148,7 @@ def test_search_and_the_catalogue(vitrina):
     assert (put.product_id, put.hidden, put.title) == (name, False, "green velvet jeans")
     found = vitrina.search_similar(text="green velvet jeans", limit=1, filters={"brands": ["Delta"], "price_max": 34})
     assert [(item.product_id, item.brand) for item in found.items] == [(name, "Delta")]
-    assert vitrina.search_similar(vector=np.ones(1024), limit=2).products >= 7
+    assert vitrina.search_similar(vector=np.ones(16), limit=2).products >= 7
     assert vitrina.put_product(name, hidden=True).hidden is True
     assert vitrina.get_product(name).hidden is True
     assert vitrina.put_products([{"product_id": name, "title": "red velvet jeans"}]).count == 1
