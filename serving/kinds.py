@@ -5,7 +5,7 @@ The same functions answer a request at once and a job later, so both give the sa
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -27,6 +27,10 @@ class Done:
 
     body: ResponseModel
     rows: tuple[PredictionRow, ...] = ()
+
+
+Answers = Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]
+"""An outcome an item, in order."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +61,24 @@ class Kind:
         bounded: `item` with the lengths and numbers that a service allows.
         check: What else an item must be before it is left, that takes no time to see; raises `InvalidInput`.
         columns: Of the Parquet file of the results, by name; what they leave of a result is its JSON.
+        writing: Where an answer is written to the application database as well: `answer`, by the address of that. It may be
+            asked for the same items again after a kill, and then changes nothing.
     """
 
     name: str
     model: str
     item: type[RequestModel]
     batch: int
-    answer: Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]
+    answer: Answers
     stand_in: str | None = None
     bounded: Callable[[ServingConfig], type[RequestModel]] | None = None
     check: Callable[[Any, ServingConfig], object] | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    writing: Callable[[str], Answers] | None = None
+
+    def at(self, url: str) -> "Kind":
+        """The kind as a worker does it whose application database is at `url`."""
+        return replace(self, answer=self.writing(url)) if self.writing else self
 
     def reader(self, config: ServingConfig) -> Callable[[Any], RequestModel]:
         """A function that makes an item of what was sent, as JSON values; it raises `InvalidInput`."""
@@ -102,7 +113,7 @@ class Steps(Generic[Reply]):
     method: str = "predict"
 
 
-def answered_by(steps: Mapping[str, Steps[Reply]]) -> Callable[[Loaded, ServingConfig, Sequence[Any]], list[Done | ApiError]]:
+def answered_by(steps: Mapping[str, Steps[Reply]]) -> Answers:
     """`Kind.answer` of the steps of each model that may answer."""
 
     def answer(loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:

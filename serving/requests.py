@@ -23,6 +23,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY = r"^[!-~]{1,255}$"
 JSON = "application/json"
 FORM = "multipart/form-data"
+EVENTS = "text/event-stream"
 FORM_JSON = {"attributes": "a JSON object of names to values", "filters": "a JSON object", "vector": "a JSON array of numbers"}
 """Form fields whose text is JSON, and what it must be."""
 _MAX_FIELDS = 32

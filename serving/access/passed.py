@@ -19,7 +19,9 @@ FRONT, KEY, WHO = f"{PREFIX}front", f"{PREFIX}key", f"{PREFIX}who"
 
 
 def told(scope: Scope, token: str | None) -> dict[str, str]:
-    """Headers for a worker: the token, and whose request it is where a key was asked for."""
+    """Headers for a worker: the token, and whose request it is where a key was asked for; none without a token."""
+    if token is None:
+        return {}
     state = scope.get("state", {})
     named = {FRONT: token, KEY: state.get("key"), WHO: state.get("who")}
     return {name: value for name, value in named.items() if value is not None}

@@ -12,13 +12,13 @@ from database.jobs import ItemState, Job, cancel, find, items, newest
 from serving.context import Context
 from serving.errors import InvalidInput, NotFound
 from serving.jobs import schemas
-from serving.jobs.events import EVENTS, LAST, Streams, Watch, event_id
+from serving.jobs.events import LAST, Streams, Watch, event_id
 from serving.jobs.results import as_lines, as_parquet, pages
 from serving.jobs.schemas import ended
 from serving.kinds import Kind
 from serving.openapi import in_path, in_query, responses, told
 from serving.replies import json_reply
-from serving.requests import JSON, count, owner_of, preferred
+from serving.requests import EVENTS, JSON, count, owner_of, preferred
 from serving.storage import ask
 
 LINES = "application/x-ndjson"

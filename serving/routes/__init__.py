@@ -49,9 +49,9 @@ class Excludes(Protocol):
         ...
 
 
-def kinds() -> dict[str, Kind]:
-    """Work that may be left as a job, by its name."""
-    return {kind.name: kind for module in discover().values() for kind in getattr(module, "KINDS", ())}
+def kinds(url: str) -> dict[str, Kind]:
+    """Work that may be left as a job, by its name; `url` is the application database."""
+    return {kind.name: kind.at(url) for module in discover().values() for kind in getattr(module, "KINDS", ())}
 
 
 def discover() -> dict[str, Any]:

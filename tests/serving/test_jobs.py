@@ -19,6 +19,8 @@ from serving.errors import ApiError, detail
 from serving.jobs.routes import COMPLETE, LINES, PARQUET
 from serving.kinds import Done
 from serving.routes import kinds
+from serving.routes.product import EMBED_BATCH
+from serving.routes.quality import ASSESS
 from serving.slots import Loaded
 from tests.serving.conftest import CONFIG, LIMIT, Describer, Imagegen, Predictor, Quality, Source, refused, wait_until
 
@@ -53,7 +55,7 @@ def work(url, *, most=None, by=None, finish=True):
     for job in reversed(jobs.newest(url)):
         if job.state in ENDED:
             continue
-        kind = kinds()[job.kind]
+        kind = kinds(url)[job.kind]
         model = by or kind.model
         loaded = Loaded(3, PREDICTORS[model](3))
         jobs.begin(url, job.id, model, loaded.version)
@@ -304,14 +306,14 @@ def test_a_model_that_cannot_do_it_fails_the_item_with_501s_reason(client, url):
     job = leave(client, "quality/assess")
     predictor = Predictor(3)
     predictor.lacks = {"quality": "no faults"}
-    kind = kinds()["quality/assess"]
+    kind = ASSESS
     [outcome] = kind.answer(Loaded(3, predictor), ALL, [kind.reader(ALL)(ROUTES["quality/assess"])])
     assert (outcome.status, outcome.code) == (501, "not_supported")
     assert job["kind"] == "quality/assess"
 
 
 def test_what_breaks_a_batch_is_the_batchs(client):
-    kind = kinds()["embeddings/batch"]
+    kind = EMBED_BATCH
     items = [kind.reader(ALL)({"title": title}) for title in ("a", "crash")]
     with pytest.raises(RuntimeError, match="a bug"):
         kind.answer(Loaded(3, Predictor(3)), ALL, items)
@@ -325,7 +327,7 @@ def test_product_assesses_until_quality_is_there(settings):
         assert several["model"]["name"] == "product"
         assert [(item["score"], item["verdict"]) for item in several["items"]] == [(0.25, None)] * 2
         job = leave(client, "quality/assess")
-        work(settings.database_url, by=kinds()["quality/assess"].stand_in)
+        work(settings.database_url, by=ASSESS.stand_in)
         [line] = lines(client, job)
         assert (line["result"]["model"]["name"], line["result"]["score"]) == ("product", 0.25)
 
@@ -551,7 +553,7 @@ def test_every_kind_comes_as_parquet(client, url, route):
     good, bad = table(client, job).to_pylist()
     [line, _] = lines(client, job)
     told = {column for column in good if column not in ("place", "state", "error_code", "error_message", "error_field", "result")}
-    assert told == set(kinds()[route].columns)
+    assert told == set(kinds(url)[route].columns)
     said = json.loads(good["result"])
     if route == "generate/image":
         assert base64.b64encode(good["png"]).decode() == line["result"]["images"][0].pop("png")
