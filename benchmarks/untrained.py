@@ -1,7 +1,7 @@
 """A product bundle that was not trained: encoders fitted on real rows, a network of a preset's sizes with fresh weights.
 
-How long an answer takes hangs on sizes, on vocabularies, and on the rows among which neighbours are found, and on no weight: so it
-stands for a trained version where only time is measured. What it says means nothing.
+How long an answer takes hangs on sizes, on vocabularies, and on the rows among which neighbours are found, and on no weight: so
+it stands for a trained version where only time is measured. What it says means nothing.
 """
 
 from pathlib import Path
