@@ -57,7 +57,10 @@ def tuned(**jobs):
 def work(url, *, most=None, source=None):
     """Do all items of each job that waits, or its first `most`, as a worker does, with version 3 of each model."""
     stopping = threading.Event()
-    known = {name: kind if most is None else replace(kind, batch=most) for name, kind in kinds(url, Results(url, ResultsConfig())).items()}
+    known = {
+        name: kind if most is None else replace(kind, batch=most)
+        for name, kind in kinds(url, Results(url, ResultsConfig())).items()
+    }
     worker = Work(url, QUICK, known, source or Source(at=3), stopping)
     for job in reversed(jobs.newest(url)):
         if job.state in ENDED:
