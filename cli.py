@@ -7,7 +7,6 @@ said no; 2: bad input. Heavy packages are imported inside the commands, so that 
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from configs.errors import CheckFailed, ConfigError, VitrinaError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from configs.schema import RunConfig, ValidationConfig
+    from configs.schema import RunConfig, ServingConfig, ValidationConfig
     from configs.settings import Settings
     from database.keys import Key, Scope
     from models.family import Family
@@ -345,19 +344,50 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; the configuration's by default.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; the configuration's by default.")] = None,
     workers: Workers = None,
+    beside: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Execute jobs and schedules too, in a process that ends with this one.")
+    ] = True,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
     """Serve every champion over HTTP, and follow it when it moves."""
-    from configs.load import environment_file, load
-    from configs.schema import ServingConfig
     from serving.run import serve as run_server
 
     chosen = [f"{key}={value}" for key, value in (("host", host), ("port", port), ("workers", workers)) if value is not None]
-    serving = load(ServingConfig, config or environment_file(env, "serving"), [*(overrides or []), *chosen])
+    serving = _serving(env, config, [*(overrides or []), *chosen])
     settings = _settings()
-    run_server(settings, serving)
+    run_server(settings, serving, _worker_beside(env, config, overrides) if beside else ())
+
+
+@app.command()
+def worker(
+    name: Annotated[
+        str | None, typer.Option("--id", help="By which its jobs are known; the lowest free of worker-1, worker-2, … by default.")
+    ] = None,
+    env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Execute jobs and schedules until told to stop."""
+    from jobs.worker import run as run_worker
+
+    run_worker(_settings(), _serving(env, config, overrides or []), env, name)
+
+
+def _serving(env: str, config: Path | None, overrides: list[str]) -> "ServingConfig":
+    from configs.load import environment_file, load
+    from configs.schema import ServingConfig
+
+    return load(ServingConfig, config or environment_file(env, "serving"), overrides)
+
+
+def _worker_beside(env: str, config: Path | None, overrides: list[str] | None) -> list[str]:
+    """The command line of a worker that ends with this process, and is started again where it fails; requests go first."""
+    from operations.beside import POLITE, command
+
+    chosen = [*(["--config", str(config)] if config else []), *(part for value in overrides or [] for part in ("--set", value))]
+    return command([sys.executable, str(Path(__file__).resolve()), "worker", "--env", env, *chosen], again=True, nice=POLITE)
 
 
 @app.command()
@@ -457,17 +487,12 @@ def monitor(
     data: Annotated[
         list[Path] | None, typer.Option(help="New delivery to train on, repeatable; the champion's own folders by default.")
     ] = None,
-    every: Annotated[float | None, typer.Option(min=1, help="Go on for ever, with so many seconds between two looks.")] = None,
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Compare what is served with what was trained on."""
-    while every is not None:
-        for error in _monitor(None if every_model else model, retrain, data, env, config, overrides, as_json):
-            typer.echo(f"vitrina: {error}", err=True)
-        time.sleep(every)
     errors = _monitor(None if every_model else model, retrain, data, env, config, overrides, as_json)
     if errors:
         worst = max(errors, key=lambda error: error.exit_code)
@@ -516,12 +541,12 @@ def up(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API; the configuration's by default.")] = None,
     mlflow_port: MlflowPort = 5000,
     zenml_port: ZenmlPort = 8237,
-    watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the watcher.")] = 300,
+    watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the worker at each model.")] = 300,
     workers: Workers = None,
     env: Env = "base",
     as_json: Json = False,
 ) -> None:
-    """Start MLflow UI, ZenML dashboard, API and watcher in the background."""
+    """Start MLflow UI, ZenML dashboard, API and worker in the background."""
     with _results() as write:
         from operations.processes import start
 

@@ -490,7 +490,18 @@ class JobsConfig(StrictModel):
     heartbeat_seconds: PositiveFloat = Field(
         15.0, description="longest silence on such a connection; proxies close those that are silent for 30 s or more"
     )
-    attempts: PositiveInt = Field(3, description="how often an item is tried before it is given up and named")
+    attempts: PositiveInt = Field(
+        3,
+        description="how often an item is tried before it is given up and named; one over which workers died, after three times"
+        " as many, since they may have been killed for other reasons",
+    )
+    retry_seconds: PositiveFloat = Field(
+        0.5, description="wait before an item is tried again, doubled each time: long enough for memory to be freed"
+    )
+    patience_seconds: PositiveFloat = Field(
+        600.0, description="how long a worker waits for a database, disk or registry that is away or full before a job fails"
+    )
+    idle_seconds: PositiveFloat = Field(600.0, description="a worker that had no job for so long frees the model it holds")
     keep_days: PositiveFloat = Field(7.0, description="after so long a job that has ended is forgotten, with its results")
     poll_seconds: PositiveFloat = Field(0.25, description="how often an idle worker looks for new jobs")
     watch_seconds: PositiveFloat = Field(300.0, description="seconds between two looks of the watcher at each champion")

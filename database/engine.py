@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError, StatementError
 
-from database.errors import DatabaseError
+from database.errors import DatabaseError, Unstorable
 
 BUSY_SECONDS = 10.0
 CONNECT_SECONDS = 5
@@ -171,7 +171,7 @@ def _to_json(value: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
-        raise DatabaseError(f"a value cannot be stored as JSON: {error}") from error
+        raise Unstorable(f"a value cannot be stored as JSON: {error}") from error
 
 
 @contextmanager
@@ -180,7 +180,8 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except StatementError as error:  # of the driver, or of a value before it reached the driver
-        raise DatabaseError(f"database {shown(url)}: {_first_line(error.orig)}") from error
+        kind = Unstorable if isinstance(error.orig, Unstorable) else DatabaseError
+        raise kind(f"database {shown(url)}: {_first_line(error.orig)}") from error
     except CommandError as error:
         raise DatabaseError(f"database {shown(url)}: its schema is not one of this program ({_first_line(error)})") from error
     except (SQLAlchemyError, NoSuchModuleError) as error:

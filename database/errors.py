@@ -7,6 +7,10 @@ class DatabaseError(VitrinaError):
     """The database cannot be reached, read or written."""
 
 
+class Unstorable(DatabaseError):
+    """A value cannot be kept, whatever the state of the database."""
+
+
 class NotFound(DatabaseError):
     """A row that was named does not exist; `name` is what it was called, where several were named."""
 

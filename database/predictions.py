@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from database.engine import reading, writing
@@ -71,6 +71,13 @@ def newest_predictions(
     query = query.order_by(Prediction.created_at.desc(), Prediction.id.desc()).limit(limit)
     with reading(url) as connection:
         return [PredictionRow(**row) for row in connection.execute(query).mappings()]
+
+
+def last_predictions(url: str) -> dict[str, datetime]:
+    """The time of the newest prediction of each model that has any."""
+    query = select(Prediction.model, func.max(Prediction.created_at)).group_by(Prediction.model)
+    with reading(url) as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def insert_feedback(url: str, prediction_id: str, labels: Mapping[str, Any]) -> None:

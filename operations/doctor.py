@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -15,6 +16,8 @@ from configs.settings import Settings
 from operations.environment import prepare
 
 FREE_BYTES = 2 * 1024**3
+PICKED_UP = timedelta(minutes=1)
+"""A worker that runs takes a job long before."""
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 
 
@@ -35,6 +38,7 @@ def examine(settings: Settings) -> list[Finding]:
         "home": _home,
         "disk": _disk,
         "database": _database,
+        "jobs": _jobs,
         "registry": _registry,
         "bases": _bases,
     }
@@ -92,6 +96,18 @@ def _database(settings: Settings) -> str:
 
     migrate(settings.database_url)
     return "reachable, migrated"
+
+
+def _jobs(settings: Settings) -> str:
+    from database import workflows
+    from database.states import jobs_by_state
+
+    workflows.ensure(settings.database_url)
+    states = jobs_by_state(settings.database_url)
+    waiting, running = (states[state].count if state in states else 0 for state in ("queued", "running"))
+    if waiting and not running and (since := datetime.now(UTC) - states["queued"].oldest) > PICKED_UP:
+        raise VitrinaError(f"{waiting} jobs wait, the oldest for {since.total_seconds():.0f} s; `vitrina worker` does them")
+    return f"{waiting} wait, {running} run"
 
 
 def _registry(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The processes of a local stack: MLflow UI, ZenML dashboard, API and watcher.
+"""The processes of a local stack: MLflow UI, ZenML dashboard, API and worker.
 
 Each runs in a session of its own, writes to `$VITRINA_HOME/logs/<name>.log` and is known by its pid file
 `$VITRINA_HOME/run/<name>.json`. A pid counts only while the process behind it is the one that was started.
@@ -93,13 +93,13 @@ def stack(
         Process(
             "api",
             (
-                *(vitrina, "serve", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
+                *(vitrina, "serve", "--no-worker", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
                 *("--workers", str(serving.workers)),
             ),
             api,
             f"{api}/livez",
         ),
-        Process("watcher", (vitrina, "monitor", "--all", "--env", environment, "--retrain", "--every", f"{watch_seconds:g}")),
+        Process("worker", (vitrina, "worker", "--env", environment, "--set", f"jobs.watch_seconds={watch_seconds:g}")),
     ]
     if settings.tracking_uri.startswith("sqlite"):
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

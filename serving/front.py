@@ -9,13 +9,15 @@ where the client gives none. A deletion that is asked twice may say that there i
 
 Where the client leaves before its answer, the worker's connection is closed too, so that it can end what nobody waits for.
 
-Answers of type text/event-stream are passed back piece by piece, and are not asked for again once they have begun.
+Answers of type text/event-stream, and those that are large, as the results of a job may be, are passed back piece by piece. They
+are not asked for again once they have begun: where the worker is lost then, events end, and the connection of who waits for the
+rest of another answer breaks too.
 """
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import aiohttp
 from multidict import CIMultiDict
@@ -27,11 +29,12 @@ from serving.about import REQUEST_ID, note, request_id
 from serving.access import passed
 from serving.errors import ApiError, ClientLeft, NotFound, TimedOut, Unavailable, error_response
 from serving.limits import gone, limited, refusal
-from serving.requests import IDEMPOTENCY_KEY
+from serving.requests import EVENTS, IDEMPOTENCY_KEY
 
 ASKED = 3
 """How often a request is asked at most: one that ends every worker which computes it must not end them all."""
-EVENTS = "text/event-stream"
+LARGE = 8 * 1024 * 1024
+"""Bytes of an answer that are held at most."""
 
 _OF_A_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
 _SAID_HERE = {"content-length", "x-forwarded-for", "x-forwarded-proto", "authorization", "x-api-key"}
@@ -54,9 +57,9 @@ class Front:
         body_seconds: A body that takes longer to arrive gets 408.
         answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
         on_lost: Told when a worker was lost with a request.
-        token: By which the workers know that a request comes from here.
+        token: By which workers know that a request comes from here.
+        counted_there: Whether those with the token count what they answer, in metrics that are one with those of this process.
         given_up: What a client is told whose request was asked `ASKED` times in vain.
-        told: Changes the headers that are passed on of a request.
     """
 
     def __init__(
@@ -68,11 +71,11 @@ class Front:
         answer_seconds: float,
         on_lost: Callable[[], object] = lambda: None,
         token: str | None = None,
+        counted_there: bool = True,
         given_up: Callable[[], ApiError] = _workers_lost,
-        told: Callable[[Scope, CIMultiDict[str]], None] = lambda *_: None,
     ) -> None:
-        self._address, self._on_lost, self._given_up, self._told = address, on_lost, given_up, told
-        self._token = token
+        self._address, self._on_lost, self._given_up = address, on_lost, given_up
+        self._token, self._counted_there = token, counted_there and token is not None
         self._limit, self._body_seconds, self._answer_seconds = max_body_bytes, body_seconds, answer_seconds
         self._base = URL()
         self._sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession]  # connections kept, and a new one each time
@@ -116,7 +119,6 @@ class Front:
             raise refused
         url, headers = self._url(scope), _passed_on(scope)
         headers.update(passed.told(scope, self._token))
-        self._told(scope, headers)
         body = await _whole(limited(receive, self._limit, self._body_seconds))
         answering = asyncio.ensure_future(self._answer(scope["method"], url, headers, body, send))
         leaving = asyncio.ensure_future(gone(receive))
@@ -134,21 +136,27 @@ class Front:
         """Ask until a worker has answered, and pass that back."""
         try:
             async with asyncio.timeout(self._answer_seconds) as limit:
+                begun = events = False
                 for turn in range(ASKED):
                     session = self._sessions[0 if turn == 0 else 1]
                     try:
                         async with session.request(
                             method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
-                            if answer.content_type == EVENTS:
+                            note(elsewhere=self._counted_there)
+                            events = answer.content_type == EVENTS
+                            held = b"" if events else await _beginning(answer)
+                            if begun := not answer.content.at_eof():
                                 limit.reschedule(None)
-                                await _stream(answer, send)
-                            else:
-                                await _reply(answer, await answer.read(), send)
+                            await _reply(answer, held, send)
                             return
                     except _LOST:
                         metrics.worker_lost()
                         self._on_lost()
+                        if begun:
+                            if events:  # whoever reads them asks for the rest
+                                await send({"type": "http.response.body", "body": b""})
+                            return
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self._answer_seconds:g} s; try again") from error
         raise self._given_up()
@@ -207,21 +215,27 @@ async def _whole(receive: Receive) -> bytes:
     return b"".join(pieces)
 
 
-async def _reply(answer: aiohttp.ClientResponse, content: bytes, send: Send) -> None:
-    await _start(answer, send)
-    await send({"type": "http.response.body", "body": content})
+async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
+    """All of an answer, but of a large one."""
+    held = bytearray()
+    async for piece in answer.content.iter_any():
+        held += piece
+        if len(held) > LARGE:
+            break
+    return bytes(held)
 
 
-async def _stream(answer: aiohttp.ClientResponse, send: Send) -> None:
+async def _reply(answer: aiohttp.ClientResponse, held: bytes, send: Send) -> None:
     await _start(answer, send)
-    with suppress(*_LOST):  # it has begun: whoever reads it asks for the rest
+    more = not answer.content.at_eof()
+    await send({"type": "http.response.body", "body": held, "more_body": more})
+    if more:
         async for piece in answer.content.iter_any():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _start(answer: aiohttp.ClientResponse, send: Send) -> None:
-    note(elsewhere=True)
     headers = [
         (name.lower(), value) for name, value in answer.raw_headers if name.decode("latin-1").lower() not in _OF_A_CONNECTION
     ]

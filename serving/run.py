@@ -3,7 +3,9 @@
 import ipaddress
 import os
 import socket
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from configs.errors import VitrinaError
@@ -55,13 +57,15 @@ def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[
     return [*arguments, "--host", host, "--port", str(config.port)], environment
 
 
-def serve(settings: Settings, config: ServingConfig) -> None:
-    """Become the server; does not return.
+def serve(settings: Settings, config: ServingConfig, beside: Sequence[str] = ()) -> None:
+    """Become the server; does not return. `beside` is a command that is started first, and that ends by itself with this process.
 
     Raises:
         ServingError: see `command`.
     """
     arguments, environment = command(settings, with_all_models(settings, config))
+    if beside:
+        subprocess.Popen(beside, env=environment, stdin=subprocess.DEVNULL)
     os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own interpreter, no shell
 
 

@@ -14,7 +14,7 @@ from serving.errors import ApiError, InvalidInput
 from serving.jobs.leave import leave, leaving, may_be_left, most_items
 from serving.openapi import in_path, request_body, responses
 from serving.replies import json_reply
-from serving.requests import read
+from serving.requests import asker, read
 from serving.schemas import ID_AS_TEXT, Served, identifier
 from serving.search import schemas
 from serving.search.putting import PUT_PRODUCTS, change, check, not_written, unknown
@@ -120,7 +120,7 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         """
         name = _identifier(request)
         try:
-            await ask(remove, url, name, known=_known(context, name))
+            await ask(remove, url, name, known=_known(context, name), who=asker(request))
         except NoSuchRow as error:
             raise unknown(name) from error
         return Response(status_code=204)

@@ -1,6 +1,8 @@
 """The doctor names what is sick, and what to do."""
 
 import importlib.metadata
+import re
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +10,7 @@ import pytest
 
 from configs.errors import VitrinaError
 from configs.settings import Settings
+from database.jobs import Item, begin, newest, submit
 from models import family
 from operations import doctor
 
@@ -57,3 +60,16 @@ def test_a_champion_that_rests_on_an_earlier_champion_is_found(resting: dict[str
     resting["upper"] = "upper version 2 rests on product version 3; champion is 4: `vitrina train upper` follows it"
     finding = doctor._run("bases", doctor._bases, settings(tmp_path))
     assert (finding.ok, finding.detail) == (False, resting["upper"])
+
+
+def test_jobs_that_nobody_takes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = settings(tmp_path)
+    assert doctor._run("jobs", doctor._jobs, here).detail == "0 wait, 0 run"
+    submit(here.database_url, "embeddings/batch", [Item(place=0, sent={})])
+    assert doctor._run("jobs", doctor._jobs, here).ok
+    monkeypatch.setattr(doctor, "PICKED_UP", timedelta(0))
+    finding = doctor._run("jobs", doctor._jobs, here)
+    assert not finding.ok
+    assert re.fullmatch(r"1 jobs wait, the oldest for \d+ s; `vitrina worker` does them", finding.detail)
+    begin(here.database_url, newest(here.database_url)[0].id, "product", 1)
+    assert doctor._run("jobs", doctor._jobs, here).detail == "0 wait, 1 run"

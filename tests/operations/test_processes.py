@@ -74,6 +74,14 @@ def test_the_api_has_as_many_workers_as_it_is_told(settings):
     assert api.command[-2:] == ("--workers", "2")
 
 
+def test_jobs_are_done_by_one_process_of_their_own(settings):
+    processes = stack(settings, ServingConfig(), "demo", 60, 5000, 8237)
+    assert [process.name for process in processes] == ["mlflow", "zenml", "api", "worker"]
+    api, worker = processes[2:]
+    assert "--no-worker" in api.command
+    assert worker.command[1:] == ("worker", "--env", "demo", "--set", "jobs.watch_seconds=60")
+
+
 def test_a_taken_port_is_named_and_nothing_is_started(settings, web, port):
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
