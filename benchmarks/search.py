@@ -12,9 +12,10 @@ search by FAISS (IndexFlatIP, float32) and by a numpy product, and usearch (HNSW
 
     OMP_NUM_THREADS=2 python -m benchmarks.search [--products 100000] [--bundle DIR] [--embedded DIR]
 
-With HTTP, the same index is served as `vitrina serve` does, and clients in a process of their own ask by id: each id once, so
-that every answer is computed, then again, when workers have them at hand, and again while a client puts a product each second,
-after which all answers are computed anew. --embedded is a folder that `vitrina embed` wrote: it saves the embedding.
+With HTTP, the real catalogue as the bundle embeds it is served as `vitrina serve` does, and clients in a process of their own ask
+by id: each id once, so that every answer is computed, then again, when workers have them at hand, and again while a client puts a
+product each second, after which all answers are computed anew. --embedded is a folder that `vitrina embed` wrote: it saves the
+embedding.
 """
 
 import argparse
@@ -71,7 +72,8 @@ def main() -> None:
     options = parser.parse_args()
     busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(embedded(options.bundle, options.embedded), options.products, options.queries)
+        real = embedded(options.bundle, options.embedded)
+        shop = Shop(real, options.products, options.queries)
         result = {"products": options.products, "dimensions": DIMENSIONS, "queries": options.queries, "threads": threads()}
         result |= {"load_average_before": round(busy, 1), "nearest_neighbour_distance": round(shop.distance, 4)}
         result["index"] = built = build(shop, Path(folder, INDEX))
@@ -82,7 +84,7 @@ def main() -> None:
         result["catalogue"] = changes(Path(folder))
         shop.vectors = np.zeros((0, DIMENSIONS), dtype=np.float32)  # frees them
         if options.http:
-            result["http"] = http(Path(folder), options)
+            result["http"] = http(Path(folder), real, options)
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     else:
@@ -248,7 +250,7 @@ def changes(folder: Path) -> dict[str, Any]:
     return {"nothing_changed_microseconds": timed(2000), "one_change_microseconds": timed(200, hide)}
 
 
-def http(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def http(folder: Path, real: tuple["pd.Series[Any]", Floats], options: argparse.Namespace) -> dict[str, Any]:
     """Requests a second by id over HTTP: answers that are computed, and answers that are kept."""
     settings = Settings(folder, f"sqlite:///{folder / 'vitrina.db'}", f"sqlite:///{folder / 'mlflow.db'}")
     bundle = folder / "bundle"
@@ -256,10 +258,13 @@ def http(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for path in options.bundle.iterdir():
         if path.is_file():
             (bundle / path.name).write_bytes(path.read_bytes())
-    (folder / INDEX).rename(bundle / INDEX)
+    ids, vectors = real
+    products = Catalogue.open(DATA).products().drop_duplicates("product_id").set_index("product_id").loc[ids].reset_index()
+    numbered = pd.Series(np.arange(len(ids)))
+    files.write(bundle / INDEX, numbered, vectors, products.assign(product_id=numbered), IndexConfig())
     register(settings, "product", bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     promote(settings, "product", 1, "benchmark", "first")
-    count = min(options.products, ANSWERS, options.requests)
+    count = min(len(ids), ANSWERS, options.requests)
     with server(settings, ServingConfig(port=free_port())) as url:
         port = int(url.rpartition(":")[2])
         first = in_a_process(port, count, count, options.clients)

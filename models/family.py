@@ -103,6 +103,8 @@ class Embedder(Predictor, Protocol):
 class Places(Predictor, Protocol):
     """A predictor that puts listings among the vectors that its family's `Embeds.embed` writes."""
 
+    dimensions: int  # of a vector
+
     def place(self, listings: Sequence[Listing]) -> NDArray[np.float32]:
         """Vectors [n, d] of unit length.
 

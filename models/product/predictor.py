@@ -105,6 +105,7 @@ class ProductPredictor:
         self.network, self.encoders, self.config, self.device = network, encoders, config, device
         self.lacks = lacks or Lacks()
         self.labels = encoders.labels()
+        self.dimensions = config.model.embedding_dim
 
     @classmethod
     def load(

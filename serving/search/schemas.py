@@ -49,7 +49,7 @@ MAX_DIMENSIONS = 4096
 Asked = TypeVar("Asked", bound=RequestModel)
 
 _Values = Annotated[list[Annotated[Word, Field(min_length=1)]], Field(max_length=MAX_VALUES)]
-_Wanted = Annotated[list[Annotated[Line, Field(min_length=1)]], Field(min_length=1, max_length=MAX_VALUES)]
+_Wanted = Annotated[list[Line], Field(min_length=1, max_length=MAX_VALUES)]
 
 
 def _several(value: Any) -> Any:

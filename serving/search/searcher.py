@@ -14,6 +14,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from catalog.listing import CATEGORY_LEVELS, Listing
+from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from database.catalog import Product, Vector, changes_since, forget_vectors, keep_vectors, photos, revision
@@ -266,14 +267,20 @@ def _unit(vector: Sequence[float] | Floats) -> Floats:
 
 
 def attach(settings: Settings, config: ServingConfig, source: Source, model: str, loaded: Loaded, replaces: int | None) -> None:
-    """Give a version that was loaded its searcher, where its predictor places listings and `replaces` is the version before it.
+    """Give a version that was loaded its searcher, where its predictor places listings; it `replaces` the version before it.
 
     A database that cannot be read keeps nobody from predictions: then each search tries again.
+
+    Raises:
+        VitrinaError: the index is damaged, or was made by another model.
     """
     predictor = loaded.predictor
     if not isinstance(predictor, Places):
         return
     index = source.index(model, loaded.version)
+    if index is not None and index.spec.dimensions != predictor.dimensions:
+        made, own = index.spec.dimensions, predictor.dimensions
+        raise VitrinaError(f"the index of {model} version {loaded.version} has vectors of {made} numbers, the model makes {own}")
     loaded.searcher = Searcher(settings.database_url, config, model, loaded.version, predictor, index)
     try:
         loaded.searcher.prepare(replaces)

@@ -88,6 +88,7 @@ class Predictor:
     """Says what it was asked, in the form of the product model."""
 
     name = "product"
+    dimensions = 16
 
     def __init__(self, version):
         self.version = version

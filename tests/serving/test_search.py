@@ -228,6 +228,15 @@ def test_the_index_is_swapped_with_the_model_that_made_its_vectors(client, sourc
     refused(ask(client, product_id=5), 404, "not_found", "product_id")
 
 
+def test_an_index_of_another_model_is_not_served(client, source, monkeypatch):
+    monkeypatch.setattr("tests.serving.conftest.Predictor.dimensions", 17)
+    source.at = 2
+    wait_until(lambda: client.get("/readyz").json()["models"][0]["last_error"])
+    said = client.get("/readyz").json()["models"][0]["last_error"]
+    assert said == "the index of product version 2 has vectors of 16 numbers, the model makes 17"
+    assert found(client, text="steel watch")[0] == 5  # by version 1
+
+
 def test_texts_of_ids_that_are_text(settings, config, source):
     source.shops[1] = SHOP.assign(product_id=[f"sku-{key}" for key in SHOP["product_id"]])
     with TestClient(create_app(settings, config, source)) as client:
