@@ -50,8 +50,9 @@ class Filters:
         said: list[list[tuple[str, ...]]] = [
             [(CATEGORY, value) for value in self.categories],
             [(BRAND, value) for value in self.brands],
-            *([(ATTRIBUTE, name, value) for value in values] for name, values in self.attributes),
         ]
+        for name, values in self.attributes:
+            said.append([(ATTRIBUTE, name, value) for value in values])
         return [values for values in said if values]
 
 
