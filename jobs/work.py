@@ -61,23 +61,28 @@ class Work:
             return None
         if job.kind not in self._kinds:
             known = ", ".join(sorted(self._kinds))
-            return self._fail(job_id, f"this worker does not know the kind {job.kind!r}; it knows: {known}")
+            self._fail(job_id, f"this worker does not know the kind {job.kind!r}; it knows: {known}")
+            return None
         model, version = job.model, job.version
         if model is None or version is None:
             try:
                 model, version = self._patiently(self.models.choose, self._kinds[job.kind])
             except VitrinaError as error:
-                return self._fail(job_id, str(error))
+                self._fail(job_id, str(error))
+                return None
         job = self._patiently(jobs.begin, self._url, job_id, model, version, taker)
+        if job.state != "running":  # cancelled in between
+            return None
         # The future is the boundary at which any failure to load becomes the end of the job.
-        error = self._pool.submit(self._patiently, self.models.loaded, model, version).exception()
-        if isinstance(error, Stopping):
-            raise error
-        if error is not None:
-            if not isinstance(error, VitrinaError):
-                logger.error("model %s version %s cannot be loaded", model, version, exc_info=error)
-            return self._fail(job_id, f"model {model} version {version} cannot be loaded: {_one_line(error)}")
-        return job if job.state == "running" else None
+        failed = self._pool.submit(self._patiently, self.models.loaded, model, version).exception()
+        if isinstance(failed, Stopping):
+            raise failed
+        if failed is not None:
+            if not isinstance(failed, VitrinaError):
+                logger.error("model %s version %s cannot be loaded", model, version, exc_info=failed)
+            self._fail(job_id, f"model {model} version {version} cannot be loaded: {_one_line(failed)}")
+            return None
+        return job
 
     def batch(self, job: Job, taker: str) -> bool:
         """Do the next items of a job; False where none waits, or the job was cancelled or taken by another run.
