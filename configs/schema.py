@@ -555,6 +555,10 @@ class ResultsConfig(StrictModel):
     max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
 
 
+Precision = Literal["fp32", "bf16"]
+Launch = Literal["none", "cuda_graphs", "compile"]
+
+
 class ServingConfig(StrictModel):
     """How the HTTP service runs."""
 
@@ -586,12 +590,31 @@ class ServingConfig(StrictModel):
         "text",
         description="text: lines for people of what goes wrong; json: the same, and each request, as one JSON object a line",
     )
+    upstreams: dict[str, str] = Field(
+        {},
+        description="models that services of their own hold, and where, such as {product: 'http://10.0.0.7:3000'}: their routes "
+        "are passed on, and nothing of them is loaded here",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes; auto is a GPU where there is one")
+    precision: Precision = Field("fp32", description="of a model's products; models that offer one alone refuse the other")
+    compile: Launch = Field(
+        "none",
+        description="how a forward pass is launched: kernel by kernel, as CUDA graphs recorded of each size of batches, or as "
+        "torch.compile makes it; models that are launched in one way alone refuse the others",
+    )
     tasks: TasksConfig = Field(TasksConfig(), description="of few-shot models")
     images: ImagesConfig = Field(ImagesConfig(), description="of the image generator")
     jobs: JobsConfig = Field(JobsConfig(), description="work that clients leave with the service")
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for model, url in self.upstreams.items():
+            if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", url):
+                raise ValueError(f"upstreams.{model}: {url!r} is no address of a service; it is such as http://10.0.0.7:3000")
+        return self
 
     @property
     def net_seconds(self) -> float:

@@ -29,7 +29,8 @@ from pydantic import Field
 from catalog.catalogue import Catalogue
 from catalog.listing import Listing
 from configs.errors import ConfigError
-from configs.schema import EvaluationConfig, RunConfig, StrictModel
+from configs.schema import EvaluationConfig, Launch, Precision, RunConfig, StrictModel
+from models import devices
 from models.bundles import BaseVersion, content_sha256
 from models.evaluation.names import Names
 from models.evaluation.results import Evaluation
@@ -213,6 +214,15 @@ class Family(Protocol):
         ...
 
 
+@runtime_checkable
+class Launches(Protocol):
+    """A family whose predictors compute in bf16, and launch passes as graphs or compiled, where asked for; not every one does."""
+
+    def load_launched(self, bundle: Path, device: str, precision: Precision, launch: Launch) -> Predictor:
+        """As `Family.load`; the first answer in each way of launching is behind it."""
+        ...
+
+
 class EmbeddingSummary(StrictModel):
     """What became of a catalogue's products in a table of their embeddings."""
 
@@ -267,24 +277,44 @@ def get(name: str) -> Family:
     return family
 
 
-_loaded: WeakValueDictionary[tuple[str, str, str], Predictor] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, ...], Predictor] = WeakValueDictionary()
 _loading = threading.RLock()  # a model that rests on another loads that one as well
 
 
-def load(model: str, folder: Path, device: str = "auto") -> Predictor:
+def check_launch(model: str, device: str, precision: Precision, launch: Launch) -> None:
+    """That a model can be served so on this machine.
+
+    Raises:
+        ConfigError: no such model, or it computes and is launched in one way alone.
+        VitrinaError: the device does not exist.
+    """
+    if (precision, launch) != ("fp32", "none") and not isinstance(get(model), Launches):
+        able = ", ".join(name for name in names() if isinstance(get(name), Launches))
+        asked = f"serving.precision = {precision}" if precision != "fp32" else f"serving.compile = {launch}"
+        raise ConfigError(f"{asked}: {model} computes in fp32 and is not recorded or compiled; allowed for: {able}")
+    found = devices.resolve(device)
+    if launch == "cuda_graphs" and found != "cuda":
+        raise ConfigError(f"serving.compile = cuda_graphs: there is no GPU here, the device is {found}; allowed: none, compile")
+
+
+def load(model: str, folder: Path, device: str = "auto", precision: Precision = "fp32", launch: Launch = "none") -> Predictor:
     """The predictor of a bundle of `model`, warmed up; a process holds the same files on the same device once.
 
     So a champion and its copy inside the bundle of a model that rests on it are one predictor in memory. It is freed when nobody
     holds it.
 
     Raises:
-        ConfigError: no such model.
+        ConfigError: no such model, or it cannot compute so.
         VitrinaError: a file is missing or damaged, or the device does not exist.
     """
     chosen = get(model)
     with _loading:
-        key = model, device, content_sha256(folder)
+        key = model, device, precision, launch, content_sha256(folder)
         found = _loaded.get(key)
         if found is None:
-            found = _loaded[key] = chosen.load(folder, device)
+            plain = (precision, launch) == ("fp32", "none")
+            if not plain and not isinstance(chosen, Launches):
+                raise ConfigError(f"model {model!r} computes in fp32, and is not recorded or compiled")
+            found = chosen.load(folder, device) if plain else chosen.load_launched(folder, device, precision, launch)
+            _loaded[key] = found
         return found

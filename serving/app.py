@@ -7,6 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from configs.errors import ConfigError
 from configs.schema import ServingConfig
@@ -22,10 +23,12 @@ from serving.batching import Batcher, Ran
 from serving.context import Context, ServedModel
 from serving.errors import RETRY_SECONDS
 from serving.follower import Follower, Source
+from serving.gateway import Gateway, Upstreams
 from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
+from serving.results import Results
 from serving.routes import Excludes, OneByOne, discover, kinds
 from serving.search.searcher import attach
 from serving.search.visibility import Hidden
@@ -36,20 +39,33 @@ A photo travels as base64 in JSON, or as the file `image` of a form; a URL is ne
 Errors are `{"error": {"code", "message", "field"}}`. Every answer names the model version that computed it."""
 
 
-def create_app(settings: Settings, config: ServingConfig, source: Source, front: str | None = None) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI answers what nobody foresaw outside of all middleware: what counts requests stands outside of that too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The application in all its layers."""
+        return Observed(super().build_middleware_stack())
+
+
+def create_app(
+    settings: Settings, config: ServingConfig, source: Source, front: str | None = None, token: str | None = None
+) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
 
-    `front` is the token of the front that stands before it (`serving.access.passed`), which then asks for keys in its place.
+    `front` is the token of the front, or gateway, that stands before it (`serving.access.passed`), which then asks for keys in
+    its place; `token` is the secret by which `upstreams` know that this is their gateway (`serving.inner`).
 
     Raises:
         ConfigError: a configured model has no routes.
     """
     available = discover()
-    unknown = [name for name in config.models if name not in available]
+    names = tuple(dict.fromkeys((*config.models, *config.upstreams)))
+    unknown = [name for name in names if name not in available]
     if unknown:
-        raise ConfigError(f"serving.models: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
+        where = "models" if unknown[0] in config.models else "upstreams"
+        raise ConfigError(f"serving.{where}: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
     log = PredictionLog(settings.database_url, config.log_queue)
-    slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in config.models}
+    slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in names if name not in config.upstreams}
     hidden = Hidden(settings.database_url)
     models = {
         name: ServedModel(
@@ -59,7 +75,10 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, front:
     }
     streams = Streams(config.jobs.streams)
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
-    context = Context(settings, config, models, log.record)
+    upstreams = Upstreams(config, token)
+    everything = models | upstreams.models
+    results = Results(settings.database_url, config.results)
+    context = Context(settings, config, {name: everything[name] for name in names}, log.record, results)
 
     def looked(model: str, stale: bool) -> None:
         metrics.model_stale(model, stale)
@@ -86,32 +105,37 @@ def create_app(settings: Settings, config: ServingConfig, source: Source, front:
         if config.workers > 1:  # the others answer meanwhile: a new one takes requests when it can answer them
             await to_thread.run_sync(follower.wait)
         unlisten = streams.listen()
-        yield
+        async with upstreams.opened():
+            yield
         unlisten()
         follower.stop()
         for batcher in batchers:
             await batcher.stop()
         log.close()
 
-    app = FastAPI(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    standing_in = [name for name, routes in available.items() if name not in config.models and routes.STAND_IN in config.models]
-    for name in (*config.models, *standing_in):
-        app.include_router(available[name].router(context))
-    labels = {label: kind for name in config.models for label, kind in available[name].LABELS.items()}
-    app.include_router(jobs.router(context, kinds(), streams))
+    app = Application(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    standing_in = [name for name, routes in available.items() if name not in names and routes.STAND_IN in names]
+    routers = {name: available[name].router(context) for name in (*names, *standing_in)}
+    for router in routers.values():
+        app.include_router(router)
+    labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
+    app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))
     openapi.install(app)
     errors.install(app)
+    if upstreams.models:
+        stand_ins = {name: available[name].STAND_IN for name in routers}
+        app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, stand_ins=stand_ins)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
     app.add_middleware(Deadline)
     if front is None:
-        keyring = of_database(settings.database_url, config.access)
-        app.add_middleware(Gate, keyring=keyring, config=config.access, host=config.host)
+        app.add_middleware(
+            Gate, keyring=of_database(settings.database_url, config.access), config=config.access, host=config.host
+        )
     else:
         app.add_middleware(Behind, token=front)
-    app.add_middleware(Observed)
     return app
 
 

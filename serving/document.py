@@ -18,6 +18,9 @@ class _Nothing:
     def load(self, model: str, version: int) -> Any:
         raise AssertionError(model)
 
+    def index(self, model: str, version: int) -> Any:
+        raise AssertionError(model)
+
     def settled(self, model: str) -> None:
         raise AssertionError(model)
 

@@ -9,12 +9,15 @@ where the client gives none. A deletion that is asked twice may say that there i
 
 Where the client leaves before its answer, the worker's connection is closed too, so that it can end what nobody waits for.
 
-Answers of type text/event-stream are passed back piece by piece, and are not asked for again once they have begun.
+Answers of type text/event-stream, and those that are large, as the results of a job may be, are passed back piece by piece. They
+are not asked for again once they have begun: where the worker is lost then, events end, and the connection of who waits for the
+rest of another answer breaks too.
 """
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 from multidict import CIMultiDict
@@ -26,11 +29,12 @@ from serving.about import REQUEST_ID, note, request_id
 from serving.access import passed
 from serving.errors import ApiError, ClientLeft, NotFound, TimedOut, Unavailable, error_response
 from serving.limits import gone, limited, refusal
-from serving.requests import IDEMPOTENCY_KEY
+from serving.requests import EVENTS, IDEMPOTENCY_KEY
 
 ASKED = 3
 """How often a request is asked at most: one that ends every worker which computes it must not end them all."""
-EVENTS = "text/event-stream"
+LARGE = 8 * 1024 * 1024
+"""Bytes of an answer that are held at most."""
 
 _OF_A_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
 _SAID_HERE = {"content-length", "x-forwarded-for", "x-forwarded-proto", "authorization", "x-api-key"}
@@ -40,8 +44,12 @@ _AS_THEY_ARE = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add."""
 
 
+def _workers_lost() -> ApiError:
+    return Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
+
+
 class Front:
-    """ASGI application in front of workers.
+    """ASGI application in front of workers, or of a service of models (`serving.gateway`).
 
     Args:
         address: Where the workers listen, such as http://127.0.0.1:40123; asked for at startup.
@@ -49,7 +57,9 @@ class Front:
         body_seconds: A body that takes longer to arrive gets 408.
         answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
         on_lost: Told when a worker was lost with a request.
-        token: By which the workers know that a request comes from here.
+        token: By which workers know that a request comes from here.
+        counted_there: Whether those with the token count what they answer, in metrics that are one with those of this process.
+        given_up: What a client is told whose request was asked `ASKED` times in vain.
     """
 
     def __init__(
@@ -61,8 +71,11 @@ class Front:
         answer_seconds: float,
         on_lost: Callable[[], object] = lambda: None,
         token: str | None = None,
+        counted_there: bool = True,
+        given_up: Callable[[], ApiError] = _workers_lost,
     ) -> None:
-        self._address, self._on_lost, self._token = address, on_lost, token
+        self._address, self._on_lost, self._given_up = address, on_lost, given_up
+        self._token, self._counted_there = token, counted_there and token is not None
         self._limit, self._body_seconds, self._answer_seconds = max_body_bytes, body_seconds, answer_seconds
         self._base = URL()
         self._sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession]  # connections kept, and a new one each time
@@ -75,7 +88,7 @@ class Front:
             await send({"type": "websocket.close"})
         else:
             try:
-                await self._serve(scope, receive, send)
+                await self.pass_on(scope, receive, send)
             except ClientLeft:
                 return
             except ApiError as error:
@@ -83,14 +96,25 @@ class Front:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._base = URL(self._address())
-        async with _session(keep=True) as kept, _session(keep=False) as new:
-            self._sessions = kept, new
+        async with self.opened():
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Hold connections meanwhile, in the running event loop."""
+        self._base = URL(self._address())
+        async with _session(keep=True) as kept, _session(keep=False) as new:
+            self._sessions = kept, new
+            yield
+
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request.
+
+        Raises:
+            ApiError: nobody answered it, or the client has left; nothing was sent.
+        """
         if refused := refusal(dict(scope["headers"]), self._limit):
             raise refused
         url, headers = self._url(scope), _passed_on(scope)
@@ -112,24 +136,30 @@ class Front:
         """Ask until a worker has answered, and pass that back."""
         try:
             async with asyncio.timeout(self._answer_seconds) as limit:
+                begun = events = False
                 for turn in range(ASKED):
                     session = self._sessions[0 if turn == 0 else 1]
                     try:
                         async with session.request(
                             method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
-                            if answer.content_type == EVENTS:
+                            note(elsewhere=self._counted_there)
+                            events = answer.content_type == EVENTS
+                            held = b"" if events else await _beginning(answer)
+                            if begun := not answer.content.at_eof():
                                 limit.reschedule(None)
-                                await _stream(answer, send)
-                            else:
-                                await _reply(answer, await answer.read(), send)
+                            await _reply(answer, held, send)
                             return
                     except _LOST:
                         metrics.worker_lost()
                         self._on_lost()
+                        if begun:
+                            if events:  # whoever reads them asks for the rest
+                                await send({"type": "http.response.body", "body": b""})
+                            return
         except TimeoutError as error:
             raise TimedOut(f"no answer within {self._answer_seconds:g} s; try again") from error
-        raise Unavailable("worker_lost", f"{ASKED} workers ended while they computed this answer", retry_after_seconds=5)
+        raise self._given_up()
 
     def _url(self, scope: Scope) -> URL:
         """What is asked for, byte by byte, of the workers and of nobody else."""
@@ -185,20 +215,27 @@ async def _whole(receive: Receive) -> bytes:
     return b"".join(pieces)
 
 
-async def _reply(answer: aiohttp.ClientResponse, content: bytes, send: Send) -> None:
-    await _start(answer, send)
-    await send({"type": "http.response.body", "body": content})
-
-
-async def _stream(answer: aiohttp.ClientResponse, send: Send) -> None:
-    await _start(answer, send)
+async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
+    """All of an answer, but of a large one."""
+    held = bytearray()
     async for piece in answer.content.iter_any():
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+        held += piece
+        if len(held) > LARGE:
+            break
+    return bytes(held)
+
+
+async def _reply(answer: aiohttp.ClientResponse, held: bytes, send: Send) -> None:
+    await _start(answer, send)
+    more = not answer.content.at_eof()
+    await send({"type": "http.response.body", "body": held, "more_body": more})
+    if more:
+        async for piece in answer.content.iter_any():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _start(answer: aiohttp.ClientResponse, send: Send) -> None:
-    note(elsewhere=True)
     headers = [
         (name.lower(), value) for name, value in answer.raw_headers if name.decode("latin-1").lower() not in _OF_A_CONNECTION
     ]

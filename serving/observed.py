@@ -8,10 +8,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monitoring import metrics
 from serving.about import REQUEST_ID, About, begin
 from serving.access.scopes import OPEN
+from serving.requests import EVENTS
 
 requests = logging.getLogger("vitrina.requests")
 """A line a request, at INFO; `serving.logs` says whether it is written."""
 _HEADER = REQUEST_ID.lower().encode()
+_EVENTS = EVENTS.encode()
 QUIET = OPEN | {"/metrics"}
 """Asked by machines every few seconds: only what goes wrong with them is a line."""
 
@@ -20,7 +22,7 @@ class Observed:
     """ASGI middleware, outside of all others of a process.
 
     Requests are counted by route template, so that paths do not become labels, and by the version that answered; one that a
-    worker answers is counted there.
+    worker answers is counted there. A stream of events takes until it begins: how long a client then watches is no latency.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -33,23 +35,29 @@ class Observed:
             return
         about = begin(next((value for name, value in scope["headers"] if name == _HEADER), None))
         named, start, status, counted = about.request_id.encode(), time.perf_counter(), 0, False
+        began: float | None = None
+
+        def took() -> float:
+            return (time.perf_counter() if began is None else began) - start
 
         async def watched(message: Message) -> None:
-            nonlocal status, counted
+            nonlocal status, counted, began
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [(name, value) for name, value in message.get("headers", ()) if name.lower() != _HEADER]
                 message = {**message, "headers": [*headers, (_HEADER, named)]}
+                if any(name.lower() == b"content-type" and value.startswith(_EVENTS) for name, value in headers):
+                    began = time.perf_counter()
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 counted = True
-                _count(scope, about, status, time.perf_counter() - start)
+                _count(scope, about, status, took())
             await send(message)
 
         try:
             await self.app(scope, receive, watched)
         finally:
             if status and not counted:  # the client left in the middle of an answer
-                _count(scope, about, status, time.perf_counter() - start)
+                _count(scope, about, status, took())
 
 
 def _count(scope: Scope, about: About, status: int, seconds: float) -> None:

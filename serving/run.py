@@ -11,7 +11,9 @@ from pathlib import Path
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from models.family import check_launch
 from registry.versions import with_champion
+from serving.inner import check_address, secret
 from serving.routes import discover
 
 ROOT = Path(__file__).parents[1]
@@ -29,9 +31,16 @@ def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[
 
     Raises:
         ServingError: the host is not an address of this machine, or the port is taken.
+        ConfigError: a service behind a gateway would be reached by others, or a model cannot compute as configured.
+        VitrinaError: there is no such device.
     """
     host = "127.0.0.1" if config.host == "localhost" else config.host
     _check_address(host, config.port)
+    if secret(os.environ) is not None and not config.upstreams:
+        check_address(host)
+    if (config.device, config.precision, config.compile) != ("auto", "fp32", "none"):
+        for model in set(config.models) - set(config.upstreams):
+            check_launch(model, config.device, config.precision, config.compile)
     state = settings.home / "serving" / str(config.port)  # BentoML clears its metrics folder there: one a server
     environment = os.environ | {
         "VITRINA_HOME": str(settings.home),
@@ -63,10 +72,12 @@ def serve(settings: Settings, config: ServingConfig, beside: Sequence[str] = ())
 def with_all_models(settings: Settings, config: ServingConfig) -> ServingConfig:
     """The configuration, with every model where it names none itself: one that has no champion yet is served from its first on.
 
-    Where none has one, the service waits for those of its default.
+    Where none has one, the service waits for those of its default. A gateway that names none loads none.
     """
     if "models" in config.model_fields_set:
         return config
+    if config.upstreams:
+        return config.model_copy(update={"models": ()})
     every = tuple(discover())
     promoted = with_champion(settings, every)
     awaited = promoted or config.models

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from configs.errors import ConfigError
+from configs.schema import ServingConfig
 from configs.settings import Settings
 from models import family
 from models.bundles import INDEX
@@ -16,6 +17,7 @@ from serving.search.index import Index, read
 
 PACKED = "bundles"
 """Folder of a Bento, beside our packages: `bundles/<model>/<version>/`."""
+_PLAIN = ServingConfig()
 
 
 def index_of(bundle: Path) -> Index | None:
@@ -30,8 +32,8 @@ def index_of(bundle: Path) -> Index | None:
 class RegistrySource:
     """The MLflow registry: alias champion, files verified against their manifest."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, config: ServingConfig = _PLAIN) -> None:
+        self._settings, self._config = settings, config
 
     def champion(self, model: str) -> int:
         """Version that the alias points at.
@@ -46,7 +48,7 @@ class RegistrySource:
 
     def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
-        return family.load(model, self._bundle(model, version))
+        return _loaded(model, self._bundle(model, version), self._config)
 
     def index(self, model: str, version: int) -> Index | None:
         """Fetch and verify where that was not done, and read."""
@@ -63,8 +65,8 @@ class RegistrySource:
 class PackedSource:
     """The bundles inside a Bento: what was champion when it was built, for machines that reach no registry."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, config: ServingConfig = _PLAIN) -> None:
+        self._folder, self._config = folder, config
 
     def champion(self, model: str) -> int:
         """The one version that was packed.
@@ -79,7 +81,7 @@ class PackedSource:
 
     def load(self, model: str, version: int) -> Predictor:
         """Verify, load and warm up."""
-        return family.load(model, self._bundle(model, version))
+        return _loaded(model, self._bundle(model, version), self._config)
 
     def index(self, model: str, version: int) -> Index | None:
         """Verify and read."""
@@ -92,3 +94,7 @@ class PackedSource:
 
     def settled(self, model: str) -> None:
         """Nothing: a Bento has no ledger."""
+
+
+def _loaded(model: str, bundle: Path, config: ServingConfig) -> Predictor:
+    return family.load(model, bundle, config.device, config.precision, config.compile)

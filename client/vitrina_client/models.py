@@ -12,6 +12,34 @@ class Accepted(BaseModel):
     prediction_id: str
 
 
+class CatalogueProduct(BaseModel):
+    """A product of the catalogue."""
+
+    product_id: int | str
+    hidden: bool
+    """found by no search and recommended to nobody"""
+
+    put: bool
+    """a client put it; else it is as the version that answers was trained on it"""
+
+    title: str | None
+    description: str | None
+    """null also where only the version knows the product"""
+
+    brand: str | None
+    price: float | None
+    """in the catalogue's currency"""
+
+    categories: dict[str, str]
+    """by level, those that are known"""
+
+    attributes: dict[str, str]
+    """with describing fields, such as gender"""
+
+    updated_at: datetime | None
+    """when a client last changed it; null where none did"""
+
+
 class Confusable(BaseModel):
     """Two classes that a classifier can hardly tell apart."""
 
@@ -263,6 +291,32 @@ class Shown(BaseModel):
 
     article_type: str
     probability: float
+
+
+class Similar(BaseModel):
+    """A product that was found."""
+
+    product_id: int | str
+    score: float
+    """cosine of its vector and that of what is looked for"""
+
+    title: str | None
+    brand: str | None
+    price: float | None
+    """in the catalogue's currency"""
+
+    categories: dict[str, str]
+    """by level, those that are known"""
+
+
+class SimilarProducts(BaseModel):
+    """Products, most alike first; fewer than asked for where the filters leave fewer."""
+
+    model: Served
+    products: int
+    """products among which was searched, before filters"""
+
+    items: list[Similar]
 
 
 class Stored(BaseModel):
@@ -622,6 +676,17 @@ class Prose(BaseModel):
     """its sentences, one after another"""
 
     sentences: list[Sentence]
+
+
+class Put(BaseModel):
+    """Answer of POST /v1/catalog/products."""
+
+    model: Served
+    count: int
+    """products that were put"""
+
+    new: int
+    """those of them that were not in the catalogue before"""
 
 
 class Readiness(BaseModel):

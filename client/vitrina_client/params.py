@@ -93,7 +93,7 @@ class CandidateIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     product_id: NotRequired[int | str | None]
     """its own id, where the catalogue may hold it: it is then no duplicate of itself"""
@@ -134,7 +134,7 @@ class CategoriesIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     top_k: NotRequired[int]
     """labels a category level, most probable first"""
@@ -193,10 +193,29 @@ class ExampleIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     label: str
     """of its class; blanks around it do not count"""
+
+
+class FiltersIn(TypedDict):
+    """What products must be to be answered; all that is given must hold, and a value that no product has finds none."""
+
+    categories: NotRequired[Sequence[str]]
+    """one of these, on any level; empty: all"""
+
+    brands: NotRequired[Sequence[str]]
+    """one of these; empty: all"""
+
+    price_min: NotRequired[float | None]
+    """cheaper products, and those without a price, are left out"""
+
+    price_max: NotRequired[float | None]
+    """dearer products, and those without a price, are left out; at least price_min"""
+
+    attributes: NotRequired[Mapping[str, str | Sequence[str]]]
+    """name to a value, or to several of which a product has one; gender, age_group, base_colour, season and usage are names as well"""
 
 
 class ImageIn(TypedDict):
@@ -281,7 +300,86 @@ class ListingIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
+
+
+class ProductIn(TypedDict):
+    """What a product is from now on, and whether it is shown; with `hidden` alone only that changes."""
+
+    title: NotRequired[str | None]
+    description: NotRequired[str | None]
+    """plain text or HTML"""
+
+    brand: NotRequired[str | None]
+    gender: NotRequired[str | None]
+    age_group: NotRequired[str | None]
+    base_colour: NotRequired[str | None]
+    season: NotRequired[str | None]
+    usage: NotRequired[str | None]
+    price: NotRequired[float | None]
+    """in the catalogue's currency; estimated prices and embeddings do not look at it"""
+
+    attributes: NotRequired[Mapping[str, str]]
+    """free attributes, name to value"""
+
+    master_category: NotRequired[str | None]
+    """predicted categories and embeddings do not look at it"""
+
+    sub_category: NotRequired[str | None]
+    """predicted categories and embeddings do not look at it"""
+
+    article_type: NotRequired[str | None]
+    """predicted categories and embeddings do not look at it"""
+
+    image: NotRequired[Photo | None]
+    """a whole JPEG, PNG or WebP"""
+
+    hidden: NotRequired[bool]
+    """found by no search and recommended to nobody, until it is put again without this"""
+
+
+class ProductItem(TypedDict):
+    """One of several products."""
+
+    title: NotRequired[str | None]
+    description: NotRequired[str | None]
+    """plain text or HTML"""
+
+    brand: NotRequired[str | None]
+    gender: NotRequired[str | None]
+    age_group: NotRequired[str | None]
+    base_colour: NotRequired[str | None]
+    season: NotRequired[str | None]
+    usage: NotRequired[str | None]
+    price: NotRequired[float | None]
+    """in the catalogue's currency; estimated prices and embeddings do not look at it"""
+
+    attributes: NotRequired[Mapping[str, str]]
+    """free attributes, name to value"""
+
+    master_category: NotRequired[str | None]
+    """predicted categories and embeddings do not look at it"""
+
+    sub_category: NotRequired[str | None]
+    """predicted categories and embeddings do not look at it"""
+
+    article_type: NotRequired[str | None]
+    """predicted categories and embeddings do not look at it"""
+
+    image: NotRequired[Photo | None]
+    """a whole JPEG, PNG or WebP"""
+
+    hidden: NotRequired[bool]
+    """found by no search and recommended to nobody, until it is put again without this"""
+
+    product_id: int | str
+    """as the catalogue names it; 5 and "5" are the same"""
+
+
+class ProductsIn(TypedDict):
+    """Several products in one request."""
+
+    items: Sequence[ProductItem]
 
 
 class RecentItem(TypedDict):
@@ -335,6 +433,27 @@ class ReviewsIn(TypedDict):
     """Several reviews in one request."""
 
     reviews: Sequence[ReviewIn]
+
+
+class SimilarIn(TypedDict):
+    """What is looked for: a product_id, or a text and a photo or one of them, or a vector."""
+
+    product_id: NotRequired[int | str | None]
+    """a product of the catalogue, which is not answered itself; 5 and "5" are the same"""
+
+    text: NotRequired[str | None]
+    """words, as a title has them"""
+
+    image: NotRequired[Photo | None]
+    """a whole JPEG, PNG or WebP"""
+
+    vector: NotRequired[Sequence[float] | None]
+    """of this version's embeddings, of any length but 0"""
+
+    limit: NotRequired[int]
+    """products at most"""
+
+    filters: NotRequired[FiltersIn]
 
 
 class AdaptIn(TypedDict):

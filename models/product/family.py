@@ -17,7 +17,7 @@ from catalog.images import decode
 from catalog.schema import PRODUCT_COLUMNS
 from catalog.splits import published, split_products, split_reviews
 from configs.errors import VitrinaError
-from configs.schema import EvaluationConfig, RunConfig
+from configs.schema import EvaluationConfig, Launch, Precision, RunConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
@@ -202,6 +202,10 @@ class ProductFamily:
     def load(self, folder: Path, device: str = "auto") -> ProductPredictor:
         """The predictor, warmed up."""
         return ProductPredictor.load(folder, device)
+
+    def load_launched(self, folder: Path, device: str, precision: Precision, launch: Launch) -> ProductPredictor:
+        """See `models.family.Launches`."""
+        return ProductPredictor.load(folder, device, precision, launch)
 
     def export(self, folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
         """`photos.onnx`, `listings.onnx` and `reviews.onnx`; see `models.product.export`."""

@@ -14,6 +14,8 @@ from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
+from configs.schema import Launch, Precision
+from models import devices
 from models.errors import NotSupported
 from models.inspection import Inspection, PriceRange
 from models.product import bundle
@@ -29,6 +31,7 @@ from models.product.heads.price import PriceEstimate, PriceHead
 from models.product.heads.quality import QualityAnswers, QualityEstimate, QualityHead
 from models.product.heads.sentiment import Sentiment, SentimentAnswers, SentimentHead
 from models.product.inputs import Inputs
+from models.product.launched import load_launched
 from models.product.parts import SEGMENTS
 from models.product.tasks import Lacks, Task
 
@@ -104,14 +107,19 @@ class ProductPredictor:
         self.labels = encoders.labels()
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> "ProductPredictor":
+    def load(
+        cls, folder: Path, device: str = "auto", precision: Precision = "fp32", launch: Launch = "none"
+    ) -> "ProductPredictor":
         """Read a bundle and warm up; `device` is auto, cpu, cuda or another torch device.
 
         Raises:
-            VitrinaError: a file is missing or damaged, or the device does not exist.
+            VitrinaError: a file is missing or damaged, the device does not exist, or cannot launch passes so.
         """
-        settings, encoders, device = bundle.load_config(folder), Encoders.load(folder), _device(device)
-        network = bundle.load_network(folder, encoders, settings, device)
+        settings, encoders, device = bundle.load_config(folder), Encoders.load(folder), devices.resolve(device)
+        if (precision, launch) == ("fp32", "none"):
+            network = bundle.load_network(folder, encoders, settings, device)
+        else:
+            network = load_launched(folder, encoders, settings, device, precision, launch)
         predictor = cls(network, encoders, settings.config, device, settings.lacks)
         model = settings.config.model
         photo = np.zeros((model.image_height, model.image_width, 3), dtype=np.uint8)
@@ -359,13 +367,3 @@ def _modalities(row: CleanListing, photo: NDArray[np.uint8] | None) -> tuple[str
         "categories": any(row.categories),
     }
     return tuple(name for name, there in present.items() if there)
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise VitrinaError(f"device {name!r} is not available here; allowed: auto, cpu, cuda") from error
-    return name

@@ -1,6 +1,7 @@
 """What a front tells its workers of a request, and how they know that it is their front: a token that both hold.
 
-A client's own headers of these names are not passed on; without the token a worker answers health alone.
+A client's own headers of these names are not passed on; without the token a worker answers health alone. A gateway and the
+services behind it (`serving.inner`) do the same; Prometheus, which asks them directly, sends the token as `Authorization: Bearer`.
 """
 
 import hmac
@@ -19,7 +20,9 @@ FRONT, KEY, WHO = f"{PREFIX}front", f"{PREFIX}key", f"{PREFIX}who"
 
 
 def told(scope: Scope, token: str | None) -> dict[str, str]:
-    """Headers for a worker: the token, and whose request it is where a key was asked for."""
+    """Headers for a worker: the token, and whose request it is where a key was asked for; none without a token."""
+    if token is None:
+        return {}
     state = scope.get("state", {})
     named = {FRONT: token, KEY: state.get("key"), WHO: state.get("who")}
     return {name: value for name, value in named.items() if value is not None}
@@ -40,8 +43,11 @@ class Behind:
             await send({"type": "websocket.close"})
         else:
             said = {name: value for name, value in scope["headers"] if name.startswith(PREFIX.encode())}
-            if not hmac.compare_digest(said.get(FRONT.encode(), b""), self._token):
-                await error_response(Unauthorized("this address answers its front alone"))(scope, receive, send)
+            bearer = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            sent = said.get(FRONT.encode(), bearer.removeprefix(b"Bearer "))
+            if not hmac.compare_digest(sent, self._token):
+                refused = Unauthorized("this address answers its front alone", headers={"WWW-Authenticate": "Bearer"})
+                await error_response(refused)(scope, receive, send)
                 return
             state = scope.setdefault("state", {})
             for name, header in (("key", KEY), ("who", WHO)):

@@ -16,9 +16,9 @@ from database.jobs import Job, find
 from serving.errors import Unavailable
 from serving.jobs.schemas import ended, job
 from serving.limits import gone
+from serving.requests import EVENTS
 from serving.storage import ask
 
-EVENTS = "text/event-stream"
 LAST = "Last-Event-ID"
 SHORTEST, LONGEST, SLOWER = 0.25, 2.0, 1.5
 """Seconds between two looks at a job; each look that finds nothing new makes the next one wait longer by a factor."""

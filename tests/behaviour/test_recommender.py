@@ -171,3 +171,37 @@ def test_the_order_of_queries_changes_nothing(recommender: RecommenderPredictor)
 def test_ids_as_text_and_as_numbers_are_the_same(recommender: RecommenderPredictor) -> None:
     number, text = Query(user_id=3, events=(Event(10_005),)), Query(user_id="3", events=(Event("10005"),))
     assert ask(recommender, number) == ask(recommender, text)
+
+
+def test_what_is_excluded_is_neither_answered_nor_a_reason_and_the_answer_stays_full(recommender: RecommenderPredictor) -> None:
+    everything = [str(key) for key in recommender.recommender.items.keys]
+    for user in USERS:
+        plain = ask(recommender, Query(user_id=user))
+        named = {str(item.reason.item_id) for item in plain.items if item.reason.item_id is not None}
+        gone = frozenset({*map(str, ids(plain)), *named})
+        rest = ask(recommender, Query(user_id=user, exclude=gone))
+        assert len(rest.items) == 10
+        assert not gone & set(map(str, ids(rest)))
+        reasons = [item.reason for item in rest.items]
+        assert not gone & {str(reason.item_id) for reason in reasons}
+        titles = [recommender.recommender.items.title(recommender.recommender.items.codes[name]) for name in named]
+        assert not [title for title in titles for reason in reasons if reason.item_id is None and title in reason.text]
+        assert (rest.basis, rest.history) == (plain.basis, plain.history)
+    few = frozenset(everything[:-3])
+    assert set(ids(ask(recommender, Query(exclude=few)))) == set(recommender.recommender.items.keys[-3:])
+    assert ask(recommender, Query(exclude=frozenset(everything))).items == ()
+
+
+def test_what_others_do_not_see_changes_nothing(recommender: RecommenderPredictor) -> None:
+    plain, odd, again = recommender.recommend(
+        [Query(user_id=3), Query(user_id=3, exclude=frozenset({"nobody"})), Query(user_id=3)]
+    )
+    assert plain == odd == again
+
+
+def test_a_long_history_of_excluded_items_is_answered_with_what_sells_as_the_reason(recommender: RecommenderPredictor) -> None:
+    keys = recommender.recommender.items.keys[:40]
+    answer = ask(recommender, session(keys, exclude=frozenset(map(str, keys))))
+    assert len(answer.items) == 10
+    assert {item.reason.kind for item in answer.items} == {"popular"}
+    assert {item.reason.item_id for item in answer.items} == {None}

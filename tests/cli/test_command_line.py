@@ -26,6 +26,8 @@ COMMANDS = (
     "down",
     "status",
     "doctor",
+    "keys",
+    "audit",
 )
 
 

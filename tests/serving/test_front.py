@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from monitoring import metrics
-from serving.front import ASKED, Front
+from serving.front import ASKED, LARGE, Front
 
 LIMIT = 1000
 SAID = b'{"answer": 1}'
@@ -223,3 +223,40 @@ def test_events_are_passed_on_as_they_come(port: int, upstream: Upstream) -> Non
     assert response.read1() == b"data: 1\n\n"
     first.set()
     assert response.read() == b"data: 2\n\n"
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "text/event-stream"])
+def test_an_answer_that_has_begun_is_not_asked_for_again(port: int, upstream: Upstream, kind: str) -> None:
+
+    def begun(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for _ in range(3 * LARGE // 2**20):
+            handler.wfile.write(b"100000\r\n" + b"x" * 2**20 + b"\r\n")
+        handler.wfile.flush()
+        killed(handler)
+
+    upstream.behaviours[:] = [begun]
+    before = lost()
+    if kind == "text/event-stream":
+        assert set(ask(port, path="/v1/jobs/1/events")[1]) == set(b"x"), "what came, and an end"
+    else:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            ask(port, path="/v1/jobs/1/result")
+    assert (len(upstream.asked), lost()) == (1, before + 1)
+    assert ask(port)[:2] == (200, SAID)
+
+
+def test_a_large_answer_is_passed_back_whole(port: int, upstream: Upstream) -> None:
+    content = b"0123456789abcdef" * (2 * LARGE // 16)
+
+    def large(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    upstream.behaviours[:] = [large]
+    assert ask(port, path="/v1/jobs/1/result")[:2] == (200, content)

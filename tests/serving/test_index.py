@@ -94,7 +94,7 @@ def test_the_same_products_make_the_same_files(written: Path, tmp_path: Path) ->
         (Filters(categories=("nothing",)), lambda i: False),
         (Filters(price_min=5000.0), lambda i: False),
     ],
-    ids=str,
+    ids=("all", "brand", "brands and price", "attribute", "category", "categories and price", "none", "too dear"),
 )
 def test_filters_leave_what_passes_and_comparing_finds_the_nearest(exact: Index, listed: Index, filters, passes) -> None:
     mask = np.array([bool(passes(i)) for i in range(COUNT)])
@@ -107,7 +107,9 @@ def test_filters_leave_what_passes_and_comparing_finds_the_nearest(exact: Index,
             assert (np.diff(scores) <= 0).all()
 
 
-@pytest.mark.parametrize("filters", [ALL, Filters(brands=("Acme",)), Filters(attributes=(("Fabric", ("Silk",)),))], ids=str)
+@pytest.mark.parametrize(
+    "filters", [ALL, Filters(brands=("Acme",)), Filters(attributes=(("Fabric", ("Silk",)),))], ids=("all", "brand", "attribute")
+)
 def test_lists_find_nearly_all_of_the_nearest_and_only_what_passes(listed: Index, filters: Filters) -> None:
     shelf, queries = Shelf.of(listed), shop()[1][:200]
     mask = shelf.within(filters)

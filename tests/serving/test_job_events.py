@@ -10,6 +10,7 @@ import pytest
 
 from configs.settings import Settings
 from database import jobs
+from monitoring import metrics
 from serving.app import create_app
 from serving.front import Front
 from tests.serving.conftest import CONFIG, Source, wait_until
@@ -158,6 +159,18 @@ def test_so_many_watch_at_most_and_who_leaves_gives_the_place_back(port):
             break
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_how_long_a_client_watches_is_no_latency(worker):
+    job = left(worker, 1)
+    with watching(worker, job) as stream:
+        for _ in range(5):  # a second
+            next(stream)
+        asked(worker, "DELETE", f"/v1/jobs/{job['id']}")[0].close()
+        list(stream)
+    sums = [line for line in metrics.exposition().decode().splitlines() if "seconds_sum" in line and "/events" in line]
+    counts = [line for line in metrics.exposition().decode().splitlines() if "seconds_count" in line and "/events" in line]
+    assert 0 < sum(float(line.split()[-1]) for line in sums) < 0.2 * sum(float(line.split()[-1]) for line in counts)
 
 
 def test_watching_keeps_no_thread(worker, url):

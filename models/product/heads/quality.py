@@ -35,6 +35,10 @@ PART_FEATURES = 5
 FLOOR = -12.0
 """Of log probabilities."""
 
+LUMA = (0.299, 0.587, 0.114)
+LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+"""Buffers of the head, and no tensors made in a forward pass: such cannot be recorded as a CUDA graph."""
+
 FEATURES = len(SEGMENTS) * (PART_FEATURES + 1) + VIEWS + len(CATEGORY_LEVELS) + 4 + 3 + len(FACTS)
 """Part features and flags; the type's likelihood in each view, coarser levels' and a flag; price, light, sizes."""
 
@@ -127,11 +131,15 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
     name = "quality"
     visible = PARTS
     path: Tensor
+    luma: Tensor
+    laplacian: Tensor
 
     def __init__(self, values: QualityConfig, context: HeadContext) -> None:
         super().__init__(values, context)
         self.values, self.type_share = values, context.type_share
         self.register_buffer("path", context.paths, persistent=False)
+        self.register_buffer("luma", torch.tensor(LUMA).view(3, 1, 1), persistent=False)
+        self.register_buffer("laplacian", torch.tensor(LAPLACIAN).view(1, 1, 3, 3), persistent=False)
         self.check = PartCheck(values.judgements)
         self.layers = nn.Sequential(
             nn.Linear(2 * context.width + FEATURES + values.judgements, values.hidden),
@@ -157,7 +165,7 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
         others = [
             category_features(paths, self.path, inputs.categories),
             price_features(inputs.price, price.location[:, WHOLE].detach(), price.scale[:, WHOLE].detach()),
-            light(image) * inputs.has_image[:, None],
+            light(image, self.luma, self.laplacian) * inputs.has_image[:, None],
             inputs.facts / 5,
         ]
         features = part_features(paths, compared, present)
@@ -232,16 +240,14 @@ def price_features(price: Tensor, location: Tensor, scale: Tensor) -> Tensor:
     return torch.stack([error, error.abs(), relative, relative.abs()], dim=-1)
 
 
-def light(image: Tensor) -> Tensor:
+def light(image: Tensor, weights: Tensor, laplacian: Tensor) -> Tensor:
     """Brightness, contrast and sharpness (B, 3) of photos (B, 3, h, w), each about 0…1.
 
-    Sharpness is the mean absolute Laplacian of the luma (after Pech-Pacheco et al. 2000), relative to its contrast.
+    Sharpness is the mean absolute Laplacian of the luma (after Pech-Pacheco et al. 2000), relative to its contrast. `weights`
+    (3, 1, 1) and `laplacian` (1, 1, 3, 3) are `LUMA` and `LAPLACIAN` where the photos are.
     """
-    luma = (image.float() * image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)[:, None, None]).sum(
-        1, keepdim=True
-    ) / 255
-    kernel = luma.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
-    edges = F.conv2d(luma, kernel).abs().mean(dim=(1, 2, 3))
+    luma = (image.float() * weights).sum(1, keepdim=True) / 255
+    edges = F.conv2d(luma, laplacian).abs().mean(dim=(1, 2, 3))
     contrast = luma.std(dim=(1, 2, 3))
     return torch.stack([luma.mean(dim=(1, 2, 3)), contrast, edges / (contrast + 0.02)], dim=-1)
 

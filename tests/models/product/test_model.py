@@ -189,7 +189,8 @@ def test_light_by_hand() -> None:
     flat = torch.full((3, 6, 6), 51, dtype=torch.uint8)
     board = torch.zeros(3, 6, 6, dtype=torch.uint8)
     board[:, 0::2, 0::2] = board[:, 1::2, 1::2] = 255
-    brightness, contrast, sharpness = light(torch.stack([flat, board])).T
+    head = model().head(QualityHead)
+    brightness, contrast, sharpness = light(torch.stack([flat, board]), head.luma, head.laplacian).T
     assert brightness.tolist() == pytest.approx([0.2, 0.5], abs=1e-5)
     deviation = math.sqrt(36 * 0.25 / 35)
     assert contrast.tolist() == pytest.approx([0.0, deviation], abs=1e-5)
