@@ -87,22 +87,16 @@ class Work:
     def batch(self, job: Job, taker: str) -> bool:
         """Do the next items of a job; False where none waits, or the job was cancelled or taken by another run.
 
-        Items that were tried before are done alone: the one at fault, should there be one, ends no other's try again.
+        Items over which a worker died come last and alone: the one at fault, should there be one, takes no other with it.
         """
         kind = self._kinds[job.kind]
-        waiting = self._patiently(jobs.items, self._url, job.id, states=["waiting"], limit=kind.batch)
-        lost = [item for item in waiting if item.attempts >= DEADLY * self._config.jobs.attempts]
-        if lost:
-            return self._keep(job, taker, {item.place: _given_up(item) for item in lost}, lost)
-        if not waiting:
+        items = self._patiently(jobs.take, self._url, job.id, kind.batch, taker)
+        if not items:
             return False
-        fresh = [item for item in waiting if item.attempts == 0]
-        items = fresh if waiting[0].attempts == 0 else waiting[:1]
+        if items[0].attempts >= DEADLY * self._config.jobs.attempts:
+            return self._keep(job, taker, {items[0].place: _given_up(items[0])}, items)
         assert job.model is not None and job.version is not None
-        loaded = self.models.loaded(job.model, job.version)
-        if not self._patiently(jobs.attempt, self._url, job.id, [item.place for item in items], taker):
-            return False
-        return self._do(job, taker, loaded, items)
+        return self._do(job, taker, self.models.loaded(job.model, job.version), items)
 
     def finish(self, job_id: str) -> str:
         """The last word on a job; its state."""
