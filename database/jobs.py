@@ -241,7 +241,10 @@ def keep(
 
 
 def finish(url: str, job_id: str, detail: str | None = None) -> Job:
-    """The last word on a job, by its items: succeeded, partly_failed or failed; failed with `detail`. One that ended stays."""
+    """The last word on a job, by its items: succeeded, partly_failed or failed; failed with `detail`.
+
+    One that has ended stays, and without `detail` one of which items wait.
+    """
     with writing(url) as connection:
         return _finish(connection, job_id, detail)
 
@@ -309,7 +312,7 @@ def _find(connection: Connection, job_id: str, owner: str | None, *, lock: bool 
 
 def _finish(connection: Connection, job_id: str, detail: str | None) -> Job:
     job = _find(connection, job_id, None, lock=True)
-    if job.state not in ENDED:
+    if job.state not in ENDED and (detail is not None or job.done + job.failed == job.items):
         state: JobState = "succeeded" if job.failed == 0 else "partly_failed" if job.done else "failed"
         _end(connection, job, state if detail is None else "failed", detail)
     return _find(connection, job_id, None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 APPLICATION = "vitrina"
 VERSION = "1"
-"""Of the workflows' steps: a worker goes on only with what was begun by the same steps, so a change of them is a new number."""
+"""Of the workflows' steps: those of another number are not replayed, so a change of them is a new one."""
 PORTABLE = "portable_json"
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _PAYLOADS = ("workflow_input", "workflow_output", "operation_outputs")  # rows that do not go with their workflow's
@@ -91,13 +91,22 @@ def under_way(url: str) -> list[tuple[str, str]]:
 
 
 def release(url: str, workflow_id: str, worker: str) -> bool:
-    """Give a workflow that `worker` left undone back to its queue; False where somebody else did, or went on with it."""
+    """Give a workflow that `worker` left undone back to its queue; False where somebody else did, or went on with it.
+
+    What steps of another version wrote is not replayed: it begins anew, and the items that wait are the next to do.
+    """
     with writing(url) as connection:
-        rows = _table(connection, "workflow_status", "workflow_uuid", "status", "executor_id", "owner_xid", "started_at_epoch_ms")
-        left = sqlalchemy.update(rows).where(
-            rows.c.workflow_uuid == workflow_id, rows.c.status == "PENDING", rows.c.executor_id == worker
-        )
-        return connection.execute(left.values(status="ENQUEUED", owner_xid=None, started_at_epoch_ms=None)).rowcount == 1
+        columns = ("workflow_uuid", "status", "executor_id", "owner_xid", "started_at_epoch_ms", "application_version")
+        rows = _table(connection, "workflow_status", *columns)
+        mine = (rows.c.workflow_uuid == workflow_id, rows.c.status == "PENDING", rows.c.executor_id == worker)
+        version = connection.scalar(select(rows.c.application_version).where(*mine))
+        given_back = {"status": "ENQUEUED", "owner_xid": None, "started_at_epoch_ms": None, "application_version": None}
+        if connection.execute(sqlalchemy.update(rows).where(*mine).values(given_back)).rowcount == 0:
+            return False
+        if version != VERSION:
+            steps = _table(connection, "operation_outputs", "workflow_uuid")
+            connection.execute(delete(steps).where(steps.c.workflow_uuid == workflow_id))
+        return True
 
 
 def forget(connection: Connection, before_ms: int) -> None:

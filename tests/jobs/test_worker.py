@@ -122,6 +122,23 @@ def test_what_a_dead_worker_left_goes_on_in_another(url, working):
     assert computing.calls == [[4, 5, 6, 7]]
 
 
+def test_what_a_worker_of_an_earlier_release_left_begins_anew_with_the_items_that_wait(url, working):
+    job_id = left(url, 8)
+    schema = "dbos." if url.startswith("postgresql") else ""
+    with writing(url) as connection:
+        taken = "status = 'PENDING', executor_id = 'worker-7', application_version = '0', owner_xid = 'x'"
+        connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET {taken}"))
+        step = "(workflow_uuid, function_id, function_name, output, serialization)"
+        values = "(:id, 1, 'a step that is no more', 'true', 'portable_json')"
+        connection.execute(sqlalchemy.text(f"INSERT INTO {schema}operation_outputs {step} VALUES {values}"), {"id": job_id})
+    jobs.begin(url, job_id, "fake", 1, "dead")
+    jobs.keep(url, job_id, [Item(place=i, sent=None, state="done", result={"i": i}) for i in range(4)], taker="dead")
+    computing = Computing(lambda _: None)
+    working(computing)
+    assert ended(url, job_id).state == "succeeded"
+    assert computing.calls == [[4, 5, 6, 7]]
+
+
 def test_what_a_living_worker_does_is_left_to_it(url, working):
     job_id = left(url)
     schema = "dbos." if url.startswith("postgresql") else ""
