@@ -261,15 +261,17 @@ def untold(url: str) -> list[str]:
 
 
 def given_up(url: str) -> list[Job]:
-    """End the jobs whose workflow DBOS has ended before they were: its row could not be read, or somebody ended it there."""
+    """End the jobs whose workflow DBOS has ended before they were: its row could not be read, or somebody ended it there.
+
+    One that failed by itself, such as when DBOS's own writes met a full disk, begins anew instead: what is kept stays.
+    """
     workflows.ensure(url)
     with writing(url) as connection:
         live = list(connection.scalars(select(JobTable.id).where(JobTable.state.in_(_LIVE))))
-        known = workflows.known(connection, live)
         return [
             _finish(connection, job_id, _why_given_up(state, serializer))
-            for job_id, (state, serializer) in known.items()
-            if workflows.is_ended(state)
+            for job_id, (state, serializer) in workflows.known(connection, live).items()
+            if workflows.is_ended(state) and not (_is_portable(serializer) and workflows.begin_anew(connection, job_id))
         ]
 
 
@@ -349,7 +351,11 @@ def _digest(kind: str, items: Sequence[Item]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _is_portable(serializer: str | None) -> bool:
+    return serializer in (workflows.PORTABLE, None)
+
+
 def _why_given_up(state: str, serializer: str | None) -> str:
-    if serializer not in (workflows.PORTABLE, None):
+    if not _is_portable(serializer):
         return f"refused: its row of DBOS says serializer {serializer!r}, only {workflows.PORTABLE} is read"
     return f"its workflow ended as {state} before it did; see the worker's log"

@@ -273,14 +273,23 @@ def test_states_are_counted(url):
     assert jobs.states(url) == expected
 
 
-def test_a_job_that_dbos_gave_up_ends_and_says_so(url):
+@pytest.mark.parametrize(("state", "runs"), [("ERROR", 20), ("CANCELLED", 1)])
+def test_a_job_that_dbos_gave_up_ends_and_says_so(url, state, runs):
     job_id = began(url)
     assert jobs.given_up(url) == []
-    end_in_dbos(url, job_id, "ERROR")
+    end_in_dbos(url, job_id, state, runs)
     [job] = jobs.given_up(url)
     assert (job.id, job.state) == (job_id, "failed")
-    assert job.detail == "its workflow ended as ERROR before it did; see the worker's log"
+    assert job.detail == f"its workflow ended as {state} before it did; see the worker's log"
     assert jobs.given_up(url) == []
+
+
+def test_a_job_whose_workflow_failed_by_itself_begins_anew(url):
+    job_id = began(url)
+    end_in_dbos(url, job_id, "ERROR", 19)
+    assert jobs.given_up(url) == []
+    assert told(url) == {job_id: ("ENQUEUED", "portable_json")}
+    assert jobs.find(url, job_id).state == "running"
 
 
 def test_a_workflow_is_released_once_and_only_from_the_worker_that_had_it(url):
@@ -343,10 +352,9 @@ def clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
     monkeypatch.setattr(jobs, "datetime", Clock)
 
 
-def end_in_dbos(url: str, job_id: str, state: str) -> None:
+def end_in_dbos(url: str, job_id: str, state: str, runs: int = 1) -> None:
     schema = "dbos." if url.startswith("postgresql") else ""
-    values = {"id": job_id, "state": state}
+    values = {"id": job_id, "state": state, "runs": runs}
+    ended = "status = :state, recovery_attempts = :runs WHERE workflow_uuid = :id"
     with writing(url) as connection:
-        connection.execute(
-            sqlalchemy.text(f"UPDATE {schema}workflow_status SET status = :state WHERE workflow_uuid = :id"), values
-        )
+        connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET {ended}"), values)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from dbos._sys_db import SystemDatabase
 from jobs_fakes import CONFIG, Computing
 
 from configs.settings import Settings
@@ -171,6 +172,25 @@ def test_a_job_that_ended_here_without_a_word_goes_on(url, working):
         lost = "status = 'PENDING', executor_id = :name WHERE workflow_uuid = :id"
         connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET {lost}"), values)
     until(lambda: dbos_states(url) == {"SUCCESS"})
+
+
+def test_a_job_goes_on_after_dbos_could_not_write_that_a_batch_is_done(url, working, monkeypatch):
+    """As on a full disk that has room again when DBOS notes that the workflow failed."""
+    worker = working(Computing(lambda _: None))
+    record, left_to_fail = SystemDatabase.record_operation_result, [True]
+
+    def sometimes(*arguments, **named):
+        if left_to_fail and left_to_fail.pop():
+            raise sqlalchemy.exc.InternalError("INSERT", {}, Exception("could not extend file: No space left on device"))
+        return record(*arguments, **named)
+
+    monkeypatch.setattr(SystemDatabase, "record_operation_result", sometimes)
+    job_id = left(url, 8)
+    until(lambda: dbos_states(url) == {"ERROR"} or jobs.find(url, job_id).state == "succeeded")
+    worker._mend()
+    assert ended(url, job_id).state == "succeeded"
+    assert not left_to_fail
+    assert [item.attempts for item in jobs.items(url, job_id)] == [1] * 8
 
 
 def test_workers_take_the_lowest_free_names(url):
