@@ -445,10 +445,11 @@ def is_whole(photo: bytes) -> bool:
 @contextmanager
 def serving(demo: Demo, model: str) -> Iterator[None]:
     """Run `vitrina serve` beside the rest, from when it answers with `model`, and end it."""
-    console.print(f"[bold]serve[/bold]  [dim]vitrina serve --port {PORT}[/dim]")
+    command = ["serve", "--port", str(PORT), "--set", "jobs.watch_seconds=86400"]  # looks at drift are stages here
+    console.print(f"[bold]serve[/bold]  [dim]vitrina {' '.join(command)}[/dim]")
     start, log = time.monotonic(), HOME / "logs" / "serve.log"
     with log.open("w") as output:
-        server = subprocess.Popen([VITRINA, "serve", "--port", str(PORT)], stdout=output, stderr=output, env=ENVIRONMENT)
+        server = subprocess.Popen([VITRINA, *command], stdout=output, stderr=output, env=ENVIRONMENT)
     try:
         wait(lambda: server.poll() is not None or served(model) is not None, 120, f"the service did not come up; see {log}")
         if server.poll() is not None:
