@@ -28,6 +28,7 @@ from serving.front import Front
 from serving.logs import configure
 from serving.observed import Observed
 from serving.run import CONFIG, ROOT, SERVICE, ServingError
+from serving.traces import Traced, Traces
 
 SOCKET = "_bento_api_server"
 """BentoML's name of the socket that its workers share."""
@@ -98,10 +99,11 @@ def main() -> None:
         on_lost=supervisor.look,
         token=token,
     )
+    traces = Traces()
     keyring = of_database(Settings.from_environment().database_url, config.access)
     server = uvicorn.Server(
         uvicorn.Config(
-            Observed(Gate(front, keyring, config.access, config.host)),
+            Observed(Traced(Gate(front, keyring, config.access, config.host), traces)),
             host=config.host,
             port=config.port,
             lifespan="on",
@@ -116,7 +118,8 @@ def main() -> None:
     )
     lost = threading.Event()
     threading.Thread(target=_watch, args=(supervisor, server, lost), daemon=True).start()
-    server.run()
+    with traces.opened():
+        server.run()
     supervisor.stop()
     sys.exit(1 if lost.is_set() or not server.started else 0)
 
