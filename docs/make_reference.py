@@ -38,6 +38,8 @@ VARIABLES = {
     "MLFLOW_TRACKING_URI": ("SQLite and files in `VITRINA_HOME`", "MLflow tracking and registry"),
     "VITRINA_ENV": ("`base`", "folder of `configs/` that commands take their configuration from; `--env` goes before it"),
     "VITRINA_SERVING": ("`{}`", "JSON of the serving configuration; `vitrina serve` sets it for its workers"),
+    "VITRINA_URL": ("`http://127.0.0.1:3000`", "address of the service that the Python client asks"),
+    "VITRINA_API_KEY": ("", "key that the Python client sends"),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
     "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),

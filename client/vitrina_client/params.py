@@ -93,7 +93,7 @@ class CandidateIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     product_id: NotRequired[int | str | None]
     """its own id, where the catalogue may hold it: it is then no duplicate of itself"""
@@ -134,7 +134,7 @@ class CategoriesIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     top_k: NotRequired[int]
     """labels a category level, most probable first"""
@@ -193,7 +193,7 @@ class ExampleIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     label: str
     """of its class; blanks around it do not count"""
@@ -300,7 +300,7 @@ class ListingIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
 
 class ProductIn(TypedDict):
@@ -332,7 +332,7 @@ class ProductIn(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     hidden: NotRequired[bool]
     """found by no search and recommended to nobody, until it is put again without this"""
@@ -367,7 +367,7 @@ class ProductItem(TypedDict):
     """predicted categories and embeddings do not look at it"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     hidden: NotRequired[bool]
     """found by no search and recommended to nobody, until it is put again without this"""
@@ -445,7 +445,7 @@ class SimilarIn(TypedDict):
     """words, as a title has them"""
 
     image: NotRequired[Photo | None]
-    """a whole JPEG, PNG or WebP as base64; never a URL"""
+    """a whole JPEG, PNG or WebP"""
 
     vector: NotRequired[Sequence[float] | None]
     """of this version's embeddings, of any length but 0"""

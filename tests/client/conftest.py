@@ -11,6 +11,7 @@ from configs.settings import Settings
 from serving.app import create_app
 from serving.routes import discover
 from tests.serving.conftest import CONFIG, Source, wait_until
+from tests.serving.test_jobs import work
 from vitrina_client import AsyncClient, Client
 
 ALL = CONFIG.model_copy(update={"models": tuple(discover())})
@@ -19,7 +20,8 @@ ALL = CONFIG.model_copy(update={"models": tuple(discover())})
 @pytest.fixture(scope="package")
 def address(tmp_path_factory):
     home = tmp_path_factory.mktemp("served")
-    app = create_app(Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}"), ALL, Source())
+    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    app = create_app(settings, ALL, Source())
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -27,9 +29,20 @@ def address(tmp_path_factory):
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     with Client(url) as client:
         wait_until(lambda: client.get_readyz().ready)
+    over = threading.Event()
+    worker = threading.Thread(target=_work, args=(settings.database_url, over))
+    worker.start()
     yield url
+    over.set()
     server.should_exit = True
+    worker.join(60)
     thread.join(60)
+
+
+def _work(url, over):
+    """Does jobs as they come."""
+    while not over.wait(0.05):
+        work(url)
 
 
 async def _all(answers):

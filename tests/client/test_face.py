@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.serving.conftest import photo
-from vitrina_client import AsyncClient, Client, InvalidRequest, NotFound, models
+from tests.serving.conftest import CONFIG, photo
+from vitrina_client import AsyncClient, Client, InvalidRequest, ItemFailed, NotFound, models
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "client" / "openapi.json").read_text(encoding="utf-8"))
@@ -140,6 +140,59 @@ def test_quality(vitrina):
     assessment = vitrina.assess_quality(**LISTING, product_id=7)
     assert (assessment.verdict, assessment.axes[0].axis) == ("hold", "description")
     assert assessment.improvements[0].change == {"attributes.Sleeve Length": "Long"}
+
+
+def test_search_and_the_catalogue(vitrina):
+    name = f"sleeve/{vitrina.waits}"
+    put = vitrina.put_product(name, title="green velvet jeans", brand="Delta", price=33.5, image=photo())
+    assert (put.product_id, put.hidden, put.title) == (name, False, "green velvet jeans")
+    found = vitrina.search_similar(text="green velvet jeans", limit=1, filters={"brands": ["Delta"], "price_max": 34})
+    assert [(item.product_id, item.brand) for item in found.items] == [(name, "Delta")]
+    assert vitrina.search_similar(vector=np.ones(16), limit=2).products >= 7
+    assert vitrina.put_product(name, hidden=True).hidden is True
+    assert vitrina.get_product(name).hidden is True
+    assert vitrina.put_products([{"product_id": name, "title": "red velvet jeans"}]).count == 1
+    assert vitrina.delete_product(name) is None
+    with pytest.raises(NotFound):
+        vitrina.get_product(name)
+
+
+def test_jobs(vitrina):
+    job = vitrina.embed_batch_job([{"title": "Belt"}, {"title": "Belt", "price": -1}, {"image": photo()}])
+    assert vitrina.run(job.wait(timeout=60)).state == "partly_failed"
+    assert [(done.place, len(done.result.embedding)) for done in vitrina.run(job.result())] == [(0, 1024), (2, 1024)]
+    assert [(failure.place, failure.error.field) for failure in vitrina.run(job.failures())] == [(1, "price")]
+    assert vitrina.list_jobs(limit=1).jobs[0].id == job.id
+    assert [item.place for item in vitrina.get_job(job.id).failures] == [1]
+    page = vitrina.get_job_result(job.id, limit=2)
+    assert ([item.place for item in page.items], page.next, page.complete) == ([0, 1], 2, True)
+    assert [item.place for item in vitrina.get_job_result(job.id, state="done", start=page.next).items] == [2]
+    assert [seen.state for seen in vitrina.watch_job(job.id)] == []
+    assert vitrina.cancel_job(job.id).state == "partly_failed"
+    assert vitrina.job(job.id, models.Embedding).ended
+    with pytest.raises(NotFound):
+        vitrina.get_job("../models")
+
+
+def test_every_kind_of_job(vitrina):
+    jobs = [
+        (vitrina.assess_quality_job([{"title": "Belt"}]), models.Assessment),
+        (vitrina.generate_description_job([{"title": "Belt", "brand": "Fossil"}]), models.Written),
+        (vitrina.generate_image_job([{"prompt": "Blue Shirt", "seed": 3}]), models.Drawn),
+    ]
+    for job, kind in jobs:
+        assert vitrina.run(job.wait(timeout=60)).state == "succeeded"
+        assert [type(done.result) for done in vitrina.run(job.result())] == [kind]
+    assert vitrina.run(jobs[-1][0].result())[0].result.images[0].png[:4] == b"\x89PNG"
+
+
+def test_more_than_is_answered_at_once(vitrina):
+    listings = [{"title": f"Belt {place}"} for place in range(CONFIG.max_items + 1)]
+    assert len(vitrina.embed_batch(listings).items) == len(vitrina.embed_many(iter(listings))) == len(listings)
+    assert len(vitrina.assess_qualities(listings).items) == len(vitrina.generate_descriptions(listings).items) == len(listings)
+    with pytest.raises(ItemFailed) as caught:
+        vitrina.embed_batch([*listings, {"title": "Belt", "price": -1}])
+    assert caught.value.field == f"items.{len(listings)}.price"
 
 
 def test_recommendations_and_events(vitrina):

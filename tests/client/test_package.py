@@ -122,7 +122,7 @@ def test_schemas_lose_what_the_service_checks(script):
     sent, got = script.lean(schema, sent=True), script.lean(schema, sent=False)
     assert sent["properties"] == {
         "title": {"type": "string"},
-        "image": {"type": "string", "customTypePath": "vitrina_client.sending.Photo", "description": "a photo"},
+        "image": {"type": "string", "customTypePath": "vitrina_client.sending.Photo", "description": "a photo as base64"},
         "at": {"type": "string", "format": "date-time"},
         "kind": {"type": "string", "enum": ["a"]},
     }

@@ -140,6 +140,28 @@ class Client:
         """Leave the assessment of several listings as a job, in which one at fault fails alone."""
         return self._left("/v1/quality/assess", items, models.Assessment)
 
+    # Search, and the catalogue that is searched
+
+    def search_similar(self, **sought: Unpack[params.SimilarIn]) -> models.SimilarProducts:
+        """Products that are like one of the catalogue, like what a text and a photo say, or near a vector."""
+        return self._connection.ask("POST", "/v1/search/similar", models.SimilarProducts, sought)
+
+    def put_product(self, product_id: int | str, **listing: Unpack[params.ProductIn]) -> models.CatalogueProduct:
+        """Say what a product is from now on; with `hidden` alone, whether it is shown. The next search takes it in."""
+        return self._connection.ask("PUT", _product(product_id), models.CatalogueProduct, listing)
+
+    def put_products(self, items: Sequence[params.ProductItem]) -> models.Put:
+        """Put several products, all or none; one at fault refuses the request and is named."""
+        return self._connection.ask("POST", "/v1/catalog/products", models.Put, {"items": items})
+
+    def get_product(self, product_id: int | str) -> models.CatalogueProduct:
+        """A product as it was put, or else as the version that answers was trained on it."""
+        return self._connection.ask("GET", _product(product_id), models.CatalogueProduct)
+
+    def delete_product(self, product_id: int | str) -> None:
+        """Take a product out of every search and recommendation from the next answer on."""
+        self._connection.send("DELETE", _product(product_id))
+
     # Recommendations
 
     def recommend(self, **asked: Unpack[params.RecommendationsIn]) -> models.Recommended:
@@ -267,3 +289,7 @@ class Client:
         for failure in job.failures():
             raise item_failed(failure)
         return answers.model_validate({"model": seen.model, "items": [done.result for done in job.result()]})
+
+
+def _product(product_id: int | str) -> str:
+    return f"/v1/catalog/products/{segment(product_id)}"
