@@ -87,7 +87,7 @@ class Traces:
                 arrived[span] = min(moment, arrived.get(span, moment))
         for request, moment in arrived.items():
             within = set_span_in_context(request)
-            said = {"vitrina.model": model, "vitrina.batch.items": len(ran.arrived)}
+            said: dict[str, str | int] = {"vitrina.model": model, "vitrina.batch.items": len(ran.arrived)}
             for name, begun, ended in (("wait for a batch", moment, ran.begun), ("forward pass", ran.begun, ran.ended)):
                 span = self.tracer.start_span(name, within, attributes=said, start_time=_nanoseconds(begun + ahead))
                 span.end(_nanoseconds(ended + ahead))
