@@ -52,5 +52,5 @@ class Behind:
             state = scope.setdefault("state", {})
             for name, header in (("key", KEY), ("who", WHO)):
                 if header.encode() in said:
-                    state[name] = said[header.encode()].decode("ascii")
+                    state[name] = said[header.encode()].decode("latin-1")
             await self.app(scope, receive, send)

@@ -22,6 +22,7 @@ from database.catalog import Product, Vector, changes_since, forget_vectors, kee
 from database.engine import exclusive
 from database.errors import DatabaseError
 from models.family import Places
+from monitoring import metrics
 from serving.errors import ApiError, InvalidInput, NotFound, NotSupported, Unavailable
 from serving.images import decoded
 from serving.schemas import ListingIn
@@ -104,6 +105,7 @@ class Searcher:
         with exclusive(self._url, _EMBEDDING):
             self.refresh()
             forget_vectors(self._url, self._model, [self._version, *([replaces] if replaces is not None else [])])
+        metrics.products_indexed(self._size)
 
     def refresh(self) -> None:
         """Take in what clients changed since the last time.
@@ -152,6 +154,11 @@ class Searcher:
         """Vectors [b, d] of what clients put."""
         return self._predictor.place(listings)
 
+    @property
+    def _size(self) -> int:
+        """Products among which it searches."""
+        return len(self._own) + len(self._put)
+
     def _refresh(self) -> None:
         now = revision(self._url)
         if now == self._revision:
@@ -165,6 +172,7 @@ class Searcher:
             self._apply(product, vectors.get(product.product_id))
         self._revision = last
         self._answers.clear()
+        metrics.products_indexed(self._size)
 
     def _start_over(self) -> None:
         for product_id in self._rows.keys() - self._own.rows.keys():
@@ -254,7 +262,6 @@ class Searcher:
         else:
             own = nearest_by_lists(self._own, unit, filters, count, lists, config)
         put = nearest(self._put, unit, filters, count) if len(self._put) else [_NOTHING] * len(queries)
-        products = len(self._own) + len(self._put)
         for query, *of_shelves in zip(queries, own, put, strict=True):
             found = [
                 (float(score), shelf, int(row))
@@ -264,7 +271,7 @@ class Searcher:
             found.sort(key=lambda hit: -hit[0])
             asked = query.product_id
             others = [hit for hit in found if asked is None or hit[1].rows.get(asked) != hit[2]]
-            yield Found(tuple(self._hits(others[: query.limit])), products)
+            yield Found(tuple(self._hits(others[: query.limit])), self._size)
 
     def _hits(self, chosen: Sequence[tuple[float, Shelf, int]]) -> Iterator[Hit]:
         """Cosines, shelves and rows as they are answered."""
