@@ -10,6 +10,9 @@ from configs.schema import StrictModel
 from database.engine import reading
 from database.tables import AuditEntry as AuditTable
 
+ANYONE = "anyone"
+"""Who asks where nothing is known of them."""
+
 
 class AuditEntry(StrictModel):
     """One row: `who` is the name of a key, a login name, or where a request came from that needed no key."""

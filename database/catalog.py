@@ -12,6 +12,7 @@ from typing import Any, Literal
 import sqlalchemy
 from sqlalchemy import Connection, and_, delete, func, select, update
 
+from database.audit import ANYONE, note
 from database.engine import reading, writing
 from database.errors import CatalogFull, NotFound
 from database.tables import CatalogProduct, CatalogVector
@@ -112,7 +113,7 @@ def put(url: str, changes: Sequence[Change], *, most: int, model: str, version: 
     return Written(last, frozenset(change.product_id for change in changes) - there)
 
 
-def remove(url: str, product_id: str, *, known: bool) -> int:
+def remove(url: str, product_id: str, *, known: bool, who: str = ANYONE) -> int:
     """Mark a product as deleted; returns the revision of the mark, which a product that is deleted already keeps.
 
     Raises:
@@ -129,6 +130,7 @@ def remove(url: str, product_id: str, *, known: bool) -> int:
         connection.execute(delete(CatalogProduct).where(CatalogProduct.id == product_id))  # and its vectors
         mark = {"id": product_id, "revision": revision, "state": "deleted", "updated_at": datetime.now(UTC)}
         connection.execute(sqlalchemy.insert(CatalogProduct), mark)
+        note(connection, who, "product deleted", product_id, {"revision": revision})
     return revision
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Select, Subquery, delete, func, insert, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from database.audit import ANYONE, note
 from database.engine import reading, writing
 from database.errors import AlreadyDone, NotFound, TaskMoved
 from database.tables import FewshotExample as ExampleTable
@@ -245,7 +246,7 @@ def kept_examples(url: str, task_id: str, version: int) -> list[ExampleRow]:
         return [ExampleRow(label=label, listing=listing, photo=photo) for label, listing, photo in rows]
 
 
-def delete_task(url: str, task_id: str) -> None:
+def delete_task(url: str, task_id: str, who: str = ANYONE) -> None:
     """Delete a task with all its versions, classifiers and examples.
 
     Raises:
@@ -254,6 +255,7 @@ def delete_task(url: str, task_id: str) -> None:
     with writing(url) as connection:
         if connection.execute(delete(TaskTable).where(TaskTable.id == task_id)).rowcount == 0:
             raise _no_task(task_id)
+        note(connection, who, "few-shot task deleted", task_id)
 
 
 def _insert_version(

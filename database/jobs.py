@@ -17,6 +17,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from database import workflows
+from database.audit import ANYONE, note
 from database.engine import reading, writing
 from database.errors import NotFound, QueueFull, RequestReused
 from database.predictions import PredictionRow, add_predictions
@@ -142,7 +143,7 @@ def newest(url: str, owner: str | None = None, limit: int = 100) -> list[Job]:
     return [_job(row) for row in rows]
 
 
-def cancel(url: str, job_id: str, owner: str | None = None) -> Job:
+def cancel(url: str, job_id: str, owner: str | None = None, who: str = ANYONE) -> Job:
     """End a job: items that are computed now end or are thrown away, those that wait are not begun. One that has ended stays.
 
     Its workflow is not told: whoever takes it finds that nothing is left to do.
@@ -154,6 +155,7 @@ def cancel(url: str, job_id: str, owner: str | None = None) -> Job:
         job = _find(connection, job_id, owner, lock=True)
         if job.state not in ENDED:
             _end(connection, job, "cancelled", None)
+            note(connection, who, "job cancelled", job_id, {"kind": job.kind, "owner": job.owner})
         return _find(connection, job_id, owner)
 
 

@@ -9,6 +9,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,17 @@ HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
 
 
 class Retraining:
-    """What a worker does by itself."""
+    """What a worker does by itself.
 
-    def __init__(self, settings: Settings, config: JobsConfig, environment: str) -> None:
+    Args:
+        monitor: Command line that looks, without its options; ours by default.
+    """
+
+    def __init__(self, settings: Settings, config: JobsConfig, environment: str, monitor: Sequence[str] = ()) -> None:
         self._settings = settings
         self._config = config
         self._environment = environment
+        self._monitor = monitor or (str(Path(sys.executable).with_name("vitrina")), "monitor")
         self._seen: dict[str, datetime] = {}  # the newest prediction at the last look that went well
         self._doing: set[str] = set()
         self._stopping = threading.Event()
@@ -87,8 +93,7 @@ class Retraining:
     def look(self, model: str) -> str:
         """Look at a model in a process of its own; what it said, in one line."""
         at = last_predictions(self._settings.database_url).get(model)
-        vitrina = str(Path(sys.executable).with_name("vitrina"))
-        look = (vitrina, "monitor", "--model", model, "--retrain", "--env", self._environment, "--json")
+        look = (*self._monitor, "--model", model, "--retrain", "--env", self._environment, "--json")
         with subprocess.Popen(command(look), stdout=subprocess.PIPE, text=True) as process:
             while True:
                 try:

@@ -209,10 +209,12 @@ def run(settings: Settings, config: ServingConfig, environment: str, name: str |
 
     def make_work(stopping: threading.Event) -> "Work":
         from jobs.work import Work
+        from serving.results import Results
         from serving.routes import kinds
         from serving.source import RegistrySource
 
-        return Work(settings.database_url, config, kinds(settings.database_url), RegistrySource(settings), stopping)
+        known = kinds(settings.database_url, Results(settings.database_url, config.results))
+        return Work(settings.database_url, config, known, RegistrySource(settings), stopping)
 
     configure(config.log)
     logging.getLogger("jobs").setLevel(logging.INFO)

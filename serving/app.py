@@ -24,11 +24,11 @@ from serving.context import Context, ServedModel
 from serving.errors import RETRY_SECONDS
 from serving.follower import Follower, Source
 from serving.gateway import Gateway, Upstreams
-from serving.inner import GatewayOnly
 from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
+from serving.results import Results
 from serving.routes import Excludes, OneByOne, discover, kinds
 from serving.search.searcher import attach
 from serving.search.visibility import Hidden
@@ -52,9 +52,8 @@ def create_app(
 ) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
 
-    `front` is the token of the front that stands before it (`serving.access.passed`), which then asks for keys in its place.
-    `token` is the secret between a gateway and the services behind it (`serving.inner`): with `upstreams` it is told to them,
-    without it is asked for.
+    `front` is the token of the front, or gateway, that stands before it (`serving.access.passed`), which then asks for keys in
+    its place; `token` is the secret by which `upstreams` know that this is their gateway (`serving.inner`).
 
     Raises:
         ConfigError: a configured model has no routes.
@@ -78,7 +77,8 @@ def create_app(
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
     upstreams = Upstreams(config, token)
     everything = models | upstreams.models
-    context = Context(settings, config, {name: everything[name] for name in names}, log.record)
+    results = Results(settings.database_url, config.results)
+    context = Context(settings, config, {name: everything[name] for name in names}, log.record, results)
 
     def looked(model: str, stale: bool) -> None:
         metrics.model_stale(model, stale)
@@ -119,7 +119,7 @@ def create_app(
     for router in routers.values():
         app.include_router(router)
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
-    app.include_router(jobs.router(context, kinds(settings.database_url), streams))
+    app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context))
     app.include_router(system.health(context))
@@ -130,9 +130,7 @@ def create_app(
         app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, stand_ins=stand_ins)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
     app.add_middleware(Deadline)
-    if token is not None and not upstreams.models:
-        app.add_middleware(GatewayOnly, token=token)
-    elif front is None:
+    if front is None:
         app.add_middleware(
             Gate, keyring=of_database(settings.database_url, config.access), config=config.access, host=config.host
         )

@@ -19,6 +19,7 @@ from serving.batching import Batcher
 from serving.errors import TimedOut, refused
 from serving.images import LARGEST_SIDE
 from serving.listings import read_listing, read_photo
+from serving.results import Results
 from serving.schemas import ListingIn
 from serving.slots import Answer, Slot
 
@@ -72,12 +73,14 @@ class Context:
 
     Attributes:
         record: Takes a row without blocking.
+        results: Answers that are given again.
     """
 
     settings: Settings
     config: ServingConfig
     models: dict[str, ServedModel]
     record: Callable[[PredictionRow], object]
+    results: Results
 
     async def predict(
         self,

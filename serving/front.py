@@ -57,9 +57,9 @@ class Front:
         body_seconds: A body that takes longer to arrive gets 408.
         answer_seconds: An answer that takes longer, over all times it is asked for, is 504.
         on_lost: Told when a worker was lost with a request.
-        token: By which workers know that a request comes from here; they count what they answer.
+        token: By which workers know that a request comes from here.
+        counted_there: Whether those with the token count what they answer, in metrics that are one with those of this process.
         given_up: What a client is told whose request was asked `ASKED` times in vain.
-        told: Changes the headers that are passed on of a request.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Front:
         answer_seconds: float,
         on_lost: Callable[[], object] = lambda: None,
         token: str | None = None,
+        counted_there: bool = True,
         given_up: Callable[[], ApiError] = _workers_lost,
-        told: Callable[[Scope, CIMultiDict[str]], None] = lambda *_: None,
     ) -> None:
-        self._address, self._on_lost, self._given_up, self._told = address, on_lost, given_up, told
-        self._token = token
+        self._address, self._on_lost, self._given_up = address, on_lost, given_up
+        self._token, self._counted_there = token, counted_there and token is not None
         self._limit, self._body_seconds, self._answer_seconds = max_body_bytes, body_seconds, answer_seconds
         self._base = URL()
         self._sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession]  # connections kept, and a new one each time
@@ -119,7 +119,6 @@ class Front:
             raise refused
         url, headers = self._url(scope), _passed_on(scope)
         headers.update(passed.told(scope, self._token))
-        self._told(scope, headers)
         body = await _whole(limited(receive, self._limit, self._body_seconds))
         answering = asyncio.ensure_future(self._answer(scope["method"], url, headers, body, send))
         leaving = asyncio.ensure_future(gone(receive))
@@ -144,7 +143,7 @@ class Front:
                         async with session.request(
                             method, url, headers=headers, data=body or None, allow_redirects=False
                         ) as answer:
-                            note(elsewhere=self._token is not None)
+                            note(elsewhere=self._counted_there)
                             events = answer.content_type == EVENTS
                             held = b"" if events else await _beginning(answer)
                             if begun := not answer.content.at_eof():

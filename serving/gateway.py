@@ -13,24 +13,23 @@ from typing import Any
 
 import aiohttp
 from fastapi import APIRouter
-from multidict import CIMultiDict
 from pydantic import ValidationError
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.schema import ServingConfig
 from monitoring import metrics
+from serving.about import answered
+from serving.access import passed
 from serving.context import Context, ServedModel
 from serving.errors import RETRY_SECONDS, ApiError, Unavailable, error_response
 from serving.front import Front
-from serving.inner import KEY_ID, TOKEN
+from serving.inner import TOKEN
 from serving.schemas import ModelState, Readiness
 from serving.slots import Answer, Slot
 
 LOOK_SECONDS = 5.0
 """After so long a service that was asked for its state counts as away."""
-_CREDENTIALS = ("authorization", "proxy-authorization", "cookie", "x-api-key", KEY_ID)
-"""Headers that are between a client and this service."""
 
 
 class RemoteSlot(Slot):
@@ -115,10 +114,11 @@ class Upstreams:
         Raises:
             ApiError: it does not; nothing was sent.
         """
-        url = next(slot.url for slot in self._slots if slot.name == model)
-        if url in self._refused:
+        slot = next(slot for slot in self._slots if slot.name == model)
+        answered(model, slot.version)
+        if slot.url in self._refused:
             raise Unavailable("upstream_refused", f"the service of {model} does not take this gateway for its own", RETRY_SECONDS)
-        await self._fronts[url].pass_on(scope, receive, send)
+        await self._fronts[slot.url].pass_on(scope, receive, send)
 
     async def _follow(self, session: aiohttp.ClientSession) -> None:
         while True:
@@ -132,7 +132,7 @@ class Upstreams:
 
     async def _ask(self, session: aiohttp.ClientSession, url: str) -> None:
         slots = [slot for slot in self._slots if slot.url == url]
-        headers = self._bearer()
+        headers = {passed.FRONT: self._token} if self._token else {}
         try:
             async with session.get(f"{url}/v1/models", headers=headers, allow_redirects=False) as answer:
                 refused = answer.status in (401, 403)
@@ -160,9 +160,6 @@ class Upstreams:
         for slot in slots:
             slot.away(why)
 
-    def _bearer(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
-
     def _front(self, url: str, config: ServingConfig) -> Front:
         names = ", ".join(name for name, where in config.upstreams.items() if where == url)
         return Front(
@@ -170,18 +167,10 @@ class Upstreams:
             max_body_bytes=config.max_body_bytes,
             body_seconds=config.request_seconds,
             answer_seconds=config.net_seconds,
+            token=self._token,
+            counted_there=False,
             given_up=lambda: Unavailable("upstream_away", f"the service of {names} does not answer; try again", RETRY_SECONDS),
-            told=self._headers,
         )
-
-    def _headers(self, scope: Scope, headers: CIMultiDict[str]) -> None:
-        """A client's credentials end here; whose key it was is told where the service knows that this gateway says so."""
-        for name in _CREDENTIALS:
-            headers.popall(name, None)
-        headers.update(self._bearer())
-        key = scope.get("state", {}).get("key")
-        if self._token and key is not None:
-            headers[KEY_ID] = str(key)
 
 
 class Gateway:

@@ -1,32 +1,18 @@
 """A service that stands behind a gateway: where both know one secret, it answers its gateway and nobody else.
 
-The gateway has checked keys and rates; what it says of a request is believed because of the secret. Health is for everyone, as
-orchestrators ask it.
+The gateway has checked keys and rates; what it says of a request is believed because of the secret (`serving.access.passed`).
+Health is for everyone, as orchestrators ask it.
 """
 
-import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from configs.errors import ConfigError
-from serving.errors import ApiError, error_response
 
 TOKEN = "VITRINA_INNER_TOKEN"  # noqa: S105 - a variable's name
 """Variable that holds the secret, for the gateway and the services behind it."""
-KEY_ID = "x-vitrina-key"
-"""Header by which a gateway says whose key a request came with."""
-HEALTH = ("/livez", "/readyz", "/healthz")
 _SECRET = r"[!-~]{32,1024}"  # noqa: S105
-
-
-class NotTheGateway(ApiError):
-    """The request does not carry the secret of this service's gateway."""
-
-    status = 401
-    code = "unauthorized"
 
 
 def secret(environment: Mapping[str, str]) -> str | None:
@@ -41,6 +27,15 @@ def secret(environment: Mapping[str, str]) -> str | None:
     return found
 
 
+def front_of(environment: Mapping[str, str], gateway: bool) -> str | None:
+    """The secret by which a service knows what stands before it; a gateway has clients before it, and tells the secret to others.
+
+    Raises:
+        ConfigError: see `secret`.
+    """
+    return None if gateway else secret(environment)
+
+
 def check_address(host: str) -> None:
     """That only this machine, or a private network, reaches an inner service which listens at `host`.
 
@@ -53,25 +48,3 @@ def check_address(host: str) -> None:
             f"host {host}: a service behind a gateway ({TOKEN} is set) listens on this machine or on one private address, "
             "such as its pod's"
         )
-
-
-class GatewayOnly:
-    """ASGI middleware: 401 without the secret; with it, the key that the gateway names is the request's."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self.app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http" and scope["path"] not in HEALTH:
-            headers = dict(scope["headers"])
-            if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
-                refused = NotTheGateway(
-                    "this service answers its gateway alone", headers={"WWW-Authenticate": "Bearer", "Connection": "close"}
-                )
-                await error_response(refused)(scope, receive, send)
-                return
-            if (key := headers.get(KEY_ID.encode())) is not None:
-                scope.setdefault("state", {})["key"] = key.decode("latin-1")
-        await self.app(scope, receive, send)

@@ -15,6 +15,7 @@ from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from database.predictions import PredictionRow
 from serving.errors import ApiError, invalid, refused
+from serving.results import Kept, Results, digest_of, new_id
 from serving.schemas import RequestModel, ResponseModel
 from serving.slots import Answer, Loaded
 
@@ -61,6 +62,7 @@ class Kind:
         bounded: `item` with the lengths and numbers that a service allows.
         check: What else an item must be before it is left, that takes no time to see; raises `InvalidInput`.
         columns: Of the Parquet file of the results, by name; what they leave of a result is its JSON.
+        kept: Form of the answers, where they are kept and given again to the same content; None: each is computed.
         writing: Where an answer is written to the application database as well: `answer`, by the address of that. It may be
             asked for the same items again after a kill, and then changes nothing.
     """
@@ -74,11 +76,13 @@ class Kind:
     bounded: Callable[[ServingConfig], type[RequestModel]] | None = None
     check: Callable[[Any, ServingConfig], object] | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    kept: type[ResponseModel] | None = None
     writing: Callable[[str], Answers] | None = None
 
-    def at(self, url: str) -> "Kind":
-        """The kind as a worker does it whose application database is at `url`."""
-        return replace(self, answer=self.writing(url)) if self.writing else self
+    def at(self, url: str, results: Results) -> "Kind":
+        """The kind as a worker does it whose application database is at `url`, and which keeps `results`."""
+        answer = self.writing(url) if self.writing else self.answer
+        return replace(self, answer=_given_again(self.name, self.kept, answer, results) if self.kept else answer)
 
     def reader(self, config: ServingConfig) -> Callable[[Any], RequestModel]:
         """A function that makes an item of what was sent, as JSON values; it raises `InvalidInput`."""
@@ -101,13 +105,13 @@ class Steps(Generic[Reply]):
     """How a model answers items of a kind.
 
     Attributes:
-        read: What the model is asked, of an item; raises `InvalidInput`.
+        read: What the model is asked, of an item that stands at a path such as "items.3"; raises `InvalidInput`.
         reply: The answer of the API, of an item and what the model said; raises `NotSupported`.
         row: What monitoring is told, of the answer of the API, what the model was asked and said, and milliseconds.
         method: Of the predictor.
     """
 
-    read: Callable[[Any, ServingConfig], Any]
+    read: Callable[[Any, ServingConfig, str], Any]
     reply: Callable[[Any, Answer], Reply]
     row: Callable[[Any, Any, Answer, float], PredictionRow]
     method: str = "predict"
@@ -124,7 +128,7 @@ def answered_by(steps: Mapping[str, Steps[Reply]]) -> Answers:
 
 def _answer(steps: Steps[Reply], loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
     start = time.perf_counter()
-    read = [_tried(steps.read, item, config) for item in items]
+    read = [_tried(steps.read, item, config, "") for item in items]
     asked = [one for one in read if not isinstance(one, ApiError)]
     if not asked:
         return read
@@ -152,3 +156,33 @@ def _tried(call: Callable[..., Any], *arguments: Any) -> Any:
         return call(*arguments)
     except ApiError as error:
         return error
+
+
+def _given_again(work: str, form: type[ResponseModel], answer: Answers, results: Results) -> Answers:
+    """`answer` of what is not kept; of items of one content one is computed."""
+
+    def given(loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
+        model, version = loaded.predictor.name, loaded.version
+        digests = [digest_of(work, item) for item in items]
+        kept = results.find(model, version, digests)
+        first = {digest: item for digest, item in reversed(list(zip(digests, items, strict=True))) if digest not in kept}
+        computed = dict(zip(first, answer(loaded, config, list(first.values())), strict=True)) if first else {}
+        done = {digest: one for digest, one in computed.items() if isinstance(one, Done)}
+        failed = {digest: one for digest, one in computed.items() if isinstance(one, ApiError)}
+        fresh = {digest: Kept.of(one.body, one.rows) for digest, one in done.items()}
+        if fresh:
+            results.keep(model, version, fresh)
+        kept |= fresh
+
+        def one(digest: str) -> Done | ApiError:
+            if digest in failed:
+                return failed[digest]
+            if digest in done:  # its first item has the id that monitoring knows it by; equal ones get their own
+                return done.pop(digest)
+            prediction_id = new_id()
+            body = form.model_validate_json(kept[digest].answer(prediction_id))
+            return Done(body, tuple(kept[digest].predictions(prediction_id, work, 0.0)))
+
+        return [one(digest) for digest in digests]
+
+    return given

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 
+from database.audit import ANYONE
 from database.jobs import OPEN
 from serving.errors import InvalidInput, UnsupportedMediaType, invalid
 from serving.schemas import RequestModel
@@ -80,6 +81,13 @@ def owner_of(request: Request) -> str:
     """Whose jobs a request leaves and sees: the id of its key, or `OPEN`."""
     key: str | None = request.scope.get("state", {}).get("key")
     return key or OPEN
+
+
+def asker(request: Request) -> str:
+    """Who asks, for the audit trail: the name of the key, or the address where no key is asked for."""
+    state = request.scope.get("state", {})
+    who: str | None = state.get("who") or state.get("key")
+    return who or ANYONE
 
 
 def prefers_async(request: Request) -> bool:

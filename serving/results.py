@@ -25,6 +25,7 @@ from database.errors import DatabaseError
 from database.predictions import PredictionRow
 from database.results import keep_results, known_results
 from monitoring import metrics
+from serving.about import answered
 from serving.schemas import RequestModel, ResponseModel
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Kept:
     @classmethod
     def of(cls, body: ResponseModel, rows: Sequence[PredictionRow]) -> "Kept":
         """The answer `body`, of which monitoring was told `rows`."""
-        told = [[row.model, row.version, row.endpoint, row.inputs, row.outputs, _text(row.embedding)] for row in rows]
+        told = [[row.model, row.version, row.inputs, row.outputs, _text(row.embedding)] for row in rows]
         return cls(body.model_dump_json(exclude={ID}).encode(), json.dumps(told, allow_nan=False).encode())
 
     def answer(self, prediction_id: str) -> bytes:
@@ -57,7 +58,7 @@ class Kept:
         head = f'{{"{ID}":"{prediction_id}"'.encode()
         return head + (b"}" if self.body == b"{}" else b"," + self.body[1:])
 
-    def predictions(self, prediction_id: str, latency_ms: float) -> list[PredictionRow]:
+    def predictions(self, prediction_id: str, endpoint: str, latency_ms: float) -> list[PredictionRow]:
         """What monitoring is told of it this time; the first row is the answer's own."""
         now = datetime.now(UTC)
         rows = [
@@ -71,7 +72,7 @@ class Kept:
                 embedding=None if embedding is None else base64.b64decode(embedding),
                 created_at=now,
             )
-            for model, version, endpoint, inputs, outputs, embedding in json.loads(self.rows)
+            for model, version, inputs, outputs, embedding in json.loads(self.rows)
         ]
         return [replace(row, id=prediction_id) if place == 0 else row for place, row in enumerate(rows)]
 
@@ -119,8 +120,6 @@ class Results:
             found = self._memory.get((model, version, digest))
             if found is not None:
                 self._used.setdefault((model, version), set()).add(digest)
-        if found is not None:
-            metrics.cache_hit(1)
         return found
 
     def find(self, model: str, version: int, digests: Sequence[str]) -> dict[str, Kept]:
@@ -137,6 +136,8 @@ class Results:
             found |= read
         with self._lock:
             self._used.setdefault((model, version), set()).update(found)
+        if found:
+            answered(model, version)
         metrics.cache_hit(sum(digest in found for digest in digests))
         metrics.cache_missed(sum(digest not in found for digest in digests))
         return found

@@ -14,7 +14,7 @@ from configs.schema import ServingConfig
 from configs.settings import Settings
 from serving.access import passed
 from serving.app import create_app
-from serving.inner import secret
+from serving.inner import front_of, secret
 from serving.logs import configure
 from serving.run import CONFIG
 from serving.source import PACKED, PackedSource, RegistrySource
@@ -24,9 +24,10 @@ settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
 source = RegistrySource(settings, config) if follows else PackedSource(packed, config)
-front = os.environ.get(passed.TOKEN)
-os.environ["FORWARDED_ALLOW_IPS"] = ",".join([passed.LISTENS_ON] if front else config.access.trusted_proxies)
+workers_front = os.environ.get(passed.TOKEN)
+os.environ["FORWARDED_ALLOW_IPS"] = ",".join([passed.LISTENS_ON] if workers_front else config.access.trusted_proxies)
 """uvicorn, which has not begun yet, believes these alone; by default it believes whatever comes from loopback."""
+front = workers_front or front_of(os.environ, gateway=bool(config.upstreams))
 app = create_app(settings, config, source, front, secret(os.environ))
 
 

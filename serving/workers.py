@@ -17,6 +17,7 @@ import bentoml
 import uvicorn
 from bentoml.serving import ensure_prometheus_dir
 from circus.exc import ConflictError
+from starlette.types import ASGIApp
 
 from configs.schema import ServingConfig
 from configs.settings import Settings
@@ -25,6 +26,7 @@ from serving.access import passed
 from serving.access.gate import Gate
 from serving.access.keyring import of_database
 from serving.front import Front
+from serving.inner import front_of
 from serving.logs import configure
 from serving.observed import Observed
 from serving.run import CONFIG, ROOT, SERVICE, ServingError
@@ -98,10 +100,9 @@ def main() -> None:
         on_lost=supervisor.look,
         token=token,
     )
-    keyring = of_database(Settings.from_environment().database_url, config.access)
     server = uvicorn.Server(
         uvicorn.Config(
-            Observed(Gate(front, keyring, config.access, config.host)),
+            Observed(guarded(front, config)),
             host=config.host,
             port=config.port,
             lifespan="on",
@@ -119,6 +120,14 @@ def main() -> None:
     server.run()
     supervisor.stop()
     sys.exit(1 if lost.is_set() or not server.started else 0)
+
+
+def guarded(front: Front, config: ServingConfig) -> ASGIApp:
+    """The front behind what asks clients for keys, or a gateway for its secret."""
+    gateway = front_of(os.environ, gateway=bool(config.upstreams))
+    if gateway is not None:
+        return passed.Behind(front, gateway)
+    return Gate(front, of_database(Settings.from_environment().database_url, config.access), config.access, config.host)
 
 
 def _watch(supervisor: Supervisor, server: uvicorn.Server, lost: threading.Event) -> None:

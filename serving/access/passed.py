@@ -1,6 +1,7 @@
 """What a front tells its workers of a request, and how they know that it is their front: a token that both hold.
 
-A client's own headers of these names are not passed on; without the token a worker answers health alone.
+A client's own headers of these names are not passed on; without the token a worker answers health alone. A gateway and the
+services behind it (`serving.inner`) do the same; Prometheus, which asks these directly, sends the token as a Bearer one.
 """
 
 import hmac
@@ -42,8 +43,11 @@ class Behind:
             await send({"type": "websocket.close"})
         else:
             said = {name: value for name, value in scope["headers"] if name.startswith(PREFIX.encode())}
-            if not hmac.compare_digest(said.get(FRONT.encode(), b""), self._token):
-                await error_response(Unauthorized("this address answers its front alone"))(scope, receive, send)
+            bearer = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            sent = said.get(FRONT.encode(), bearer.removeprefix(b"Bearer "))
+            if not hmac.compare_digest(sent, self._token):
+                refused = Unauthorized("this address answers its front alone", headers={"WWW-Authenticate": "Bearer"})
+                await error_response(refused)(scope, receive, send)
                 return
             state = scope.setdefault("state", {})
             for name, header in (("key", KEY), ("who", WHO)):

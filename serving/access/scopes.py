@@ -31,6 +31,7 @@ BELOW: Mapping[str, Scope] = {
 """Scope of a path and of all below it; the longest that fits counts. A key sees jobs of its own alone."""
 
 PAGE: Scope = "read"
+DEEPEST = max(path.count("/") for path in BELOW)
 
 
 def scope_of(path: str) -> Scope | None:
@@ -39,8 +40,9 @@ def scope_of(path: str) -> Scope | None:
         return None
     if path == "/":
         return PAGE
-    while path:
-        if path in BELOW:
-            return BELOW[path]
-        path = path.rpartition("/")[0]
+    parts = path.split("/", DEEPEST + 1)[: DEEPEST + 1]
+    while parts:
+        if (scope := BELOW.get("/".join(parts))) is not None:
+            return scope
+        parts.pop()
     return "admin"

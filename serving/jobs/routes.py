@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -18,7 +19,7 @@ from serving.jobs.schemas import ended
 from serving.kinds import Kind
 from serving.openapi import in_path, in_query, responses, told
 from serving.replies import json_reply
-from serving.requests import EVENTS, JSON, count, owner_of, preferred
+from serving.requests import EVENTS, JSON, asker, count, owner_of, preferred
 from serving.storage import ask
 
 LINES = "application/x-ndjson"
@@ -104,7 +105,7 @@ def _looks(context: Context, routes: APIRouter) -> None:
     )
     async def cancelled(request: Request) -> Response:
         """What waits is not begun, what is done stays. A job that has ended stays as it is, however often this is asked."""
-        return json_reply(await detailed(await _asked(cancel, context, request)))
+        return json_reply(await detailed(await _asked(partial(cancel, who=asker(request)), context, request)))
 
 
 def _results(context: Context, routes: APIRouter, kinds: Mapping[str, Kind]) -> None:

@@ -16,6 +16,7 @@ from fastapi import APIRouter
 from configs.schema import ServingConfig
 from serving.context import Context
 from serving.kinds import Kind
+from serving.results import Results
 
 
 class ModelRoutes(Protocol):
@@ -49,9 +50,9 @@ class Excludes(Protocol):
         ...
 
 
-def kinds(url: str) -> dict[str, Kind]:
-    """Work that may be left as a job, by its name; `url` is the application database."""
-    return {kind.name: kind.at(url) for module in discover().values() for kind in getattr(module, "KINDS", ())}
+def kinds(url: str, results: Results) -> dict[str, Kind]:
+    """Work that may be left as a job, by its name; `url` is the application database, `results` are kept there."""
+    return {kind.name: kind.at(url, results) for module in discover().values() for kind in getattr(module, "KINDS", ())}
 
 
 def discover() -> dict[str, Any]:

@@ -183,14 +183,14 @@ class Tasks:
         except NoSuchRow as error:
             raise NotFound(str(error), error.name) from error
 
-    async def delete(self, task_id: str) -> None:
+    async def delete(self, task_id: str, who: str) -> None:
         """Delete all of a task.
 
         Raises:
             NotFound: no such task.
         """
         try:
-            await ask(delete_task, self._url, known(task_id))
+            await ask(delete_task, self._url, known(task_id), who)
         except NoSuchRow as error:
             raise NotFound(str(error), error.name) from error
         self._parsed.forget(task_id)

@@ -1,21 +1,19 @@
 """`describer`: search title, meta description, description and bullets of a listing, which state only what it gives."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.background import BackgroundTask
 
 from configs.schema import ServingConfig
 from database.predictions import PredictionRow
 from models.describer.answers import Brief
 from models.describer.summary import INPUTS, summarise
 from serving.context import Context
+from serving.given import give
 from serving.jobs.leave import leave, leaving, may_be_left, most_items
 from serving.kinds import Kind, Steps, answered_by
 from serving.openapi import one_of, request_body, responses
-from serving.replies import json_reply
 from serving.requests import read_one_or_many
 from serving.routes import _describer as answers
 from serving.routes._describer import MODEL, BriefIn, Written
@@ -49,32 +47,14 @@ def router(context: Context) -> APIRouter:
         named; in a job it fails alone. They are written one after the other, so that many take a while. What is written in a
         title is only ever read as words of the product: nothing there gives orders.
         """
-        start = time.perf_counter()
         if left := await leave(request, context, DESCRIPTION):
             return left
         body = await read_one_or_many(request, BriefIn, several, "items")
         if isinstance(body, BriefIn):
-            briefs = [answers.brief(body)]
-            found = await context.predict(MODEL, briefs)
-            one = answers.written(found[0])
-            return json_reply(one, task=BackgroundTask(_log, context, _since(start), [one], briefs, found))
-        briefs = [answers.brief(item, f"items.{place}") for place, item in enumerate(body.items)]
-        found = await context.predict(MODEL, briefs, path="items", times=SEVERAL)
-        items = [answers.written(answer) for answer in found]
-        reply = answers.AllWritten(model=answers.served(found[0]), items=items)
-        return json_reply(reply, task=BackgroundTask(_log, context, _since(start), items, briefs, found))
+            return (await give(context, DESCRIPTION.name, WRITE, MODEL, [body])).one()
+        return (await give(context, DESCRIPTION.name, WRITE, MODEL, body.items, path="items", times=SEVERAL)).several()
 
     return routes
-
-
-def _since(start: float) -> float:
-    """Milliseconds."""
-    return 1000 * (time.perf_counter() - start)
-
-
-def _log(context: Context, latency_ms: float, items: Sequence[Written], briefs: Sequence[Brief], found: Sequence[Answer]) -> None:
-    for item, brief, answer in zip(items, briefs, found, strict=True):
-        context.record(_row(item, brief, answer, latency_ms))
 
 
 def _row(item: Written, brief: Brief, answer: Answer, latency_ms: float) -> PredictionRow:
@@ -91,16 +71,18 @@ def _row(item: Written, brief: Brief, answer: Answer, latency_ms: float) -> Pred
     )
 
 
-def _brief(body: BriefIn, _: ServingConfig) -> Brief:
-    return answers.brief(body)
+def _brief(body: BriefIn, _: ServingConfig, path: str = "") -> Brief:
+    return answers.brief(body, path)
 
 
+WRITE = Steps(_brief, lambda _, answer: answers.written(answer), _row)
 DESCRIPTION = Kind(
     name="generate/description",
     model=MODEL,
     item=BriefIn,
     batch=4,
-    answer=answered_by({MODEL: Steps(_brief, lambda _, answer: answers.written(answer), _row)}),
+    answer=answered_by({MODEL: WRITE}),
+    kept=answers.Written,
     check=_brief,
 )
 KINDS = (DESCRIPTION,)

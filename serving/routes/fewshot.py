@@ -18,7 +18,7 @@ from serving.context import Context
 from serving.errors import InvalidInput, NotFound
 from serving.openapi import in_path, in_query, repeatable, request_body, responses
 from serving.replies import json_reply
-from serving.requests import count, read
+from serving.requests import asker, count, read
 from serving.routes import _fewshot as answers
 from serving.routes._fewshot import AT_CREATION, LISTED, MAX_LISTED, MODEL, AdaptIn, ClassifiedItem
 from serving.routes._fewshot_tasks import PHOTO_SIDE, Tasks, known, name_of
@@ -158,7 +158,7 @@ def _stored(context: Context, tasks: Tasks, routes: APIRouter) -> None:
     )
     async def delete(request: Request) -> Response:
         """Delete all of it: every version, features, and texts and photos that are kept. No worker answers by it any more."""
-        await tasks.delete(request.path_params["task_id"])
+        await tasks.delete(request.path_params["task_id"], asker(request))
         return Response(status_code=204)
 
 

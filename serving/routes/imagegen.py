@@ -97,7 +97,7 @@ def _row(reply: Drawn, prompt: Prompt, answer: Answer, latency_ms: float) -> Pre
     )
 
 
-def _asked(body: ImageIn, config: ServingConfig) -> Prompt:
+def _asked(body: ImageIn, config: ServingConfig, _: str = "") -> Prompt:
     return answers.asked(body, config.images)
 
 

@@ -17,6 +17,7 @@ from models.product.cleaning import CleanReview, clean_review
 from models.product.summary import summarise
 from serving.context import Context
 from serving.errors import InvalidInput
+from serving.given import give
 from serving.jobs.leave import leave, leaving, may_be_left, most_items
 from serving.kinds import Column, Kind, Steps, answered_by
 from serving.listings import read_listing
@@ -26,6 +27,7 @@ from serving.requests import read
 from serving.routes import _product as answers
 from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, ReviewIn, ReviewsIn
 from serving.schemas import ListingIn, ResponseModel, Word
+from serving.search.putting import PUT_PRODUCTS
 from serving.search.routes import catalogue, search
 from serving.slots import Answer
 
@@ -134,10 +136,8 @@ def _listings(context: Context, routes: APIRouter) -> None:
     )
     async def embed(request: Request) -> Response:
         """Embedding of one listing."""
-        start = time.perf_counter()
-        body, listing, answer = await one(request, ListingIn)
-        embedding = answers.embedded(body, answer)
-        return reply(embedding, "embeddings", start, [(embedding, listing, answer)])
+        body = await read(request, ListingIn, form=True)
+        return (await give(context, EMBED_BATCH.name, EMBED, MODEL, [body])).one()
 
     @routes.post(
         "/embeddings/batch",
@@ -149,15 +149,10 @@ def _listings(context: Context, routes: APIRouter) -> None:
     )
     async def embed_batch(request: Request) -> Response:
         """Embeddings of several listings; one listing at fault refuses the request and is named, in a job it fails alone."""
-        start = time.perf_counter()
         if left := await leave(request, context, EMBED_BATCH, alone=False):
             return left
         body = await read(request, BatchIn)
-        listings = await context.listings(body.items, "items")
-        found = await context.predict(MODEL, listings)
-        items = [answers.embedded(listing, answer) for listing, answer in zip(body.items, found, strict=True)]
-        served = list(zip(items, listings, found, strict=True))
-        return reply(answers.Embeddings(model=items[0].model, items=items), "embeddings/batch", start, served)
+        return (await give(context, EMBED_BATCH.name, EMBED, MODEL, body.items, path="items")).several()
 
 
 def _reviews(context: Context, routes: APIRouter) -> None:
@@ -218,12 +213,14 @@ def row(endpoint: str, reply: Prediction, listing: Listing, answer: Answer, late
     )
 
 
+EMBED = Steps(read_listing, answers.embedded, partial(row, "embeddings"))
 EMBED_BATCH = Kind(
     name="embeddings/batch",
     model=MODEL,
     item=ListingIn,
     batch=64,
-    answer=answered_by({MODEL: Steps(read_listing, answers.embedded, partial(row, "embeddings/batch"))}),
+    answer=answered_by({MODEL: EMBED}),
+    kept=answers.Embedding,
     columns={"embedding": Column("numbers", lambda result: result.pop("embedding"))},
 )
-KINDS = (EMBED_BATCH,)
+KINDS = (EMBED_BATCH, PUT_PRODUCTS)

@@ -1,24 +1,22 @@
 """`quality`: how good a listing is, by axis, and what would make it better; until a version is promoted `product` answers."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
-from starlette.background import BackgroundTask
 
 from configs.schema import ServingConfig
 from database.predictions import PredictionRow
 from models.quality.answers import Candidate, Verdict
 from models.quality.summary import INPUTS, summarise
 from serving.context import Context
+from serving.given import give
 from serving.jobs.leave import leave, leaving, may_be_left, most_items
 from serving.kinds import Kind, Steps, answered_by
 from serving.listings import read_listing
 from serving.openapi import one_of, request_body, responses
-from serving.replies import json_reply
 from serving.requests import read_one_or_many
 from serving.routes import _product as product
 from serving.routes import _quality as answers
@@ -52,37 +50,15 @@ def router(context: Context) -> APIRouter:
         `quality` is promoted `product` answers: whether the parts fit together, and which fault the listing most probably has;
         501 where its version was trained on listings that can carry no fault.
         """
-        start = time.perf_counter()
         if left := await leave(request, context, ASSESS):
             return left
         body = await read_one_or_many(request, CandidateIn, several, "items", form=True)
         bodies, path = ([body], "") if isinstance(body, CandidateIn) else (body.items, "items")
-        listings = await context.listings(bodies, path)
         model = context.answering(MODEL, STAND_IN)
-        asked: list[Any] = list(listings)
-        if model == MODEL:
-            asked = [Candidate(listing, one.product_id) for one, listing in zip(bodies, listings, strict=True)]
-        found = await context.predict(model, asked, path=path)
-        steps = STEPS[model]
-        items = [steps.reply(one, answer) for one, answer in zip(bodies, found, strict=True)]
-        reply = items[0] if isinstance(body, CandidateIn) else answers.Assessments(model=items[0].model, items=items)
-        return json_reply(
-            reply, task=BackgroundTask(_log, context, steps, items, asked, found, 1000 * (time.perf_counter() - start))
-        )
+        given = await give(context, ASSESS.name, STEPS[model], model, bodies, path=path)
+        return given.one() if isinstance(body, CandidateIn) else given.several()
 
     return routes
-
-
-def _log(
-    context: Context,
-    steps: Steps[Assessment],
-    items: Sequence[Assessment],
-    asked: Sequence[Any],
-    found: Sequence[Answer],
-    latency_ms: float,
-) -> None:
-    for item, question, answer in zip(items, asked, found, strict=True):
-        context.record(steps.row(item, question, answer, latency_ms))
 
 
 def _row(item: Assessment, candidate: Candidate, answer: Answer, latency_ms: float) -> PredictionRow:
@@ -99,13 +75,21 @@ def _row(item: Assessment, candidate: Candidate, answer: Answer, latency_ms: flo
     )
 
 
-def _candidate(body: CandidateIn, config: ServingConfig) -> Candidate:
-    return Candidate(read_listing(body, config), body.product_id)
+def _candidate(body: CandidateIn, config: ServingConfig, path: str) -> Candidate:
+    return Candidate(read_listing(body, config, path), body.product_id)
 
 
 STEPS = {
     MODEL: Steps(_candidate, lambda _, answer: answers.by_quality(answer), _row),
     STAND_IN: Steps(read_listing, lambda _, answer: answers.by_product(answer), partial(row_of_product, "quality/assess")),
 }
-ASSESS = Kind(name="quality/assess", model=MODEL, item=CandidateIn, batch=16, answer=answered_by(STEPS), stand_in=STAND_IN)
+ASSESS = Kind(
+    name="quality/assess",
+    model=MODEL,
+    item=CandidateIn,
+    batch=16,
+    answer=answered_by(STEPS),
+    stand_in=STAND_IN,
+    kept=answers.Assessment,
+)
 KINDS = (ASSESS,)

@@ -3,21 +3,22 @@
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from database.catalog import Change, Product, Written, find, put, remove
+from database.catalog import Product, Written, find, put, remove
 from database.errors import CatalogFull
 from database.errors import NotFound as NoSuchRow
 from models.family import Lists
 from serving.context import Context
-from serving.errors import ApiError, InvalidInput, NotFound, TooMany
+from serving.errors import ApiError, InvalidInput
+from serving.jobs.leave import leave, leaving, may_be_left, most_items
 from serving.openapi import in_path, request_body, responses
 from serving.replies import json_reply
-from serving.requests import read
+from serving.requests import asker, read
 from serving.schemas import ID_AS_TEXT, Served, identifier
 from serving.search import schemas
-from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductItem, ProductsIn
+from serving.search.putting import PUT_PRODUCTS, change, check, not_written, unknown
+from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductsIn
 from serving.search.searcher import Found, Searcher
 from serving.storage import ask
 
@@ -57,12 +58,12 @@ def search(context: Context, routes: APIRouter) -> None:
 
 def catalogue(context: Context, routes: APIRouter) -> None:
     """Add the routes that change the catalogue."""
-    url, most = context.settings.database_url, context.config.max_items
+    url = context.settings.database_url
 
     async def shown(product_id: str, found: Product | None) -> CatalogueProduct:
         known = CatalogueProduct.of(_searcher(context), product_id, found)
         if known is None:
-            raise _unknown(product_id)
+            raise unknown(product_id)
         return known
 
     @routes.put(
@@ -119,9 +120,9 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         """
         name = _identifier(request)
         try:
-            await ask(remove, url, name, known=_known(context, name))
+            await ask(remove, url, name, known=_known(context, name), who=asker(request))
         except NoSuchRow as error:
-            raise _unknown(name) from error
+            raise unknown(name) from error
         return Response(status_code=204)
 
     @routes.post(
@@ -130,53 +131,43 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         tags=["catalog"],
         summary="Put several products",
         response_model=schemas.Put,
-        responses=responses(400, 404, 413, 415, 429, 503, 504),
-        openapi_extra=request_body(ProductsIn, at_most={"items": most}),
+        responses=responses(400, 404, 413, 415, 503, 504) | may_be_left(),
+        openapi_extra=request_body(ProductsIn, at_most={"items": most_items(context.config)}) | leaving(),
     )
     async def put_products(request: Request) -> Response:
-        """All are put, or none: one at fault refuses the request and is named. Of several with one id the last one counts."""
+        """All are put, or none: one at fault refuses the request and is named. In a job it fails alone.
+
+        Of several with one id the last one counts.
+        """
+        if left := await leave(request, context, PUT_PRODUCTS, alone=False):
+            return left
         body = await read(request, ProductsIn)
-        if len(body.items) > most:
-            raise InvalidInput(f"items: holds {len(body.items)} products; at most {most} are allowed", "items")
         written = await _put(context, [(str(item.product_id), item) for item in body.items], "items")
         version = context.models[MODEL].slot.version
         assert version is not None
-        return json_reply(schemas.Put(model=Served(name=MODEL, version=version), count=len(body.items), new=len(written.new)))
+        items = [schemas.PutItem.of(item, written) for item in body.items]
+        return json_reply(schemas.Put(model=Served(name=MODEL, version=version), items=items))
 
 
-async def _put(context: Context, products: Sequence[tuple[str, ProductIn | ProductItem]], path: str = "") -> Written:
+async def _put(context: Context, products: Sequence[tuple[str, ProductIn]], path: str = "") -> Written:
     """Embed and write products by their ids; `path` is where they stand."""
     paths = [f"{path}.{place}" if path else "" for place in range(len(products))]
+    for where, (_, body) in zip(paths, products, strict=True):
+        check(body, where)
     told = [place for place, (_, body) in enumerate(products) if body.told]
     of_told = [paths[place] for place in told]
     listings = await context.listings([products[place][1] for place in told], of_told)
     answers = await context.predict(MODEL, listings, "place", of_told) if told else []
-    vectors = {place: np.asarray(a.prediction, "<f4").tobytes() for place, a in zip(told, answers, strict=True)}
-    changes = []
-    for place, (name, body) in enumerate(products):
-        if not body.told and "hidden" not in body.model_fields_set:
-            where = paths[place]
-            raise InvalidInput(
-                f"{where or 'the product'} says nothing; give a title, a photo or another field, or hidden", where or None
-            )
-        changes.append(
-            Change(
-                product_id=name,
-                hidden=body.hidden,
-                listing=body.stored() if body.told else None,
-                photo=body.image,
-                known=_known(context, name),
-                vector=vectors.get(place),
-            )
-        )
+    vectors = {place: answer.prediction for place, answer in zip(told, answers, strict=True)}
+    changes = [
+        change(name, body, known=_known(context, name), vector=vectors.get(place)) for place, (name, body) in enumerate(products)
+    ]
     version = answers[0].version if answers else 0
     most = context.config.search.max_products
     try:
         return await ask(put, context.settings.database_url, changes, most=most, model=MODEL, version=version)
-    except CatalogFull as error:
-        raise TooMany("catalogue_full", str(error)) from error
-    except NoSuchRow as error:
-        raise _unknown(error.name or "") from error
+    except (CatalogFull, NoSuchRow) as error:
+        raise not_written(error) from error
 
 
 def _known(context: Context, product_id: str) -> bool:
@@ -185,7 +176,8 @@ def _known(context: Context, product_id: str) -> bool:
     Raises:
         Unavailable: the model whose products are searched is not loaded yet.
     """
-    others = (served.slot.predictor for served in context.models.values() if served.slot.version is not None)
+    here = [served.slot for served in context.models.values() if served.batchers]  # not of a service behind this one
+    others = (slot.predictor for slot in here if slot.version is not None)
     return _searcher(context).knows(product_id) or any(
         predictor.lists(product_id) for predictor in others if isinstance(predictor, Lists)
     )
@@ -200,7 +192,3 @@ def _identifier(request: Request) -> str:
         return str(identifier(request.path_params["product_id"]))
     except ValueError as error:
         raise InvalidInput(f"product_id: {error}", "product_id") from error
-
-
-def _unknown(product_id: str) -> NotFound:
-    return NotFound(f"no product {product_id!r}", "product_id")

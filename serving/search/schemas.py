@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, create_
 
 from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORY_LEVELS
-from database.catalog import Product
+from database.catalog import Product, Written
 from serving.schemas import (
     PIXEL,
     SAID,
@@ -232,9 +232,21 @@ class CatalogueProduct(ResponseModel):
         )
 
 
+class PutItem(ResponseModel):
+    """What became of one of several products."""
+
+    product_id: int | str = Field(examples=[15970])
+    hidden: bool = Field(description="found by no search and recommended to nobody")
+    new: bool = Field(description="it was not in the catalogue before")
+
+    @classmethod
+    def of(cls, item: ProductItem, written: Written) -> Self:
+        """As it is answered."""
+        return cls(product_id=item.product_id, hidden=item.hidden, new=str(item.product_id) in written.new)
+
+
 class Put(ResponseModel):
     """Answer of POST /v1/catalog/products."""
 
     model: Served
-    count: int = Field(description="products that were put", examples=[2])
-    new: int = Field(description="those of them that were not in the catalogue before", examples=[1])
+    items: list[PutItem]

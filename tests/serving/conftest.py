@@ -21,7 +21,7 @@ from catalog.corruption import KINDS
 from catalog.images import decode
 from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
-from configs.schema import IndexConfig, ServingConfig
+from configs.schema import IndexConfig, ResultsConfig, ServingConfig
 from configs.settings import Settings
 from models.bundles import BaseVersion
 from models.describer.answers import Description, Fact, Keyword, Sentence
@@ -39,7 +39,13 @@ from serving.search.index import read, write
 
 LIMIT = 200_000
 CONFIG = ServingConfig(
-    poll_seconds=0.05, max_body_bytes=LIMIT, max_items=4, max_queue=8, max_image_pixels=1_000_000, request_seconds=2
+    poll_seconds=0.05,
+    max_body_bytes=LIMIT,
+    max_items=4,
+    max_queue=8,
+    max_image_pixels=1_000_000,
+    request_seconds=2,
+    results=ResultsConfig(max_bytes=0),  # each request is computed, but where a test is of what is kept
 )
 
 

@@ -2,18 +2,24 @@
 
 import base64
 import itertools
+import json
 import threading
 
 import pytest
 import sqlalchemy
 from starlette.testclient import TestClient
 
+from configs.errors import VitrinaError
 from configs.schema import SearchConfig
+from database import jobs
 from database.catalog import changes_since, photos
+from database.jobs import Item
 from models.recommender.answers import Query
 from serving.app import create_app
-from serving.routes import Excludes, discover
-from tests.serving.conftest import CONFIG, photo, placed, refused, wait_until
+from serving.errors import ApiError, detail
+from serving.routes import Excludes, discover, kinds
+from serving.slots import Loaded
+from tests.serving.conftest import CONFIG, Predictor, photo, placed, refused, wait_until
 
 URL = "/v1/catalog/products"
 JEANS = {
@@ -98,7 +104,11 @@ def test_several_are_put_or_none(client):
     items = [{"product_id": 91, "title": "one hat"}, {"product_id": "2", "title": "two hats"}, {"product_id": 5, "hidden": True}]
     response = client.post(URL, json={"items": items})
     assert response.status_code == 200, response.text
-    assert response.json() == {"model": {"name": "product", "version": 1}, "count": 3, "new": 1}
+    put = [(91, False, True), ("2", False, False), (5, True, False)]
+    assert response.json() == {
+        "model": {"name": "product", "version": 1},
+        "items": [{"product_id": name, "hidden": hidden, "new": new} for name, hidden, new in put],
+    }
     assert found(client, text="one hat", limit=1) == [91]
     assert 5 not in found(client, text="steel watch")
     before = products(client)
@@ -115,8 +125,8 @@ def test_several_are_put_or_none(client):
     mixed = [{"product_id": 5, "hidden": True}, {"product_id": 93, "title": "hat"}, {"product_id": 94, "title": "refused"}]
     refused(client.post(URL, json={"items": mixed}), 400, "invalid_input", "items.2")
     assert products(client) == before
-    many = [{"product_id": i, "title": "hat"} for i in range(5)]
-    assert "at most 4" in refused(client.post(URL, json={"items": many}), 400, "invalid_input", "items")
+    many = [{"product_id": i, "title": "hat"} for i in range(1001)]
+    assert "at most 1000" in refused(client.post(URL, json={"items": many}), 400, "invalid_input", "items")
 
 
 def test_no_more_products_than_allowed(settings, config, source):
@@ -317,3 +327,49 @@ def test_only_what_answers_with_products_leaves_some_out():
     models = discover()
     assert [name for name, routes in models.items() if isinstance(routes, Excludes)] == ["recommender"]
     assert models["recommender"].without([Query()], frozenset({"5"})) == [Query(exclude=frozenset({"5"}))]
+
+
+# As a job
+
+
+def test_products_that_are_left_as_a_job_are_put_when_it_is_done(client, settings, monkeypatch):
+    monkeypatch.setattr("configs.settings.Settings.from_environment", lambda: settings)
+    monkeypatch.setattr("serving.search.putting._ids", lambda settings, version: frozenset({"1", "2"}))
+    items = [
+        *({"product_id": f"hat-{place}", "title": f"hat number{place}"} for place in range(70)),
+        {"product_id": 1, "hidden": True},
+        {"product_id": "nobody", "hidden": True},
+        {"product_id": 94, "title": "refused"},
+        {"product_id": 95, "price": 5},
+        {"product_id": 96},
+    ]
+    response = client.post(URL, json={"items": items})
+    assert (response.status_code, response.json()["kind"], response.json()["items"]) == (202, "catalog/products", 75)
+    assert found(client, text="hat number7", limit=1) != ["hat-7"]
+    work(settings.database_url)
+    lines = client.get(f"{response.headers['Location']}/result").text.splitlines()
+    outcomes = [json.loads(line) for line in lines]
+    assert [line["state"] for line in outcomes] == ["done"] * 71 + ["failed"] * 4
+    assert outcomes[7]["result"] == {"product_id": "hat-7", "hidden": False, "new": True}
+    assert [line["error"]["code"] for line in outcomes[71:]] == ["not_found", "invalid_input", "invalid_input", "invalid_input"]
+    assert found(client, text="hat number7", limit=1) == ["hat-7"]
+    assert 1 not in found(client, text="denim")
+
+
+def work(url):
+    """Do every item as a worker does: a batch at once, and where that fails each of it alone."""
+    for job in jobs.newest(url):
+        kind, loaded = kinds()[job.kind], Loaded(1, Predictor(1))
+        jobs.begin(url, job.id, kind.model, loaded.version)
+        waiting, read = jobs.items(url, job.id, states=("waiting",)), kind.reader(CONFIG)
+        for start in range(0, len(waiting), kind.batch):
+            batch = waiting[start : start + kind.batch]
+            try:
+                outcomes = kind.answer(loaded, CONFIG, [read(item.sent) for item in batch])
+            except VitrinaError:
+                outcomes = [kind.answer(loaded, CONFIG, [read(item.sent)])[0] for item in batch]
+            for item, outcome in zip(batch, outcomes, strict=True):
+                said = {"error": detail(outcome)} if isinstance(outcome, ApiError) else {"result": outcome.body.model_dump()}
+                state = "failed" if "error" in said else "done"
+                jobs.keep(url, job.id, [Item(place=item.place, sent=item.sent, state=state, attempts=1, **said)])
+        jobs.finish(url, job.id)

@@ -1,6 +1,5 @@
 """A gateway before two services of models: it passes their routes on, answers the others, and says what they say."""
 
-import asyncio
 import base64
 import http.client
 import json
@@ -19,9 +18,13 @@ from starlette.testclient import TestClient
 from configs.errors import ConfigError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from serving.access.gate import Gate
+from serving.access.passed import Behind
 from serving.app import create_app
-from serving.inner import GatewayOnly, check_address, secret
+from serving.front import Front
+from serving.inner import check_address, secret
 from serving.run import command, with_all_models
+from serving.workers import guarded
 from tests.serving.conftest import CONFIG, Source, photo, refused, wait_until
 from tests.serving.test_attacks import Bomb
 from tests.serving.test_leaving import answered, begun, listening
@@ -86,7 +89,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @contextmanager
 def client_of(home: Path, config: ServingConfig, token: str | None = TOKEN, source: Source | None = None) -> Iterator[TestClient]:
-    app = create_app(settings_of(home), config, source or Nothing(), token)
+    app = create_app(settings_of(home), config, source or Nothing(), token=token)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -253,7 +256,8 @@ def test_a_model_may_be_loaded_here_while_others_are_elsewhere(shop: Shop) -> No
         {"authorization": "Bearer "},
         {"authorization": f"Bearer {TOKEN[:-1]}"},
         {"authorization": f"Bearer {TOKEN}x"},
-        {"authorization": f"bearer {TOKEN}"},
+        {"x-vitrina-front": ""},
+        {"x-vitrina-front": TOKEN[:-1]},
         {"x-vitrina-key": "admin"},
         {"x-forwarded-for": "127.0.0.1"},
         {"cookie": f"authorization=Bearer {TOKEN}"},
@@ -301,7 +305,13 @@ class Heard:
 @pytest.mark.parametrize("token", [TOKEN, None])
 def test_a_clients_credentials_stay_at_the_gateway(tmp_path: Path, token: str | None) -> None:
     heard = Heard()
-    theirs = {"authorization": "Bearer theirs", "cookie": "a=b", "x-api-key": "theirs", "x-vitrina-key": "admin", "x-own": "1"}
+    theirs = {
+        "authorization": "Bearer theirs",
+        "x-vitrina-front": "theirs",
+        "x-api-key": "theirs",
+        "x-vitrina-key": "admin",
+        "x-own": "1",
+    }
     with listening(heard) as port:
         config = CONFIG.model_copy(update={"models": (), "upstreams": {"product": f"http://127.0.0.1:{port}"}})
         with client_of(tmp_path, config, token) as gateway:
@@ -310,15 +320,15 @@ def test_a_clients_credentials_stay_at_the_gateway(tmp_path: Path, token: str | 
     [seen] = heard.headers
     assert seen["x-own"] == "1"
     assert "theirs" not in json.dumps(seen)
-    assert not {"cookie", "x-api-key", "x-vitrina-key"} & set(seen)
-    assert seen.get("authorization") == (f"Bearer {token}" if token else None)
+    assert not {"authorization", "x-api-key", "x-vitrina-key"} & set(seen)
+    assert seen.get("x-vitrina-front") == token
 
 
 def test_whose_key_it_was_is_told_to_services_that_know_the_gateway(tmp_path: Path) -> None:
     heard = Heard()
     with listening(heard) as port:
         config = CONFIG.model_copy(update={"models": (), "upstreams": {"product": f"http://127.0.0.1:{port}"}})
-        app = create_app(settings_of(tmp_path), config, Nothing(), TOKEN)
+        app = create_app(settings_of(tmp_path), config, Nothing(), token=TOKEN)
 
         async def keyed(scope: Any, receive: Any, send: Any) -> None:
             await app(
@@ -330,19 +340,14 @@ def test_whose_key_it_was_is_told_to_services_that_know_the_gateway(tmp_path: Pa
     assert heard.headers[0]["x-vitrina-key"] == "key-7"
 
 
-def test_a_key_is_believed_of_the_gateway() -> None:
-    seen = []
-
-    async def inside(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(scope.get("state", {}).get("key"))
-
-    scope = {
-        "type": "http",
-        "path": "/v1/jobs",
-        "headers": [(b"authorization", BEARER["authorization"].encode()), (b"x-vitrina-key", b"key-7")],
-    }
-    asyncio.run(GatewayOnly(inside, TOKEN)(scope, None, None))
-    assert seen == ["key-7"]
+def test_several_workers_of_a_service_stand_behind_one_guard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VITRINA_HOME", str(tmp_path))
+    front = Front(lambda: "http://127.0.0.1:1", max_body_bytes=1, body_seconds=1, answer_seconds=1)
+    gateway = ServingConfig(upstreams={"product": "http://127.0.0.1:1"})
+    assert isinstance(guarded(front, ServingConfig()), Gate)
+    monkeypatch.setenv("VITRINA_INNER_TOKEN", TOKEN)
+    assert isinstance(guarded(front, ServingConfig()), Behind)
+    assert isinstance(guarded(front, gateway), Gate)
 
 
 # Attacks
@@ -474,7 +479,7 @@ def test_a_client_that_leaves_the_gateway_ends_its_drawing_there(shop: Shop) -> 
     drawer.ended.clear()
     drawer.seconds = 0.05
     try:
-        with listening(create_app(settings_of(shop.home), shop.config, Nothing(), TOKEN)) as port:
+        with listening(create_app(settings_of(shop.home), shop.config, Nothing(), token=TOKEN)) as port:
             leaver = begun(port, "leaver", steps=100)
             wait_until(drawer.started.is_set)
             leaver.close()

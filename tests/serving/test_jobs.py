@@ -1,32 +1,36 @@
-"""Work that is left with the service, through the whole application; a worker is played by `work`, on the same functions."""
+"""Work that is left with the service, through the whole application; done by what a worker does them with."""
 
 import base64
 import io
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
+from configs.schema import ResultsConfig
 from configs.settings import Settings
 from database import jobs
-from database.jobs import ENDED, Item
-from database.predictions import insert_predictions, newest_predictions
+from database.jobs import ENDED
+from database.predictions import newest_predictions
+from jobs.work import Work
 from registry.errors import RegistryError
 from serving.app import create_app
-from serving.errors import ApiError, detail
 from serving.jobs.routes import COMPLETE, LINES, PARQUET
-from serving.kinds import Done
+from serving.results import Results
 from serving.routes import kinds
 from serving.routes.product import EMBED_BATCH
 from serving.routes.quality import ASSESS
 from serving.slots import Loaded
-from tests.serving.conftest import CONFIG, LIMIT, Describer, Imagegen, Predictor, Quality, Source, refused, wait_until
+from tests.serving.conftest import CONFIG, LIMIT, Predictor, Source, refused, wait_until
 
-ALL = CONFIG.model_copy(update={"models": ("describer", "imagegen", "product", "quality"), "unpromoted": ("quality",)})
+ALL = CONFIG.model_copy(update={"models": ("describer", "imagegen", "product", "quality")})
+QUICK = ALL.model_copy(update={"jobs": ALL.jobs.model_copy(update={"retry_seconds": 0.01})})
+"""How jobs are worked at."""
 PREFER = {"Prefer": "respond-async"}
-PREDICTORS = {"product": Predictor, "quality": Quality, "describer": Describer, "imagegen": Imagegen}
 ROUTES = {
     "embeddings/batch": {"title": "Leather belt"},
     "quality/assess": {"title": "Leather belt", "product_id": 7},
@@ -50,30 +54,23 @@ def tuned(**jobs):
     return ALL.model_copy(update={"jobs": ALL.jobs.model_copy(update=jobs)})
 
 
-def work(url, *, most=None, by=None, finish=True):
-    """Do `most` items of each job as a worker does, with a new predictor of the kind's model or of that named `by`."""
+def work(url, *, most=None, source=None):
+    """Do all items of each job that waits, or its first `most`, as a worker does, with version 3 of each model."""
+    stopping = threading.Event()
+    known = {
+        name: kind if most is None else replace(kind, batch=most)
+        for name, kind in kinds(url, Results(url, ResultsConfig())).items()
+    }
+    worker = Work(url, QUICK, known, source or Source(at=3), stopping)
     for job in reversed(jobs.newest(url)):
         if job.state in ENDED:
             continue
-        kind = kinds(url)[job.kind]
-        model = by or kind.model
-        loaded = Loaded(3, PREDICTORS[model](3))
-        jobs.begin(url, job.id, model, loaded.version)
-        read = kind.reader(ALL)
-        waiting = jobs.items(url, job.id, states=("waiting",), limit=most)
-        for start in range(0, len(waiting), kind.batch):
-            batch = waiting[start : start + kind.batch]
-            outcomes = kind.answer(loaded, ALL, [read(item.sent) for item in batch])
-            assert jobs.keep(url, job.id, [outcome_of(item, outcome) for item, outcome in zip(batch, outcomes, strict=True)])
-            insert_predictions(url, [row for outcome in outcomes if isinstance(outcome, Done) for row in outcome.rows])
-        if finish and most is None:
-            jobs.finish(url, job.id)
-
-
-def outcome_of(item, outcome):
-    if isinstance(outcome, ApiError):
-        return Item(place=item.place, sent=item.sent, state="failed", attempts=1, error=detail(outcome))
-    return Item(place=item.place, sent=item.sent, state="done", attempts=1, result=outcome.body.model_dump(mode="json"))
+        taken = worker.begin(job.id, "test")
+        assert taken is not None
+        while worker.batch(taken, "test") and most is None:
+            pass
+        if most is None:
+            worker.finish(job.id)
 
 
 def leave(client, route="embeddings/batch", items=None, headers=None, **body):
@@ -126,7 +123,7 @@ def test_a_job_answers_what_its_route_answers_at_once(client, url, route):
     assert at_once.status_code == 200, at_once.text
     answer = at_once.json()["items"][0] if several else at_once.json()
     job = leave(client, route)
-    work(url, by=answer["model"]["name"])
+    work(url)
     [line] = lines(client, job)
     assert (line["place"], line["state"], line["error"]) == (0, "done", None)
     assert line["result"]["model"] == {"name": answer["model"]["name"], "version": 3}
@@ -265,20 +262,12 @@ def test_an_item_at_fault_fails_as_its_route_refuses_it_and_the_others_are_done(
     assert alone.status_code == 400
     batch = "embeddings/batch" if route == "embeddings" else route
     job = leave(client, batch, items=[ROUTES[batch], item, ROUTES[batch]])
-    work_alone(url)
+    work(url)
     good, bad, other = lines(client, job)
     assert (good["state"], other["state"]) == ("done", "done")
     assert bad == {"place": 1, "state": "failed", "result": None, "error": alone.json()["error"]}
     found = client.get(f"/v1/jobs/{job['id']}").json()
     assert (found["state"], found["done"], found["failed"], found["failures"]) == ("partly_failed", 2, 1, [bad])
-
-
-def work_alone(url):
-    """As a worker does when a batch fails: item by item."""
-    for job in jobs.newest(url):
-        while jobs.items(url, job.id, states=("waiting",), limit=1):
-            work(url, most=1)
-        jobs.finish(url, job.id)
 
 
 def test_items_that_are_no_objects_or_no_numbers_fail_alone(client, url):
@@ -320,14 +309,15 @@ def test_what_breaks_a_batch_is_the_batchs(client):
 
 
 def test_product_assesses_until_quality_is_there(settings):
-    source = Source(errors={"quality": RegistryError("model 'quality' has no champion")})
-    with TestClient(create_app(settings, ALL, source)) as client:
+    source = Source(at=3, errors={"quality": RegistryError("model 'quality' has no champion")})
+    config = ALL.model_copy(update={"unpromoted": ("quality",)})
+    with TestClient(create_app(settings, config, source)) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         several = client.post("/v1/quality/assess", json={"items": [{"title": "a"}, {"title": "b"}]}).json()
         assert several["model"]["name"] == "product"
         assert [(item["score"], item["verdict"]) for item in several["items"]] == [(0.25, None)] * 2
         job = leave(client, "quality/assess")
-        work(settings.database_url, by=ASSESS.stand_in)
+        work(settings.database_url, source=source)
         [line] = lines(client, job)
         assert (line["result"]["model"]["name"], line["result"]["score"]) == ("product", 0.25)
 
@@ -553,7 +543,7 @@ def test_every_kind_comes_as_parquet(client, url, route):
     good, bad = table(client, job).to_pylist()
     [line, _] = lines(client, job)
     told = {column for column in good if column not in ("place", "state", "error_code", "error_message", "error_field", "result")}
-    assert told == set(kinds(url)[route].columns)
+    assert told == set(kinds(url, Results(url, ResultsConfig()))[route].columns)
     said = json.loads(good["result"])
     if route == "generate/image":
         assert base64.b64encode(good["png"]).decode() == line["result"]["images"][0].pop("png")

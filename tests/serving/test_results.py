@@ -45,10 +45,11 @@ def test_an_answer_given_again_is_the_same_but_for_its_id():
 
 
 def test_monitoring_is_told_again_by_the_new_id():
-    [told] = Kept.unpacked(kept().packed()).predictions("new", 0.25)
+    [told] = Kept.unpacked(kept().packed()).predictions("new", "embeddings/batch", 0.25)
     assert (told.id, told.latency_ms) == ("new", 0.25)
     assert told.created_at > row().created_at.replace(year=2020)
-    same = ("model", "version", "endpoint", "inputs", "outputs", "embedding")
+    assert told.endpoint == "embeddings/batch"
+    same = ("model", "version", "inputs", "outputs", "embedding")
     assert [getattr(told, name) for name in same] == [getattr(row(), name) for name in same]
 
 
