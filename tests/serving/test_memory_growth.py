@@ -9,19 +9,18 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-
 from starlette.testclient import TestClient
 
-from benchmarks.memory import KINDS, one
+from benchmarks.memory import one
 from serving.app import create_app
 from tests.serving.conftest import CONFIG, Source, wait_until
 from tests.serving.test_gateway import settings_of
 
 MODELS = ("product", "recommender", "describer", "quality")
-ROUND = 10 * KINDS // 16
+ROUND = 250
 """Requests of every kind, ten times."""
 BOUND = 400
-"""Bytes a request that may stay. Seen: 107 to 138, all of it in caches of a bounded size (pydantic's of short texts, that of split
+"""Bytes a request that may stay. Seen: 107 to 138, all of it in caches of a bounded size (pydantic's of short texts, that of
 addresses, the pool of connections); a listing that stayed would be 2,000 and more."""
 
 
