@@ -21,11 +21,9 @@ import asyncio
 import json
 import multiprocessing
 import os
-import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
