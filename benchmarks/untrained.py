@@ -7,6 +7,7 @@ it stands for a trained version where only time is measured. What it says means 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from benchmarks.product import SEED

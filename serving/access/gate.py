@@ -8,6 +8,7 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -132,6 +133,7 @@ def _authorization(value: bytes) -> str:
     raise Unauthorized(f"Authorization is not read; {_PLACES}")
 
 
+@lru_cache(maxsize=1024)
 def is_local(host: str | None) -> bool:
     """Whether an address is one of this machine alone; what is no address, such as a socket file, is."""
     try:

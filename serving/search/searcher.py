@@ -22,6 +22,7 @@ from database.catalog import Product, Vector, changes_since, forget_vectors, kee
 from database.engine import exclusive
 from database.errors import DatabaseError
 from models.family import Places
+from monitoring import metrics
 from serving.errors import ApiError, InvalidInput, NotFound, NotSupported, Unavailable
 from serving.images import decoded
 from serving.schemas import ListingIn
@@ -94,7 +95,7 @@ class Searcher:
         self._own = Shelf.of(index) if index else Shelf(1)  # the version's
         self._rows = dict(self._own.rows)
         self._put = Shelf(index.spec.dimensions if index else 1)  # clients'
-        self._numbers = bool(index) and index.products.schema.field("product_id").type == "int64"
+        self._numbers = index is not None and index.products.schema.field("product_id").type == "int64"
         self._revision = 0
         self._answers: LRUCache[Any, Found] = LRUCache(config.search.kept_answers)
         self._using = threading.Lock()
@@ -104,6 +105,7 @@ class Searcher:
         with exclusive(self._url, _EMBEDDING):
             self.refresh()
             forget_vectors(self._url, self._model, [self._version, *([replaces] if replaces is not None else [])])
+        metrics.products_indexed(self._size)
 
     def refresh(self) -> None:
         """Take in what clients changed since the last time.
@@ -152,6 +154,11 @@ class Searcher:
         """Vectors [b, d] of what clients put."""
         return self._predictor.place(listings)
 
+    @property
+    def _size(self) -> int:
+        """Products among which it searches."""
+        return len(self._own) + len(self._put)
+
     def _refresh(self) -> None:
         now = revision(self._url)
         if now == self._revision:
@@ -165,6 +172,7 @@ class Searcher:
             self._apply(product, vectors.get(product.product_id))
         self._revision = last
         self._answers.clear()
+        metrics.products_indexed(self._size)
 
     def _start_over(self) -> None:
         for product_id in self._rows.keys() - self._own.rows.keys():
@@ -186,7 +194,8 @@ class Searcher:
 
     def _embedded(self, products: Sequence[Product]) -> dict[str, bytes]:
         """Vectors of those that are shown and say something to this version, computed and stored."""
-        wanted, found = [product for product in products if product.state == "shown" and product.listing is not None], {}
+        wanted = [product for product in products if product.state == "shown" and product.listing is not None]
+        found: dict[str, bytes] = {}
         for start in range(0, len(wanted), EMBEDDED_AT_ONCE):
             some = wanted[start : start + EMBEDDED_AT_ONCE]
             told = {product.product_id: listing for product, listing in zip(some, self._listings(some), strict=True)}
@@ -253,7 +262,6 @@ class Searcher:
         else:
             own = nearest_by_lists(self._own, unit, filters, count, lists, config)
         put = nearest(self._put, unit, filters, count) if len(self._put) else [_NOTHING] * len(queries)
-        products = len(self._own) + len(self._put)
         for query, *of_shelves in zip(queries, own, put, strict=True):
             found = [
                 (float(score), shelf, int(row))
@@ -263,7 +271,7 @@ class Searcher:
             found.sort(key=lambda hit: -hit[0])
             asked = query.product_id
             others = [hit for hit in found if asked is None or hit[1].rows.get(asked) != hit[2]]
-            yield Found(tuple(self._hits(others[: query.limit])), products)
+            yield Found(tuple(self._hits(others[: query.limit])), self._size)
 
     def _hits(self, chosen: Sequence[tuple[float, Shelf, int]]) -> Iterator[Hit]:
         """Cosines, shelves and rows as they are answered."""
@@ -279,7 +287,8 @@ def _unit(vector: Sequence[float] | Floats) -> Floats:
     """At unit length, however small or large its numbers are."""
     exact = np.asarray(vector, dtype=np.float64)
     exact = exact / np.abs(exact).max()
-    return (exact / np.linalg.norm(exact)).astype(np.float32)
+    unit: Floats = (exact / np.linalg.norm(exact)).astype(np.float32)
+    return unit
 
 
 def _key(query: Query) -> Any:
