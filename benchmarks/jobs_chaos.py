@@ -42,7 +42,7 @@ from database.engine import engine, reading
 
 ITEMS, BATCH = 40, 10
 COMPUTE_SECONDS = 0.04
-BETWEEN = (0.1, 1.5)
+BETWEEN = (0.3, 2.5)
 """Seconds between two kills, and of a killed process until it is started again."""
 DOWN = (0.0, 1.0)
 LIMIT_SECONDS = 180.0
