@@ -178,7 +178,7 @@ def states(url: str) -> dict[JobState, int]:
 def begin(url: str, job_id: str, model: str, version: int, taker: str | None = None) -> Job:
     """A worker takes the job; one that was begun before keeps its version, and one that has ended stays as it is.
 
-    `taker` names this run of the workflow: from now on a run before it may write nothing more (`attempt`, `keep`).
+    `taker` names this run of the workflow: from now on a run before it may write nothing more (`take`, `attempt`, `keep`).
 
     Raises:
         NotFound: it was forgotten.
@@ -193,13 +193,30 @@ def begin(url: str, job_id: str, model: str, version: int, taker: str | None = N
         return _find(connection, job_id, None)
 
 
+def take(url: str, job_id: str, limit: int, taker: str | None = None) -> list[Item]:
+    """The items to try next, with how often they were tried before; the try is counted now, so that one that kills is known.
+
+    At most `limit` that were never tried, in the order of their places; then the others one by one. Empty where none waits, or
+    the job was cancelled or taken by another run.
+    """
+    waiting = select(*_ITEM).where(ItemTable.job_id == job_id, ItemTable.state == "waiting")
+    with writing(url) as connection:
+        if not _is_held(connection, job_id, taker):
+            return []
+        rows = connection.execute(waiting.order_by(ItemTable.attempts > 0, ItemTable.place).limit(limit)).mappings()
+        items = [Item(**row) for row in rows]
+        taken = [item for item in items if item.attempts == 0] or items[:1]
+        if taken:
+            _count_try(connection, job_id, [item.place for item in taken])
+        return taken
+
+
 def attempt(url: str, job_id: str, places: Sequence[int], taker: str | None = None) -> bool:
-    """Count a try of these items, before it; False where the job was cancelled or taken by another run, which ends this one."""
+    """Count a further try of items that were taken; False where the job was cancelled or taken by another run."""
     with writing(url) as connection:
         if not _is_held(connection, job_id, taker):
             return False
-        tried = update(ItemTable).where(ItemTable.job_id == job_id, ItemTable.place.in_(places))
-        connection.execute(tried.values(attempts=ItemTable.attempts + 1))
+        _count_try(connection, job_id, places)
         return True
 
 
@@ -302,6 +319,11 @@ def _end(connection: Connection, job: Job, state: JobState, detail: str | None) 
     finished = max(job.started_at or job.created_at, datetime.now(UTC))
     values = {"state": state, "detail": detail, "finished_at": finished, "taker": None}
     connection.execute(update(JobTable).where(JobTable.id == job.id).values(values))
+
+
+def _count_try(connection: Connection, job_id: str, places: Sequence[int]) -> None:
+    tried = update(ItemTable).where(ItemTable.job_id == job_id, ItemTable.place.in_(places))
+    connection.execute(tried.values(attempts=ItemTable.attempts + 1))
 
 
 def _is_held(connection: Connection, job_id: str, taker: str | None) -> bool:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+POLITE = 10
+"""Niceness: who waits for an answer goes before jobs and trainings, where both are on one machine."""
 LOOK_SECONDS = 1.0
 """Between two looks at whether the name is held, and what dead workers left."""
 MEND_SECONDS = 10.0
@@ -217,6 +219,7 @@ def run(settings: Settings, config: ServingConfig, environment: str, name: str |
         return Work(settings.database_url, config, known, RegistrySource(settings), stopping)
 
     configure(config.log)
+    os.nice(POLITE)
     logging.getLogger("jobs").setLevel(logging.INFO)
     worker = Worker(settings, config, make_work, retraining=Retraining(settings, config.jobs, environment), name=name)
     for number in (signal.SIGTERM, signal.SIGINT):

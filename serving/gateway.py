@@ -66,7 +66,7 @@ class RemoteSlot(Slot):
 class RemoteModel(ServedModel):
     """A model that another service holds: nothing here can ask it but through its routes."""
 
-    async def predict(self, items: Sequence[Any], method: str = "predict", path: str = "") -> list[Answer]:
+    async def predict(self, items: Sequence[Any], method: str = "predict", path: str | Sequence[str] = "") -> list[Answer]:
         """Raises Unavailable."""
         raise Unavailable("elsewhere", f"model {self.slot.name} answers at its own routes alone here", RETRY_SECONDS)
 

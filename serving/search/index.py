@@ -92,7 +92,7 @@ def inverted(vectors: NDArray[np.float32], config: IndexConfig) -> Any:
 
 def facts(listing: Listing) -> dict[str, Any]:
     """What filters and answers need of a listing, by column but product_id."""
-    attributes = dict(sorted((listing.fields | listing.attributes).items()))
+    attributes = dict(sorted({**listing.fields, **listing.attributes}.items()))
     brand = attributes.pop("brand", None)
     return {
         "title": listing.title,

@@ -32,9 +32,10 @@ def nearest_by_lists(shelf: Shelf, unit: Floats, filters: Filters, count: int, l
     left = len(shelf) if mask is None else int(mask.sum())
     if left <= config.exact_filtered:
         return _compared(shelf, unit, mask, count)
-    chosen = None if mask is None else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+    python: Any = faiss  # whose stubs say what C++ takes
+    chosen = None if mask is None else python.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
     probed = min(lists.nlist, round(config.probed * len(mask) / left)) if mask is not None else min(lists.nlist, config.probed)
-    asked = faiss.SearchParametersIVF(sel=chosen, nprobe=probed)
+    asked = python.SearchParametersIVF(sel=chosen, nprobe=probed)
     _, candidates = lists.search(unit, count * config.ranked_again, params=asked)
     found = []
     for query, rows in zip(unit, candidates, strict=True):

@@ -213,7 +213,8 @@ class CatalogueProduct(ResponseModel):
         """From what the catalogue holds, or else the version knows; None where it is deleted, or nobody knows it."""
         if found is not None and found.listing is not None:
             listing = ListingIn.model_validate(found.listing)
-            told, description = facts(listing.listing(None)), listing.description
+            told: Mapping[str, Any] = facts(listing.listing(None))
+            description = listing.description
         else:
             told, description = searcher.own(product_id) or {}, None
         if not told or (found is not None and found.state == "deleted"):

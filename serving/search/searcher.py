@@ -95,7 +95,7 @@ class Searcher:
         self._own = Shelf.of(index) if index else Shelf(1)  # the version's
         self._rows = dict(self._own.rows)
         self._put = Shelf(index.spec.dimensions if index else 1)  # clients'
-        self._numbers = bool(index) and index.products.schema.field("product_id").type == "int64"
+        self._numbers = index is not None and index.products.schema.field("product_id").type == "int64"
         self._revision = 0
         self._answers: LRUCache[Any, Found] = LRUCache(config.search.kept_answers)
         self._using = threading.Lock()
@@ -194,7 +194,8 @@ class Searcher:
 
     def _embedded(self, products: Sequence[Product]) -> dict[str, bytes]:
         """Vectors of those that are shown and say something to this version, computed and stored."""
-        wanted, found = [product for product in products if product.state == "shown" and product.listing is not None], {}
+        wanted = [product for product in products if product.state == "shown" and product.listing is not None]
+        found: dict[str, bytes] = {}
         for start in range(0, len(wanted), EMBEDDED_AT_ONCE):
             some = wanted[start : start + EMBEDDED_AT_ONCE]
             told = {product.product_id: listing for product, listing in zip(some, self._listings(some), strict=True)}
@@ -286,7 +287,8 @@ def _unit(vector: Sequence[float] | Floats) -> Floats:
     """At unit length, however small or large its numbers are."""
     exact = np.asarray(vector, dtype=np.float64)
     exact = exact / np.abs(exact).max()
-    return (exact / np.linalg.norm(exact)).astype(np.float32)
+    unit: Floats = (exact / np.linalg.norm(exact)).astype(np.float32)
+    return unit
 
 
 def _key(query: Query) -> Any:

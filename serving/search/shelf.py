@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from catalog.listing import CATEGORY_LEVELS
 from serving.search.index import COLUMNS, Index
 
-CATEGORY, BRAND = "category", "brand"
-"""Kinds of values that are not attributes: no attribute stands under a name alone."""
+CATEGORY, BRAND, ATTRIBUTE = "category", "brand", "attribute"
+"""Kinds of values; that of an attribute goes with its name."""
 FIRST = 64
 """Rows that an empty shelf has room for."""
 
@@ -47,8 +47,12 @@ class Filters:
     @property
     def conditions(self) -> list[list[tuple[str, ...]]]:
         """Values, as a shelf knows them, of which a product has one: a list a condition."""
-        said = [[(CATEGORY, value) for value in self.categories], [(BRAND, value) for value in self.brands]]
-        return [*filter(None, said), *([("attribute", name, value) for value in values] for name, values in self.attributes)]
+        said: list[list[tuple[str, ...]]] = [
+            [(CATEGORY, value) for value in self.categories],
+            [(BRAND, value) for value in self.brands],
+            *([(ATTRIBUTE, name, value) for value in values] for name, values in self.attributes),
+        ]
+        return [values for values in said if values]
 
 
 class Shelf:
@@ -127,8 +131,9 @@ class Shelf:
         self.rows[product_id], self._there[row] = row, True
 
     def _carry(self, row: int, brand: str | None, categories: Sequence[str | None], attributes: Mapping[str, str]) -> None:
-        carried = [(BRAND, brand), *((CATEGORY, value) for value in dict.fromkeys(categories))]
-        for key in (*(key for key in carried if key[1]), *(("attribute", *pair) for pair in attributes.items())):
+        carried: list[tuple[str, ...]] = [(ATTRIBUTE, name, value) for name, value in attributes.items()]
+        carried += [(CATEGORY, value) for value in dict.fromkeys(categories) if value]
+        for key in (*carried, *([(BRAND, brand)] if brand else [])):
             self._carriers[key].append(row)
 
     def within(self, filters: Filters) -> NDArray[np.bool_]:
@@ -148,7 +153,8 @@ class Shelf:
 
     def vector(self, row: int) -> Floats:
         """Of one product [d]."""
-        return self._vectors[row].astype(np.float32)
+        found: Floats = self._vectors[row].astype(np.float32)
+        return found
 
     def cosines(self, queries: Floats, rows: Rows | None) -> Floats:
         """Of unit `queries` [q, d] and the products of `rows`, of all without them: [q, r]."""

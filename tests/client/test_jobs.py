@@ -150,12 +150,19 @@ def test_where_no_events_come_through_the_job_is_looked_at(leave, clock, failure
     assert clock.slept == [1.0] * 3
 
 
-def test_a_service_that_is_away_for_good(leave, clock):
-    service = Service(leave=[said()], events=[503], look=[503])
+def test_a_service_that_is_away_is_waited_for(leave, clock):
+    away = [httpx.ConnectError("")] * 9
+    service = Service(leave=[said()], events=[*away, (event("ended", said("succeeded", 3), 1),)], look=away)
     face, job = leave(service)
+    assert face.run(job.wait(progress=False)).state == "succeeded"
+    assert clock.slept == [0.25, 0.5, 1, 2, 4, 8, 8, 8, 8]
+
+
+def test_a_service_that_is_away_for_good(leave, clock):
+    face, job = leave(Service(leave=[said()], events=[503], look=[503]))
     with pytest.raises(Unavailable):
         face.run(job.wait(progress=False))
-    assert len(clock.slept) == 4
+    assert 112 <= clock.now <= 120
 
 
 def test_a_job_that_is_forgotten(leave):

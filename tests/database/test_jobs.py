@@ -173,6 +173,27 @@ def test_only_the_run_that_took_a_job_last_may_write(url):
     assert [item.attempts for item in jobs.items(url, job_id)] == [2, 1, 0]
 
 
+def test_items_are_taken_in_order_and_those_that_were_tried_come_last_and_alone(url):
+    job_id = began(url, 5)
+    assert [(item.place, item.attempts) for item in jobs.take(url, job_id, 2)] == [(0, 0), (1, 0)]
+    assert [item.place for item in jobs.take(url, job_id, 2)] == [2, 3]
+    jobs.keep(url, job_id, [done(0), done(2), done(3)])
+    assert [item.place for item in jobs.take(url, job_id, 2)] == [4]
+    assert [(item.place, item.attempts) for item in jobs.take(url, job_id, 2)] == [(1, 1)]
+    jobs.keep(url, job_id, [done(1), failed(4)])
+    assert jobs.take(url, job_id, 2) == []
+    assert [item.attempts for item in jobs.items(url, job_id)] == [1, 2, 1, 1, 1]
+
+
+def test_nothing_is_taken_of_a_job_that_was_cancelled_or_that_another_run_has(url):
+    job_id = began(url, taker="first")
+    jobs.begin(url, job_id, "product", 3, "second")
+    assert jobs.take(url, job_id, 2, "first") == []
+    jobs.cancel(url, job_id)
+    assert jobs.take(url, job_id, 2, "second") == []
+    assert [item.attempts for item in jobs.items(url, job_id)] == [0, 0, 0]
+
+
 def test_what_is_kept_stays_and_its_predictions_are_written_with_it(url):
     job_id = began(url)
     row = prediction()

@@ -90,15 +90,6 @@ def test_a_version_is_registered_with_the_index_of_its_delivery(
     assert float(predictor.place([listing])[0] @ index.vectors[7]) == pytest.approx(1, abs=1e-3)
 
 
-def test_another_index_trains_nothing_again(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
-    outcome = run_training(settings, "product", [sample], config("index.exact=50", "index.sample_a_list=39"))
-    assert {"train_model", "evaluate_model"} <= cached(outcome)
-    assert "index_catalogue" not in cached(outcome)
-    index = RegistrySource(settings).index("product", outcome.version)
-    assert index is not None
-    assert index.lists.ntotal == index.spec.products
-
-
 def test_a_changed_configuration_trains_again_but_does_not_validate_again(
     settings: Settings, trained: TrainingOutcome, sample: Path
 ) -> None:
@@ -183,3 +174,12 @@ def test_a_version_tells_what_it_was_compared_with(settings: Settings, trained: 
     figures = [line for line in description.splitlines() if line.startswith("- ")]
     assert all("champion" in line for line in figures[:3])
     assert f"Champion: version {before.version}, measured on the same rows." in description
+
+
+def test_another_index_trains_nothing_again(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
+    outcome = run_training(settings, "product", [sample], config("index.exact=50", "index.sample_a_list=39"))
+    assert {"train_model", "evaluate_model"} <= cached(outcome)
+    assert "index_catalogue" not in cached(outcome)
+    index = RegistrySource(settings).index("product", outcome.version)
+    assert index is not None
+    assert index.lists.ntotal == index.spec.products
