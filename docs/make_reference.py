@@ -40,6 +40,11 @@ VARIABLES = {
     "VITRINA_SERVING": ("`{}`", "JSON of the serving configuration; `vitrina serve` sets it for its workers"),
     "VITRINA_URL": ("`http://127.0.0.1:3000`", "address of the service that the Python client asks"),
     "VITRINA_API_KEY": ("", "key that the Python client sends"),
+    "VITRINA_INNER_TOKEN": (
+        "",
+        "secret of a gateway and the services of models behind it, at least 32 characters: with `serving.upstreams` it is told to "
+        "them, without it is asked for",
+    ),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
     "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POLITE = 10
+POLITE = 5
 """Niceness: who waits for an answer goes before jobs and trainings, where both are on one machine."""
 LOOK_SECONDS = 1.0
 """Between two looks at whether the name is held, and what dead workers left."""

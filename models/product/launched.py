@@ -121,7 +121,7 @@ class Launched:
     def _pass(self, call: str, batch: Rows) -> Answered:
         rows = len(batch)
         size = next((size for size in self._sizes if size >= rows), max(rows, 2))  # one row is a constant to a compiler
-        tensors = tuple(_more_rows(getattr(batch, field.name), size) for field in fields(batch))
+        tensors: tuple[Tensor, ...] = tuple(_more_rows(getattr(batch, field.name), size) for field in fields(batch))
         key = (call, size if self._sizes else 0, *(tensor.shape[1:] for tensor in tensors))
         with self._one:
             if key not in self._recorded:
@@ -161,7 +161,7 @@ def cuda_graphs() -> Recorder:
     pool = torch.cuda.graph_pool_handle()
 
     def record(call: Call, example: tuple[Tensor, ...]) -> Call:
-        held, beside = tuple(tensor.clone() for tensor in example), torch.cuda.Stream()
+        held, beside = tuple(tensor.clone() for tensor in example), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
             for _ in range(3):  # libraries choose their kernels, and take their memory, before anything is recorded
