@@ -79,25 +79,27 @@ def _measure(url: str, database: "Postgres | None", folder: Path, rounds: int, c
     start = time.monotonic()
     submitters = [Actor("submit", url, folder, number) for number in range(SUBMITTERS)]
     workers = [Actor("work", url, folder, number) for number in range(WORKERS)]
-    for actor in (*submitters, *workers):
-        actor.start()
     victims: list[tuple[str, Actor | Postgres]] = [("API", each) for each in submitters] + [("worker", each) for each in workers]
     if database is not None:
         victims += [("database", database)] * 2
     kills: Counter[str] = Counter()
-    _wait_for(lambda: (folder / "seen-0").exists(), "no job was taken")
-    for _ in range(rounds):
-        time.sleep(chance.uniform(*BETWEEN))
-        kind, victim = chance.choice(victims)
-        victim.kill()
-        kills[kind] += 1
-        time.sleep(chance.uniform(*DOWN))
-        victim.start()
-    for submitter in submitters:
-        submitter.end()
-    _wait_for(lambda: _over(url), "jobs did not end")
-    for worker in workers:
-        worker.end()
+    try:
+        for actor in (*submitters, *workers):
+            actor.start()
+        _wait_for(lambda: (folder / "seen-0").exists(), "no job was taken")
+        for _ in range(rounds):
+            time.sleep(chance.uniform(*BETWEEN))
+            kind, victim = chance.choice(victims)
+            victim.kill()
+            kills[kind] += 1
+            time.sleep(chance.uniform(*DOWN))
+            victim.start()
+        for submitter in submitters:
+            submitter.end()
+        _wait_for(lambda: _over(url), "jobs did not end")
+    finally:
+        for actor in (*submitters, *workers):
+            actor.end()
     return {"rounds": rounds, "kills": dict(kills), **_count(url, folder), "seconds": round(time.monotonic() - start)}
 
 
@@ -188,11 +190,11 @@ class Actor:
             file.write(f"{self._process.pid} {time.monotonic()}\n")
 
     def end(self) -> None:
-        """Tell it to end."""
+        """Tell it to end, and wait."""
         self._wanted.clear()
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(60)
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(60)
 
     def _spawn(self) -> None:
         with (self._folder / "log").open("ab") as log:
