@@ -263,7 +263,9 @@ def http(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     with server(settings, ServingConfig(port=free_port())) as url:
         port = int(url.rpartition(":")[2])
         first = in_a_process(port, count, count, options.clients)
+        print(json.dumps(first), flush=True)
         again = in_a_process(port, count, options.requests, options.clients)
+        print(json.dumps(again), flush=True)
         changed = in_a_process(port, count, options.requests, options.clients, changing=True)
     return {"clients": options.clients, "computed": first, "kept": again, "kept_while_the_catalogue_changes": changed}
 

@@ -13,7 +13,7 @@ from serving.errors import ApiError, InvalidInput
 from serving.jobs.leave import leave, leaving, may_be_left, most_items
 from serving.openapi import in_path, request_body, responses
 from serving.replies import json_reply
-from serving.requests import asker, read
+from serving.requests import FORM, asker, read
 from serving.schemas import ID_AS_TEXT, Served, identifier
 from serving.search import schemas
 from serving.search.putting import PUT_PRODUCTS, change, check, not_written, unknown
@@ -26,7 +26,10 @@ _NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_A
 
 def search(context: Context, routes: APIRouter) -> None:
     """Add the route that finds products."""
-    schema = schemas.similar_in(context.config.search.max_results)
+    most = context.config.search.max_results
+    schema, seen = schemas.at_most(schemas.SimilarIn, most), schemas.at_most(schemas.SeenIn, most)
+    as_json, as_form = request_body(schema), request_body(seen, form=True)
+    as_json["requestBody"]["content"][FORM] = as_form["requestBody"]["content"][FORM]
 
     @routes.post(
         "/search/similar",
@@ -35,7 +38,7 @@ def search(context: Context, routes: APIRouter) -> None:
         summary="Products that are like another",
         response_model=schemas.SimilarProducts,
         responses=responses(400, 404, 413, 415, 501, 503, 504),
-        openapi_extra=request_body(schema, form=True),
+        openapi_extra=as_json,
     )
     async def similar(request: Request) -> Response:
         """Products that are like one of the catalogue, like what a text and a photo say, or near a vector.
@@ -43,7 +46,7 @@ def search(context: Context, routes: APIRouter) -> None:
         What was put, hidden or deleted before the request was sent is taken in, whichever worker answers. 404 where no such
         product can be found. 501 where the version that answers was registered without an index.
         """
-        body = await read(request, schema, form=True)
+        body = await read(request, schema, form=True)  # a form may say the rest as well, as JSON
         query = body.query(await context.photo(body.image))
         [answer] = await context.predict(MODEL, [query], "similar")
         found: bytes | ApiError = answer.prediction

@@ -3,9 +3,19 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORY_LEVELS
@@ -36,6 +46,8 @@ MODEL = "product"
 MAX_VALUES = 50
 MAX_DIMENSIONS = 4096
 
+Asked = TypeVar("Asked", bound=RequestModel)
+
 _Values = Annotated[list[Annotated[Word, Field(min_length=1)]], Field(max_length=MAX_VALUES)]
 _Wanted = Annotated[list[Annotated[Line, Field(min_length=1)]], Field(min_length=1, max_length=MAX_VALUES)]
 
@@ -43,6 +55,19 @@ _Wanted = Annotated[list[Annotated[Line, Field(min_length=1)]], Field(min_length
 def _several(value: Any) -> Any:
     """One value as a list of it."""
     return [value] if isinstance(value, str) else value
+
+
+_AttributesWanted = Annotated[
+    dict[Word, Annotated[_Wanted, BeforeValidator(_several)]],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_VALUES,
+            "propertyNames": TypeAdapter(Word).json_schema(),
+            "additionalProperties": {"anyOf": [TypeAdapter(Line).json_schema(), TypeAdapter(_Wanted).json_schema()]},
+        }
+    ),
+]
 
 
 class FiltersIn(RequestModel):
@@ -54,7 +79,7 @@ class FiltersIn(RequestModel):
     price_max: float | None = Field(
         None, ge=0, le=1e12, description="dearer products, and those without a price, are left out; at least price_min"
     )
-    attributes: dict[Word, Annotated[_Wanted, BeforeValidator(_several, json_schema_input_type=Line | _Wanted)]] = Field(
+    attributes: _AttributesWanted = Field(
         default_factory=dict,
         max_length=MAX_VALUES,
         description="name to a value, or to several of which a product has one; gender, age_group, base_colour, season and usage "
@@ -76,21 +101,33 @@ class FiltersIn(RequestModel):
         return Filters(tuple(self.categories), tuple(self.brands), self.price_min, self.price_max, tuple(sorted(wanted.items())))
 
 
-def _alone(needed: Mapping[str, Any], *absent: str) -> dict[str, Any]:
-    """JSON schema of an object with one way to ask, and without the others."""
-    return {**needed, "properties": {**needed.get("properties", {}), **{name: {"type": "null"} for name in absent}}}
+def _without(*names: str) -> dict[str, Any]:
+    """JSON schema of an object in which none of these stands."""
+    return {"not": {"anyOf": [{"required": [name]} for name in names]}}
 
 
 _ASKED: dict[str, Any] = {
     "anyOf": [
-        _alone({"required": ["product_id"], "properties": {"product_id": {"not": {"type": "null"}}}}, "text", "image", "vector"),
-        _alone({"required": ["vector"], "properties": {"vector": {"type": "array"}}}, "product_id", "text", "image"),
-        _alone(at_least_one({"text": SAID, "image": {"type": "string"}}), "product_id", "vector"),
+        {"required": ["product_id"], "properties": {"product_id": {"not": {"type": "null"}}}}
+        | _without("text", "image", "vector"),
+        {"required": ["vector"], "properties": {"vector": {"type": "array"}}} | _without("product_id", "text", "image"),
+        at_least_one({"text": SAID, "image": {"type": "string"}}) | _without("product_id", "vector"),
     ]
 }
 
 
-class SimilarIn(RequestModel):
+class SeenIn(RequestModel):
+    """A text and a photo that are looked for, or one of them: what a form may hold."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one({"text": SAID, "image": {"type": "string"}}))
+
+    text: Line | None = Field(None, description="words, as a title has them", examples=["blue running shoes"])
+    image: Photo | None = Field(None, description="a whole JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
+    limit: Count = Field(10, ge=1, description="products at most")
+    filters: FiltersIn = Field(default_factory=FiltersIn)
+
+
+class SimilarIn(SeenIn):
     """What is looked for: a product_id, or a text and a photo or one of them, or a vector."""
 
     model_config = ConfigDict(json_schema_extra=_ASKED)
@@ -98,8 +135,6 @@ class SimilarIn(RequestModel):
     product_id: Id | None = Field(
         None, description='a product of the catalogue, which is not answered itself; 5 and "5" are the same', examples=[15970]
     )
-    text: Line | None = Field(None, description="words, as a title has them", examples=["blue running shoes"])
-    image: Photo | None = Field(None, description="a whole JPEG, PNG or WebP as base64; never a URL", examples=[PIXEL])
     vector: list[float] | None = Field(
         None,
         min_length=1,
@@ -107,8 +142,6 @@ class SimilarIn(RequestModel):
         description="of this version's embeddings, of any length but 0",
         examples=[[0.6, 0.8]],
     )
-    limit: Count = Field(10, ge=1, description="products at most")
-    filters: FiltersIn = Field(default_factory=FiltersIn)
 
     @model_validator(mode="after")
     def _asks_once(self) -> Self:
@@ -132,10 +165,10 @@ class SimilarIn(RequestModel):
         )
 
 
-def similar_in(most: int) -> type[SimilarIn]:
-    """`SimilarIn` with at most so many products."""
+def at_most(schema: type[Asked], most: int) -> type[Asked]:
+    """A schema with at most so many products."""
     limit = Field(min(10, most), ge=1, le=most, description="products at most", examples=[min(10, most)])
-    return create_model("SimilarIn", __base__=SimilarIn, __doc__=SimilarIn.__doc__, limit=(Count, limit))
+    return create_model(schema.__name__, __base__=schema, __doc__=schema.__doc__, limit=(Count, limit))
 
 
 class Similar(ResponseModel):
@@ -157,10 +190,17 @@ class SimilarProducts(ResponseModel):
     items: list[Similar]
 
 
+_HIDDEN_ALONE: dict[str, Any] = {
+    "required": ["hidden"],
+    "properties": {"hidden": {"type": "boolean"}},
+    **_without(*ListingIn.model_fields),
+}
+
+
 class ProductIn(ListingIn):
     """What a product is from now on, and whether it is shown; with `hidden` alone only that changes."""
 
-    model_config = ConfigDict(json_schema_extra=at_least_one(TOLD | {"hidden": {"type": "boolean"}}))
+    model_config = ConfigDict(json_schema_extra={"anyOf": [*at_least_one(TOLD)["anyOf"], _HIDDEN_ALONE]})
 
     hidden: bool = Field(False, description="found by no search and recommended to nobody, until it is put again without this")
 

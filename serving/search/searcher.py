@@ -60,6 +60,7 @@ class Searcher:
         self._put = Shelf(index.spec.dimensions if index else 1)  # clients'
         self._numbers = index is not None and index.products.schema.field("product_id").type == "int64"
         self._revision = 0
+        self._known, self._away = False, False  # whether the catalogue was ever read, and is away now
         self._answers: LRUCache[object, bytes] = LRUCache(config.search.kept_bytes, getsizeof=len)
         self._using = threading.Lock()
 
@@ -86,7 +87,7 @@ class Searcher:
 
         Raises:
             NotSupported: the version has no index.
-            Unavailable: the catalogue cannot be read.
+            Unavailable: the catalogue was never read and cannot be read now; later, what is known stays.
             VitrinaError: a text or a photo says nothing that vectors are made of.
         """
         if self._index is None:
@@ -94,10 +95,7 @@ class Searcher:
                 f"this version has no index of products; `vitrina train {self._model}` makes a version that has one"
             )
         with self._using:
-            try:
-                self._refresh()
-            except DatabaseError as error:
-                raise Unavailable("database_unavailable", str(error), 5) from error
+            self._refresh_if_there()
             found: list[bytes | ApiError | None] = [self._answers.get(query.key) for query in queries]
             self._search(queries, found)
         return [answer for answer in found if answer is not None]
@@ -124,8 +122,20 @@ class Searcher:
         """Products among which it searches."""
         return len(self._own) + len(self._put)
 
+    def _refresh_if_there(self) -> None:
+        try:
+            self._refresh()
+            self._away = False
+        except DatabaseError as error:
+            if not self._known:
+                raise Unavailable("database_unavailable", str(error), 5) from error
+            if not self._away:
+                logger.warning("model %s: the catalogue stays as it is known: %s", self._model, error)
+            self._away = True
+
     def _refresh(self) -> None:
         now = revision(self._url)
+        self._known = True
         if now == self._revision:
             return
         if now < self._revision:  # the database was put back to an earlier state

@@ -310,18 +310,35 @@ def test_no_product_is_lost_while_versions_change(client, source):
     assert lost == []
 
 
-def test_without_the_database_nothing_is_answered_that_may_be_hidden(client, monkeypatch):
+def test_while_the_database_is_away_what_is_known_stays(client, source, monkeypatch):
     client.delete(f"{URL}/1")
+    client.put(f"{URL}/99", json=JEANS)
+    recommended(client)
+    assert 1 not in found(client, text="denim")
     nowhere = sqlalchemy.create_engine("sqlite:////nowhere/vitrina.db")
-    monkeypatch.setattr("database.engine._engine", lambda url, pid: nowhere)
-    for response in (
-        client.post("/v1/search/similar", json={"text": "a"}),
-        client.post("/v1/recommendations", json={}),
-        client.put(f"{URL}/2", json=JEANS),
-        client.get(f"{URL}/2"),
-        client.delete(f"{URL}/2"),
-    ):
-        refused(response, 503, "database_unavailable")
+    with monkeypatch.context() as patch:
+        patch.setattr("database.engine._engine", lambda url, pid: nowhere)
+        assert 1 not in found(client, text="blue denim")
+        assert found(client, text="green velvet jeans", limit=1) == [99]
+        recommended(client)
+        assert hidden(source) == {"1"}
+        for response in (client.put(f"{URL}/2", json=JEANS), client.get(f"{URL}/2"), client.delete(f"{URL}/2")):
+            refused(response, 503, "database_unavailable")
+    assert client.delete(f"{URL}/2").status_code == 204
+    recommended(client)
+    assert hidden(source) == {"1", "2"}
+    assert 2 not in found(client, text="blue denim")
+
+
+def test_a_catalogue_that_was_never_read_is_not_searched(settings, config, source, monkeypatch):
+    nowhere = sqlalchemy.create_engine("sqlite:////nowhere/vitrina.db")
+    with monkeypatch.context() as patch:
+        patch.setattr("database.engine._engine", lambda url, pid: nowhere)
+        with TestClient(create_app(settings, config, source)) as client:
+            wait_until(lambda: client.get("/readyz").status_code == 200)
+            refused(client.post("/v1/search/similar", json={"text": "a"}), 503, "database_unavailable")
+            patch.undo()
+            wait_until(lambda: client.post("/v1/search/similar", json={"text": "a"}).status_code == 200)
 
 
 def test_only_what_answers_with_products_leaves_some_out():

@@ -29,7 +29,8 @@ PHOTOS = st.sampled_from([photo(kind, size) for kind in ("JPEG", "PNG", "WEBP") 
 PAST = st.datetimes(max_value=datetime(2026, 1, 1), timezones=st.just(UTC))
 
 UNSAYABLE = re.compile(
-    r"^price_max: must be at least price_min|^reviews\.\d+ says nothing|^examples: \d+ class|^examples: \d+ of "
+    r"^(filters\.)?price_max: must be at least price_min|^vector: (has \d+ numbers|must not be 0)"
+    r"|^reviews\.\d+ says nothing|^examples: \d+ class|^examples: \d+ of "
     r"|^examples\.\d+\.label: .+ (differs from .+ only by case or spaces|is what a listing)|^learner: .+ is none of this version"
     r"|^(name|learner|keep_examples): is said when a task is made"
     r"|^size \d+x\d+ is not offered|^seed: with \d+ candidates"

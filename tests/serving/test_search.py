@@ -160,7 +160,11 @@ def test_a_product_that_is_not_there(steady):
         ({"text": "a", "filters": {"attributes": {"a": []}}}, "filters.attributes.a", "at least 1 item"),
         ({"text": "a", "filters": {"categories": [""]}}, "filters.categories.0", "at least 1 item"),
         ({"text": "a", "filters": {"category": "a"}}, "filters.category", "unknown field"),
-        ({"text": "a", "url": "https://example.org"}, "url", "unknown field 'url'; allowed: product_id, text, image"),
+        (
+            {"text": "a", "url": "https://example.org"},
+            "url",
+            "unknown field 'url'; allowed: text, image, limit, filters, product_id, vector",
+        ),
         ({"text": "refused"}, None, "listing 0 is refused"),
     ],
 )
