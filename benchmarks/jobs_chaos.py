@@ -26,7 +26,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -247,13 +247,13 @@ class Postgres:
         self._kills += 1
         assert self._process is not None
         children = psutil.Process(self._process.pid).children()
-        serving = [child for child in children if "127.0.0.1" in " ".join(child.cmdline())]
-        if self._kills % 2 and serving:
-            serving[0].kill()
+        if self._kills % 2:
+            with suppress(psutil.NoSuchProcess, StopIteration):
+                next(child for child in children if "127.0.0.1" in " ".join(child.cmdline())).kill()
             return
         self._process.kill()
         for child in children:
-            if child.is_running():
+            with suppress(psutil.NoSuchProcess, StopIteration):
                 child.kill()
         self._process.wait()
 

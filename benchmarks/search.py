@@ -10,10 +10,11 @@ Every query is asked alone, by the code that serves: `serving.search`. Its 10 pr
 over all, or over what the filter leaves: the share of them that were found is the recall. Peers in the same run: that exact
 search by FAISS (IndexFlatIP, float32) and by a numpy product, and usearch (HNSW, float16, its own defaults; it takes no filter).
 
-    OMP_NUM_THREADS=2 python -m benchmarks.search [--products 100000] [--bundle DIR] [--no-http]
+    OMP_NUM_THREADS=2 python -m benchmarks.search [--products 100000] [--bundle DIR] [--embedded DIR]
 
-With HTTP, the same index is served as `vitrina serve` does, and clients in a process of their own ask by id: each id once, so that
-every answer is computed, and then again, when workers have them at hand.
+With HTTP, the same index is served as `vitrina serve` does, and clients in a process of their own ask by id: each id once, so
+that every answer is computed, then again, when workers have them at hand, and again while a client puts a product each second,
+after which all answers are computed anew. --embedded is a folder that `vitrina embed` wrote: it saves the embedding.
 """
 
 import argparse
@@ -50,6 +51,8 @@ from serving.search.visibility import Hidden
 
 DATA = Path(os.environ.get("VITRINA_TEST_DATA", "../shared/data")) / "myntra"
 DIMENSIONS, QUERIES, TOP, SEED = 1024, 1000, 10, 7
+ANSWERS = 5000
+"""Products that are asked about over HTTP: so many answers are kept."""
 Floats = NDArray[np.float32]
 
 
@@ -59,6 +62,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--bundle", type=Path, default=BUNDLE, help="a trained product bundle")
+    parser.add_argument("--embedded", type=Path, help="catalogue directory with the embeddings of the real one by that bundle")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="of a million they take long")
     parser.add_argument("--http", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--requests", type=int, default=20_000)
@@ -67,7 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(options.bundle, options.products, options.queries)
+        shop = Shop(embedded(options.bundle, options.embedded), options.products, options.queries)
         result = {"products": options.products, "dimensions": DIMENSIONS, "queries": options.queries, "threads": threads()}
         result |= {"load_average_before": round(busy, 1), "nearest_neighbour_distance": round(shop.distance, 4)}
         result["index"] = built = build(shop, Path(folder, INDEX))
@@ -86,15 +90,22 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
+def embedded(bundle: Path, folder: Path | None) -> tuple["pd.Series[Any]", Floats]:
+    """Ids and vectors of the real catalogue, made here where `folder` does not hold them."""
+    if folder is not None:
+        return Catalogue.open(folder).embeddings()
+    with tempfile.TemporaryDirectory() as made:
+        family.embedder("product").embed(bundle, Catalogue.open(DATA), Path(made, "out"))
+        return Catalogue.open(Path(made, "out")).embeddings()
+
+
 class Shop:
     """Vectors [n, d] that look like a real catalogue's, the row of it that each comes from, and queries [q, d]."""
 
-    def __init__(self, bundle: Path, count: int, queries: int) -> None:
-        self.facts = Catalogue.open(DATA).products().drop_duplicates("product_id").reset_index(drop=True)
-        with tempfile.TemporaryDirectory() as folder:
-            family.embedder("product").embed(bundle, Catalogue.open(DATA), Path(folder, "out"))
-            ids, real = Catalogue.open(Path(folder, "out")).embeddings()
-        self.facts = self.facts.set_index("product_id").loc[ids].reset_index()
+    def __init__(self, embedded: tuple["pd.Series[Any]", Floats], count: int, queries: int) -> None:
+        ids, real = embedded
+        products = Catalogue.open(DATA).products().drop_duplicates("product_id")
+        self.facts = products.set_index("product_id").loc[ids].reset_index()
         rng = np.random.default_rng(SEED)
         turn, _ = np.linalg.qr(rng.standard_normal((DIMENSIONS, real.shape[1])))
         real = real @ turn.T.astype(np.float32)
@@ -107,10 +118,7 @@ class Shop:
             noise = rng.standard_normal((len(rows[some]), DIMENSIONS), dtype=np.float32)
             moved[some] = real[rows[some]] + self.distance / DIMENSIONS**0.5 * noise
             moved[some] /= np.linalg.norm(moved[some], axis=1, keepdims=True)
-        order = rng.permutation(len(rows))[:queries]  # which of them are asked with
-        self.queries, kept = moved[order].copy(), np.setdiff1d(np.arange(len(rows)), order)
-        self.vectors = moved[kept] if queries else moved
-        self.rows = rows[kept]
+        self.queries, self.vectors, self.rows = moved[:queries], moved[queries:], rows[queries:]
 
     def products(self) -> pd.DataFrame:
         """A row a vector."""
@@ -210,7 +218,6 @@ def peers(shop: Shop) -> dict[str, Any]:
     flat = faiss.IndexFlatIP(DIMENSIONS)
     flat.add(shop.vectors)
     found["faiss_flat"] = measured(shop, lambda query: flat.search(query[None], TOP)[1][0], truth)
-    del flat
     start = time.perf_counter()
     graph = UsearchIndex(ndim=DIMENSIONS, metric="ip", dtype="f16")
     graph.add(np.arange(len(shop.vectors)), shop.vectors, threads=threads())
@@ -252,8 +259,7 @@ def http(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     (folder / INDEX).rename(bundle / INDEX)
     register(settings, "product", bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     promote(settings, "product", 1, "benchmark", "first")
-    kept = ServingConfig().search.kept_answers // 2
-    count = min(options.products, kept, options.requests)
+    count = min(options.products, ANSWERS, options.requests)
     with server(settings, ServingConfig(port=free_port())) as url:
         port = int(url.rpartition(":")[2])
         first = in_a_process(port, count, count, options.clients)

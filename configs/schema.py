@@ -516,7 +516,10 @@ class SearchConfig(StrictModel):
         description="products that clients may put over those of the index; beyond it a put gets 429: each search compares all "
         "of them, and a new version embeds all of them before it answers",
     )
-    kept_answers: PositiveInt = Field(10_000, description="answers a worker keeps until the next change of the catalogue")
+    kept_bytes: PositiveInt = Field(
+        32 * 1024 * 1024,
+        description="of the answers that a worker keeps until the catalogue changes; one of ten products has 2 kB",
+    )
 
 
 class AccessConfig(StrictModel):

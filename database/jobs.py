@@ -241,7 +241,10 @@ def keep(
 
 
 def finish(url: str, job_id: str, detail: str | None = None) -> Job:
-    """The last word on a job, by its items: succeeded, partly_failed or failed; failed with `detail`. One that ended stays."""
+    """The last word on a job, by its items: succeeded, partly_failed or failed; failed with `detail`.
+
+    One that has ended stays, and without `detail` one of which items wait.
+    """
     with writing(url) as connection:
         return _finish(connection, job_id, detail)
 
@@ -258,15 +261,17 @@ def untold(url: str) -> list[str]:
 
 
 def given_up(url: str) -> list[Job]:
-    """End the jobs whose workflow DBOS has ended before they were: its row could not be read, or somebody ended it there."""
+    """End the jobs whose workflow DBOS has ended before they were: its row could not be read, or somebody ended it there.
+
+    One that failed by itself, such as when DBOS's own writes met a full disk, begins anew instead: what is kept stays.
+    """
     workflows.ensure(url)
     with writing(url) as connection:
         live = list(connection.scalars(select(JobTable.id).where(JobTable.state.in_(_LIVE))))
-        known = workflows.known(connection, live)
         return [
             _finish(connection, job_id, _why_given_up(state, serializer))
-            for job_id, (state, serializer) in known.items()
-            if workflows.is_ended(state)
+            for job_id, (state, serializer) in workflows.known(connection, live).items()
+            if workflows.is_ended(state) and not (_is_portable(serializer) and workflows.begin_anew(connection, job_id))
         ]
 
 
@@ -309,7 +314,7 @@ def _find(connection: Connection, job_id: str, owner: str | None, *, lock: bool 
 
 def _finish(connection: Connection, job_id: str, detail: str | None) -> Job:
     job = _find(connection, job_id, None, lock=True)
-    if job.state not in ENDED:
+    if job.state not in ENDED and (detail is not None or job.done + job.failed == job.items):
         state: JobState = "succeeded" if job.failed == 0 else "partly_failed" if job.done else "failed"
         _end(connection, job, state if detail is None else "failed", detail)
     return _find(connection, job_id, None)
@@ -346,7 +351,11 @@ def _digest(kind: str, items: Sequence[Item]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _is_portable(serializer: str | None) -> bool:
+    return serializer in (workflows.PORTABLE, None)
+
+
 def _why_given_up(state: str, serializer: str | None) -> str:
-    if serializer not in (workflows.PORTABLE, None):
+    if not _is_portable(serializer):
         return f"refused: its row of DBOS says serializer {serializer!r}, only {workflows.PORTABLE} is read"
     return f"its workflow ended as {state} before it did; see the worker's log"

@@ -42,8 +42,8 @@ VARIABLES = {
     "VITRINA_API_KEY": ("", "key that the Python client sends"),
     "VITRINA_INNER_TOKEN": (
         "",
-        "secret of a gateway and the services of models behind it, at least 32 characters: with `serving.upstreams` it is told to "
-        "them, without it is asked for",
+        "secret of a gateway and the services of models behind it, at least 32 characters: with `serving.upstreams` it is told "
+        "to them, without it is asked for",
     ),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),

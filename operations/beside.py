@@ -1,7 +1,7 @@
 """Runs a command for as long as the process lives that asked for it, so that neither leaves the other behind.
 
-`python -I operations/beside.py PARENT again|once COMMAND …` ends with its command, and its command with PARENT. Imports nothing of
-ours, since it waits most of the time.
+`python -I operations/beside.py PARENT again|once COMMAND …` ends with its command, and its command with PARENT. It imports
+nothing of ours, since it waits most of the time.
 """
 
 import os

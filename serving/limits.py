@@ -58,18 +58,16 @@ class Deadline:
         if seconds is None:
             await self.app(scope, receive, send)
             return
-        begun = False
-
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
         try:
             async with asyncio.timeout(seconds) as limit:
-                await self.app(scope, receive, noted)
+
+                async def begun(message: Message) -> None:
+                    limit.reschedule(None)  # it came in time; a stream may go on
+                    await send(message)
+
+                await self.app(scope, receive, begun)
         except TimeoutError:
-            if begun or not limit.expired():
+            if not limit.expired():
                 raise
             await error_response(TimedOut(f"no answer within the {seconds} s that the client waits"))(scope, receive, send)
 

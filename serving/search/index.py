@@ -82,7 +82,7 @@ def write(folder: Path, ids: "pd.Series[Any]", vectors: NDArray[np.float32], pro
 def inverted(vectors: NDArray[np.float32], config: IndexConfig) -> Any:
     """FAISS index of inverted lists over `vectors`, whose centres come from a sample; numbers have 8 bits."""
     count = max(1, round(config.lists_a_root * len(vectors) ** 0.5))
-    made = faiss.index_factory(vectors.shape[1], f"IVF{count},SQ8", faiss.METRIC_INNER_PRODUCT)
+    made: Any = faiss.index_factory(vectors.shape[1], f"IVF{count},SQ8", faiss.METRIC_INNER_PRODUCT)
     made.cp.seed = config.seed
     chosen = np.random.default_rng(config.seed).permutation(len(vectors))[: config.sample_a_list * count]
     made.train(np.ascontiguousarray(vectors[np.sort(chosen)]))

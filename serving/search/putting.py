@@ -1,7 +1,7 @@
 """Products that clients put: embedded and written, at once or in a job."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from registry.fetch import fetch
 from registry.versions import resolve
 from serving import errors
 from serving.errors import ApiError, InvalidInput, TooMany, Unavailable, refused
-from serving.kinds import Done, Kind
+from serving.kinds import Answers, Done, Kind
 from serving.listings import read_listing
 from serving.search.index import PRODUCTS
 from serving.search.schemas import MODEL, ProductIn, ProductItem, PutItem
@@ -55,13 +55,12 @@ def not_written(error: NotFound | CatalogFull) -> ApiError:
     return TooMany("catalogue_full", str(error)) if isinstance(error, CatalogFull) else unknown(error.name or "")
 
 
-def answer(loaded: Loaded, config: ServingConfig, items: Sequence[ProductItem]) -> list[Done | ApiError]:
-    """What becomes of items in a job: each is put, or says why not.
+def putting(url: str) -> Answers:
+    """`Kind.answer` that writes to the application database at `url`: each item is put, or says why not."""
+    return partial(_put, url)
 
-    Raises:
-        VitrinaError: one of several is at fault.
-    """
-    settings = Settings.from_environment()
+
+def _put(url: str, loaded: Loaded, config: ServingConfig, items: Sequence[ProductItem]) -> list[Done | ApiError]:
     outcomes: list[Done | ApiError | None] = [None] * len(items)
     listings, changes = {}, []
     for place, item in enumerate(items):
@@ -75,9 +74,9 @@ def answer(loaded: Loaded, config: ServingConfig, items: Sequence[ProductItem]) 
         left = [place for place, outcome in enumerate(outcomes) if outcome is None]
         for place in left:
             item = items[place]
-            known = not item.told and str(item.product_id) in _ids(settings, loaded.version)
+            known = not item.told and str(item.product_id) in _ids(loaded.version)
             changes.append(change(str(item.product_id), item, known=known, vector=vectors.get(place)))
-        written = put(settings.database_url, changes, most=config.search.max_products, model=MODEL, version=loaded.version)
+        written = put(url, changes, most=config.search.max_products, model=MODEL, version=loaded.version)
     except (NotFound, CatalogFull) as error:
         return _alone(items, not_written(error), error)
     except DatabaseError as error:
@@ -104,8 +103,9 @@ def _placed(loaded: Loaded, listings: Sequence[Any]) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _ids(settings: Settings, version: int) -> frozenset[str]:
+def _ids(version: int) -> frozenset[str]:
     """Products that a version was registered with, as text."""
+    settings = Settings.from_environment()
     path = fetch(settings, resolve(settings, f"{MODEL}@{version}")) / INDEX / PRODUCTS
     return (
         frozenset(map(str, pq.read_table(path, columns=["product_id"]).column(0).to_pylist())) if path.is_file() else frozenset()
@@ -117,6 +117,7 @@ PUT_PRODUCTS = Kind(
     model=MODEL,
     item=ProductItem,
     batch=64,
-    answer=answer,
+    answer=putting(""),  # of no database: `Kind.at` says which
+    writing=putting,
     check=lambda item, _: check(item),
 )

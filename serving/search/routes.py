@@ -1,7 +1,6 @@
 """Routes that find products, and that put, hide and delete those that are found and recommended."""
 
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Request, Response
 
@@ -19,7 +18,7 @@ from serving.schemas import ID_AS_TEXT, Served, identifier
 from serving.search import schemas
 from serving.search.putting import PUT_PRODUCTS, change, check, not_written, unknown
 from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductsIn
-from serving.search.searcher import Found, Searcher
+from serving.search.searcher import Searcher
 from serving.storage import ask
 
 _NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
@@ -28,7 +27,6 @@ _NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_A
 def search(context: Context, routes: APIRouter) -> None:
     """Add the route that finds products."""
     schema = schemas.similar_in(context.config.search.max_results)
-    written: WeakKeyDictionary[Found, bytes] = WeakKeyDictionary()
 
     @routes.post(
         "/search/similar",
@@ -48,12 +46,10 @@ def search(context: Context, routes: APIRouter) -> None:
         body = await read(request, schema, form=True)
         query = body.query(await context.photo(body.image))
         [answer] = await context.predict(MODEL, [query], "similar")
-        found: Found | ApiError = answer.prediction
+        found: bytes | ApiError = answer.prediction
         if isinstance(found, ApiError):
             raise found
-        if found not in written:
-            written[found] = schemas.SimilarProducts.of(found, answer.version).model_dump_json().encode()
-        return Response(written[found], media_type="application/json")
+        return Response(found, media_type="application/json")
 
 
 def catalogue(context: Context, routes: APIRouter) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
 
@@ -26,8 +26,11 @@ from serving.schemas import (
     at_least_one,
 )
 from serving.search.index import facts
-from serving.search.searcher import Found, Hit, Query, Searcher
+from serving.search.query import Query
 from serving.search.shelf import Filters
+
+if TYPE_CHECKING:
+    from serving.search.searcher import Searcher
 
 MODEL = "product"
 MAX_VALUES = 50
@@ -145,11 +148,6 @@ class Similar(ResponseModel):
     price: float | None = Field(description="in the catalogue's currency", examples=[3995.0])
     categories: dict[str, str] = Field(description="by level, those that are known", examples=[{"article_type": "Sports Shoes"}])
 
-    @classmethod
-    def of(cls, hit: Hit) -> Self:
-        """As it is answered."""
-        return cls(**vars(hit))
-
 
 class SimilarProducts(ResponseModel):
     """Products, most alike first; fewer than asked for where the filters leave fewer."""
@@ -157,12 +155,6 @@ class SimilarProducts(ResponseModel):
     model: Served
     products: int = Field(description="products among which was searched, before filters", examples=[40443])
     items: list[Similar]
-
-    @classmethod
-    def of(cls, found: Found, version: int) -> Self:
-        """As it is answered."""
-        items = [Similar.of(hit) for hit in found.hits]
-        return cls(model=Served(name=MODEL, version=version), products=found.products, items=items)
 
 
 class ProductIn(ListingIn):
@@ -209,7 +201,7 @@ class CatalogueProduct(ResponseModel):
     updated_at: datetime | None = Field(description="when a client last changed it; null where none did")
 
     @classmethod
-    def of(cls, searcher: Searcher, product_id: str, found: Product | None) -> Self | None:
+    def of(cls, searcher: "Searcher", product_id: str, found: Product | None) -> Self | None:
         """From what the catalogue holds, or else the version knows; None where it is deleted, or nobody knows it."""
         if found is not None and found.listing is not None:
             listing = ListingIn.model_validate(found.listing)

@@ -8,13 +8,11 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from cachetools import LRUCache
 
-from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.schema import ServingConfig
 from configs.settings import Settings
@@ -25,9 +23,11 @@ from models.family import Places
 from monitoring import metrics
 from serving.errors import ApiError, InvalidInput, NotFound, NotSupported, Unavailable
 from serving.images import decoded
-from serving.schemas import ListingIn
+from serving.schemas import ListingIn, Served
 from serving.search.index import Index, facts
 from serving.search.nearest import Nearest, nearest, nearest_by_lists
+from serving.search.query import Query
+from serving.search.schemas import Similar, SimilarProducts
 from serving.search.shelf import Filters, Floats, Shelf
 from serving.slots import Loaded
 
@@ -49,43 +49,6 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Query:
-    """What is looked for: a product, what a text and a photo say, or a vector; and within which bounds.
-
-    Attributes:
-        product_id: As text.
-        vector: Of any length but 0.
-    """
-
-    product_id: str | None = None
-    text: str | None = None
-    image: DecodedPhoto | None = None
-    vector: tuple[float, ...] | None = None
-    filters: Filters = field(default_factory=Filters)
-    limit: int = 10
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A product that was found; `categories` are by level, those that are known."""
-
-    product_id: int | str
-    score: float
-    title: str | None
-    brand: str | None
-    price: float | None
-    categories: Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Products, most alike first, of so many in all; the same object is answered again until the catalogue changes."""
-
-    hits: tuple[Hit, ...]
-    products: int
-
-
 class Searcher:
     """Searches with one version. `similar` and `refresh` are safe to call from several threads."""
 
@@ -97,11 +60,13 @@ class Searcher:
         self._put = Shelf(index.spec.dimensions if index else 1)  # clients'
         self._numbers = index is not None and index.products.schema.field("product_id").type == "int64"
         self._revision = 0
-        self._answers: LRUCache[Any, Found] = LRUCache(config.search.kept_answers)
+        self._answers: LRUCache[object, bytes] = LRUCache(config.search.kept_bytes, getsizeof=len)
         self._using = threading.Lock()
 
     def prepare(self, replaces: int | None) -> None:
         """Read what clients put, before the version answers; one worker at a time embeds what nobody has embedded for it."""
+        if revision(self._url) == 0:
+            return
         with exclusive(self._url, _EMBEDDING):
             self.refresh()
             forget_vectors(self._url, self._model, [self._version, *([replaces] if replaces is not None else [])])
@@ -116,8 +81,8 @@ class Searcher:
         with self._using:
             self._refresh()
 
-    def similar(self, queries: Sequence[Query]) -> list[Found | ApiError]:
-        """An answer a query; `NotFound` for a product that is not there.
+    def similar(self, queries: Sequence[Query]) -> list[bytes | ApiError]:
+        """An answer a query, `SimilarProducts` as JSON; `NotFound` for a product that is not there.
 
         Raises:
             NotSupported: the version has no index.
@@ -133,7 +98,7 @@ class Searcher:
                 self._refresh()
             except DatabaseError as error:
                 raise Unavailable("database_unavailable", str(error), 5) from error
-            found: list[Found | ApiError | None] = [self._answers.get(_key(query)) for query in queries]
+            found: list[bytes | ApiError | None] = [self._answers.get(query.key) for query in queries]
             self._search(queries, found)
         return [answer for answer in found if answer is not None]
 
@@ -215,7 +180,7 @@ class Searcher:
             photo = None if data is None else decoded(data, self._config.max_image_pixels)
             yield ListingIn.model_validate(product.listing).listing(photo)
 
-    def _search(self, queries: Sequence[Query], found: list[Found | ApiError | None]) -> None:
+    def _search(self, queries: Sequence[Query], found: list[bytes | ApiError | None]) -> None:
         """Fill what is None in `found`."""
         vectors: dict[int, Floats] = {}
         said: dict[int, Listing] = {}
@@ -243,7 +208,7 @@ class Searcher:
             unit = np.stack([vectors[place] for place in places])
             for place, answer in zip(places, self._nearest([queries[place] for place in places], unit, filters), strict=True):
                 found[place] = answer
-                if (key := _key(queries[place])) is not None:
+                if (key := queries[place].key) is not None and len(answer) <= self._answers.maxsize:
                     self._answers[key] = answer
 
     def _vector(self, product_id: str) -> Floats | None:
@@ -252,7 +217,7 @@ class Searcher:
                 return _unit(shelf.vector(row))
         return None
 
-    def _nearest(self, queries: Sequence[Query], unit: Floats, filters: Filters) -> Iterator[Found]:
+    def _nearest(self, queries: Sequence[Query], unit: Floats, filters: Filters) -> Iterator[bytes]:
         """Of `unit` vectors [b, d]."""
         assert self._index is not None
         count = max(query.limit for query in queries) + 1  # the product that is asked about is not answered
@@ -262,6 +227,7 @@ class Searcher:
         else:
             own = nearest_by_lists(self._own, unit, filters, count, lists, config)
         put = nearest(self._put, unit, filters, count) if len(self._put) else [_NOTHING] * len(queries)
+        model = Served(name=self._model, version=self._version)
         for query, *of_shelves in zip(queries, own, put, strict=True):
             found = [
                 (float(score), shelf, int(row))
@@ -271,16 +237,22 @@ class Searcher:
             found.sort(key=lambda hit: -hit[0])
             asked = query.product_id
             others = [hit for hit in found if asked is None or hit[1].rows.get(asked) != hit[2]]
-            yield Found(tuple(self._hits(others[: query.limit])), self._size)
+            items = list(self._items(others[: query.limit]))
+            yield SimilarProducts(model=model, products=self._size, items=items).model_dump_json().encode()
 
-    def _hits(self, chosen: Sequence[tuple[float, Shelf, int]]) -> Iterator[Hit]:
+    def _items(self, chosen: Sequence[tuple[float, Shelf, int]]) -> Iterator[Similar]:
         """Cosines, shelves and rows as they are answered."""
         told = {shelf: iter(shelf.tell([row for _, of, row in chosen if of is shelf])) for shelf in (self._own, self._put)}
         for score, shelf, _ in chosen:
             known = next(told[shelf])
-            categories = {level: known[level] for level in CATEGORY_LEVELS if known[level]}
-            cosine = round(min(max(score, -1.0), 1.0), 6)
-            yield Hit(known["product_id"], cosine, known["title"], known["brand"], known["price"], categories)
+            yield Similar(
+                product_id=known["product_id"],
+                score=round(min(max(score, -1.0), 1.0), 6),
+                title=known["title"],
+                brand=known["brand"],
+                price=known["price"],
+                categories={level: known[level] for level in CATEGORY_LEVELS if known[level]},
+            )
 
 
 def _unit(vector: Sequence[float] | Floats) -> Floats:
@@ -289,13 +261,6 @@ def _unit(vector: Sequence[float] | Floats) -> Floats:
     exact = exact / np.abs(exact).max()
     unit: Floats = (exact / np.linalg.norm(exact)).astype(np.float32)
     return unit
-
-
-def _key(query: Query) -> Any:
-    """What the answer to a query is kept under; None where it is not kept."""
-    if query.image is not None or query.vector is not None:
-        return None
-    return query.product_id, query.text, query.filters, query.limit
 
 
 def attach(settings: Settings, config: ServingConfig, source: Source, model: str, loaded: Loaded, replaces: int | None) -> None:

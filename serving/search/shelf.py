@@ -50,8 +50,8 @@ class Filters:
         said: list[list[tuple[str, ...]]] = [
             [(CATEGORY, value) for value in self.categories],
             [(BRAND, value) for value in self.brands],
-            *([(ATTRIBUTE, name, value) for value in values] for name, values in self.attributes),
         ]
+        said += [[(ATTRIBUTE, name, value) for value in values] for name, values in self.attributes]
         return [values for values in said if values]
 
 

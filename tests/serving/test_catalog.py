@@ -10,13 +10,14 @@ import sqlalchemy
 from starlette.testclient import TestClient
 
 from configs.errors import VitrinaError
-from configs.schema import SearchConfig
+from configs.schema import ResultsConfig, SearchConfig
 from database import jobs
 from database.catalog import changes_since, photos
 from database.jobs import Item
 from models.recommender.answers import Query
 from serving.app import create_app
 from serving.errors import ApiError, detail
+from serving.results import Results
 from serving.routes import Excludes, discover, kinds
 from serving.slots import Loaded
 from tests.serving.conftest import CONFIG, Predictor, photo, placed, refused, wait_until
@@ -333,8 +334,7 @@ def test_only_what_answers_with_products_leaves_some_out():
 
 
 def test_products_that_are_left_as_a_job_are_put_when_it_is_done(client, settings, monkeypatch):
-    monkeypatch.setattr("configs.settings.Settings.from_environment", lambda: settings)
-    monkeypatch.setattr("serving.search.putting._ids", lambda settings, version: frozenset({"1", "2"}))
+    monkeypatch.setattr("serving.search.putting._ids", lambda version: frozenset({"1", "2"}))
     items = [
         *({"product_id": f"hat-{place}", "title": f"hat number{place}"} for place in range(70)),
         {"product_id": 1, "hidden": True},
@@ -359,7 +359,7 @@ def test_products_that_are_left_as_a_job_are_put_when_it_is_done(client, setting
 def work(url):
     """Do every item as a worker does: a batch at once, and where that fails each of it alone."""
     for job in jobs.newest(url):
-        kind, loaded = kinds()[job.kind], Loaded(1, Predictor(1))
+        kind, loaded = kinds(url, Results(url, ResultsConfig()))[job.kind], Loaded(1, Predictor(1))
         jobs.begin(url, job.id, kind.model, loaded.version)
         waiting, read = jobs.items(url, job.id, states=("waiting",)), kind.reader(CONFIG)
         for start in range(0, len(waiting), kind.batch):

@@ -17,7 +17,7 @@ from vitrina_client.batches import Done, Failure
 from vitrina_client.errors import ConnectionFailed, JobFailed, RateLimited, Unavailable, Unfinished, broken
 from vitrina_client.events import Reader
 from vitrina_client.progress import Bar, wanted
-from vitrina_client.reading import read
+from vitrina_client.reading import read, result
 from vitrina_client.retries import Tries
 from vitrina_client.sending import segment
 
@@ -102,8 +102,8 @@ class AsyncJob(Generic[Answer]):
                     async for line in response.aiter_lines():
                         for event in reader.feed(line):
                             last, self.seen = event.id, read(response, models.Job, event.data)
-                            patience.moved_on()
                             yield self.seen
+                        patience.moved_on()
                         self._left(ends)
             except (httpx.RequestError, *TRANSIENT):
                 pass  # the look below says whether the service is there
@@ -136,7 +136,7 @@ class AsyncJob(Generic[Answer]):
     async def result(self) -> AsyncIterator[Done[Answer]]:
         """What is done so far, in the order in which it was sent; all of it once the job has ended."""
         async for item in self._items("done"):
-            yield Done(item.place, self._answer.model_validate(item.result))
+            yield Done(item.place, result(item, self._answer))
 
     async def failures(self) -> AsyncIterator[Failure]:
         """What failed so far, in the order in which it was sent, and why."""

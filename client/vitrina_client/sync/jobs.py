@@ -16,7 +16,7 @@ from vitrina_client.batches import Done, Failure
 from vitrina_client.errors import ConnectionFailed, JobFailed, RateLimited, Unavailable, Unfinished, broken
 from vitrina_client.events import Reader
 from vitrina_client.progress import Bar, wanted
-from vitrina_client.reading import read
+from vitrina_client.reading import read, result
 from vitrina_client.retries import Tries
 from vitrina_client.sending import segment
 from vitrina_client.sync.connection import Connection
@@ -102,8 +102,8 @@ class Job(Generic[Answer]):
                     for line in response.iter_lines():
                         for event in reader.feed(line):
                             last, self.seen = event.id, read(response, models.Job, event.data)
-                            patience.moved_on()
                             yield self.seen
+                        patience.moved_on()
                         self._left(ends)
             except (httpx.RequestError, *TRANSIENT):
                 pass  # the look below says whether the service is there
@@ -136,7 +136,7 @@ class Job(Generic[Answer]):
     def result(self) -> Iterator[Done[Answer]]:
         """What is done so far, in the order in which it was sent; all of it once the job has ended."""
         for item in self._items("done"):
-            yield Done(item.place, self._answer.model_validate(item.result))
+            yield Done(item.place, result(item, self._answer))
 
     def failures(self) -> Iterator[Failure]:
         """What failed so far, in the order in which it was sent, and why."""
