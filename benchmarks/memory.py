@@ -12,7 +12,6 @@ import argparse
 import base64
 import io
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -28,8 +27,8 @@ from PIL import Image
 
 from benchmarks.loader import clients, load, request
 from benchmarks.machine import write
-from benchmarks.serving import START_SECONDS, answers, running
-from benchmarks.serving_load import free_port, wait
+from benchmarks.serving import running
+from benchmarks.serving_load import free_port
 from configs.schema import AccessConfig, ServingConfig
 from configs.settings import Settings
 from models.bundles import BASE, BASE_VERSION
@@ -90,9 +89,7 @@ def server(home: Path) -> Iterator[tuple[int, psutil.Process]]:
         promote(settings, model, 1, "benchmark", "first")
     config = ServingConfig(port=free_port(), models=MODELS, access=AccessConfig(requests_a_minute=10_000_000))
     arguments, environment = command(settings, config)
-    with running(arguments, environment, home / "server.log", config.port, "/livez"):
-        wait(lambda: answers(f"http://127.0.0.1:{config.port}/readyz"), START_SECONDS)
-        [process] = [found for found in psutil.Process(os.getpid()).children() if str(config.port) in " ".join(found.cmdline())]
+    with running(arguments, environment, home / "server.log", config.port, "/readyz") as process:
         yield config.port, process
 
 

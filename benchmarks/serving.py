@@ -21,13 +21,14 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
 from benchmarks.loader import Load, clients, load, request
 from benchmarks.machine import write
@@ -46,6 +47,20 @@ from serving.run import command
 PEERS = ("fastapi", "one_thread", "litserve")
 START_SECONDS = 180.0
 FIELDS = ("brand", "gender", "base_colour", "season", "usage")
+
+
+class Server(NamedTuple):
+    """One that answers."""
+
+    port: int
+    process: psutil.Process
+
+
+class Seen(NamedTuple):
+    """What clients saw of a server, and the CPU seconds that it took."""
+
+    load: Load
+    server_seconds: float
 
 
 def main() -> None:
@@ -67,9 +82,9 @@ def main() -> None:
         data = options.data or write_sample(home / "catalogue")
         bundle = options.bundle or write_bundle(home / "bundle", data, rows=options.rows)
         bodies = payloads(data, options.rounds * (options.requests + options.alone), options.photos)
-        ports = {"vitrina": stack.enter_context(ours(home / "home", bundle, options.workers))}
+        servers = {"vitrina": stack.enter_context(ours(home / "home", bundle, options.workers))}
         for peer in PEERS:
-            ports[peer] = stack.enter_context(theirs(peer, bundle, home))
+            servers[peer] = stack.enter_context(theirs(peer, bundle, home))
         pool = stack.enter_context(clients())
         model = stack.enter_context(own(bundle, bodies[: options.requests]))
         result = {
@@ -80,7 +95,7 @@ def main() -> None:
             "weights": "fresh, of the base preset" if options.bundle is None else str(options.bundle.name),
             "fitted_on": options.rows or len(Catalogue.open(data).products()),
             "load_average_before": round(os.getloadavg()[0], 1),
-            **measured(pool, ports, model, bodies, options),
+            **measured(pool, servers, model, bodies, options),
         }
     if not options.dry:
         write("serving", result)
@@ -109,87 +124,104 @@ def payloads(data: Path, count: int, photos: float) -> list[bytes]:
 
 
 def measured(
-    pool: Pool, ports: dict[str, int], model: Any, bodies: Sequence[bytes], options: argparse.Namespace
+    pool: Pool,
+    servers: Mapping[str, Server],
+    model: Callable[[], dict[int, float]],
+    bodies: Sequence[bytes],
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
     """Of every server and of the model, round by round."""
     requests = [request(PATH, body) for body in bodies]
-    alone: dict[str, list[Load]] = {name: [] for name in ports}
-    many: dict[str, list[Load]] = {name: [] for name in ports}
+    alone: dict[str, list[Seen]] = {name: [] for name in servers}
+    many: dict[str, list[Seen]] = {name: [] for name in servers}
     best: list[dict[int, float]] = []
-    for port in ports.values():
-        load(pool, port, requests, 2 * options.clients, options.clients)  # warm
+    for server in servers.values():
+        seen(pool, server, requests[: 2 * options.clients], options.clients)  # warm
     start = 0
     for turn in range(options.rounds):
-        names = list(ports)[turn % len(ports) :] + list(ports)[: turn % len(ports)]
+        names = list(servers)[turn % len(servers) :] + list(servers)[: turn % len(servers)]
         first, then = requests[start : start + options.alone], requests[start + options.alone :][: options.requests]
         start += options.alone + options.requests
         for name in names:
-            alone[name].append(load(pool, ports[name], first, len(first), 1))
-            many[name].append(load(pool, ports[name], then, len(then), options.clients))
+            alone[name].append(seen(pool, servers[name], first, 1))
+            many[name].append(seen(pool, servers[name], then, options.clients))
         best.append(model())
     by_size = {size: statistics.median(found[size] for found in best) for size in best[0]}
-    servers = {
-        name: {"alone": told(alone[name]), "many": told(many[name]), "failed": failures(alone[name] + many[name])}
-        for name in ports
-    }
-    ours_, model_ = servers["vitrina"]["many"]["per_second"], max(by_size.values())
-    ratios = {"model": model_} | {peer: servers[peer]["many"]["per_second"] for peer in PEERS}
+    found = {name: {"alone": told(alone[name]), "many": told(many[name])} for name in servers}
+    ours_, of_model = found["vitrina"]["many"]["per_second"], max(by_size.values())
+    ratios = {"model": of_model} | {peer: found[peer]["many"]["per_second"] for peer in PEERS}
     return {
-        "servers": servers,
+        "servers": {name: found[name] | {"failed": failures(alone[name] + many[name])} for name in servers},
         "model_per_second_by_batch": {str(size): round(value, 1) for size, value in by_size.items()},
         "throughput_ratio_to": {name: round(ours_ / value, 2) for name, value in ratios.items()},
     }
 
 
-def told(loads: Sequence[Load]) -> dict[str, Any]:
-    """Latency over all rounds, the median throughput of a round, and what the clients took."""
-    latencies = [1000 * latency for found in loads for latency in found.latencies]
+def seen(pool: Pool, server: Server, requests: Sequence[bytes], at_once: int) -> Seen:
+    """What clients saw of a server, and the CPU time that it took."""
+    before = spent(server.process)
+    found = load(pool, server.port, requests, len(requests), at_once)
+    return Seen(found, spent(server.process) - before)
+
+
+def spent(process: psutil.Process) -> float:
+    """CPU seconds of a process and all below it."""
+    times = [found.cpu_times() for found in [process, *process.children(recursive=True)]]
+    return float(sum(time.user + time.system for time in times))
+
+
+def told(found: Sequence[Seen]) -> dict[str, Any]:
+    """Latency over all rounds, the median throughput of a round, and the CPU time that server and clients took a request."""
+    latencies = [1000 * latency for one in found for latency in one.load.latencies]
     p50, p99 = np.percentile(latencies, [50, 99]) if latencies else (np.nan, np.nan)
-    count = max(1, sum(sum(found.statuses.values()) for found in loads))
+    count = max(1, sum(sum(one.load.statuses.values()) for one in found))
     return {
-        "per_second": round(statistics.median(found.per_second for found in loads), 1),
-        "lowest_and_highest": [round(pick(found.per_second for found in loads), 1) for pick in (min, max)],
+        "per_second": round(statistics.median(one.load.per_second for one in found), 1),
+        "lowest_and_highest": [round(pick(one.load.per_second for one in found), 1) for pick in (min, max)],
         "p50_ms": round(float(p50), 1),
         "p99_ms": round(float(p99), 1),
-        "client_cpu_ms_a_request": round(1000 * sum(found.client_seconds for found in loads) / count, 2),
+        "server_cpu_ms_a_request": round(1000 * sum(one.server_seconds for one in found) / count, 2),
+        "client_cpu_ms_a_request": round(1000 * sum(one.load.client_seconds for one in found) / count, 2),
     }
 
 
-def failures(loads: Sequence[Load]) -> dict[str, int]:
+def failures(loads: Sequence[Seen]) -> dict[str, int]:
     """How many were answered by each other status than 200."""
     found: dict[str, int] = {}
-    for seen in loads:
-        for status, count in seen.statuses.items():
+    for one in loads:
+        for status, count in one.load.statuses.items():
             if status != 200:
                 found[str(status)] = found.get(str(status), 0) + count
     return found
 
 
 @contextmanager
-def ours(home: Path, bundle: Path, workers: int) -> Iterator[int]:
-    """The port of a server as `vitrina serve` starts it, whose model is loaded."""
+def ours(home: Path, bundle: Path, workers: int) -> Iterator[Server]:
+    """A server as `vitrina serve` starts it, whose model is loaded."""
     settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
     register(settings, "product", bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     promote(settings, "product", 1, "benchmark", "first")
     access = AccessConfig(requests_a_minute=10_000_000)
     config = ServingConfig(port=free_port(), models=("product",), workers=workers, access=access)
     arguments, environment = command(settings, config)
-    with running(arguments, environment, home / "vitrina.log", config.port, "/readyz"):
-        yield config.port
+    with running(arguments, environment, home / "vitrina.log", config.port, "/readyz") as process:
+        yield Server(config.port, process)
 
 
 @contextmanager
-def theirs(name: str, bundle: Path, home: Path) -> Iterator[int]:
-    """The port of a peer."""
+def theirs(name: str, bundle: Path, home: Path) -> Iterator[Server]:
+    """A peer."""
     port = free_port()
     environment = os.environ | {"BUNDLE": str(bundle), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     arguments = [sys.executable, "-m", "benchmarks.serving_peers", name, str(port)]
-    with running(arguments, environment, home / f"{name}.log", port, "/health" if name == "litserve" else "/openapi.json"):
-        yield port
+    with running(
+        arguments, environment, home / f"{name}.log", port, "/health" if name == "litserve" else "/openapi.json"
+    ) as process:
+        yield Server(port, process)
 
 
 @contextmanager
-def running(arguments: list[str], environment: dict[str, str], log: Path, port: int, ready: str) -> Iterator[None]:
+def running(arguments: list[str], environment: dict[str, str], log: Path, port: int, ready: str) -> Iterator[psutil.Process]:
     """A server in a process group of its own, until it answers and to the end of the block."""
     with (
         log.open("wb") as out,
@@ -199,7 +231,7 @@ def running(arguments: list[str], environment: dict[str, str], log: Path, port: 
             wait(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}{ready}"), START_SECONDS)
             if process.poll() is not None:
                 sys.exit(f"the server ended: {log.read_text(encoding='utf-8')[-2000:]}")
-            yield
+            yield psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -99,7 +99,9 @@ class Launched:
         for rows in sorted(self._sizes or (2,), reverse=True):
             for image in (inputs.image, inputs.image[:, :, :0, :0]):
                 for description in (inputs.description, inputs.description[:, :0]):
-                    self(_repeated(replace(inputs, image=image, description=description), rows))
+                    listings = _repeated(replace(inputs, image=image, description=description), rows)
+                    self(listings)
+                    self.embed(listings)
             self.forward_reviews(_repeated(reviews, rows))
 
     def _filled(self, inputs: Inputs) -> Inputs:
@@ -168,7 +170,8 @@ def cuda_graphs() -> Recorder:
                 call(*held)
         torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
+        # Other threads answer with the version before meanwhile: what they do with the GPU is not recorded, and no error.
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             answers = call(*held)
 
         def replay(*told: Tensor) -> Answered:
