@@ -383,11 +383,11 @@ def _serving(env: str, config: Path | None, overrides: list[str]) -> "ServingCon
 
 
 def _worker_beside(env: str, config: Path | None, overrides: list[str] | None) -> list[str]:
-    """The command line of a worker that ends with this process, and is started again where it fails; requests go first."""
-    from operations.beside import POLITE, command
+    """The command line of a worker that ends with this process, and is started again where it fails."""
+    from operations.beside import command
 
     chosen = [*(["--config", str(config)] if config else []), *(part for value in overrides or [] for part in ("--set", value))]
-    return command([sys.executable, str(Path(__file__).resolve()), "worker", "--env", env, *chosen], again=True, nice=POLITE)
+    return command([sys.executable, str(Path(__file__).resolve()), "worker", "--env", env, *chosen], again=True)
 
 
 @app.command()
@@ -567,13 +567,15 @@ def down(as_json: Json = False) -> None:
 
 @app.command()
 def status(env: Env = "base", as_json: Json = False) -> None:
-    """Say what of the local stack runs; exit code 1 unless all of it does."""
+    """Say what of the local stack runs, and what the last look at each model said; exit code 1 unless all of it runs."""
     with _results() as write:
+        from operations.processes import last_looks
         from operations.processes import status as state_of
 
         settings, processes = _stack(env)
         states = [state_of(settings, process) for process in processes]
-        write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
+        looks = [look.model_dump(mode="json") for look in last_looks(settings)]
+        write({"processes": [s.model_dump() for s in states], "looks": looks}, as_json, _show_processes)
         waiting = [s.name for s in states if s.state != "running"]
         if waiting:
             raise CheckFailed(f"not running: {', '.join(waiting)}; `vitrina up` starts them")
@@ -904,7 +906,11 @@ def _show_processes(values: Mapping[str, Any]) -> str:
         [p["name"], p["state"], p["url"] or "–", str(p["pid"] or "–"), ", ".join(map(str, p["workers"])) or "–", p["log"]]
         for p in values["processes"]
     ]
-    return _table(["process", "state", "address", "pid", "its workers", "log"], rows)
+    shown = _table(["process", "state", "address", "pid", "its workers", "log"], rows)
+    if values.get("looks"):
+        looks = [[look["model"], str(look["version"]), look["verdict"], look["at"]] for look in values["looks"]]
+        shown += "\n\n" + _table(["model", "version", "last look", "at"], looks)
+    return shown
 
 
 def _show_findings(values: Mapping[str, Any]) -> str:

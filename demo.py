@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -37,10 +36,12 @@ from catalog.images import ImageStore, decode
 from catalog.listing import CATEGORY_LEVELS
 from catalog.splits import split_products
 from configs.schema import SplitConfig
+from vitrina_client import Client, ConnectionFailed, models
 
 HOME = Path(".vitrina/demo").resolve()
 VITRINA = Path(sys.executable).with_name("vitrina")
 PORT = 3210
+ADDRESS = f"http://127.0.0.1:{PORT}"
 REQUESTS = 400
 ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
 ITEMS = 64
@@ -131,10 +132,9 @@ class Demo:
         console.print(f"[bold]{name}[/bold]  [dim]POST /v1/multimodal/analyze × {len(listings)}[/dim]")
         start = time.monotonic()
         versions: dict[str, int] = {}
-        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+        with Client(ADDRESS) as client:
             for listing in listings:
-                answer = client.post("multimodal/analyze", json=listing).raise_for_status().json()
-                version = str(answer["model"]["version"])
+                version = str(client.analyze(**listing).model.version)
                 versions[version] = versions.get(version, 0) + 1
         made = ", ".join(f"{count} by version {version}" for version, count in versions.items())
         self.add(name, time.monotonic() - start, f"answered: {made}")
@@ -144,14 +144,12 @@ class Demo:
         console.print(f"[bold]{name}[/bold]  [dim]POST /v1/recommendations, /events, again × {len(users)}[/dim]")
         start, gone = time.monotonic(), 0
         reasons: list[str] = []
-        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+        with Client(ADDRESS) as client:
             for user in users:
-                first = client.post("recommendations", json={"user_id": user}).raise_for_status().json()["items"]
-                bought = {"user_id": user, "item_id": first[0]["item_id"], "kind": "purchase"}
-                client.post("recommendations/events", json={"events": [bought]}).raise_for_status()
-                second = client.post("recommendations", json={"user_id": user}).raise_for_status().json()["items"]
-                gone += first[0]["item_id"] not in {item["item_id"] for item in second}
-                reasons.append(first[0]["reason"]["text"])
+                [best, *_] = client.recommend(user_id=user).items
+                client.tell_events([{"user_id": user, "item_id": best.item_id, "kind": "purchase"}])
+                gone += best.item_id not in {item.item_id for item in client.recommend(user_id=user).items}
+                reasons.append(best.reason.text)
         self.add(name, time.monotonic() - start, f"{gone} of {len(users)} answers know the purchase before; {reasons[0]}")
 
     def teach(self, name: str, before: Path, data: Path) -> None:
@@ -159,14 +157,14 @@ class Demo:
         console.print(f"[bold]{name}[/bold]  [dim]POST /v1/fewshot/adapt, /v1/fewshot/classify[/dim]")
         start = time.monotonic()
         taught, members, strangers = lesson(before, data)
-        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
-            task = client.post("fewshot/adapt", json={"name": name, "examples": taught}).raise_for_status().json()
-            answers = ask(client, task["task_id"], [item for _, item in members])
-            others = ask(client, task["task_id"], [item for _, item in strangers])
-        right = sum(answer["label"] == label for answer, (label, _) in zip(answers, members, strict=True))
-        gone = sum(answer["none_of_these"] for answer in others)
-        first = next((label for answer, (label, _) in zip(others, strangers, strict=True) if answer["none_of_these"]), "none")
-        types = ", ".join(item["label"] for item in task["classes"])
+        with Client(ADDRESS) as client:
+            task = client.adapt_fewshot(name=name, examples=taught)
+            answers = ask(client, task.task_id, [item for _, item in members])
+            others = ask(client, task.task_id, [item for _, item in strangers])
+        right = sum(answer.label == label for answer, (label, _) in zip(answers, members, strict=True))
+        gone = sum(answer.none_of_these for answer in others)
+        first = next((label for answer, (label, _) in zip(others, strangers, strict=True) if answer.none_of_these), "none")
+        types = ", ".join(item.label for item in task.classes)
         said = f"{types} from {len(taught)} examples: {right} of {len(members)} named"
         verdict = f"{said}; {gone} of {len(strangers)} strangers rejected, the first a product of {first}"
         self.add(name, time.monotonic() - start, verdict)
@@ -176,17 +174,17 @@ class Demo:
         console.print(f"[bold]{name}[/bold]  [dim]POST /v1/quality/assess: as it is, made worse, mended × {MENDED}[/dim]")
         start, found, raised, shown = time.monotonic(), 0, 0, ""
         good = listings(data, newest=False)[:MENDED]
-        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
+        with Client(ADDRESS) as client:
             for body, bad in zip(good, worse(good), strict=True):
-                before, after = assess(client, body), assess(client, bad)
-                found += after["score"] < before["score"]
-                ready = [improvement for improvement in after["improvements"] if improvement["change"]]
+                before, after = client.assess_quality(**body), client.assess_quality(**bad)
+                found += after.score < before.score
+                ready = [improvement for improvement in after.improvements or () if improvement.change]
                 if not ready:
                     continue
-                mended = assess(client, applied(bad, ready[0]["change"]))
-                raised += mended["score"] > after["score"]
-                scores = " → ".join(f"{answer['score']:.2f}" for answer in (before, after, mended))
-                shown = shown or f"{after['axes'][0]['evidence'][0]['text']} {ready[0]['text']} {scores}"
+                mended = client.assess_quality(**applied(bad, ready[0].change))
+                raised += mended.score > after.score
+                scores = " → ".join(f"{answer.score:.2f}" for answer in (before, after, mended))
+                shown = shown or f"{after.axes[0].evidence[0].text} {ready[0].text} {scores}"
         verdict = f"{found} of {MENDED} made worse score lower, {raised} mended by the first suggestion: {shown}"
         self.add(name, time.monotonic() - start, verdict)
 
@@ -194,15 +192,42 @@ class Demo:
         """Write descriptions, and count the sentences that name the facts they state."""
         console.print(f"[bold]{name}[/bold]  [dim]POST /v1/generate/description × {DESCRIBED}[/dim]")
         start, bodies = time.monotonic(), [{k: v for k, v in b.items() if k != "image"} for b in listings(data, newest=False)]
-        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=30) as client:
-            texts = [client.post("generate/description", json=body).raise_for_status().json() for body in bodies[:DESCRIBED]]
-        sentences = [sentence for text in texts for sentence in text["description"]["sentences"]]
-        stating = sum(bool(sentence["facts"]) for sentence in sentences)
-        first = next(sentence for sentence in sentences if sentence["facts"])
-        facts = ", ".join(f"{fact['name']} {fact['value']}" for fact in first["facts"])
-        self.add(
-            name, time.monotonic() - start, f"{stating} of {len(sentences)} sentences state facts: {first['text']} [{facts}]"
+        with Client(ADDRESS) as client:
+            texts = [client.generate_description(**body) for body in bodies[:DESCRIBED]]
+        sentences = [sentence for text in texts for sentence in text.description.sentences]
+        stating = sum(bool(sentence.facts) for sentence in sentences)
+        first = next(sentence for sentence in sentences if sentence.facts)
+        facts = ", ".join(f"{fact.name} {fact.value}" for fact in first.facts)
+        self.add(name, time.monotonic() - start, f"{stating} of {len(sentences)} sentences state facts: {first.text} [{facts}]")
+
+    def embed(self, name: str, listings: list[dict[str, Any]]) -> None:
+        """Leave a delivery's listings as a job, take its results, and leave it again: the second time nothing is computed."""
+        console.print(
+            f"[bold]{name}[/bold]  [dim]POST /v1/embeddings/batch, Prefer: respond-async, × {len(listings)}, twice[/dim]"
         )
+        start, seconds = time.monotonic(), list[float]()
+        with Client(ADDRESS) as client:
+            for _ in range(2):
+                begun = time.monotonic()
+                job = client.embed_batch_job(listings)
+                job.wait(timeout=300, progress=False)
+                done = len(list(job.result()))
+                seconds.append(time.monotonic() - begun)
+        told = f"{done} of {len(listings)} embedded in {seconds[0]:.1f} s; left again, kept answers in {seconds[1]:.1f} s"
+        self.add(name, time.monotonic() - start, told)
+
+    def search(self, name: str, body: dict[str, Any]) -> None:
+        """Find what is like a listing's title, hide the best of it, and find again."""
+        console.print(f"[bold]{name}[/bold]  [dim]POST /v1/search/similar, PUT /v1/catalog/products/{{id}}[/dim]")
+        start, asked = time.monotonic(), {"text": body["title"], "limit": 5}
+        with Client(ADDRESS) as client:
+            found = client.search_similar(**asked)
+            [best, *_] = found.items
+            client.put_product(best.product_id, hidden=True)
+            left = client.search_similar(**asked).items
+        hidden = "it is gone from the next answer" if best.product_id not in {item.product_id for item in left} else "STILL THERE"
+        told = f"{body['title']!r} among {found.products:,}: {best.title} {best.score:.2f}; hidden, {hidden}"
+        self.add(name, time.monotonic() - start, told)
 
     def draw(self, name: str, data: Path) -> None:
         """Draw products of different types by their titles, the best of four images each, and keep the files."""
@@ -210,13 +235,11 @@ class Demo:
         start, folder, told = time.monotonic(), HOME / "images", list[str]()
         folder.mkdir(parents=True, exist_ok=True)
         bodies = {body["article_type"]: body for body in listings(data, newest=False) if body.keys() >= {"title", "article_type"}}
-        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/v1", timeout=90) as client:
+        with Client(ADDRESS, timeout=90) as client:
             for place, body in enumerate(list(bodies.values())[:DRAWN], start=1):
-                asked = {"prompt": body["title"], "candidates": 4, "seed": place}
-                answer = client.post("generate/image", json=asked).raise_for_status().json()
-                [best] = answer["images"]
-                (folder / f"{place}.png").write_bytes(base64.b64decode(best["png"]))
-                told.append(f"{body['title']} {best['score']['overall']:.2f}")
+                [best] = client.generate_image(prompt=body["title"], candidates=4, seed=place).images
+                (folder / f"{place}.png").write_bytes(best.png)
+                told.append(f"{body['title']} {best.score.overall:.2f}")
         self.add(name, time.monotonic() - start, f"score 0 to 1: {'; '.join(told)}", str(folder))
 
 
@@ -274,6 +297,8 @@ def main() -> None:
             demo.promote("promote again", "product", retrained["training"], "follows the drift")
             follow("product", str(retrained["training"]["version"]))
             demo.send("after the swap", listings(second, newest=True)[:50])
+            demo.embed("embeddings as a job", listings(second, newest=True))
+            demo.search("search", listings(first, newest=False)[0])
 
         demo.together(product, recommender)
         demo.together(fewshot, calm)
@@ -387,13 +412,10 @@ def lesson(before: Path, data: Path) -> tuple[list[dict[str, Any]], list[tuple[s
     return taught, members, told(old.nlargest(STRANGERS, "product_id"), before)
 
 
-def ask(client: httpx.Client, task: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def ask(client: Client, task: str, items: list[dict[str, Any]]) -> list[models.ClassifiedItem]:
     """What a task says of some listings, as many a request as one may hold."""
-    found: list[dict[str, Any]] = []
-    for start in range(0, len(items), ITEMS):
-        body = {"task_id": task, "items": items[start : start + ITEMS]}
-        found += client.post("fewshot/classify", json=body).raise_for_status().json()["items"]
-    return found
+    parts = (items[start : start + ITEMS] for start in range(0, len(items), ITEMS))
+    return [answer for part in parts for answer in client.classify_fewshot(task_id=task, items=part).items]
 
 
 def worse(bodies: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -402,11 +424,6 @@ def worse(bodies: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         other = next(b for b in bodies[place + 1 :] + bodies if b["master_category"] != body["master_category"])
         kinds = ({"price": 10 * body["price"]}, {level: other[level] for level in CATEGORY_LEVELS}, {"attributes": {}})
         yield body | kinds[place % len(kinds)]
-
-
-def assess(client: httpx.Client, body: dict[str, Any]) -> Any:
-    """What the service says of a listing."""
-    return client.post("quality/assess", json=body).raise_for_status().json()
 
 
 def applied(body: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -428,10 +445,11 @@ def is_whole(photo: bytes) -> bool:
 @contextmanager
 def serving(demo: Demo, model: str) -> Iterator[None]:
     """Run `vitrina serve` beside the rest, from when it answers with `model`, and end it."""
-    console.print(f"[bold]serve[/bold]  [dim]vitrina serve --port {PORT}[/dim]")
+    command = ["serve", "--port", str(PORT), "--set", "jobs.watch_seconds=86400"]  # looks at drift are stages here
+    console.print(f"[bold]serve[/bold]  [dim]vitrina {' '.join(command)}[/dim]")
     start, log = time.monotonic(), HOME / "logs" / "serve.log"
     with log.open("w") as output:
-        server = subprocess.Popen([VITRINA, "serve", "--port", str(PORT)], stdout=output, stderr=output, env=ENVIRONMENT)
+        server = subprocess.Popen([VITRINA, *command], stdout=output, stderr=output, env=ENVIRONMENT)
     try:
         wait(lambda: server.poll() is not None or served(model) is not None, 120, f"the service did not come up; see {log}")
         if server.poll() is not None:
@@ -447,10 +465,11 @@ def serving(demo: Demo, model: str) -> Iterator[None]:
 def served(model: str) -> str | None:
     """Version of `model` that the service answers with, None while it has none."""
     try:
-        models = httpx.get(f"http://127.0.0.1:{PORT}/v1/models", timeout=5).json()["models"]
-    except httpx.TransportError:
+        with Client(ADDRESS, timeout=5, retries=0) as client:
+            states = client.list_models().models
+    except ConnectionFailed:
         return None
-    return next((str(m["version"]) for m in models if m["name"] == model and m["version"] is not None), None)
+    return next((str(state.version) for state in states if state.name == model and state.version is not None), None)
 
 
 def follow(model: str, version: str) -> None:

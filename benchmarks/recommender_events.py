@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import Any
 
 import faiss
-import httpx
 import numpy as np
 import torch
 import uvicorn
@@ -54,6 +53,8 @@ from models.recommender.family import FAMILY
 from models.recommender.interactions import BOUGHT, Histories
 from models.recommender.predictor import RecommenderPredictor
 from serving.app import create_app
+from vitrina_client import Client
+from vitrina_client.models import Recommended
 
 MODEL = "recommender"
 GOAL_MS = 20.0
@@ -145,20 +146,20 @@ class Shop:
         return found
 
 
-def rounds(shop: Shop, client: httpx.Client, count: int) -> dict[str, Any]:
+def rounds(shop: Shop, client: Client, count: int) -> dict[str, Any]:
     """Ask, buy, tell, ask again: latencies, what was wrong, and how the peers' answers differ."""
     drawn = np.random.default_rng(0).permutation(len(shop.users))[: count + WARM]
     clock, shares, problems = Clock(), defaultdict(list), []
     for turn, user in enumerate(drawn.tolist()):
         key = shop.users[user]
         before = clock("ask", lambda key=key: asked(client, key))
-        item = before["items"][turn % len(before["items"])]["item_id"]
+        item = before.items[turn % len(before.items)].item_id
         clock("tell", lambda key=key, item=item: told(client, key, item))
         after = clock("ask_again", lambda key=key: asked(client, key))
         problems += wrong(key, item, before, after)
         query = Query(user_id=key, events=(Event(item),), num_recs=PLACES)
         [alone] = clock("recommend_alone", lambda query=query: shop.predictor.recommend([query]))
-        if [one.item_id for one in alone.items] != [one["item_id"] for one in after["items"]]:
+        if [one.item_id for one in alone.items] != [one.item_id for one in after.items]:
             problems.append(f"user {key}: the service and the predictor answer differently")
         codes = [shop.recommender.items.codes[str(one.item_id)] for one in alone.items]
         for name, share in peers(shop, clock, user, shop.recommender.items.codes[str(item)], codes).items():
@@ -219,28 +220,24 @@ def judged(clock: Clock, shares: dict[str, float], problems: list[str], count: i
     }
 
 
-def wrong(key: Any, item: Any, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def wrong(key: Any, item: Any, before: Recommended, after: Recommended) -> list[str]:
     """What the second answer should not be."""
     found = []
-    if item in [one["item_id"] for one in after["items"]]:
+    if item in [one.item_id for one in after.items]:
         found.append(f"user {key}: {item} was bought and is recommended still")
-    if after["history"] != before["history"] + 1:
-        found.append(f"user {key}: the history was {before['history']} items long and is {after['history']}")
+    if after.history != before.history + 1:
+        found.append(f"user {key}: the history was {before.history} items long and is {after.history}")
     return found
 
 
-def asked(client: httpx.Client, user: Any) -> dict[str, Any]:
+def asked(client: Client, user: Any) -> Recommended:
     """Recommendations."""
-    response = client.post("/v1/recommendations", json={"user_id": user, "num_recs": PLACES})
-    response.raise_for_status()
-    found: dict[str, Any] = response.json()
-    return found
+    return client.recommend(user_id=user, num_recs=PLACES)
 
 
-def told(client: httpx.Client, user: Any, item: Any) -> None:
+def told(client: Client, user: Any, item: Any) -> None:
     """One purchase."""
-    event = {"user_id": user, "item_id": item, "kind": "purchase"}
-    client.post("/v1/recommendations/events", json={"events": [event]}).raise_for_status()
+    client.tell_events([{"user_id": user, "item_id": item, "kind": "purchase"}])
 
 
 class Registered:
@@ -257,12 +254,15 @@ class Registered:
         """It is loaded already."""
         return self.predictor
 
+    def index(self, model: str, version: int) -> None:
+        """Nothing is searched."""
+
     def settled(self, model: str) -> None:
         """There is no ledger."""
 
 
 @contextmanager
-def server(settings: Settings, predictor: RecommenderPredictor) -> Iterator[httpx.Client]:
+def server(settings: Settings, predictor: RecommenderPredictor) -> Iterator[Client]:
     """A client, with its connection kept, of the application in a thread."""
     config = load(ServingConfig, environment_file("base", "serving"), [f"models=[{MODEL}]"])
     app = create_app(settings, config, Registered(predictor))
@@ -272,8 +272,8 @@ def server(settings: Settings, predictor: RecommenderPredictor) -> Iterator[http
     try:
         wait(lambda: running.started)
         port = running.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://{config.host}:{port}", timeout=30.0, trust_env=False) as client:
-            wait(lambda: client.get("/readyz").status_code == 200)
+        with Client(f"http://{config.host}:{port}", retries=0) as client:
+            wait(lambda: client.get_readyz().ready)
             yield client
     finally:
         running.should_exit = True

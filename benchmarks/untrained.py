@@ -7,6 +7,7 @@ it stands for a trained version where only time is measured. What it says means 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from benchmarks.product import SEED
@@ -23,7 +24,7 @@ def write_bundle(out: Path, data: Path, preset: str = "base", rows: int | None =
     """A bundle in the new folder `out`, fitted on the first `rows` products of a catalogue and its reviews, with ONNX graphs."""
     config = load(ProductRunConfig, environment_file("base", "product"), [f"model.preset={preset}"])
     catalogue = Catalogue.open(data)
-    products = catalogue.products().drop_duplicates("product_id").head(rows).reset_index(drop=True)
+    products = catalogue.products().drop_duplicates("product_id").iloc[:rows].reset_index(drop=True)
     encoders, lacks = fit_encoders(Part(products, _reviews(catalogue)), catalogue.images, config)
     torch.manual_seed(SEED)
     model = bundle.build(encoders, config.model).eval()

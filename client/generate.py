@@ -28,7 +28,6 @@ LEFT_OUT = {"title", "examples", "default", "pattern", "format", "minLength", "m
 }  # fmt: skip
 """Of a schema: the service checks bounds, and says what is wrong in its own words."""
 SYNCHRONOUS = {
-    "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncBaseTransport": "BaseTransport",
     "AsyncClient": "Client",
     "AsyncConnection": "Connection",

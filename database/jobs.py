@@ -178,7 +178,7 @@ def states(url: str) -> dict[JobState, int]:
 def begin(url: str, job_id: str, model: str, version: int, taker: str | None = None) -> Job:
     """A worker takes the job; one that was begun before keeps its version, and one that has ended stays as it is.
 
-    `taker` names this run of the workflow: from now on a run before it may write nothing more (`attempt`, `keep`).
+    `taker` names this run of the workflow: from now on a run before it may write nothing more (`take`, `attempt`, `keep`).
 
     Raises:
         NotFound: it was forgotten.
@@ -193,13 +193,30 @@ def begin(url: str, job_id: str, model: str, version: int, taker: str | None = N
         return _find(connection, job_id, None)
 
 
+def take(url: str, job_id: str, limit: int, taker: str | None = None) -> list[Item]:
+    """The items to try next, with how often they were tried before; the try is counted now, so that one that kills is known.
+
+    At most `limit` that were never tried, in the order of their places; then the others one by one. Empty where none waits, or
+    the job was cancelled or taken by another run.
+    """
+    waiting = select(*_ITEM).where(ItemTable.job_id == job_id, ItemTable.state == "waiting")
+    with writing(url) as connection:
+        if not _is_held(connection, job_id, taker):
+            return []
+        rows = connection.execute(waiting.order_by(ItemTable.attempts > 0, ItemTable.place).limit(limit)).mappings()
+        items = [Item(**row) for row in rows]
+        taken = [item for item in items if item.attempts == 0] or items[:1]
+        if taken:
+            _count_try(connection, job_id, [item.place for item in taken])
+        return taken
+
+
 def attempt(url: str, job_id: str, places: Sequence[int], taker: str | None = None) -> bool:
-    """Count a try of these items, before it; False where the job was cancelled or taken by another run, which ends this one."""
+    """Count a further try of items that were taken; False where the job was cancelled or taken by another run."""
     with writing(url) as connection:
         if not _is_held(connection, job_id, taker):
             return False
-        tried = update(ItemTable).where(ItemTable.job_id == job_id, ItemTable.place.in_(places))
-        connection.execute(tried.values(attempts=ItemTable.attempts + 1))
+        _count_try(connection, job_id, places)
         return True
 
 
@@ -224,7 +241,10 @@ def keep(
 
 
 def finish(url: str, job_id: str, detail: str | None = None) -> Job:
-    """The last word on a job, by its items: succeeded, partly_failed or failed; failed with `detail`. One that ended stays."""
+    """The last word on a job, by its items: succeeded, partly_failed or failed; failed with `detail`.
+
+    One that has ended stays, and without `detail` one of which items wait.
+    """
     with writing(url) as connection:
         return _finish(connection, job_id, detail)
 
@@ -241,15 +261,17 @@ def untold(url: str) -> list[str]:
 
 
 def given_up(url: str) -> list[Job]:
-    """End the jobs whose workflow DBOS has ended before they were: its row could not be read, or somebody ended it there."""
+    """End the jobs whose workflow DBOS has ended before they were: its row could not be read, or somebody ended it there.
+
+    One that failed by itself, such as when DBOS's own writes met a full disk, begins anew instead: what is kept stays.
+    """
     workflows.ensure(url)
     with writing(url) as connection:
         live = list(connection.scalars(select(JobTable.id).where(JobTable.state.in_(_LIVE))))
-        known = workflows.known(connection, live)
         return [
             _finish(connection, job_id, _why_given_up(state, serializer))
-            for job_id, (state, serializer) in known.items()
-            if workflows.is_ended(state)
+            for job_id, (state, serializer) in workflows.known(connection, live).items()
+            if workflows.is_ended(state) and not (_is_portable(serializer) and workflows.begin_anew(connection, job_id))
         ]
 
 
@@ -292,7 +314,7 @@ def _find(connection: Connection, job_id: str, owner: str | None, *, lock: bool 
 
 def _finish(connection: Connection, job_id: str, detail: str | None) -> Job:
     job = _find(connection, job_id, None, lock=True)
-    if job.state not in ENDED:
+    if job.state not in ENDED and (detail is not None or job.done + job.failed == job.items):
         state: JobState = "succeeded" if job.failed == 0 else "partly_failed" if job.done else "failed"
         _end(connection, job, state if detail is None else "failed", detail)
     return _find(connection, job_id, None)
@@ -302,6 +324,11 @@ def _end(connection: Connection, job: Job, state: JobState, detail: str | None) 
     finished = max(job.started_at or job.created_at, datetime.now(UTC))
     values = {"state": state, "detail": detail, "finished_at": finished, "taker": None}
     connection.execute(update(JobTable).where(JobTable.id == job.id).values(values))
+
+
+def _count_try(connection: Connection, job_id: str, places: Sequence[int]) -> None:
+    tried = update(ItemTable).where(ItemTable.job_id == job_id, ItemTable.place.in_(places))
+    connection.execute(tried.values(attempts=ItemTable.attempts + 1))
 
 
 def _is_held(connection: Connection, job_id: str, taker: str | None) -> bool:
@@ -324,7 +351,11 @@ def _digest(kind: str, items: Sequence[Item]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _is_portable(serializer: str | None) -> bool:
+    return serializer in (workflows.PORTABLE, None)
+
+
 def _why_given_up(state: str, serializer: str | None) -> str:
-    if serializer not in (workflows.PORTABLE, None):
+    if not _is_portable(serializer):
         return f"refused: its row of DBOS says serializer {serializer!r}, only {workflows.PORTABLE} is read"
     return f"its workflow ended as {state} before it did; see the worker's log"

@@ -34,12 +34,12 @@ class Name:
         return True
 
     def free(self) -> None:
-        """Let others have it."""
-        if isinstance(self._lock, Connection):
+        """Let others have it; once more changes nothing."""
+        if not isinstance(self._lock, Connection):
+            self._lock.release()
+        elif not self._lock.closed:
             self._lock.invalidate()  # the session ends, and its lock with it; in the pool it would go on
             self._lock.close()
-        else:
-            self._lock.release()
 
 
 def take(url: str, name: str) -> Name | None:

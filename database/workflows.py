@@ -22,9 +22,18 @@ if TYPE_CHECKING:
 
 APPLICATION = "vitrina"
 VERSION = "1"
-"""Of the workflows' steps: a worker goes on only with what was begun by the same steps, so a change of them is a new number."""
+"""Of the workflows' steps: those of another number are not replayed, so a change of them is a new one."""
 PORTABLE = "portable_json"
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+MOST_RUNS = 20
+"""Of a workflow that fails by itself, such as when the disk is full for DBOS's own writes."""
+_STATUS = (
+    *("workflow_uuid", "status", "executor_id", "owner_xid", "started_at_epoch_ms", "application_version"),
+    *("recovery_attempts", "completed_at", "error"),
+)
+_GIVEN_BACK = {"status": "ENQUEUED"} | dict.fromkeys(
+    ("owner_xid", "started_at_epoch_ms", "application_version", "completed_at", "error")
+)
 _PAYLOADS = ("workflow_input", "workflow_output", "operation_outputs")  # rows that do not go with their workflow's
 
 
@@ -91,13 +100,35 @@ def under_way(url: str) -> list[tuple[str, str]]:
 
 
 def release(url: str, workflow_id: str, worker: str) -> bool:
-    """Give a workflow that `worker` left undone back to its queue; False where somebody else did, or went on with it."""
+    """Give a workflow that `worker` left undone back to its queue; False where somebody else did, or went on with it.
+
+    What steps of another version wrote is not replayed: it begins anew, and the items that wait are the next to do.
+    """
     with writing(url) as connection:
-        rows = _table(connection, "workflow_status", "workflow_uuid", "status", "executor_id", "owner_xid", "started_at_epoch_ms")
-        left = sqlalchemy.update(rows).where(
-            rows.c.workflow_uuid == workflow_id, rows.c.status == "PENDING", rows.c.executor_id == worker
-        )
-        return connection.execute(left.values(status="ENQUEUED", owner_xid=None, started_at_epoch_ms=None)).rowcount == 1
+        rows = _table(connection, "workflow_status", *_STATUS)
+        mine = (rows.c.workflow_uuid == workflow_id, rows.c.status == "PENDING", rows.c.executor_id == worker)
+        version = connection.scalar(select(rows.c.application_version).where(*mine))
+        if connection.execute(sqlalchemy.update(rows).where(*mine).values(_GIVEN_BACK)).rowcount == 0:
+            return False
+        if version != VERSION:
+            _forget_steps(connection, workflow_id)
+        return True
+
+
+def begin_anew(connection: Connection, workflow_id: str) -> bool:
+    """Give a workflow that failed back to its queue as if it had never run; False where it ran `MOST_RUNS` times already."""
+    rows = _table(connection, "workflow_status", *_STATUS)
+    failed = (rows.c.workflow_uuid == workflow_id, rows.c.status == "ERROR", rows.c.recovery_attempts < MOST_RUNS)
+    if connection.execute(sqlalchemy.update(rows).where(*failed).values(_GIVEN_BACK)).rowcount == 0:
+        return False
+    _forget_steps(connection, workflow_id)
+    return True
+
+
+def _forget_steps(connection: Connection, workflow_id: str) -> None:
+    for name in ("operation_outputs", "workflow_output"):
+        rows = _table(connection, name, "workflow_uuid")
+        connection.execute(delete(rows).where(rows.c.workflow_uuid == workflow_id))
 
 
 def forget(connection: Connection, before_ms: int) -> None:

@@ -7,6 +7,7 @@ make docs                                    # or: .venv/bin/python docs/make_re
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -39,7 +40,13 @@ VARIABLES = {
     "VITRINA_SERVING": ("`{}`", "JSON of the serving configuration; `vitrina serve` sets it for its workers"),
     "VITRINA_URL": ("`http://127.0.0.1:3000`", "address of the service that the Python client asks"),
     "VITRINA_API_KEY": ("", "key that the Python client sends"),
+    "VITRINA_INNER_TOKEN": (
+        "",
+        "secret of a gateway and the services of models behind it, at least 32 characters: with `serving.upstreams` it is told "
+        "to them, without it is asked for",
+    ),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
+    "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
     "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),
     "VITRINA_TEST_DATA": ("`../shared/data`", "folder of the real data that some tests and benchmarks use"),
 }
@@ -320,15 +327,40 @@ def variables() -> Iterator[str]:
     yield table(("variable", "default", "what it says"), [[f"`{name}`", *told] for name, told in VARIABLES.items()])
 
 
-def measured() -> Iterator[str]:
-    """Names of the service's metrics, with the labels that they get when something happens."""
+def touch() -> None:
+    """Count once whatever the service counts, so that each metric has its labels."""
     from monitoring import metrics
 
-    metrics.request_done("/", 200, 0.1)
+    metrics.request_done("/", 200, 0.1, "product", "1")
+    metrics.request_refused("unauthorized")
+    metrics.worker_lost()
+    metrics.batch_ran("product", [0.001], 0.01, 0)
     metrics.model_swapped("product", None, 1)
+    metrics.model_loading("product", False)
     metrics.model_load_failed("product")
     metrics.model_stale("product", False)
-    text = metrics.exposition().decode()
+    metrics.predictions_written(1)
+    metrics.predictions_dropped(1)
+    metrics.predictions_waiting(0)
+    metrics.cache_hit(1)
+    metrics.cache_missed(1)
+    metrics.cache_failed()
+    metrics.products_indexed(0)
+    metrics.memory_used([(1, 2)])
+
+
+def measured() -> Iterator[str]:
+    """Names of the service's metrics, with the labels that they get when something happens."""
+    from database.monitor_runs import record_run
+    from monitoring import metrics
+    from monitoring.verdict import DriftVerdict
+
+    touch()
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/vitrina.db"
+        verdict = DriftVerdict(drifted=False, enough_rows=True, n_reference=1, n_current=1, alpha=0.01, min_effect=0.1)
+        record_run(url, "product", 1, "window", verdict=verdict.as_row())
+        text = metrics.exposition(url).decode()
     yield "## Metrics"
     yield "What `GET /metrics` tells Prometheus."
     rows = []

@@ -61,43 +61,42 @@ class Work:
             return None
         if job.kind not in self._kinds:
             known = ", ".join(sorted(self._kinds))
-            return self._fail(job_id, f"this worker does not know the kind {job.kind!r}; it knows: {known}")
+            self._fail(job_id, f"this worker does not know the kind {job.kind!r}; it knows: {known}")
+            return None
         model, version = job.model, job.version
         if model is None or version is None:
             try:
                 model, version = self._patiently(self.models.choose, self._kinds[job.kind])
             except VitrinaError as error:
-                return self._fail(job_id, str(error))
+                self._fail(job_id, str(error))
+                return None
         job = self._patiently(jobs.begin, self._url, job_id, model, version, taker)
+        if job.state != "running":  # cancelled in between
+            return None
         # The future is the boundary at which any failure to load becomes the end of the job.
-        error = self._pool.submit(self._patiently, self.models.loaded, model, version).exception()
-        if isinstance(error, Stopping):
-            raise error
-        if error is not None:
-            if not isinstance(error, VitrinaError):
-                logger.error("model %s version %s cannot be loaded", model, version, exc_info=error)
-            return self._fail(job_id, f"model {model} version {version} cannot be loaded: {_one_line(error)}")
-        return job if job.state == "running" else None
+        failed = self._pool.submit(self._patiently, self.models.loaded, model, version).exception()
+        if isinstance(failed, Stopping):
+            raise failed
+        if failed is not None:
+            if not isinstance(failed, VitrinaError):
+                logger.error("model %s version %s cannot be loaded", model, version, exc_info=failed)
+            self._fail(job_id, f"model {model} version {version} cannot be loaded: {_one_line(failed)}")
+            return None
+        return job
 
     def batch(self, job: Job, taker: str) -> bool:
         """Do the next items of a job; False where none waits, or the job was cancelled or taken by another run.
 
-        Items that were tried before are done alone: the one at fault, should there be one, ends no other's try again.
+        Items over which a worker died come last and alone: the one at fault, should there be one, takes no other with it.
         """
         kind = self._kinds[job.kind]
-        waiting = self._patiently(jobs.items, self._url, job.id, states=["waiting"], limit=kind.batch)
-        lost = [item for item in waiting if item.attempts >= DEADLY * self._config.jobs.attempts]
-        if lost:
-            return self._keep(job, taker, {item.place: _given_up(item) for item in lost}, lost)
-        if not waiting:
+        items = self._patiently(jobs.take, self._url, job.id, kind.batch, taker)
+        if not items:
             return False
-        fresh = [item for item in waiting if item.attempts == 0]
-        items = fresh if waiting[0].attempts == 0 else waiting[:1]
+        if items[0].attempts >= DEADLY * self._config.jobs.attempts:
+            return self._keep(job, taker, {items[0].place: _given_up(items[0])}, items)
         assert job.model is not None and job.version is not None
-        loaded = self.models.loaded(job.model, job.version)
-        if not self._patiently(jobs.attempt, self._url, job.id, [item.place for item in items], taker):
-            return False
-        return self._do(job, taker, loaded, items)
+        return self._do(job, taker, self.models.loaded(job.model, job.version), items)
 
     def finish(self, job_id: str) -> str:
         """The last word on a job; its state."""

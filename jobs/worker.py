@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+POLITE = 5
+"""Niceness: who waits for an answer goes before jobs and trainings, where both are on one machine."""
 LOOK_SECONDS = 1.0
 """Between two looks at whether the name is held, and what dead workers left."""
+TRIES = 10
+"""To hold a name again whose connection was lost."""
 MEND_SECONDS = 10.0
 """Between two looks for jobs that DBOS does not know, or has given up."""
 DRAIN_SECONDS = 15.0
@@ -99,6 +103,7 @@ class Worker:
             queues += self._retraining.register(self._doing, self._stopping)
         DBOS.listen_queues(queues)
         DBOS.launch()
+        DBOS.set_latest_application_version(workflows.VERSION)  # after a way back to an earlier release too
         poll = self._config.jobs.poll_seconds
         DBOS.register_queue(jobs.QUEUE, worker_concurrency=1, polling_interval_sec=poll)
         if self._retraining is not None:
@@ -161,14 +166,16 @@ class Worker:
     def _take_again(self) -> bool:
         """The connection that held the name is gone: hold it by another one, or end, where another worker has it."""
         assert self._held is not None
-        again = workers.take(self._url, self._held.name)
-        if again is None:
-            logger.error("lost the name %s to another worker: this one ends", self.name)
-            self._lost = True
-            self._stopping.set()
-            return False
-        self._held = again
-        return True
+        self._held.free()
+        for _ in range(TRIES):
+            if (again := workers.take(self._url, self._held.name)) is not None:
+                self._held = again
+                return True
+            time.sleep(LOOK_SECONDS / TRIES)  # somebody may look at this moment whether it is free
+        logger.error("lost the name %s to another worker: this one ends", self.name)
+        self._lost = True
+        self._stopping.set()
+        return False
 
     def _workflow(self) -> Callable[[str], None]:
         def do_job(job_id: str) -> None:
@@ -217,6 +224,7 @@ def run(settings: Settings, config: ServingConfig, environment: str, name: str |
         return Work(settings.database_url, config, known, RegistrySource(settings), stopping)
 
     configure(config.log)
+    os.nice(POLITE)
     logging.getLogger("jobs").setLevel(logging.INFO)
     worker = Worker(settings, config, make_work, retraining=Retraining(settings, config.jobs, environment), name=name)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -314,9 +314,11 @@ def load(model: str, folder: Path, device: str = "auto", precision: Precision = 
         key = model, device, precision, launch, content_sha256(folder)
         found = _loaded.get(key)
         if found is None:
-            plain = (precision, launch) == ("fp32", "none")
-            if not plain and not isinstance(chosen, Launches):
+            if (precision, launch) == ("fp32", "none"):
+                found = chosen.load(folder, device)
+            elif isinstance(chosen, Launches):
+                found = chosen.load_launched(folder, device, precision, launch)
+            else:
                 raise ConfigError(f"model {model!r} computes in fp32, and is not recorded or compiled")
-            found = chosen.load(folder, device) if plain else chosen.load_launched(folder, device, precision, launch)
             _loaded[key] = found
         return found

@@ -12,7 +12,7 @@ def gpu_memory() -> list[tuple[int, int]]:
         return []
     import torch
 
-    if not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return []
     found = (torch.cuda.mem_get_info(device) for device in range(torch.cuda.device_count()))
     return [(total - free, total) for free, total in found]

@@ -1,6 +1,6 @@
 """Runs a command for as long as the process lives that asked for it, so that neither leaves the other behind.
 
-`python -I operations/beside.py PARENT again|once NICE COMMAND …` ends with its command, and its command with PARENT. Imports
+`python -I operations/beside.py PARENT again|once COMMAND …` ends with its command, and its command with PARENT. It imports
 nothing of ours, since it waits most of the time.
 """
 
@@ -12,8 +12,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-POLITE = 10
-"""Niceness of what may wait for those who wait for an answer."""
 LOOK_SECONDS = 0.2
 GRACE_SECONDS = 20.0
 """From the request to end to force."""
@@ -22,18 +20,17 @@ STEADY_SECONDS = 60.0
 """A command that ran for so long is started again at once."""
 
 
-def command(arguments: Sequence[str], *, again: bool = False, nice: int = 0) -> list[str]:
+def command(arguments: Sequence[str], *, again: bool = False) -> list[str]:
     """The command line that runs `arguments` beside this process; with `again`, once more whenever they fail."""
-    how = [str(os.getpid()), "again" if again else "once", str(nice)]
+    how = [str(os.getpid()), "again" if again else "once"]
     return [sys.executable, "-I", str(Path(__file__).resolve()), *how, *arguments]
 
 
-def main(parent: str, again: str, nice: str, *arguments: str) -> int:
+def main(parent: str, again: str, *arguments: str) -> int:
     """Run until the command has ended, or its parent; the exit code of the command."""
     told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: told.append(number))
-    os.nice(int(nice))
     wait = 1.0
     while True:
         start = time.monotonic()

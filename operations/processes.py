@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -23,6 +24,8 @@ from pydantic import Field
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig, StrictModel
 from configs.settings import Settings
+from database.errors import DatabaseError
+from database.states import last_runs
 from operations.dashboard import decline_form
 
 STOP_SECONDS = 20.0
@@ -53,6 +56,15 @@ class ProcessState(StrictModel):
     url: str
     log: str
     workers: tuple[int, ...] = Field((), description="pids of the processes that it runs by itself")
+
+
+class Look(StrictModel):
+    """What the last look at a model said."""
+
+    model: str
+    version: int
+    verdict: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -165,6 +177,18 @@ def status(settings: Settings, process: Process) -> ProcessState:
         log=log,
         workers=_children(noted.pid),
     )
+
+
+def last_looks(settings: Settings) -> list[Look]:
+    """The last look at each model that was looked at; none where the database cannot be read."""
+    try:
+        runs = last_runs(settings.database_url)
+    except DatabaseError:
+        return []
+    return [
+        Look(model=model, version=run.version, verdict=str(run.verdict.get("summary", "")), at=run.created_at)
+        for model, run in sorted(runs.items())
+    ]
 
 
 def _spawn(settings: Settings, process: Process) -> None:

@@ -18,6 +18,7 @@ class About:
         model: That answered, with `version`; empty where none did.
         error: Code of the error that it was answered with.
         elsewhere: Another process answered it, and has counted it.
+        trace_id: Where it is traced.
     """
 
     request_id: str
@@ -25,6 +26,7 @@ class About:
     version: str = ""
     error: str = ""
     elsewhere: bool = False
+    trace_id: str = ""
 
 
 _about: ContextVar[About | None] = ContextVar("about", default=None)
@@ -36,6 +38,11 @@ def begin(sent: bytes | None) -> About:
     about = About(found)
     _about.set(about)
     return about
+
+
+def now() -> About | None:
+    """What is known of the request that is being answered; None outside of one."""
+    return _about.get()
 
 
 def request_id() -> str | None:

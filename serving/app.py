@@ -33,6 +33,7 @@ from serving.routes import Excludes, OneByOne, discover, kinds
 from serving.search.searcher import attach
 from serving.search.visibility import Hidden
 from serving.slots import Answer, Slot
+from serving.traces import Traced, Traces
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
 A photo travels as base64 in JSON, or as the file `image` of a form; a URL is never fetched.
@@ -42,9 +43,11 @@ Errors are `{"error": {"code", "message", "field"}}`. Every answer names the mod
 class Application(FastAPI):
     """FastAPI answers what nobody foresaw outside of all middleware: what counts requests stands outside of that too."""
 
+    traces: Traces
+
     def build_middleware_stack(self) -> ASGIApp:
         """The application in all its layers."""
-        return Observed(super().build_middleware_stack())
+        return Observed(Traced(super().build_middleware_stack(), self.traces))
 
 
 def create_app(
@@ -66,10 +69,10 @@ def create_app(
         raise ConfigError(f"serving.{where}: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
     log = PredictionLog(settings.database_url, config.log_queue)
     slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in names if name not in config.upstreams}
-    hidden = Hidden(settings.database_url)
+    hidden, traces = Hidden(settings.database_url), Traces()
     models = {
         name: ServedModel(
-            slot, {method: _batcher(slot, method, config, available[name], hidden) for method in available[name].METHODS}
+            slot, {method: _batcher(slot, method, config, available[name], hidden, traces) for method in available[name].METHODS}
         )
         for name, slot in slots.items()
     }
@@ -105,8 +108,9 @@ def create_app(
         if config.workers > 1:  # the others answer meanwhile: a new one takes requests when it can answer them
             await to_thread.run_sync(follower.wait)
         unlisten = streams.listen()
-        async with upstreams.opened():
-            yield
+        with traces.opened():
+            async with upstreams.opened():
+                yield
         unlisten()
         follower.stop()
         for batcher in batchers:
@@ -114,6 +118,7 @@ def create_app(
         log.close()
 
     app = Application(title="Vitrina", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.traces = traces
     standing_in = [name for name, routes in available.items() if name not in names and routes.STAND_IN in names]
     routers = {name: available[name].router(context) for name in (*names, *standing_in)}
     for router in routers.values():
@@ -139,7 +144,7 @@ def create_app(
     return app
 
 
-def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any, hidden: Hidden) -> Batcher[Any, Answer]:
+def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any, hidden: Hidden, traces: Traces) -> Batcher[Any, Answer]:
     alone, run = isinstance(routes, OneByOne), partial(slot.predict, method=method)
     if isinstance(routes, Excludes):
         run = partial(_without_hidden, run, routes, hidden)
@@ -149,11 +154,13 @@ def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any, hidden
         max_wait=config.max_batch_wait_ms / 1000,
         max_queue=routes.waiting(config) if alone else config.max_queue,
         retry_after=RETRY_SECONDS if alone else 1,
-        observe=partial(_ran, slot.name),
+        observe=partial(_ran, slot.name, traces),
+        within=traces.current,
     )
 
 
-def _ran(model: str, ran: Ran) -> None:
+def _ran(model: str, traces: Traces, ran: Ran) -> None:
+    traces.batch(model, ran)
     metrics.batch_ran(model, [ran.begun - arrived for arrived in ran.arrived], ran.ended - ran.begun, ran.waiting)
 
 

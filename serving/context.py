@@ -18,6 +18,7 @@ from serving.about import answered
 from serving.batching import Batcher
 from serving.errors import TimedOut, refused
 from serving.images import LARGEST_SIDE
+from serving.limits import while_waited_for
 from serving.listings import read_listing, read_photo
 from serving.results import Results
 from serving.schemas import ListingIn
@@ -94,11 +95,12 @@ class Context:
 
         Raises:
             TimedOut: it took longer.
+            ClientLeft: nobody waits for it any more; what waited gives its places back.
         """
         seconds = times * self.config.request_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await self.models[model].predict(items, method, path)
+                return await while_waited_for(self.models[model].predict(items, method, path))
         except TimeoutError as error:
             raise TimedOut(f"no answer within {seconds:g} s; try again") from error
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
 from configs.errors import VitrinaError
@@ -229,10 +230,14 @@ def install(app: FastAPI) -> None:
         shaped.status, shaped.code = error.status_code, _HTTP_CODES.get(error.status_code, "invalid_input")
         return error_response(shaped)
 
+    async def left(_: Request, error: Exception) -> JSONResponse:
+        return error_response(ClientLeft("the client left before its request was complete"))
+
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return error_response(ApiError("an unexpected error happened; the server's log has the details"))
 
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(ClientDisconnect, left)
     app.add_exception_handler(Exception, unexpected)

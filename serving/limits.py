@@ -2,12 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import ApiError, InvalidInput, TimedOut, TooLarge, TooSlow, UnsupportedMediaType, error_response
+from serving.errors import ApiError, ClientLeft, InvalidInput, TimedOut, TooLarge, TooSlow, UnsupportedMediaType, error_response
 
+Result = TypeVar("Result")
+
+_receive: ContextVar[Receive | None] = ContextVar("receive", default=None)
+"""Of the request that is being answered."""
 _WAIT = re.compile(rb"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])")
 
 
@@ -32,7 +38,9 @@ class BodyLimit:
         if refused is not None:
             await error_response(refused)(scope, receive, send)
             return
-        await self.app(scope, limited(receive, self.limit, self.seconds), send)
+        receive = limited(receive, self.limit, self.seconds)
+        _receive.set(receive)
+        await self.app(scope, receive, send)
 
 
 class Deadline:
@@ -50,18 +58,16 @@ class Deadline:
         if seconds is None:
             await self.app(scope, receive, send)
             return
-        begun = False
-
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
         try:
             async with asyncio.timeout(seconds) as limit:
-                await self.app(scope, receive, noted)
+
+                async def begun(message: Message) -> None:
+                    limit.reschedule(None)  # it came in time; a stream may go on
+                    await send(message)
+
+                await self.app(scope, receive, begun)
         except TimeoutError:
-            if begun or not limit.expired():
+            if not limit.expired():
                 raise
             await error_response(TimedOut(f"no answer within the {seconds} s that the client waits"))(scope, receive, send)
 
@@ -104,6 +110,28 @@ def limited(receive: Receive, limit: int, seconds: float) -> Receive:
         return message
 
     return counted
+
+
+async def while_waited_for(call: Coroutine[Any, Any, Result]) -> Result:
+    """What `call` returns; it is cancelled when the client of this request closes its connection.
+
+    The whole body has been read before.
+
+    Raises:
+        ClientLeft: the client did.
+    """
+    receive = _receive.get()
+    if receive is None:
+        return await call
+    answering, leaving = asyncio.ensure_future(call), asyncio.ensure_future(gone(receive))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise ClientLeft("the client left before its answer")
+        return answering.result()
+    finally:
+        answering.cancel()
+        leaving.cancel()
 
 
 async def gone(receive: Receive) -> None:

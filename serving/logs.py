@@ -7,7 +7,7 @@ from typing import Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from serving.about import request_id
+from serving.about import now
 from serving.observed import requests
 
 IN_REQUEST = "in_request"
@@ -38,8 +38,10 @@ def configure(form: Literal["text", "json"]) -> None:
 
 def _named(record: logging.LogRecord) -> bool:
     """Give a line the id of the request that it is of."""
-    found = request_id()
-    setattr(record, IN_REQUEST, f" [request {found}]" if found else "")
-    if found:
-        record.request_id = found
+    about = now()
+    setattr(record, IN_REQUEST, f" [request {about.request_id}]" if about else "")
+    if about is not None:
+        record.request_id = about.request_id
+        if about.trace_id:
+            record.trace_id = about.trace_id
     return True

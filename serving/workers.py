@@ -30,6 +30,7 @@ from serving.inner import front_of
 from serving.logs import configure
 from serving.observed import Observed
 from serving.run import CONFIG, ROOT, SERVICE, ServingError
+from serving.traces import Traced, Traces
 
 SOCKET = "_bento_api_server"
 """BentoML's name of the socket that its workers share."""
@@ -100,9 +101,10 @@ def main() -> None:
         on_lost=supervisor.look,
         token=token,
     )
+    traces = Traces()
     server = uvicorn.Server(
         uvicorn.Config(
-            Observed(guarded(front, config)),
+            Observed(Traced(guarded(front, config), traces)),
             host=config.host,
             port=config.port,
             lifespan="on",
@@ -117,7 +119,8 @@ def main() -> None:
     )
     lost = threading.Event()
     threading.Thread(target=_watch, args=(supervisor, server, lost), daemon=True).start()
-    server.run()
+    with traces.opened():
+        server.run()
     supervisor.stop()
     sys.exit(1 if lost.is_set() or not server.started else 0)
 

@@ -74,7 +74,8 @@ def test_four_products_are_drawn_and_kept(loop: demo.Demo, tmp_path: Path, monke
     thread.start()
     try:
         wait_until(lambda: server.started)
-        monkeypatch.setattr(demo, "PORT", server.servers[0].sockets[0].getsockname()[1])
+        port = server.servers[0].sockets[0].getsockname()[1]
+        monkeypatch.setattr(demo, "ADDRESS", f"http://127.0.0.1:{port}")
         demo.follow("imagegen", "1")
         loop.draw("four products drawn", tmp_path)
     finally:

@@ -235,6 +235,17 @@ class Probability(BaseModel):
     probability: float
 
 
+class PutItem(BaseModel):
+    """What became of one of several products."""
+
+    product_id: int | str
+    hidden: bool
+    """found by no search and recommended to nobody"""
+
+    new: bool
+    """it was not in the catalogue before"""
+
+
 class Quality(BaseModel):
     """Whether the parts of a listing fit together."""
 
@@ -682,11 +693,7 @@ class Put(BaseModel):
     """Answer of POST /v1/catalog/products."""
 
     model: Served
-    count: int
-    """products that were put"""
-
-    new: int
-    """those of them that were not in the catalogue before"""
+    items: list[PutItem]
 
 
 class Readiness(BaseModel):

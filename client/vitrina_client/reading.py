@@ -6,11 +6,12 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from vitrina_client.errors import UnexpectedAnswer, request_id
+from vitrina_client.models import JobItem
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-def read(response: httpx.Response, answer: type[Answer], part: str | bytes | None = None) -> Answer:
+def read(response: httpx.Response, answer: type[Answer], part: str | None = None) -> Answer:
     """The body of an answer, or a `part` of it.
 
     Raises:
@@ -19,12 +20,31 @@ def read(response: httpx.Response, answer: type[Answer], part: str | bytes | Non
     try:
         return answer.model_validate_json(response.content if part is None else part)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(part) for part in problem["loc"]) or None
+        field, said = _problem(error)
         raise UnexpectedAnswer(
-            f"{response.url} answers what this client does not know: {field or 'the body'}: {problem['msg']}",
+            f"{response.url} answers what this client does not know: {said}",
             code="unexpected_answer",
             status=response.status_code,
             field=field,
             request_id=request_id(response),
         ) from error
+
+
+def result(item: JobItem, answer: type[Answer]) -> Answer:
+    """What is done of an item of a job.
+
+    Raises:
+        UnexpectedAnswer: it is something else; the job may be of another kind.
+    """
+    try:
+        return answer.model_validate(item.result)
+    except ValidationError as error:
+        field, said = _problem(error)
+        message = f"the result of item {item.place} is no {answer.__name__}: {said}"
+        raise UnexpectedAnswer(message, code="unexpected_answer", field=field) from error
+
+
+def _problem(error: ValidationError) -> tuple[str | None, str]:
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or None
+    return field, f"{field or 'the body'}: {problem['msg']}"

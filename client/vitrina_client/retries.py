@@ -53,7 +53,7 @@ class Tries:
         """
         if not failure.transient or self.made > self.policy.retries:
             raise failure
-        backoff = random.uniform(0, min(MOST, FIRST * 2 ** (self.made - 1)))
+        backoff = random.uniform(0, min(MOST, FIRST * 2.0 ** min(self.made - 1, 100)))
         seconds = backoff + (failure.retry_after or 0.0)
         if time.monotonic() + seconds >= self._ends:
             raise failure

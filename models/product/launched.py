@@ -99,7 +99,9 @@ class Launched:
         for rows in sorted(self._sizes or (2,), reverse=True):
             for image in (inputs.image, inputs.image[:, :, :0, :0]):
                 for description in (inputs.description, inputs.description[:, :0]):
-                    self(_repeated(replace(inputs, image=image, description=description), rows))
+                    listings = _repeated(replace(inputs, image=image, description=description), rows)
+                    self(listings)
+                    self.embed(listings)
             self.forward_reviews(_repeated(reviews, rows))
 
     def _filled(self, inputs: Inputs) -> Inputs:
@@ -121,7 +123,7 @@ class Launched:
     def _pass(self, call: str, batch: Rows) -> Answered:
         rows = len(batch)
         size = next((size for size in self._sizes if size >= rows), max(rows, 2))  # one row is a constant to a compiler
-        tensors = tuple(_more_rows(getattr(batch, field.name), size) for field in fields(batch))
+        tensors: tuple[Tensor, ...] = tuple(_more_rows(getattr(batch, field.name), size) for field in fields(batch))
         key = (call, size if self._sizes else 0, *(tensor.shape[1:] for tensor in tensors))
         with self._one:
             if key not in self._recorded:
@@ -161,14 +163,15 @@ def cuda_graphs() -> Recorder:
     pool = torch.cuda.graph_pool_handle()
 
     def record(call: Call, example: tuple[Tensor, ...]) -> Call:
-        held, beside = tuple(tensor.clone() for tensor in example), torch.cuda.Stream()
+        held, beside = tuple(tensor.clone() for tensor in example), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
             for _ in range(3):  # libraries choose their kernels, and take their memory, before anything is recorded
                 call(*held)
         torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
+        # Other threads answer with the version before meanwhile: what they do with the GPU is not recorded, and no error.
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             answers = call(*held)
 
         def replay(*told: Tensor) -> Answered:

@@ -151,8 +151,7 @@ class RecommenderPredictor:
         """Places in `codes` of the answer, in order."""
         wanted = query.num_recs * (self.config.diversity.pool if query.diversity else 1)
         count = min(int(np.isfinite(scores).sum()), wanted)
-        pool = np.argpartition(-scores, count - 1)[:count] if 0 < count < len(codes) else np.arange(len(codes))[:count]
-        pool = pool[np.lexsort((pool, -scores[pool]))]
+        pool = _best(scores, count)
         vectors = self.recommender.features[codes[pool]]
         return pool[marginal_relevance(scores[pool], vectors, query.num_recs, query.diversity)]
 
@@ -169,3 +168,14 @@ class RecommenderPredictor:
             weights = np.concatenate([weights, np.array([weight for _, weight in new], dtype=np.float32)])
         merged = Histories.of(np.zeros(len(items), dtype=np.int64), items, weights, 1)
         return merged, tuple(unknown), row is not None
+
+
+def _best(scores: Floats, count: int) -> NDArray[np.int64]:
+    """Places of the `count` highest of `scores` [n], best first; of equal ones the first, whatever the processor sorts by."""
+    if not 0 < count < len(scores):
+        chosen = np.arange(len(scores))
+    else:
+        least = np.partition(scores, len(scores) - count)[len(scores) - count]
+        above = np.flatnonzero(scores > least)
+        chosen = np.concatenate([above, np.flatnonzero(scores == least)[: count - len(above)]])
+    return chosen[np.lexsort((chosen, -scores[chosen]))][:count]

@@ -8,6 +8,7 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -61,10 +62,7 @@ class Gate:
                 state["key"], state["who"] = key.id, key.name
                 standing = self._rates.of_key(key.id, key.requests_a_minute or self._config.requests_a_minute)
             if not standing.allowed:
-                whose = f"key {key.name}" if key else "address"
-                raise TooMany(
-                    "rate_limited", f"more than {standing.limit} requests a minute of this {whose}; try again", standing.reset
-                )
+                raise _too_many(standing, f"of this key {key.name}" if key else "of this address")
             if key is not None and not {needed, "admin"} & set(key.scopes):
                 raise Forbidden(f"the key {key.name} does not open this; it needs the scope {needed}")
         except ApiError as error:
@@ -96,11 +94,7 @@ class Gate:
     def _refused(self, address: str, error: Unauthorized) -> ApiError:
         """`error`, or that this address has had too many of them."""
         standing = self._rates.of_address(address, self._config.refusals_a_minute, "refusal")
-        if standing.allowed:
-            return error
-        return TooMany(
-            "rate_limited", f"more than {standing.limit} requests a minute without a valid key; try again", standing.reset
-        )
+        return error if standing.allowed else _too_many(standing, "without a valid key")
 
 
 def credential(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
@@ -132,12 +126,19 @@ def _authorization(value: bytes) -> str:
     raise Unauthorized(f"Authorization is not read; {_PLACES}")
 
 
+@lru_cache(maxsize=1024)
 def is_local(host: str | None) -> bool:
     """Whether an address is one of this machine alone; what is no address, such as a socket file, is."""
     try:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return True
+
+
+def _too_many(standing: Standing, which: str) -> TooMany:
+    error = TooMany("rate_limited", f"more than {standing.limit} requests a minute {which}; try again", standing.reset)
+    error.headers |= {name.decode(): value.decode() for name, value in standing.headers()}
+    return error
 
 
 def _telling(send: Send, standing: Standing) -> Send:

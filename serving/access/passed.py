@@ -1,7 +1,7 @@
 """What a front tells its workers of a request, and how they know that it is their front: a token that both hold.
 
 A client's own headers of these names are not passed on; without the token a worker answers health alone. A gateway and the
-services behind it (`serving.inner`) do the same; Prometheus, which asks them directly, sends the token as `Authorization: Bearer`.
+services behind it (`serving.inner`) do the same; Prometheus, which asks these directly, sends the token as a Bearer one.
 """
 
 import hmac
@@ -52,5 +52,5 @@ class Behind:
             state = scope.setdefault("state", {})
             for name, header in (("key", KEY), ("who", WHO)):
                 if header.encode() in said:
-                    state[name] = said[header.encode()].decode("ascii")
+                    state[name] = said[header.encode()].decode("latin-1")
             await self.app(scope, receive, send)

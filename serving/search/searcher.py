@@ -21,6 +21,7 @@ from database.catalog import Product, Vector, changes_since, forget_vectors, kee
 from database.engine import exclusive
 from database.errors import DatabaseError
 from models.family import Places
+from monitoring import metrics
 from serving.errors import ApiError, InvalidInput, NotFound, NotSupported, Unavailable
 from serving.images import decoded
 from serving.schemas import ListingIn, Served
@@ -71,6 +72,7 @@ class Searcher:
         with exclusive(self._url, _EMBEDDING):
             self.refresh()
             forget_vectors(self._url, self._model, [self._version, *([replaces] if replaces is not None else [])])
+        metrics.products_indexed(self._size)
 
     def refresh(self) -> None:
         """Take in what clients changed since the last time.
@@ -116,6 +118,11 @@ class Searcher:
         """Vectors [b, d] of what clients put."""
         return self._predictor.place(listings)
 
+    @property
+    def _size(self) -> int:
+        """Products among which it searches."""
+        return len(self._own) + len(self._put)
+
     def _refresh_if_there(self) -> None:
         try:
             self._refresh()
@@ -141,6 +148,7 @@ class Searcher:
             self._apply(product, vectors.get(product.product_id))
         self._revision = last
         self._answers.clear()
+        metrics.products_indexed(self._size)
 
     def _start_over(self) -> None:
         for product_id in self._rows.keys() - self._own.rows.keys():
@@ -230,7 +238,7 @@ class Searcher:
         else:
             own = nearest_by_lists(self._own, unit, filters, count, lists, config)
         put = nearest(self._put, unit, filters, count) if len(self._put) else [_NOTHING] * len(queries)
-        model, products = Served(name=self._model, version=self._version), len(self._own) + len(self._put)
+        model = Served(name=self._model, version=self._version)
         for query, *of_shelves in zip(queries, own, put, strict=True):
             found = [
                 (float(score), shelf, int(row))
@@ -241,7 +249,7 @@ class Searcher:
             asked = query.product_id
             others = [hit for hit in found if asked is None or hit[1].rows.get(asked) != hit[2]]
             items = list(self._items(others[: query.limit]))
-            yield SimilarProducts(model=model, products=products, items=items).model_dump_json().encode()
+            yield SimilarProducts(model=model, products=self._size, items=items).model_dump_json().encode()
 
     def _items(self, chosen: Sequence[tuple[float, Shelf, int]]) -> Iterator[Similar]:
         """Cosines, shelves and rows as they are answered."""

@@ -51,8 +51,7 @@ class Filters:
             [(CATEGORY, value) for value in self.categories],
             [(BRAND, value) for value in self.brands],
         ]
-        for name, values in self.attributes:
-            said.append([(ATTRIBUTE, name, value) for value in values])
+        said += [[(ATTRIBUTE, name, value) for value in values] for name, values in self.attributes]
         return [values for values in said if values]
 
 

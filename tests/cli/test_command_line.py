@@ -20,6 +20,7 @@ COMMANDS = (
     "rollback",
     "history",
     "serve",
+    "worker",
     "build",
     "monitor",
     "up",

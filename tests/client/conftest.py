@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import threading
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
@@ -17,26 +18,35 @@ from vitrina_client import AsyncClient, Client
 ALL = CONFIG.model_copy(update={"models": tuple(discover())})
 
 
-@pytest.fixture(scope="package")
-def address(tmp_path_factory):
-    home = tmp_path_factory.mktemp("served")
+@contextmanager
+def served(home, config=ALL):
+    """Address of the service, and of its database in `home`."""
     settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-    app = create_app(settings, ALL, Source())
+    app = create_app(settings, config, Source())
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    wait_until(lambda: server.started)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    with Client(url) as client:
-        wait_until(lambda: client.get_readyz().ready)
-    over = threading.Event()
-    worker = threading.Thread(target=_work, args=(settings.database_url, over))
-    worker.start()
-    yield url
-    over.set()
-    server.should_exit = True
-    worker.join(60)
-    thread.join(60)
+    try:
+        wait_until(lambda: server.started)
+        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        with Client(url) as client:
+            wait_until(lambda: client.get_readyz().ready)
+        yield url, settings.database_url
+    finally:
+        server.should_exit = True
+        thread.join(60)
+
+
+@pytest.fixture(scope="package")
+def address(tmp_path_factory):
+    """The service, with a worker beside it."""
+    with served(tmp_path_factory.mktemp("served")) as (url, database):
+        over = threading.Event()
+        worker = threading.Thread(target=_work, args=(database, over))
+        worker.start()
+        yield url
+        over.set()
+        worker.join(60)
 
 
 def _work(url, over):

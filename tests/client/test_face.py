@@ -151,7 +151,7 @@ def test_search_and_the_catalogue(vitrina):
     assert vitrina.search_similar(vector=np.ones(16), limit=2).products >= 7
     assert vitrina.put_product(name, hidden=True).hidden is True
     assert vitrina.get_product(name).hidden is True
-    assert vitrina.put_products([{"product_id": name, "title": "red velvet jeans"}]).count == 1
+    assert [item.product_id for item in vitrina.put_products([{"product_id": name, "title": "red velvet jeans"}]).items] == [name]
     assert vitrina.delete_product(name) is None
     with pytest.raises(NotFound):
         vitrina.get_product(name)
@@ -178,6 +178,7 @@ def test_every_kind_of_job(vitrina):
     jobs = [
         (vitrina.assess_quality_job([{"title": "Belt"}]), models.Assessment),
         (vitrina.generate_description_job([{"title": "Belt", "brand": "Fossil"}]), models.Written),
+        (vitrina.put_products_job([{"product_id": "belt", "title": "Belt"}]), models.PutItem),
         (vitrina.generate_image_job([{"prompt": "Blue Shirt", "seed": 3}]), models.Drawn),
     ]
     for job, kind in jobs:

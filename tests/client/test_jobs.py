@@ -43,7 +43,7 @@ def event(name, job, number):
 
 
 class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body in pieces; a piece that is an error breaks it off."""
+    """A body in pieces; a piece that is an error breaks it off, one that is a function is called."""
 
     def __init__(self, *pieces):
         self.pieces = pieces
@@ -52,7 +52,10 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         for piece in self.pieces:
             if isinstance(piece, Exception):
                 raise piece
-            yield piece.encode()
+            if callable(piece):
+                piece()
+            else:
+                yield piece.encode()
 
     async def __aiter__(self):
         for piece in self:
@@ -150,12 +153,29 @@ def test_where_no_events_come_through_the_job_is_looked_at(leave, clock, failure
     assert clock.slept == [1.0] * 3
 
 
-def test_a_service_that_is_away_for_good(leave, clock):
-    service = Service(leave=[said()], events=[503], look=[503])
+def test_a_service_that_is_away_is_waited_for(leave, clock):
+    away = [httpx.ConnectError("")] * 9
+    service = Service(leave=[said()], events=[*away, (event("ended", said("succeeded", 3), 1),)], look=away)
     face, job = leave(service)
+    assert face.run(job.wait(progress=False)).state == "succeeded"
+    assert clock.slept == [0.25, 0.5, 1, 2, 4, 8, 8, 8, 8]
+
+
+def test_a_job_that_was_quiet_for_long_is_waited_for_as_any_other(leave, clock):
+    quiet = (": still here\n", lambda: clock.sleep(1000), ": still here\n", httpx.ReadError(""))
+    service = Service(
+        leave=[said()], events=[quiet, (event("ended", said("succeeded", 3), 1),)], look=[httpx.ConnectError(""), said(done=1)]
+    )
+    face, job = leave(service)
+    assert face.run(job.wait(progress=False)).state == "succeeded"
+    assert clock.slept == [1000, 0.25]
+
+
+def test_a_service_that_is_away_for_good(leave, clock):
+    face, job = leave(Service(leave=[said()], events=[503], look=[503]))
     with pytest.raises(Unavailable):
         face.run(job.wait(progress=False))
-    assert len(clock.slept) == 4
+    assert 112 <= clock.now <= 120
 
 
 def test_a_job_that_is_forgotten(leave):
@@ -218,6 +238,13 @@ def test_a_line_that_is_no_item(leave):
     face, job = leave(Service(leave=[said()], result=[("<html>\n",)]))
     with pytest.raises(UnexpectedAnswer):
         face.run(job.result())
+
+
+def test_a_job_of_another_kind(face):
+    service = Service(look=[said("succeeded", 3)], result=[(line(0) + "\n",)])
+    made = face("http://shop", transport=httpx.MockTransport(service))
+    with pytest.raises(UnexpectedAnswer, match="the result of item 0 is no Drawn: images: Field required"):
+        made.run(made.job("7", models.Drawn).result())
 
 
 def test_a_job_is_found_again_by_its_id(face):

@@ -120,6 +120,14 @@ def test_a_job_ends_by_its_items(url):
         assert jobs.finish(url, job_id, "too late") == job == jobs.cancel(url, job_id) == jobs.begin(url, job_id, "other", 9)
 
 
+def test_a_job_of_which_items_wait_has_not_ended(url):
+    job_id = began(url)
+    jobs.keep(url, job_id, [done(0), done(1)])
+    assert jobs.finish(url, job_id).state == "running"
+    jobs.keep(url, job_id, [failed(2)])
+    assert jobs.finish(url, job_id).state == "partly_failed"
+
+
 def test_a_job_that_cannot_be_done_says_why(url):
     job_id = began(url)
     jobs.keep(url, job_id, [done(0)])
@@ -173,6 +181,27 @@ def test_only_the_run_that_took_a_job_last_may_write(url):
     assert [item.attempts for item in jobs.items(url, job_id)] == [2, 1, 0]
 
 
+def test_items_are_taken_in_order_and_those_that_were_tried_come_last_and_alone(url):
+    job_id = began(url, 5)
+    assert [(item.place, item.attempts) for item in jobs.take(url, job_id, 2)] == [(0, 0), (1, 0)]
+    assert [item.place for item in jobs.take(url, job_id, 2)] == [2, 3]
+    jobs.keep(url, job_id, [done(0), done(2), done(3)])
+    assert [item.place for item in jobs.take(url, job_id, 2)] == [4]
+    assert [(item.place, item.attempts) for item in jobs.take(url, job_id, 2)] == [(1, 1)]
+    jobs.keep(url, job_id, [done(1), failed(4)])
+    assert jobs.take(url, job_id, 2) == []
+    assert [item.attempts for item in jobs.items(url, job_id)] == [1, 2, 1, 1, 1]
+
+
+def test_nothing_is_taken_of_a_job_that_was_cancelled_or_that_another_run_has(url):
+    job_id = began(url, taker="first")
+    jobs.begin(url, job_id, "product", 3, "second")
+    assert jobs.take(url, job_id, 2, "first") == []
+    jobs.cancel(url, job_id)
+    assert jobs.take(url, job_id, 2, "second") == []
+    assert [item.attempts for item in jobs.items(url, job_id)] == [0, 0, 0]
+
+
 def test_what_is_kept_stays_and_its_predictions_are_written_with_it(url):
     job_id = began(url)
     row = prediction()
@@ -215,7 +244,7 @@ def test_no_job_ends_before_it_began_though_the_clock_moved_back(url, monkeypatc
     waiting = jobs.submit(url, KIND, sent())[0].id
     job_id = began(url)
     clock(monkeypatch, datetime.now(UTC) - HOUR)
-    job = jobs.finish(url, job_id)
+    job = jobs.finish(url, job_id, "no")
     assert job.created_at <= job.started_at == job.finished_at
     job = jobs.begin(url, waiting, "product", 3)
     assert job.started_at == job.created_at
@@ -223,7 +252,7 @@ def test_no_job_ends_before_it_began_though_the_clock_moved_back(url, monkeypatc
 
 def test_old_jobs_are_forgotten_with_their_items_and_workflows(url):
     old, waiting = began(url), jobs.submit(url, KIND, sent(), request="kept")[0].id
-    jobs.keep(url, old, [done(0)])
+    jobs.keep(url, old, [done(0), done(1), done(2)])
     jobs.finish(url, old)
     end_in_dbos(url, old, "SUCCESS")
     assert jobs.forget(url, datetime.now(UTC) - HOUR) == 0
@@ -244,21 +273,31 @@ def test_states_are_counted(url):
     assert jobs.states(url) == expected
 
 
-def test_a_job_that_dbos_gave_up_ends_and_says_so(url):
+@pytest.mark.parametrize(("state", "runs"), [("ERROR", 20), ("CANCELLED", 1)])
+def test_a_job_that_dbos_gave_up_ends_and_says_so(url, state, runs):
     job_id = began(url)
     assert jobs.given_up(url) == []
-    end_in_dbos(url, job_id, "ERROR")
+    end_in_dbos(url, job_id, state, runs)
     [job] = jobs.given_up(url)
     assert (job.id, job.state) == (job_id, "failed")
-    assert job.detail == "its workflow ended as ERROR before it did; see the worker's log"
+    assert job.detail == f"its workflow ended as {state} before it did; see the worker's log"
     assert jobs.given_up(url) == []
+
+
+def test_a_job_whose_workflow_failed_by_itself_begins_anew(url):
+    job_id = began(url)
+    end_in_dbos(url, job_id, "ERROR", 19)
+    assert jobs.given_up(url) == []
+    assert told(url) == {job_id: ("ENQUEUED", "portable_json")}
+    assert jobs.find(url, job_id).state == "running"
 
 
 def test_a_workflow_is_released_once_and_only_from_the_worker_that_had_it(url):
     job_id = began(url)
     schema = "dbos." if url.startswith("postgresql") else ""
     with writing(url) as connection:
-        connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET status = 'PENDING', executor_id = 'worker-2'"))
+        taken = "status = 'PENDING', executor_id = 'worker-2', application_version = '0'"
+        connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET {taken}"))
     assert workflows.under_way(url) == [(job_id, "worker-2")]
     assert not workflows.release(url, job_id, "worker-1")
     assert workflows.release(url, job_id, "worker-2")
@@ -313,10 +352,9 @@ def clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
     monkeypatch.setattr(jobs, "datetime", Clock)
 
 
-def end_in_dbos(url: str, job_id: str, state: str) -> None:
+def end_in_dbos(url: str, job_id: str, state: str, runs: int = 1) -> None:
     schema = "dbos." if url.startswith("postgresql") else ""
-    values = {"id": job_id, "state": state}
+    values = {"id": job_id, "state": state, "runs": runs}
+    ended = "status = :state, recovery_attempts = :runs WHERE workflow_uuid = :id"
     with writing(url) as connection:
-        connection.execute(
-            sqlalchemy.text(f"UPDATE {schema}workflow_status SET status = :state WHERE workflow_uuid = :id"), values
-        )
+        connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET {ended}"), values)

@@ -123,6 +123,12 @@ def test_gpus_are_asked_for_where_they_are_used(name: str) -> None:
     assert (served(name).device == "cuda") is (name in GPUS)
 
 
+def test_jobs_are_done_by_the_worker_alone() -> None:
+    assert container("worker")["args"] == ["worker"]
+    assert arguments("worker") is not None
+    assert [arguments(name)["beside"] for name in ("gateway", *MODELS)] == [False] * 4
+
+
 def test_secrets_are_references_alone_and_the_page_makes_them() -> None:
     named = {
         variable["valueFrom"]["secretKeyRef"]["key"]

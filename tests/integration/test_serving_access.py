@@ -165,3 +165,19 @@ def test_nobody_reaches_a_worker_around_its_front(server: Server) -> None:
     if any("serving.workers" in argument for argument in server.process.cmdline()):
         assert ports
     assert "VITRINA_FRONT_TOKEN" not in os.environ
+
+
+@pytest.mark.slow
+def test_what_any_process_counts_is_told_with_what_the_database_knows(server: Server) -> None:
+    text = ask(server.port, "GET", "/metrics").body.decode()
+    for wanted in (
+        'vitrina_answers_total{endpoint="/v1/multimodal/classify",model="product",status="200",version="1"}',
+        'vitrina_requests_refused_total{reason="unauthorized"}',
+        'vitrina_requests_refused_total{reason="rate_limited"}',
+        'vitrina_queue_wait_seconds_count{model="product"}',
+        "vitrina_database_up 1.0",
+        'vitrina_jobs{state="queued"} 0.0',
+    ):
+        assert wanted in text, wanted
+    [memory] = [float(line.split()[-1]) for line in text.splitlines() if line.startswith("vitrina_process_memory_bytes ")]
+    assert memory > 1e8

@@ -179,13 +179,13 @@ def test_a_run_that_another_one_took_the_job_from_writes_nothing_more(url):
     assert jobs.find(url, job_id).done == 4
 
 
-def test_items_over_which_a_worker_died_are_done_alone(url):
+def test_items_over_which_a_worker_died_are_done_last_and_alone(url):
     computing = Computing(lambda _: None)
     job_id = left(url, *[""] * 6)
     jobs.begin(url, job_id, "fake", 1, "dead")
     jobs.attempt(url, job_id, [0, 1, 2, 3], "dead")
     assert do(worker(url, computing), url, job_id).state == "succeeded"
-    assert computing.calls == [[0], [1], [2], [3], [4, 5]]
+    assert computing.calls == [[4, 5], [0], [1], [2], [3]]
 
 
 def test_an_item_over_which_worker_after_worker_died_is_given_up(url):

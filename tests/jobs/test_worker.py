@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from dbos._sys_db import SystemDatabase
 from jobs_fakes import CONFIG, Computing
 
 from configs.settings import Settings
@@ -122,6 +123,23 @@ def test_what_a_dead_worker_left_goes_on_in_another(url, working):
     assert computing.calls == [[4, 5, 6, 7]]
 
 
+def test_what_a_worker_of_an_earlier_release_left_begins_anew_with_the_items_that_wait(url, working):
+    job_id = left(url, 8)
+    schema = "dbos." if url.startswith("postgresql") else ""
+    with writing(url) as connection:
+        taken = "status = 'PENDING', executor_id = 'worker-7', application_version = '0', owner_xid = 'x'"
+        connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET {taken}"))
+        step = "(workflow_uuid, function_id, function_name, output, serialization)"
+        values = "(:id, 1, 'a step that is no more', 'true', 'portable_json')"
+        connection.execute(sqlalchemy.text(f"INSERT INTO {schema}operation_outputs {step} VALUES {values}"), {"id": job_id})
+    jobs.begin(url, job_id, "fake", 1, "dead")
+    jobs.keep(url, job_id, [Item(place=i, sent=None, state="done", result={"i": i}) for i in range(4)], taker="dead")
+    computing = Computing(lambda _: None)
+    working(computing)
+    assert ended(url, job_id).state == "succeeded"
+    assert computing.calls == [[4, 5, 6, 7]]
+
+
 def test_what_a_living_worker_does_is_left_to_it(url, working):
     job_id = left(url)
     schema = "dbos." if url.startswith("postgresql") else ""
@@ -154,6 +172,25 @@ def test_a_job_that_ended_here_without_a_word_goes_on(url, working):
         lost = "status = 'PENDING', executor_id = :name WHERE workflow_uuid = :id"
         connection.execute(sqlalchemy.text(f"UPDATE {schema}workflow_status SET {lost}"), values)
     until(lambda: dbos_states(url) == {"SUCCESS"})
+
+
+def test_a_job_goes_on_after_dbos_could_not_write_that_a_batch_is_done(url, working, monkeypatch):
+    """As on a full disk that has room again when DBOS notes that the workflow failed."""
+    worker = working(Computing(lambda _: None))
+    record, left_to_fail = SystemDatabase.record_operation_result, [True]
+
+    def sometimes(*arguments, **named):
+        if left_to_fail and left_to_fail.pop():
+            raise sqlalchemy.exc.InternalError("INSERT", {}, Exception("could not extend file: No space left on device"))
+        return record(*arguments, **named)
+
+    monkeypatch.setattr(SystemDatabase, "record_operation_result", sometimes)
+    job_id = left(url, 8)
+    until(lambda: dbos_states(url) == {"ERROR"} or jobs.find(url, job_id).state == "succeeded")
+    worker._mend()
+    assert ended(url, job_id).state == "succeeded"
+    assert not left_to_fail
+    assert [item.attempts for item in jobs.items(url, job_id)] == [1] * 8
 
 
 def test_workers_take_the_lowest_free_names(url):

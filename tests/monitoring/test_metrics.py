@@ -61,6 +61,35 @@ def test_a_killed_worker_leaves_the_gauges_before_its_parent_has_noted_its_end(t
     killed.wait()
 
 
+def test_a_batch_is_told_with_the_waits_of_its_items_and_what_waits_still() -> None:
+    before = {
+        name: value(metrics.exposition(), name, model="batched") or 0.0
+        for name in ("vitrina_queue_wait_seconds_count", "vitrina_forward_seconds_count", "vitrina_prediction_batch_size_sum")
+    }
+    metrics.batch_ran("batched", [0.002, 0.004], 0.03, 5)
+    text = metrics.exposition()
+    grown = {name: value(text, name, model="batched") - count for name, count in before.items()}
+    assert list(grown.values()) == [2, 1, 2]
+    assert value(text, "vitrina_queue_length", model="batched") == 5
+    assert value(text, "vitrina_queue_wait_seconds_bucket", model="batched", le="0.0025") == 1
+
+
+def test_answers_of_a_model_are_counted_by_version_and_others_are_not() -> None:
+    metrics.request_done("/v1/versioned", 200, 0.02, "product", "7")
+    metrics.request_done("/v1/versioned", 404, 0.02)
+    text = metrics.exposition()
+    assert value(text, "vitrina_answers_total", endpoint="/v1/versioned", model="product", version="7") == 1
+    assert value(text, "vitrina_answers_total", endpoint="/v1/versioned", status="404") is None
+    assert value(text, "vitrina_request_seconds_count", endpoint="/v1/versioned", version="7") == 1
+
+
+def test_memory_of_processes_and_gpus_is_told() -> None:
+    metrics.memory_used([(7, 10)])
+    text = metrics.exposition()
+    assert value(text, "vitrina_process_memory_bytes") > 1e7
+    assert (value(text, "vitrina_gpu_memory_bytes"), value(text, "vitrina_gpu_memory_total_bytes")) == (7, 10)
+
+
 def test_importing_does_not_import_the_client_library() -> None:
     modules = "import sys, monitoring.metrics, monitoring.prediction_log"
     code = f"{modules}; print('prometheus_client' in sys.modules, 'evidently' in sys.modules)"

@@ -68,11 +68,3 @@ def test_a_command_that_fails_is_started_again_until_it_succeeds(tmp_path):
     code = f"raise SystemExit(0 if len(open({str(file)!r}).readlines()) == 2 else 3)"
     assert subprocess.run(beside.command(noting(file, code), again=True), timeout=60).returncode == 0
     assert len(set(pids(file))) == 2
-
-
-def test_what_may_wait_is_nice(tmp_path):
-    file = tmp_path / "pids"
-    with subprocess.Popen(beside.command(noting(file), nice=beside.POLITE)) as process:
-        until(lambda: pids(file))
-        assert psutil.Process(pids(file)[0]).nice() == psutil.Process().nice() + 10
-        process.terminate()

@@ -12,7 +12,9 @@ import pytest
 from ports import free_port
 
 from configs.schema import ServingConfig
-from operations.processes import STOP_SECONDS, Process, StackError, stack, start, status, stop
+from configs.settings import Settings
+from database.monitor_runs import record_run
+from operations.processes import STOP_SECONDS, Process, StackError, last_looks, stack, start, status, stop
 
 
 class Clock:
@@ -137,3 +139,17 @@ def test_another_process_with_the_same_pid_is_not_ours(settings, web):
     file.write_text(json.dumps(noted))
     assert status(settings, web).state == "stopped"
     assert stop(settings, [web]) == []  # and this test process lives on
+
+
+def test_the_last_look_at_each_model_is_told(settings):
+    assert last_looks(settings) == []
+    for verdict in ("drift", "no drift"):
+        record_run(settings.database_url, "product", 3, verdict, verdict={"summary": verdict})
+    record_run(settings.database_url, "quality", 1, "w", verdict={"summary": "not enough data"})
+    found = [(look.model, look.version, look.verdict) for look in last_looks(settings)]
+    assert found == [("product", 3, "no drift"), ("quality", 1, "not enough data")]
+
+
+def test_a_database_that_cannot_be_read_tells_of_no_look(tmp_path):
+    (tmp_path / "vitrina.db").write_text("no database")
+    assert last_looks(Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", "")) == []

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import pytest
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from monitoring import metrics
 from serving.front import ASKED, LARGE, Front
+from serving.observed import Observed
 
 LIMIT = 1000
 SAID = b'{"answer": 1}'
@@ -260,3 +262,62 @@ def test_a_large_answer_is_passed_back_whole(port: int, upstream: Upstream) -> N
 
     upstream.behaviours[:] = [large]
     assert ask(port, path="/v1/jobs/1/result")[:2] == (200, content)
+
+
+@pytest.fixture(scope="module")
+def guarded(upstream: Upstream) -> Iterator[int]:
+    """A front that holds a token, inside of what names requests and says whose they are."""
+    front = Front(
+        lambda: f"http://127.0.0.1:{upstream.server_port}",
+        max_body_bytes=LIMIT,
+        body_seconds=1.0,
+        answer_seconds=10.0,
+        token="t0",
+    )
+
+    async def keyed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and dict(scope["headers"]).get(b"x-api-key") == b"shop's":
+            scope["state"] |= {"key": "00aa", "who": "shop"}
+        await front(scope, receive, send)
+
+    server = uvicorn.Server(uvicorn.Config(Observed(keyed), port=0, lifespan="on", log_level="warning", forwarded_allow_ips=[]))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+def test_workers_are_told_whose_request_it_is_and_get_no_credentials(guarded: int, upstream: Upstream) -> None:
+    forged = {"X_Vitrina_Front": "t1", "X_Vitrina_Key": "ffff", "X_Vitrina_Who": "admin", "X_Vitrina_Else": "1"}
+    ask(guarded, X_API_Key="shop's", Authorization="Bearer secret", **forged)
+    ask(guarded, **forged)
+    known, anyone = (
+        {name.lower(): value for name, value in seen.headers.items() if name.lower().startswith(("x-vitrina", "x-api", "auth"))}
+        for seen in upstream.asked
+    )
+    assert known == {"x-vitrina-front": "t0", "x-vitrina-key": "00aa", "x-vitrina-who": "shop"}
+    assert anyone == {"x-vitrina-front": "t0"}
+
+
+def test_a_request_has_one_id_at_the_front_and_behind_it(guarded: int, upstream: Upstream) -> None:
+    for sent in ({"X_Request_ID": "order-1"}, {"X_Request_ID": "two words"}, {}):
+        headers = ask(guarded, **sent)[2]
+        assert upstream.asked[-1].headers["x-request-id"] == headers["x-request-id"]
+    assert upstream.asked[0].headers["x-request-id"] == "order-1"
+    assert len({seen.headers["x-request-id"] for seen in upstream.asked}) == 3
+    assert "two words" not in {seen.headers["x-request-id"] for seen in upstream.asked}
+
+
+def test_what_workers_answer_is_not_counted_twice(guarded: int, upstream: Upstream) -> None:
+    def counted(status: int) -> float:
+        wanted = f'vitrina_requests_total{{endpoint="unknown",status="{status}"}} '
+        found = [line for line in metrics.exposition().decode().splitlines() if line.startswith(wanted)]
+        return float(found[0].split()[-1]) if found else 0.0
+
+    answers, refusals = counted(200), counted(413)
+    ask(guarded)
+    assert ask(guarded, "POST", body=b"x" * (LIMIT + 1))[0] == 413
+    assert (counted(200), counted(413)) == (answers, refusals + 1)

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import pickle
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ from serving.access.passed import Behind
 from serving.app import create_app
 from serving.front import Front
 from serving.inner import check_address, secret
+from serving.routes import discover
 from serving.run import command, with_all_models
 from serving.workers import guarded
 from tests.serving.conftest import CONFIG, Source, photo, refused, wait_until
@@ -296,10 +298,28 @@ class Heard:
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
-        if scope["method"] == "POST":
+        if scope["path"] not in ("/readyz", "/v1/models"):
             self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": b"{}"})
+
+
+OWN = ("/livez", "/healthz", "/readyz", "/v1/models", "/v1/feedback", "/v1/jobs")
+
+
+def test_every_route_of_the_document_is_answered_by_its_models_service_or_here(tmp_path: Path) -> None:
+    with listening(Heard()) as port:
+        config = CONFIG.model_copy(update={"models": (), "upstreams": dict.fromkeys(discover(), f"http://127.0.0.1:{port}")})
+        with client_of(tmp_path, config) as gateway:
+            paths = gateway.get("/openapi.json").json()["paths"]
+            here = set()
+            for path, operations in paths.items():
+                for method in operations:
+                    answer = gateway.request(method, re.sub(r"\{[a-z_]+\}", "a", path), json={})
+                    if answer.json() != {}:  # what the service says to everything
+                        here.add(path)
+    assert here == {path for path in paths if path.startswith(OWN)}
+    assert len(here) < len(paths) / 2
 
 
 @pytest.mark.parametrize("token", [TOKEN, None])

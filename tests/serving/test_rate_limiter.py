@@ -51,7 +51,8 @@ def test_an_address_that_asks_too_often_is_told_when_to_ask_again(app, clock):
     assert {answer.headers["ratelimit-limit"] for answer in answers} == {"3"}
     answer = client.get("/v1/models")
     assert "more than 3 requests a minute of this address" in refused(answer, 429, "rate_limited")
-    assert answer.headers["retry-after"] == "59"
+    assert answer.headers["retry-after"] == answer.headers["ratelimit-reset"] == "59"
+    assert (answer.headers["ratelimit-limit"], answer.headers["ratelimit-remaining"]) == ("3", "0")
     clock[0] += 2 * MINUTE
     assert statuses(client, 1) == [200]
 

@@ -1,5 +1,6 @@
 """Every answer, error and log line names its request."""
 
+import asyncio
 import contextvars
 import io
 import json
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from database.keys import create
 from serving.about import About, begin, request_id
 from serving.app import create_app
+from serving.limits import Deadline
 from serving.logs import configure
 from serving.observed import requests
 from tests.serving.conftest import CONFIG, Source, wait_until
@@ -174,6 +176,18 @@ def test_a_client_that_waits_a_second_gets_504_after_it(settings, prefer):
         source.predictors[1].seconds = 2.0
         answer = client.post("/v1/multimodal/classify", json=LISTING, headers={"Prefer": prefer})
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+
+
+def test_an_answer_that_begins_in_time_may_go_on():
+    async def streamed(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(3):
+            await asyncio.sleep(0.5)
+            await send({"type": "http.response.body", "body": b".", "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    answer = TestClient(Deadline(streamed)).get("/", headers={"Prefer": "wait=1"})
+    assert (answer.status_code, answer.text) == (200, "...")
 
 
 @pytest.mark.parametrize("prefer", ["wait=x", "respond-async, wait=1", "waiting=1", "return=minimal", "wait=-1"])

@@ -151,8 +151,12 @@ class AsyncClient:
         return await self._connection.ask("PUT", _product(product_id), models.CatalogueProduct, listing)
 
     async def put_products(self, items: Sequence[params.ProductItem]) -> models.Put:
-        """Put several products, all or none; one at fault refuses the request and is named."""
-        return await self._connection.ask("POST", "/v1/catalog/products", models.Put, {"items": items})
+        """Put several products. One at fault is named, and none is put; of more than are answered at once the others are put."""
+        return await self._several("/v1/catalog/products", items, models.PutItem, models.Put)
+
+    async def put_products_job(self, items: Sequence[params.ProductItem]) -> AsyncJob[models.PutItem]:
+        """Leave several products to be put as a job, in which one at fault fails alone."""
+        return await self._left("/v1/catalog/products", items, models.PutItem)
 
     async def get_product(self, product_id: int | str) -> models.CatalogueProduct:
         """A product as it was put, or else as the version that answers was trained on it."""

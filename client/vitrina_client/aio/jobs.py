@@ -1,10 +1,10 @@
 """A job: work that was left with the service."""
 
 import math
+import sys
 import time
 from asyncio import sleep
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -17,13 +17,14 @@ from vitrina_client.batches import Done, Failure
 from vitrina_client.errors import ConnectionFailed, JobFailed, RateLimited, Unavailable, Unfinished, broken
 from vitrina_client.events import Reader
 from vitrina_client.progress import Bar, wanted
-from vitrina_client.reading import read
+from vitrina_client.reading import read, result
 from vitrina_client.retries import Tries
 from vitrina_client.sending import segment
 
 Answer = TypeVar("Answer", bound=BaseModel)
 ENDED = ("succeeded", "partly_failed", "failed", "cancelled")
 EVENTS, LINES = "text/event-stream", "application/x-ndjson"
+TRANSIENT = (ConnectionFailed, RateLimited, Unavailable)
 LOOK_SECONDS = 1.0
 """Between two looks at a job where its events do not come through."""
 
@@ -84,35 +85,46 @@ class AsyncJob(Generic[Answer]):
     async def watch(self, *, timeout: float | None = None) -> AsyncIterator[models.Job]:
         """The job whenever it has moved on, until it has ended.
 
-        Its events tell; where they break off or do not come through, it is looked at.
+        Its events tell; where they break off or do not come through, it is looked at. A service that is away is waited for until
+        the client's `deadline`.
 
         Raises:
             Unfinished: `timeout` seconds are over; the job goes on.
         """
         ends = None if timeout is None else time.monotonic() + timeout
+        patience = Tries(replace(self._connection.policy, retries=sys.maxsize))
         last: str | None = None
         while not self.ended:
+            patience.begin()
             try:
-                async with self._events(last, self._left(ends)) as response:
+                async with self._once(self._left(ends)).stream(f"{self._path}/events", headers=_after(last)) as response:
                     reader = Reader()
                     async for line in response.aiter_lines():
                         for event in reader.feed(line):
                             last, self.seen = event.id, read(response, models.Job, event.data)
                             yield self.seen
+                        patience.moved_on()
                         self._left(ends)
-            except (httpx.RequestError, ConnectionFailed, RateLimited, Unavailable):
+            except (httpx.RequestError, *TRANSIENT):
                 pass  # the look below says whether the service is there
-            if not self.ended:
-                before = self.seen
-                if await self.refresh() != before:
-                    yield self.seen
+            if self.ended:
+                return
+            before = self.seen
+            try:
+                self.seen = await self._once(self._left(ends)).ask("GET", self._path, models.Job)
+            except TRANSIENT as failure:
+                await sleep(min(patience.pause(failure), self._left(ends)))
+                continue
+            patience.moved_on()
+            if self.seen != before:
+                yield self.seen
             if not self.ended:
                 await sleep(min(LOOK_SECONDS, self._left(ends)))
 
-    def _events(self, last: str | None, seconds: float) -> AbstractAsyncContextManager[httpx.Response]:
+    def _once(self, seconds: float) -> AsyncConnection:
+        """The connection for one try that waits at most so long."""
         policy = self._connection.policy
-        once = replace(self._connection, policy=replace(policy, retries=0, timeout=min(policy.timeout, seconds)))
-        return once.stream(f"{self._path}/events", headers={"Accept": EVENTS} | ({"Last-Event-ID": last} if last else {}))
+        return replace(self._connection, policy=replace(policy, retries=0, timeout=min(policy.timeout, seconds)))
 
     def _left(self, ends: float | None) -> float:
         left = math.inf if ends is None else ends - time.monotonic()
@@ -124,7 +136,7 @@ class AsyncJob(Generic[Answer]):
     async def result(self) -> AsyncIterator[Done[Answer]]:
         """What is done so far, in the order in which it was sent; all of it once the job has ended."""
         async for item in self._items("done"):
-            yield Done(item.place, self._answer.model_validate(item.result))
+            yield Done(item.place, result(item, self._answer))
 
     async def failures(self) -> AsyncIterator[Failure]:
         """What failed so far, in the order in which it was sent, and why."""
@@ -148,3 +160,8 @@ class AsyncJob(Generic[Answer]):
                 return
             except httpx.RequestError as error:
                 await sleep(tries.pause(broken(error)))
+
+
+def _after(last: str | None) -> dict[str, str]:
+    """Headers that ask for the events after the one called `last`."""
+    return {"Accept": EVENTS} | ({"Last-Event-ID": last} if last else {})

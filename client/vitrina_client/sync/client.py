@@ -151,8 +151,12 @@ class Client:
         return self._connection.ask("PUT", _product(product_id), models.CatalogueProduct, listing)
 
     def put_products(self, items: Sequence[params.ProductItem]) -> models.Put:
-        """Put several products, all or none; one at fault refuses the request and is named."""
-        return self._connection.ask("POST", "/v1/catalog/products", models.Put, {"items": items})
+        """Put several products. One at fault is named, and none is put; of more than are answered at once the others are put."""
+        return self._several("/v1/catalog/products", items, models.PutItem, models.Put)
+
+    def put_products_job(self, items: Sequence[params.ProductItem]) -> Job[models.PutItem]:
+        """Leave several products to be put as a job, in which one at fault fails alone."""
+        return self._left("/v1/catalog/products", items, models.PutItem)
 
     def get_product(self, product_id: int | str) -> models.CatalogueProduct:
         """A product as it was put, or else as the version that answers was trained on it."""

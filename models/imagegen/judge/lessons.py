@@ -106,8 +106,14 @@ def scaled(pixels: Tensor) -> Tensor:
 def changed(x: Tensor, config: JudgeConfig, generator: torch.Generator) -> Tensor:
     """Photos (B, 3, S, S) moved, zoomed, softened and with noise, each by its own draw.
 
-    They are not mirrored: shops show a kind of product from one side.
+    They are not mirrored: shops show a kind of product from one side. All of it is in single precision, also where the network
+    that looks at them multiplies in bf16.
     """
+    with torch.autocast(x.device.type, enabled=False):
+        return _changed(x, config, generator)
+
+
+def _changed(x: Tensor, config: JudgeConfig, generator: torch.Generator) -> Tensor:
     rows = len(x)
 
     def drawn(*columns: int) -> Tensor:

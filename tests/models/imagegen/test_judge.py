@@ -107,6 +107,15 @@ def test_nothing_to_learn_is_told_in_one_line(tmp_path: Path) -> None:
         Judge.fit(told, told, SMALL, tmp_path)
 
 
+def test_photos_are_changed_in_single_precision_where_the_network_multiplies_in_bf16() -> None:
+    x = torch.rand(4, 3, 16, 16) * 2 - 1
+    plain = changed(x, SMALL, torch.Generator().manual_seed(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        lowered = changed(x, SMALL, torch.Generator().manual_seed(3))
+    assert lowered.dtype == torch.float32
+    torch.testing.assert_close(lowered, plain, rtol=0, atol=0)
+
+
 def test_photos_are_changed_by_the_generator_alone_and_not_at_all_without_strength() -> None:
     x = scaled(torch.from_numpy(photos(4, 7).pixels))
     once, again = (changed(x, SMALL, torch.Generator().manual_seed(3)) for _ in range(2))

@@ -130,11 +130,13 @@ def test_a_warm_up_records_every_size_once_and_requests_none(network: ProductMod
     graphs = Graphs()
     launched = Launched(network, network.config, graphs)
     launched.warm_up(part(listings(2), 0, 1), part(reviews(2), 0, 1))
-    assert graphs.recorded == [size for size in sorted(SIZES, reverse=True) for _ in range(5)]  # four of listings, one of reviews
+    each = 2 * 4 + 1  # listings and their embeddings, with a photo or a description or not; reviews
+    assert graphs.recorded == [size for size in sorted(SIZES, reverse=True) for _ in range(each)]
     for rows in (1, 3, 40):
         launched(listings(rows))
+        launched.embed(listings(rows))
         launched.forward_reviews(reviews(rows))
-    assert len(graphs.recorded) == 5 * len(SIZES)
+    assert len(graphs.recorded) == each * len(SIZES)
 
 
 @torch.inference_mode()
