@@ -22,7 +22,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -234,9 +234,9 @@ def running(arguments: list[str], environment: dict[str, str], log: Path, port: 
             yield psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
-            except subprocess.TimeoutExpired:  # LitServe waits for its workers without end
+            with suppress(ProcessLookupError):  # LitServe leaves its workers behind
                 os.killpg(process.pid, signal.SIGKILL)
 
 
