@@ -438,22 +438,21 @@ class ReviewsIn(TypedDict):
 class SimilarIn(TypedDict):
     """What is looked for: a product_id, or a text and a photo or one of them, or a vector."""
 
-    product_id: NotRequired[int | str | None]
-    """a product of the catalogue, which is not answered itself; 5 and "5" are the same"""
-
     text: NotRequired[str | None]
     """words, as a title has them"""
 
     image: NotRequired[Photo | None]
     """a whole JPEG, PNG or WebP"""
 
-    vector: NotRequired[Sequence[float] | None]
-    """of this version's embeddings, of any length but 0"""
-
     limit: NotRequired[int]
     """products at most"""
 
     filters: NotRequired[FiltersIn]
+    product_id: NotRequired[int | str | None]
+    """a product of the catalogue, which is not answered itself; 5 and "5" are the same"""
+
+    vector: NotRequired[Sequence[float] | None]
+    """of this version's embeddings, of any length but 0"""
 
 
 class AdaptIn(TypedDict):
