@@ -47,7 +47,6 @@ from registry.versions import CHAMPION, registered_name
 from serving.run import command
 
 MODEL = "product"
-SMALL = Path(__file__).parents[1] / "tests" / "behaviour" / "bundles" / "product"
 BUNDLE = Path(__file__).parents[1] / "tests" / "behaviour" / "bundles" / "product"
 TEMPERATURES = {1: 1.0, 2: 8.0, 3: 32.0}
 """Calibration temperature by version: a higher one answers with less confidence."""
