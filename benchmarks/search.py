@@ -10,7 +10,7 @@ Every query is asked alone, by the code that serves: `serving.search`. Its 10 pr
 over all, or over what the filter leaves: the share of them that were found is the recall. Peers in the same run: that exact
 search by FAISS (IndexFlatIP, float32) and by a numpy product, and usearch (HNSW, float16, its own defaults; it takes no filter).
 
-    OMP_NUM_THREADS=2 python -m benchmarks.search [--products 100000] [--bundle DIR] [--embedded DIR]
+    OMP_NUM_THREADS=1 python -m benchmarks.search [--products 100000] [--bundle DIR] [--embedded DIR]
 
 With HTTP, the real catalogue as the bundle embeds it is served as `vitrina serve` does, and clients in a process of their own ask
 by id: each id once, so that every answer is computed, then again, when workers have them at hand, and again while a client puts a

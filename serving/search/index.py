@@ -113,7 +113,7 @@ def read(folder: Path) -> Index:
         spec = Spec.model_validate_json((folder / SPEC).read_bytes())
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
         products = pq.read_table(folder / PRODUCTS, columns=list(COLUMNS)).combine_chunks()
-        lists = faiss.read_index(str(folder / LISTS), faiss.IO_FLAG_MMAP) if spec.lists else None
+        lists = _mapped(folder / LISTS) if spec.lists else None
     except (OSError, EOFError, ValueError, RuntimeError, pa.ArrowException) as error:
         raise VitrinaError(f"cannot read the index {folder}: {_first_line(error)}") from error
     wanted = (spec.products, spec.dimensions)
@@ -126,6 +126,14 @@ def read(folder: Path) -> Index:
     if lists is None:
         vectors = vectors.astype(np.float32)
     return Index(spec, vectors, products, lists)
+
+
+def _mapped(path: Path) -> Any:
+    """Inverted lists in the file. FAISS would start 32 threads a search to fetch them from a disk: they are in the cache."""
+    python: Any = faiss  # whose stubs do not know what it casts to
+    lists = python.read_index(str(path), python.IO_FLAG_MMAP)
+    python.downcast_InvertedLists(python.extract_index_ivf(lists).invlists).prefetch_nthread = 0
+    return lists
 
 
 def _kind(name: str) -> pa.DataType:
