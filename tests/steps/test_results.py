@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from configs.load import environment_file, load
-from configs.schema import NOT_FITTED, EvaluationConfig, GateConfig, RunConfig, Threshold, ValidationConfig
+from configs.schema import NOT_FITTED, EvaluationConfig, GateConfig, IndexConfig, RunConfig, Threshold, ValidationConfig
 from models import family
 from models.product.config import ProductRunConfig
 from provenance.source import model_source, validation_source
@@ -41,11 +41,13 @@ def test_what_does_not_change_the_model_does_not_change_what_training_depends_on
         "gates": GateConfig(thresholds=(Threshold(metric="mrr", at_least=0.1),)),
         "drift": run.config.drift.model_copy(update={"min_rows": 3}),
         "tuning": run.config.tuning.model_copy(update={"trials": 3}),
+        "index": IndexConfig(exact=7),
     }
     assert set(other) == set(NOT_FITTED)
     changed = run.model_copy(update={"config": run.config.model_copy(update=other)})
     assert changed != run
     assert changed.fitted == run.fitted
+    assert changed.indexing != run.indexing
     assert run.fitted.fitted == run.fitted
 
 
