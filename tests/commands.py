@@ -29,11 +29,18 @@ def home_with(model: str, root: Path) -> Path:
     return root
 
 
+OURS = ("VITRINA_", "MLFLOW_", "ZENML_", "BENTOML_", "PROMETHEUS_", "OTEL_")
+"""Beginnings of variables that commands within this process leave behind, and that another process must not find."""
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Of a process that keeps its state in `home`, whatever ran in this one before."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {"VITRINA_HOME": str(home)}
+
+
 def vitrina(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command's result."""
-    environment = os.environ | {"VITRINA_HOME": str(home)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=environment, cwd=home, timeout=300)
+    return subprocess.run([VITRINA, *arguments], capture_output=True, text=True, env=environment(home), cwd=home, timeout=300)
 
 
 def vitrina_here(

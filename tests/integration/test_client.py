@@ -1,7 +1,6 @@
 """The Python client before `vitrina serve` and its worker, with the committed product model."""
 
 import asyncio
-import os
 import subprocess
 import threading
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import VITRINA, home_with_product
+from commands import VITRINA, environment, home_with_product
 from ports import free_port
 
 from configs.settings import Settings
@@ -31,10 +30,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def running(home: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A command of ours, ended with the block."""
-    environment = os.environ | {"VITRINA_HOME": str(home)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
     with (home / f"{arguments[0]}.log").open("ab") as out:
-        process = subprocess.Popen([VITRINA, *arguments], env=environment, stdout=out, stderr=out)
+        process = subprocess.Popen([VITRINA, *arguments], env=environment(home), stdout=out, stderr=out)
     try:
         yield process
     finally:

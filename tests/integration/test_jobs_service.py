@@ -1,7 +1,6 @@
 """`vitrina serve` takes a job and does it, with the committed product model; its worker ends with it."""
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from commands import VITRINA, home_with_product
+from commands import VITRINA, environment, home_with_product
 from ports import free_port
 
 from configs.settings import Settings
@@ -28,11 +27,9 @@ class Server:
 
     def __init__(self, home: Path, port: int, log: Path, *more: str) -> None:
         self.url, self.log = f"http://127.0.0.1:{port}", log
-        environment = os.environ | {"VITRINA_HOME": str(home)}
-        environment.pop("MLFLOW_TRACKING_URI", None)
         command = [VITRINA, "serve", "--port", str(port), "--set", "models=[product]", *more]
         with log.open("wb") as out:
-            self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+            self.process = subprocess.Popen(command, env=environment(home), stdout=out, stderr=out)
 
     def ask(self, path: str, body: Any = None, **headers: str) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -119,16 +116,16 @@ def test_without_a_worker_jobs_wait_for_one(settings: Settings, tmp_path: Path) 
         job = server.ask("/v1/embeddings/batch", {"items": ITEMS[:2]}, Prefer="respond-async")
         assert server.workers() == []
         assert server.ask(f"/v1/jobs/{job['id']}")["state"] == "queued"
-        environment = os.environ | {"VITRINA_HOME": str(settings.home)}
-        with subprocess.Popen([VITRINA, "worker", "--id", "mine"], env=environment, stderr=subprocess.PIPE, text=True) as worker:
+        command, told = [VITRINA, "worker", "--id", "mine"], environment(settings.home)
+        worker = subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True)
+        try:
             server.until(lambda: server.ask(f"/v1/jobs/{job['id']}")["state"] == "succeeded")
-            second = subprocess.run(
-                [VITRINA, "worker", "--id", "mine"], env=environment, capture_output=True, text=True, timeout=120
-            )
+            second = subprocess.run(command, env=told, capture_output=True, text=True, timeout=120)
             assert (second.returncode, second.stderr) == (
                 2,
                 "vitrina: a worker called 'mine' runs; choose another name with --id, or none\n",
             )
+        finally:
             worker.terminate()
             _, said = worker.communicate(timeout=60)
         assert worker.returncode == 0
