@@ -1,4 +1,4 @@
-"""A kind of work that notes what it computes, and a worker of it; `python jobs_fakes.py URL FOLDER SECONDS` runs one."""
+"""A kind of work that notes what it computes, and a worker of it; `python -m jobs_fakes URL FOLDER SECONDS` runs one."""
 
 import sys
 import threading

@@ -1,5 +1,6 @@
 """Real workers that are killed with -9 in the middle of a job: nothing is lost, nothing is kept twice."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from database.predictions import newest_predictions
 from tests.database.conftest import postgres_server, postgres_url  # noqa: F401
 from tests.database.conftest import url as url
 
-FAKES = Path(__file__).parents[1] / "jobs_fakes.py"
+TESTS = Path(__file__).parents[1]
 ITEMS, BATCH = 100, 10
 
 
@@ -29,8 +30,9 @@ class Workers:
 
     def start(self) -> "subprocess.Popen[bytes]":
         with (self.folder / "log").open("ab") as log:
-            command = [sys.executable, str(FAKES), self.url, str(self.folder), str(self.seconds)]
-            self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+            command = [sys.executable, "-m", "jobs_fakes", self.url, str(self.folder), str(self.seconds)]
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+            self.processes.append(subprocess.Popen(command, cwd=TESTS.parent, env=environment, stdout=log, stderr=log))
         return self.processes[-1]
 
     def computed(self) -> list[int]:
