@@ -16,7 +16,8 @@ from database.studies import study_storage
 
 ROOT = Path(__file__).parents[2]
 TASKS = {"fewshot_tasks", "fewshot_versions", "fewshot_states", "fewshot_examples"}
-OURS = {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"} | TASKS
+SERVICE = {"jobs", "job_items", "catalog_products", "catalog_vectors", "api_keys", "audit", "cached_results"}
+OURS = {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"} | TASKS | SERVICE
 
 
 def test_a_study_survives_its_process_and_leaves_our_tables_alone(url):

@@ -441,6 +441,8 @@ class Source:
         return self.predictors.setdefault(version, Predictor(version))
 
     def index(self, model, version):
+        if not isinstance(self.predictors.get(version), Predictor):
+            return None  # a trained model, which places products in a space of its own
         shop = self.shops.get(version, SHOP)
         return None if shop is None else index_of(shop, version)
 

@@ -446,7 +446,9 @@ def unreachable(client, body=None):
     return message
 
 
-def test_without_the_database_a_user_gets_503_and_a_visitor_an_answer(tmp_path, config, source):
+def test_without_the_database_a_user_gets_503_and_a_visitor_an_answer(tmp_path, config, source, monkeypatch):
+    """As long as it is known that no key is asked for."""
+    monkeypatch.setattr("serving.access.keyring.keys", lambda url: [])
     settings = Settings(tmp_path, "postgresql://somebody:s3cret@127.0.0.1:1/vitrina", f"sqlite:///{tmp_path / 'mlflow.db'}")
     app = create_app(settings, config, source)
     logging.getLogger("monitoring.prediction_log").setLevel(logging.CRITICAL)
