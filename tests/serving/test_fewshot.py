@@ -33,14 +33,11 @@ PHOTO = base64.b64encode(photo()).decode()
 SHIRTS = [{"label": "Shirts", "title": "blue cotton shirt"}, {"label": "Shirts", "title": "white cotton shirt"}]
 SHOES = [{"label": "Shoes", "title": "running shoe leather"}, {"label": "Shoes", "title": "walking shoe leather"}]
 HATS = [{"label": "Hats", "title": "straw hat"}]
-
-
-@pytest.fixture(scope="module")
-
 ANYWHERE = ("401", "403", "429")
 """Of keys and rates: any route may answer so."""
 
 
+@pytest.fixture(scope="module")
 def config():
     return FEWSHOT
 
