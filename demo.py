@@ -503,7 +503,7 @@ def summary(demo: Demo, seconds: float, data: Path) -> None:
     home, delivery = os.path.relpath(HOME), os.path.relpath(data)
     vitrina = f"VITRINA_HOME={home} VITRINA_ENV=demo .venv/bin/vitrina"
     commands = {
-        f"{vitrina} up": "the API, the MLflow UI, the ZenML dashboard and the watcher; `vitrina down` ends them",
+        f"{vitrina} up": "the API, the MLflow UI, the ZenML dashboard and a worker; `vitrina down` ends them",
         f"{vitrina} history product": "who promoted what, and why",
         f"{vitrina} evaluate product@champion --data {delivery} --modalities image": "what the photos alone tell",
     }

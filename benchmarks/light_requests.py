@@ -10,6 +10,7 @@ the small bundles of the tests.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -48,7 +49,8 @@ def main() -> None:
         home = Path(folder)
         settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
         for model in MODELS:
-            register(settings, model, BUNDLE.parent / model, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
+            bundle = Path(shutil.copytree(BUNDLE.parent / model, home / model))  # registering seals it
+            register(settings, model, bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
             promote(settings, model, 1, "benchmark", "first")
         port = free_port()
         access = AccessConfig(requests_a_minute=10_000_000)

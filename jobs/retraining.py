@@ -6,6 +6,7 @@ window can be claimed once (`database.monitor_runs`), so that two looks never tr
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -45,6 +46,7 @@ class Retraining:
         self._config = config
         self._environment = environment
         self._monitor = monitor or (str(Path(sys.executable).with_name("vitrina")), "monitor")
+        self._variables = dict(os.environ)  # of a look: a training takes more threads than a job
         self._seen: dict[str, datetime] = {}  # the newest prediction at the last look that went well
         self._doing: set[str] = set()
         self._stopping = threading.Event()
@@ -94,7 +96,7 @@ class Retraining:
         """Look at a model in a process of its own; what it said, in one line."""
         at = last_predictions(self._settings.database_url).get(model)
         look = (*self._monitor, "--model", model, "--retrain", "--env", self._environment, "--json")
-        with subprocess.Popen(command(look), stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command(look), stdout=subprocess.PIPE, text=True, env=self._variables) as process:
             while True:
                 try:
                     output, _ = process.communicate(timeout=LOOK_SECONDS)

@@ -227,6 +227,7 @@ def run(settings: Settings, config: ServingConfig, environment: str, name: str |
     os.nice(POLITE)
     logging.getLogger("jobs").setLevel(logging.INFO)
     worker = Worker(settings, config, make_work, retraining=Retraining(settings, config.jobs, environment), name=name)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the service: threads that share a core wait for each other
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.tell_to_stop())
     worker.start()
