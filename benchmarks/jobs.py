@@ -53,7 +53,7 @@ def main() -> None:
         bodies = [json.loads(body) for body in payloads(data, options.rounds * options.items, options.photos)]
         parts = [bodies[start : start + options.items] for start in range(0, len(bodies), options.items)]
         model = Loaded(1, family.load("product", bundle, "cpu"))
-        port = stack.enter_context(ours(home / "home", bundle, 1))
+        port = stack.enter_context(ours(home / "home", bundle, 1)).port
         stack.enter_context(worker(home / "home"))
         client = stack.enter_context(Client(f"http://127.0.0.1:{port}", deadline=LONGEST_SECONDS))
         asked(client, bodies[:1])  # the worker has loaded the model

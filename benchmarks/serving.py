@@ -40,6 +40,7 @@ from catalog.catalogue import Catalogue, records_of
 from catalog.sample import write_sample
 from configs.schema import AccessConfig, ServingConfig
 from configs.settings import Settings
+from models.product.bundle import load_config
 from registry.promotion import promote
 from registry.register import register
 from serving.run import command
@@ -81,6 +82,7 @@ def main() -> None:
         home = Path(folder)
         data = options.data or write_sample(home / "catalogue")
         bundle = options.bundle or write_bundle(home / "bundle", data, rows=options.rows)
+        made = load_config(bundle)
         bodies = payloads(data, options.rounds * (options.requests + options.alone), options.photos)
         servers = {"vitrina": stack.enter_context(ours(home / "home", bundle, options.workers))}
         for peer in PEERS:
@@ -92,8 +94,8 @@ def main() -> None:
             "workers": options.workers,
             "threads": int(os.environ.get("OMP_NUM_THREADS", "0")),
             "photos": options.photos,
-            "weights": "fresh, of the base preset" if options.bundle is None else str(options.bundle.name),
-            "fitted_on": options.rows or len(Catalogue.open(data).products()),
+            "weights": "trained" if made.updates.made else "fresh, of the base preset",
+            "fitted_on": made.training_rows,
             "load_average_before": round(os.getloadavg()[0], 1),
             **measured(pool, servers, model, bodies, options),
         }
