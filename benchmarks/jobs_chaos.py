@@ -114,7 +114,9 @@ def _over(url: str) -> bool:
 
 def _count(url: str, folder: Path) -> dict[str, Any]:
     seen = [line for file in folder.glob("seen-*") for line in file.read_text().split()]
-    whole = {job.id for job in jobs.newest(url, limit=10**6) if (job.state, job.done) == ("succeeded", ITEMS)}
+    ended = jobs.newest(url, limit=10**6)
+    whole = {job.id for job in ended if (job.state, job.done) == ("succeeded", ITEMS)}
+    others = [f"{job.state}, {job.done} of {job.items} done: {job.detail}" for job in ended if job.id not in whole]
     schema = "dbos." if url.startswith("postgresql") else ""
     with reading(url) as connection:
 
@@ -131,6 +133,7 @@ def _count(url: str, folder: Path) -> dict[str, Any]:
     return {
         "jobs": len(seen),
         "lost": len(set(seen) - whole),
+        "ended_otherwise": others,
         "done_twice": twice,
         "two_at_once": _at_once(folder),
         "items": items,

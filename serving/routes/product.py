@@ -47,7 +47,7 @@ Body = TypeVar("Body", bound=ListingIn)
 
 def router(context: Context) -> APIRouter:
     """Routes of this model."""
-    routes = APIRouter(prefix="/v1", tags=[MODEL])
+    routes = APIRouter(prefix="/v1")
     _listings(context, routes)
     _reviews(context, routes)
     search(context, routes)
@@ -72,6 +72,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
     @routes.post(
         "/multimodal/analyze",
         operation_id="analyze",
+        tags=[MODEL],
         summary="All heads",
         response_model=answers.Analysis,
         responses=errors,
@@ -94,6 +95,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
     @routes.post(
         "/multimodal/classify",
         operation_id="classify",
+        tags=[MODEL],
         summary="Categories",
         response_model=answers.Categories,
         responses=unsupported,
@@ -110,6 +112,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
     @routes.post(
         "/price/predict",
         operation_id="predict_price",
+        tags=[MODEL],
         summary="Price",
         response_model=answers.PriceEstimate,
         responses=unsupported,
@@ -129,6 +132,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
     @routes.post(
         "/embeddings",
         operation_id="embed",
+        tags=[MODEL],
         summary="Embedding",
         response_model=answers.Embedding,
         responses=errors,
@@ -142,6 +146,7 @@ def _listings(context: Context, routes: APIRouter) -> None:
     @routes.post(
         "/embeddings/batch",
         operation_id="embed_batch",
+        tags=[MODEL],
         summary="Embeddings of several listings",
         response_model=answers.Embeddings,
         responses=errors | may_be_left(),
@@ -159,6 +164,7 @@ def _reviews(context: Context, routes: APIRouter) -> None:
     @routes.post(
         "/sentiment/analyze",
         operation_id="analyze_sentiment",
+        tags=[MODEL],
         summary="What reviews say",
         response_model=answers.Opinions,
         responses=responses(400, 413, 415, 501, 503, 504),
