@@ -116,10 +116,14 @@ def release(url: str, workflow_id: str, worker: str) -> bool:
 
 
 def begin_anew(connection: Connection, workflow_id: str) -> bool:
-    """Give a workflow that failed back to its queue as if it had never run; False where it ran `MOST_RUNS` times already."""
+    """Give a workflow that ended back to its queue as if it had never run; False where it ran `MOST_RUNS` times already.
+
+    It failed, or it ended well before its job did: a run whose job another one took while the database was away ends so.
+    """
     rows = _table(connection, "workflow_status", *_STATUS)
-    failed = (rows.c.workflow_uuid == workflow_id, rows.c.status == "ERROR", rows.c.recovery_attempts < MOST_RUNS)
-    if connection.execute(sqlalchemy.update(rows).where(*failed).values(_GIVEN_BACK)).rowcount == 0:
+    ended = rows.c.status.in_(("ERROR", "SUCCESS"))
+    mine = (rows.c.workflow_uuid == workflow_id, ended, rows.c.recovery_attempts < MOST_RUNS)
+    if connection.execute(sqlalchemy.update(rows).where(*mine).values(_GIVEN_BACK)).rowcount == 0:
         return False
     _forget_steps(connection, workflow_id)
     return True

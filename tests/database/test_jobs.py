@@ -284,9 +284,11 @@ def test_a_job_that_dbos_gave_up_ends_and_says_so(url, state, runs):
     assert jobs.given_up(url) == []
 
 
-def test_a_job_whose_workflow_failed_by_itself_begins_anew(url):
+@pytest.mark.parametrize("state", ["ERROR", "SUCCESS"])
+def test_a_job_whose_workflow_failed_or_ended_before_it_begins_anew(url, state):
+    """One ends well before its job where another worker took that while the database was away."""
     job_id = began(url)
-    end_in_dbos(url, job_id, "ERROR", 19)
+    end_in_dbos(url, job_id, state, 19)
     assert jobs.given_up(url) == []
     assert told(url) == {job_id: ("ENQUEUED", "portable_json")}
     assert jobs.find(url, job_id).state == "running"
