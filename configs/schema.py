@@ -504,7 +504,7 @@ class JobsConfig(StrictModel):
     idle_seconds: PositiveFloat = Field(600.0, description="a worker that had no job for so long frees the model it holds")
     keep_days: PositiveFloat = Field(7.0, description="after so long a job that has ended is forgotten, with its results")
     poll_seconds: PositiveFloat = Field(0.25, description="how often an idle worker looks for new jobs")
-    watch_seconds: PositiveFloat = Field(300.0, description="seconds between two looks of the watcher at each champion")
+    watch_seconds: PositiveFloat = Field(300.0, description="seconds between two looks of the worker at each champion")
 
 
 class SearchConfig(StrictModel):

@@ -99,9 +99,9 @@ async def give(
 async def _kept(context: Context, model: str, version: int | None, digests: Sequence[str]) -> dict[str, Kept]:
     if version is None:
         return {}
-    held = {digest: context.results.remembered(model, version, digest) for digest in digests}
-    if all(held.values()):
-        return {digest: kept for digest, kept in held.items() if kept is not None}
+    held = context.results.remembered(model, version, digests)
+    if held is not None:
+        return held
     return await to_thread.run_sync(context.results.find, model, version, digests)
 
 

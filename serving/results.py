@@ -25,7 +25,6 @@ from database.errors import DatabaseError
 from database.predictions import PredictionRow
 from database.results import keep_results, known_results
 from monitoring import metrics
-from serving.about import answered
 from serving.schemas import RequestModel, ResponseModel
 
 logger = logging.getLogger(__name__)
@@ -93,12 +92,12 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def digest_of(kind: str, item: RequestModel, **beside: Any) -> str:
-    """What a content is known by: the work that is asked for, everything that was sent, and what else the answer depends on.
+def digest_of(work: str, item: RequestModel) -> str:
+    """What a content is known by: the work that is asked for, and everything that was sent.
 
     Two contents that differ in anything but the order of an object's keys differ here.
     """
-    content = json.dumps([kind, _plain(item.model_dump()), beside], sort_keys=True, allow_nan=False, default=str)
+    content = json.dumps([work, _plain(item.model_dump())], sort_keys=True, allow_nan=False)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -112,34 +111,25 @@ class Results:
         self._lock = threading.Lock()
         self._away = False
 
-    def remembered(self, model: str, version: int, digest: str) -> Kept | None:
-        """What this process holds itself: no wait."""
-        if not self._max_bytes:
+    def remembered(self, model: str, version: int, digests: Sequence[str]) -> dict[str, Kept] | None:
+        """What `find` says, where this process holds all of it itself: no wait. None where it does not."""
+        found = self._held(model, version, digests)
+        if any(digest not in found for digest in digests):
             return None
-        with self._lock:
-            found = self._memory.get((model, version, digest))
-            if found is not None:
-                self._used.setdefault((model, version), set()).add(digest)
+        self._given(model, version, digests, found)
         return found
 
     def find(self, model: str, version: int, digests: Sequence[str]) -> dict[str, Kept]:
         """What is kept of these contents, by digest; asks the database for what this process does not hold."""
         if not self._max_bytes:
             return {}
-        with self._lock:
-            held = {digest: self._memory.get((model, version, digest)) for digest in digests}
-        found = {digest: kept for digest, kept in held.items() if kept is not None}
-        lacking = [digest for digest in held if digest not in found]
+        found = self._held(model, version, digests)
+        lacking = [digest for digest in dict.fromkeys(digests) if digest not in found]
         if lacking:
             read = {digest: Kept.unpacked(data) for digest, data in self._read(model, version, lacking).items()}
             self._hold(model, version, read)
             found |= read
-        with self._lock:
-            self._used.setdefault((model, version), set()).update(found)
-        if found:
-            answered(model, version)
-        metrics.cache_hit(sum(digest in found for digest in digests))
-        metrics.cache_missed(sum(digest not in found for digest in digests))
+        self._given(model, version, digests, found)
         return found
 
     def keep(self, model: str, version: int, answers: Mapping[str, Kept]) -> None:
@@ -156,6 +146,19 @@ class Results:
             self._failed(error)
         else:
             self._away = False
+
+    def _held(self, model: str, version: int, digests: Sequence[str]) -> dict[str, Kept]:
+        with self._lock:
+            held = {digest: self._memory.get((model, version, digest)) for digest in digests}
+        return {digest: kept for digest, kept in held.items() if kept is not None}
+
+    def _given(self, model: str, version: int, digests: Sequence[str], found: Mapping[str, Kept]) -> None:
+        """Note what is used, and count."""
+        with self._lock:
+            self._used.setdefault((model, version), set()).update(found)
+        hits = sum(digest in found for digest in digests)
+        metrics.cache_hit(hits)
+        metrics.cache_missed(len(digests) - hits)
 
     def _hold(self, model: str, version: int, answers: Mapping[str, Kept]) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from configs.schema import ResultsConfig
 from database.predictions import PredictionRow
 from database.results import results_bytes
 from serving.results import Kept, Results, digest_of, new_id
-from serving.routes._product import Embedding
+from serving.routes._product import CategoriesIn, Embedding
 from serving.schemas import ListingIn, Served
 
 
@@ -56,23 +56,24 @@ def test_monitoring_is_told_again_by_the_new_id():
 def test_what_one_process_kept_another_finds(url):
     Results(url, ResultsConfig()).keep("product", 3, {"a": kept()})
     other = Results(url, ResultsConfig())
-    assert other.remembered("product", 3, "a") is None
+    assert other.remembered("product", 3, ["a"]) is None
     assert other.find("product", 3, ["a", "b"]) == {"a": kept()}
-    assert other.remembered("product", 3, "a") == kept()
+    assert other.remembered("product", 3, ["a"]) == {"a": kept()}
+    assert other.remembered("product", 3, ["a", "b"]) is None
     assert other.find("product", 4, ["a"]) == {}
 
 
 def test_memory_is_bounded_and_the_database_still_knows(url):
     results = Results(url, ResultsConfig(), memory_bytes=1000)
     results.keep("product", 3, {f"{i}": kept(i) for i in range(50)})
-    assert sum(results.remembered("product", 3, f"{i}") is not None for i in range(50)) < 10
+    assert sum(results.remembered("product", 3, [f"{i}"]) is not None for i in range(50)) < 10
     assert results.find("product", 3, ["0"]) == {"0": kept(0)}
 
 
 def test_nothing_is_kept_where_there_is_no_room(url):
     results = Results(url, ResultsConfig(max_bytes=0))
     results.keep("product", 3, {"a": kept()})
-    assert results.remembered("product", 3, "a") is None
+    assert results.remembered("product", 3, ["a"]) is None
     assert results.find("product", 3, ["a"]) == {}
     assert results_bytes(url) == 0
 
@@ -116,7 +117,7 @@ def test_contents_that_differ_in_anything_are_told_apart():
         digest_of("analyze", ListingIn.model_validate(plain)),
         digest_of("embeddings", ListingIn.model_validate(plain | {"price": 5.0})),
         digest_of("embeddings", ListingIn.model_validate(plain | {"title": "Blue shoes"})),
-        digest_of("embeddings", ListingIn.model_validate(plain), top_k=3),
+        digest_of("embeddings", CategoriesIn.model_validate(plain | {"top_k": 2})),
         digest_of("embeddings", photo),
         digest_of("embeddings", ListingIn.model_validate({"image": "aGVsbHA="})),
     }
@@ -126,3 +127,15 @@ def test_contents_that_differ_in_anything_are_told_apart():
 
 def test_ids_are_uuids_that_differ():
     assert len({new_id() for _ in range(100)}) == 100
+
+
+def test_what_is_given_again_is_counted_whether_memory_or_the_database_gave_it(url, monkeypatch):
+    told = []
+    monkeypatch.setattr("serving.results.metrics.cache_hit", lambda count: told.append(("hit", count)))
+    monkeypatch.setattr("serving.results.metrics.cache_missed", lambda count: told.append(("missed", count)))
+    Results(url, ResultsConfig()).keep("product", 3, {"a": kept()})
+    other = Results(url, ResultsConfig())
+    assert other.remembered("product", 3, ["a"]) is None  # the database is asked next, and that is counted
+    assert other.find("product", 3, ["a", "b", "a"]) == {"a": kept()}
+    assert other.remembered("product", 3, ["a"]) == {"a": kept()}
+    assert told == [("hit", 2), ("missed", 1), ("hit", 1), ("missed", 0)]
