@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -56,25 +55,16 @@ def newest(home: Path, pattern: str) -> Path:
 
 @contextmanager
 def api() -> Iterator[str]:
-    """Address of the API's page, of both models; neither is loaded, which the page does not need."""
+    """Address of the API's page, of every model; none is loaded, which the page does not need."""
     import logging
 
     import uvicorn
 
-    from configs.errors import VitrinaError
     from configs.schema import ServingConfig
     from configs.settings import Settings
     from serving.app import create_app
-
-    class NoChampion:
-        def champion(self, model: str) -> int:
-            raise VitrinaError(f"{model} is not asked here")
-
-        def load(self, model: str, version: int) -> Any:
-            raise AssertionError("nothing to load")
-
-        def settled(self, model: str) -> None:
-            raise AssertionError("nothing moved")
+    from serving.document import NoChampion
+    from serving.routes import discover
 
     logging.getLogger("serving").setLevel(logging.CRITICAL)  # that there is no champion is meant
     with tempfile.TemporaryDirectory() as state, socket.socket() as free:
@@ -82,7 +72,7 @@ def api() -> Iterator[str]:
         port = free.getsockname()[1]
         free.close()
         settings = Settings(Path(state), f"sqlite:///{state}/vitrina.db", f"sqlite:///{state}/mlflow.db")
-        application = create_app(settings, ServingConfig(port=port, models=("product", "recommender")), NoChampion())
+        application = create_app(settings, ServingConfig(port=port, models=tuple(discover())), NoChampion())
         server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=port, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

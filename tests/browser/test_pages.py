@@ -13,12 +13,12 @@ import uvicorn
 from ports import free_port
 
 from catalog.catalogue import Catalogue
-from configs.errors import VitrinaError
 from configs.schema import ServingConfig, ValidationConfig
 from configs.settings import Settings
 from data_validation.report import write_report
 from data_validation.run import validate
 from serving.app import create_app
+from serving.document import NoChampion
 
 pytestmark = pytest.mark.slow
 
@@ -34,19 +34,6 @@ def dom(address: str) -> str:
         flags += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=15000", "--dump-dom"]
         done = subprocess.run([CHROMIUM, *flags, address], capture_output=True, text=True, timeout=120, check=True)
     return done.stdout
-
-
-class NoChampion:
-    """A registry in which nothing was promoted yet."""
-
-    def champion(self, model: str) -> int:
-        raise VitrinaError(f"{model} has no champion")
-
-    def load(self, model: str, version: int) -> object:
-        raise AssertionError("nothing to load")
-
-    def settled(self, model: str) -> None:
-        raise AssertionError("nothing moved")
 
 
 @pytest.fixture(scope="module")
