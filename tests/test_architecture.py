@@ -13,7 +13,7 @@ GROUPS = [
     {"catalog", "database"},
     {"models"},
     {"data_validation", "registry", "monitoring", "provenance"},
-    {"serving"},
+    {"serving", "scoring"},
     {"steps"},
     {"pipelines"},
     {"operations"},
@@ -23,6 +23,8 @@ GROUPS = [
 RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
 
 ONLY_IN = {
+    "ray": {"scoring"},
+    "kfp": {"pipelines"},
     "sqlalchemy": {"database"},
     "alembic": {"database"},
     "dbos": {"database", "jobs"},

@@ -3,18 +3,19 @@ from typing import Any
 
 import pytest
 
+from configs.cluster import ClusterConfig
 from configs.errors import ConfigError
 from configs.load import ENVIRONMENTS, FOLDER, environment_file, load, read_yaml, validate
-from configs.schema import RunConfig, ServingConfig, SplitConfig
+from configs.schema import RunConfig, ServingConfig, SplitConfig, StrictModel
 from models import family
 
+NOT_OF_MODELS: dict[str, type[StrictModel]] = {"serving": ServingConfig, "cluster": ClusterConfig}
 FILES = sorted(path for environment in ENVIRONMENTS for path in (FOLDER / environment).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_file_fits_its_schema(path: Path) -> None:
-    schema = ServingConfig if path.stem == "serving" else family.get(path.stem).config
-    load(schema, path)
+    load(NOT_OF_MODELS[path.stem] if path.stem in NOT_OF_MODELS else family.get(path.stem).config, path)
 
 
 def test_the_environments_have_both_files() -> None:

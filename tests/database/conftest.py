@@ -1,24 +1,13 @@
 """Each test of the database runs on SQLite and, where there is one, on PostgreSQL."""
 
 import os
-import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from ports import free_port
-
-
-def _binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
-    on_path = shutil.which("initdb")
-    return Path(on_path).resolve().parent if on_path else None
+from services import postgres
 
 
 @pytest.fixture(scope="session")
@@ -27,27 +16,8 @@ def postgres_server() -> Iterator[str]:
     if named := os.environ.get("VITRINA_TEST_POSTGRES"):
         yield named.rstrip("/")
         return
-    binaries = _binaries()
-    if binaries is None:
-        pytest.skip("no VITRINA_TEST_POSTGRES and no PostgreSQL on this machine")
-    user: list[str] = []
-    folder = Path(tempfile.mkdtemp(prefix="vitrina-pg-"))
-    if os.geteuid() == 0:  # initdb refuses root
-        user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        shutil.chown(folder, "postgres", "postgres")
-    port = free_port()
-
-    def run(*command: str) -> None:
-        subprocess.run([*user, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
-
-    data, options = str(folder / "data"), f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    try:
-        run(str(binaries / "initdb"), "-D", data, "-A", "trust", "-U", "vitrina", "-E", "UTF8", "--no-sync")
-        run(str(binaries / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
-        yield f"postgresql://vitrina@127.0.0.1:{port}"
-        run(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
+    with postgres() as cluster:
+        yield cluster.address
 
 
 @pytest.fixture

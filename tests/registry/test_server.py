@@ -1,16 +1,13 @@
 """The same code against an MLflow server, as the reviewer's browser and other machines see it."""
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from ports import free_port
+from services import mlflow_server
 
 from configs.settings import Settings
 from registry.errors import RegistryUnreachable
@@ -19,52 +16,12 @@ from registry.promotion import history, promote, rollback
 from registry.register import mark_challenger
 from registry.versions import alias_targets, resolve
 
-STARTS_WITHIN = 120.0
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server on 127.0.0.1, with a store and artifacts of its own."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    environment = os.environ | {
-        "_MLFLOW_SERVER_FILE_STORE": store,
-        "_MLFLOW_SERVER_REGISTRY_STORE": store,
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"),
-        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    with (folder / "log").open("w") as log:
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "mlflow.server.fastapi_app:app",
-            "--port",
-            str(port),
-            "--log-level",
-            "warning",
-        ]
-        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not _answers(address):
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-2000:]
-            time.sleep(0.2)
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/health", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture
