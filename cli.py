@@ -292,6 +292,46 @@ def assess(
 
 
 @app.command()
+def score(
+    reference: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|@VERSION]", help="Such as product@champion or product@3.")],
+    data: Data,
+    out: Annotated[
+        str,
+        typer.Option(
+            help="Folder of the answers; one that a run before left is gone on with. {version} and {data} are filled in."
+        ),
+    ],
+    table: Annotated[str | None, typer.Option(help="Whose rows, such as reviews; the model's first table by default.")] = None,
+    engine: Annotated[str, typer.Option(help="local: in this process; ray: by workers that Ray Data places.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, host:port or auto; by default one starts here.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Ray's workers at most; as many as there is room for.")] = None,
+    cpus: Annotated[float, typer.Option(min=0.01, help="Cores of each of Ray's workers.")] = 1.0,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs, or a share of one, of each; 1 where there are any.")] = None,
+    require_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit code 1 where a smaller share of the rows could be answered.")
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Answer for every row of a catalogue: Parquet, a file a shard; what is finished is never computed again."""
+    with _results() as write:
+        from configs.load import merged, validate
+        from scoring.request import ScoringRequest
+        from scoring.run import require_share as require
+        from scoring.run import run_scoring
+
+        asked = {"reference": reference, "data": [str(folder) for folder in _directories(data)], "out": out, "table": table}
+        placed = {"address": address, "workers": workers, "cpus": cpus, "gpus": gpus}
+        values = merged(config, overrides or [])
+        asked |= {"engine": engine, "ray": placed, "values": values, "require_share": require_share}
+        with _progress(shown=not as_json) as progress:
+            outcome = run_scoring(_settings(), validate(ScoringRequest, asked, where="vitrina score"), progress)
+        write(outcome.model_dump(mode="json"), as_json, _show_scoring)
+        require(outcome)
+
+
+@app.command()
 def promote(
     model: Model,
     version: Annotated[str, typer.Argument(help="Version number, or `challenger`.")],
@@ -839,6 +879,19 @@ def _show_assessment(values: Mapping[str, Any]) -> str:
     lines += [f"{count:,} row{'s' * (count != 1)} {effect}; {listed}" for effect, count in values["problems"].items()]
     lines.append(f"{values['rows_per_second']:.1f} rows a second")
     return "\n".join([*lines, f"written: {values['assessments']}", f"report: {values['report']}"])
+
+
+def _show_scoring(values: Mapping[str, Any]) -> str:
+    answered = f"{values['scored']:,} of {values['n']:,} rows of {values['table']} answered"
+    lines = [f"{values['model']} version {values['version']}: {answered}"]
+    if values["quarantined"]:
+        lines.append(f"{values['quarantined']:,} in quarantine, named in {values['quarantine']}; the first of them:")
+        lines += [f"  row {one['row']}, {'–' if one['key'] is None else one['key']}: {one['why']}" for one in values["examples"]]
+    before = f", {values['finished_before']:,} of them finished before" if values["finished_before"] else ""
+    lines.append(f"{values['shards']:,} file{'s' * (values['shards'] != 1)}{before}")
+    if values["rows_per_second"] is not None:
+        lines.append(f"{values['rows_per_second']:,.1f} rows a second")
+    return "\n".join([*lines, f"written: {values['scores']}"])
 
 
 def _show_checks(values: Mapping[str, Any]) -> str:

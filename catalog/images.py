@@ -22,6 +22,9 @@ from catalog.errors import CatalogueError, ImageError
 MAX_PIXELS = 25_000_000
 """Pixels of a photo that may be in memory at once."""
 
+LARGEST_SIDE = 512
+"""Pixels of a photo's longer side that models are given; twice what the largest of them reads."""
+
 SERVED_FORMATS = ("JPEG", "PNG", "WEBP")
 """What clients of the API may send."""
 

@@ -384,6 +384,15 @@ class IndexConfig(StrictModel):
     seed: int = Field(17, ge=0, description="seeds the centres of the lists")
 
 
+class ScoringConfig(StrictModel):
+    """How a table is answered in bulk; a model's own extends it in `models/<name>/scoring.py`."""
+
+    shard_rows: PositiveInt = Field(
+        4096, description="rows of an output file: what a kill costs at most, and whose encoded photos a worker holds at once"
+    )
+    batch_size: PositiveInt = Field(64, description="rows that the model answers together")
+
+
 NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning", "index")
 """Sections of a `RunConfig` that do not change the trained model."""
 

@@ -72,11 +72,23 @@ class RecommenderPredictor:
         Raises:
             VitrinaError: see `recommend`.
         """
+        return [ranked.codes for ranked in self.ranked(queries)]
+
+    def ranked(self, queries: Sequence[Query]) -> list[Ranked]:
+        """What `rank` gives, with scores.
+
+        Raises:
+            VitrinaError: see `recommend`.
+        """
         found = []
         for query, mask in zip(queries, self._allowed(queries), strict=True):
             history, _, _ = self._history(query)
-            found.append(self._ranked(query, mask, history, self.recommender.read(history)).codes)
+            found.append(self._ranked(query, mask, history, self.recommender.read(history)))
         return found
+
+    def knows(self, user_id: Key) -> bool:
+        """Whether a user was among those that the version was trained on."""
+        return str(user_id) in self._users
 
     def lists(self, product_id: str) -> bool:
         """Whether an item is one of those that are recommended; see `models.family.Lists`."""
