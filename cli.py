@@ -36,6 +36,8 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring 
 app.add_typer(data_app, name="data")
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys of the API: who may ask, and for what.")
 app.add_typer(keys_app, name="keys")
+database_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The schema of the application database.")
+app.add_typer(database_app, name="database")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 Data = Annotated[list[Path], typer.Option("--data", help="Catalogue directory; repeat it where tables lie in several.")]
@@ -465,6 +467,32 @@ def keys_revoke(
         write({"name": key.name, "id": key.id, "forgotten": forget}, as_json)
 
 
+@database_app.command("migrate")
+def database_migrate(as_json: Json = False) -> None:
+    """Bring the schema to what this program needs; does nothing where it is there already."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.schema import upgrade
+
+        write(upgrade(Settings.from_environment().database_url)._asdict(), as_json, _show_migration)
+
+
+@database_app.command("status")
+def database_status(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until somebody else has migrated.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say which schema the database has; exit code 1 while it is older than what this program needs."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.schema import awaited
+
+        found = awaited(Settings.from_environment().database_url, wait)
+        write(found._asdict(), as_json)
+        if found.schema != found.needed:
+            raise CheckFailed(f"the schema is {found.schema or 'empty'}, {found.needed} is needed: `vitrina database migrate`")
+
+
 @app.command()
 def audit(
     limit: Annotated[int, typer.Option(min=1, help="Entries at most; the newest.")] = 100,
@@ -885,6 +913,12 @@ def _show_keys(values: Mapping[str, Any]) -> str:
     ]
     columns = ["name", "id", "state", "opens", "requests a minute", "expires"]
     return _table(columns, rows) if rows else "there is no key; `vitrina keys create NAME` makes one"
+
+
+def _show_migration(values: Mapping[str, Any]) -> str:
+    if values["before"] == values["after"]:
+        return f"{values['database']}: already at {values['after']}"
+    return f"{values['database']}: from {values['before'] or 'an empty schema'} to {values['after']}"
 
 
 def _show_audit(values: Mapping[str, Any]) -> str:
