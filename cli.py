@@ -36,6 +36,8 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring 
 app.add_typer(data_app, name="data")
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys of the API: who may ask, and for what.")
 app.add_typer(keys_app, name="keys")
+stack_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where pipelines and trainings run.")
+app.add_typer(stack_app, name="stack")
 database_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The schema of the application database.")
 app.add_typer(database_app, name="database")
 
@@ -491,6 +493,33 @@ def database_status(
         write(found._asdict(), as_json)
         if found.schema != found.needed:
             raise CheckFailed(f"the schema is {found.schema or 'empty'}, {found.needed} is needed: `vitrina database migrate`")
+
+
+@stack_app.command("trainjob")
+def stack_trainjob(
+    model: Model,
+    data: Annotated[list[str], typer.Option("--data", help="Catalogue directory as pods see it, or an s3:// address. Repeatable.")],
+    config: Annotated[Path, typer.Option("--config", help="YAML file of the cluster, such as configs/kubeflow/cluster.yaml.")],
+    kind: Annotated[
+        str, typer.Option(help="trainjob, of Kubeflow Trainer v2, or pytorchjob, of the training operator before it.")
+    ] = "trainjob",
+    name: Annotated[str, typer.Option(help="Of the job; train-MODEL by default.")] = "",
+    out: Annotated[Path | None, typer.Option(help="File to write, in place of standard output.")] = None,
+    env: Env = "base",
+    overrides: Overrides = None,
+) -> None:
+    """Print a training on several pods as YAML for `kubectl apply --filename -`."""
+    with _results() as write:
+        from configs.cluster import ClusterConfig
+        from configs.load import load
+        from operations.trainjobs import training_job
+
+        cluster = load(ClusterConfig, config)
+        _run_config(model, env, None, overrides)
+        text = training_job(kind, cluster, model, data, name=name, environment=env, overrides=overrides or [])
+        if out is not None:
+            out.write_text(text, encoding="utf-8")
+        write({"yaml": text, "out": str(out)}, False, lambda _: text.rstrip() if out is None else f"written: {out}")
 
 
 @app.command()
