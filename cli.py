@@ -36,6 +36,10 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring 
 app.add_typer(data_app, name="data")
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys of the API: who may ask, and for what.")
 app.add_typer(keys_app, name="keys")
+stack_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where pipelines run: here, or on Kubeflow.")
+app.add_typer(stack_app, name="stack")
+database_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The schema of the application database.")
+app.add_typer(database_app, name="database")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 Data = Annotated[list[Path], typer.Option("--data", help="Catalogue directory; repeat it where tables lie in several.")]
@@ -505,6 +509,97 @@ def keys_revoke(
         write({"name": key.name, "id": key.id, "forgotten": forget}, as_json)
 
 
+@database_app.command("migrate")
+def database_migrate(as_json: Json = False) -> None:
+    """Bring the schema to what this program needs; does nothing where it is there already."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.schema import upgrade
+
+        write(upgrade(Settings.from_environment().database_url)._asdict(), as_json, _show_migration)
+
+
+@database_app.command("status")
+def database_status(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until somebody else has migrated.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say which schema the database has; exit code 1 while it is older than what this program needs."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.schema import awaited
+
+        found = awaited(Settings.from_environment().database_url, wait)
+        write(found._asdict(), as_json)
+        if found.schema != found.needed:
+            raise CheckFailed(f"the schema is {found.schema or 'empty'}, {found.needed} is needed: `vitrina database migrate`")
+
+
+@stack_app.command("kubeflow")
+def stack_kubeflow(
+    config: Annotated[Path, typer.Option(help="YAML file that describes the cluster, such as configs/kubeflow/cluster.yaml.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Register a ZenML stack on Kubeflow, or bring it up to date, and use it from now on."""
+    with _results() as write:
+        from configs.cluster import ClusterConfig
+        from configs.load import load
+        from configs.settings import Settings
+        from operations.cluster import active_stack, register_cluster, told
+
+        settings = Settings.from_environment()
+        components = register_cluster(settings, load(ClusterConfig, config, overrides or []))
+        write(told(active_stack(settings)) | {"components": components}, as_json, _show_stack)
+
+
+@stack_app.command("local")
+def stack_local(as_json: Json = False) -> None:
+    """Go back to the stack of this machine; what was registered stays."""
+    with _results() as write:
+        from configs.settings import Settings
+        from operations.cluster import told, use_local
+
+        write(told(use_local(Settings.from_environment())), as_json, _show_stack)
+
+
+@stack_app.command("show")
+def stack_show(as_json: Json = False) -> None:
+    """Say which stack pipelines run on."""
+    with _results() as write:
+        from configs.settings import Settings
+        from operations.cluster import active_stack, told
+
+        write(told(active_stack(Settings.from_environment())), as_json, _show_stack)
+
+
+@stack_app.command("trainjob")
+def stack_trainjob(
+    model: Model,
+    data: Annotated[list[str], typer.Option("--data", help="Catalogue directory as pods see it, or an s3:// address. Repeatable.")],
+    config: Annotated[Path, typer.Option("--config", help="YAML file of the cluster, such as configs/kubeflow/cluster.yaml.")],
+    kind: Annotated[
+        str, typer.Option(help="trainjob, of Kubeflow Trainer v2, or pytorchjob, of the training operator before it.")
+    ] = "trainjob",
+    name: Annotated[str, typer.Option(help="Of the job; train-MODEL by default.")] = "",
+    out: Annotated[Path | None, typer.Option(help="File to write, in place of standard output.")] = None,
+    env: Env = "base",
+    overrides: Overrides = None,
+) -> None:
+    """Print a training on several pods as YAML for `kubectl apply --filename -`."""
+    with _results() as write:
+        from configs.cluster import ClusterConfig
+        from configs.load import load
+        from operations.trainjobs import training_job
+
+        cluster = load(ClusterConfig, config)
+        _run_config(model, env, None, overrides)
+        text = training_job(kind, cluster, model, data, name=name, environment=env, overrides=overrides or [])
+        if out is not None:
+            out.write_text(text, encoding="utf-8")
+        write({"yaml": text, "out": str(out)}, False, lambda _: text.rstrip() if out is None else f"written: {out}")
+
+
 @app.command()
 def audit(
     limit: Annotated[int, typer.Option(min=1, help="Entries at most; the newest.")] = 100,
@@ -938,6 +1033,18 @@ def _show_keys(values: Mapping[str, Any]) -> str:
     ]
     columns = ["name", "id", "state", "opens", "requests a minute", "expires"]
     return _table(columns, rows) if rows else "there is no key; `vitrina keys create NAME` makes one"
+
+
+def _show_migration(values: Mapping[str, Any]) -> str:
+    if values["before"] == values["after"]:
+        return f"{values['database']}: already at {values['after']}"
+    return f"{values['database']}: from {values['before'] or 'an empty schema'} to {values['after']}"
+
+
+def _show_stack(values: Mapping[str, Any]) -> str:
+    shown = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    listed = {key: ", ".join(f"{name} {one}" for name, one in values[key].items()) for key in values if key not in shown}
+    return _show_facts(shown | {key: text or "none" for key, text in listed.items()})
 
 
 def _show_audit(values: Mapping[str, Any]) -> str:

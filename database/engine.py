@@ -24,6 +24,7 @@ from database.errors import DatabaseError, Unstorable
 BUSY_SECONDS = 10.0
 CONNECT_SECONDS = 5
 DIALECTS = ("sqlite", "postgresql")
+VERSION_TABLE = "vitrina_schema"  # MLflow and ZenML keep an `alembic_version` of their own, perhaps in the same database
 _MIGRATION_LOCK = 0x5649_5452  # any number that nothing else in the database uses
 _migrated: set[tuple[str, int]] = set()
 _migrating = threading.Lock()
@@ -47,11 +48,17 @@ def migrate(url: str) -> None:
     with _migrating, translated(url), engine(url).connect() as connection, _writing(connection):
         if connection.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        config = migrations()
         config.attributes["connection"] = connection
         logging.getLogger("alembic").setLevel(logging.WARNING)
         command.upgrade(config, "head")
+
+
+def migrations() -> Config:
+    """Where Alembic finds the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
 
 
 def probe(url: str) -> None:

@@ -1,5 +1,6 @@
 """The ASGI application: every route, and the parts of a worker that start and stop with it."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from models.memory import gpu_memory
 from monitoring import metrics
 from monitoring.prediction_log import PredictionLog
 from serving import errors, openapi, system
+from serving.access import passed
 from serving.access.gate import Gate
 from serving.access.keyring import of_database
 from serving.access.passed import Behind
@@ -47,7 +49,7 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application in all its layers."""
-        return Observed(Traced(super().build_middleware_stack(), self.traces))
+        return Observed(Traced(super().build_middleware_stack(), self.traces), foremost=passed.TOKEN not in os.environ)
 
 
 def create_app(

@@ -1,4 +1,4 @@
-"""Servers that tests start on 127.0.0.1: PostgreSQL, MLflow and an S3 store; each is ended by whoever started it."""
+"""Servers that tests start on 127.0.0.1: PostgreSQL, MLflow, ZenML and an S3 store; each is ended by whoever started it."""
 
 import os
 import shutil
@@ -119,6 +119,24 @@ def s3_server(folder: Path, *buckets: str) -> Iterator[str]:
     ):
         for bucket in buckets:
             httpx.put(f"http://127.0.0.1:{port}/{bucket}").raise_for_status()
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def zenml_server(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Address of a ZenML server that lets in whoever asks, with a database of its own in `folder`."""
+    port = port or free_port()
+    environment = {
+        "ZENML_SERVER": "true",
+        "ZENML_SERVER_AUTH_SCHEME": "NO_AUTH",
+        "ZENML_SERVER_DEPLOYMENT_TYPE": "other",
+        "ZENML_SERVER_AUTO_ACTIVATE": "True",
+        "ZENML_CONFIG_PATH": str(folder / "zenml-server"),
+        "ZENML_LOCAL_STORES_PATH": str(folder / "zenml-server" / "stores"),
+        "ZENML_ANALYTICS_OPT_IN": "false",
+    }
+    command = ["uvicorn", "zenml.zen_server.zen_server_api:app", "--port", str(port), "--log-level", "warning"]
+    with process(command, folder / "zenml.log", environment, answers=f"http://127.0.0.1:{port}/health"):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -1,0 +1,118 @@
+"""What a submitted specification asks for, read strictly under KFP's own schema: a pod a task."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
+
+NOT_OF_A_PROCESS = {
+    "node_selector",
+    "tolerations",
+    "image_pull_secret",
+    "image_pull_policy",
+    "security_context",
+    "pod_metadata",
+    "empty_dir_mounts",
+    "enabled_shared_memory",
+}
+"""What a pod may ask of its node that a process of this machine has anyway, or has no use for."""
+
+
+class Refused(ValueError):
+    """The specification is not one, or asks for what is not carried out here."""
+
+
+@dataclass(frozen=True)
+class SecretReference:
+    """A variable whose value lies in a Secret."""
+
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A task.
+
+    Attributes:
+        after: Tasks that must have succeeded before it starts.
+        mounts: Claim by path.
+    """
+
+    task: str
+    after: tuple[str, ...]
+    image: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    secrets: Mapping[str, SecretReference]
+    mounts: Mapping[str, str]
+
+
+def pods_of(submitted: Mapping[str, Any], run_id: str, run_name: str) -> dict[str, Pod]:
+    """The pods of a `pipeline_spec` as clients submit it, by task; placeholders of the run are filled in.
+
+    Raises:
+        Refused: it does not fit the schema, holds anything but containers in one graph, or what is not carried out here.
+    """
+    try:
+        spec = json_format.ParseDict(submitted.get("pipeline_spec", submitted), kfp.PipelineSpec())
+        deployment = json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), kfp.PipelineDeploymentConfig())
+        platform = json_format.ParseDict(submitted.get("platform_spec", {}), kfp.PlatformSpec())
+        wishes = {
+            label: json_format.ParseDict(json_format.MessageToDict(wish), kubernetes.KubernetesExecutorConfig())
+            for label, wish in platform.platforms["kubernetes"].deployment_spec.executors.items()
+        }
+    except json_format.ParseError as error:
+        raise Refused(f"Failed to parse the pipeline specification: {error}") from error
+    filled = {"{{$.pipeline_job_name}}": run_name, "{{$.pipeline_job_uuid}}": run_id, "{{$.pipeline_job_resource_name}}": run_name}
+    found = {}
+    for name, task in spec.root.dag.tasks.items():
+        label = spec.components[task.component_ref.name].executor_label
+        if label not in deployment.executors:
+            raise Refused(f"task {name} is no container")
+        asked = wishes.get(label, kubernetes.KubernetesExecutorConfig())
+        found[name] = _pod(name, tuple(task.dependent_tasks), deployment.executors[label].container, asked, filled)
+    if strange := {before for pod in found.values() for before in pod.after} - set(found):
+        raise Refused(f"tasks depend on {', '.join(sorted(strange))}, which the graph lacks")
+    return found
+
+
+def _pod(
+    name: str,
+    after: tuple[str, ...],
+    container: kfp.PipelineDeploymentConfig.PipelineContainerSpec,
+    asked: kubernetes.KubernetesExecutorConfig,
+    filled: Mapping[str, str],
+) -> Pod:
+    known = {"secret_as_env", "pvc_mount"} | NOT_OF_A_PROCESS
+    if strange := sorted({field.name for field, _ in asked.ListFields()} - known):
+        raise Refused(f"task {name} asks for {', '.join(strange)}; carried out here: {', '.join(sorted(known))}")
+    return Pod(
+        task=name,
+        after=after,
+        image=container.image,
+        command=tuple(_fill(word, filled) for word in (*container.command, *container.args)),
+        environment={variable.name: _fill(variable.value, filled) for variable in container.env},
+        secrets={
+            pair.env_var: SecretReference(_named(secret.secret_name, secret.secret_name_parameter), pair.secret_key)
+            for secret in asked.secret_as_env
+            for pair in secret.key_to_env
+        },
+        mounts={mount.mount_path: _named(mount.constant, mount.pvc_name_parameter) for mount in asked.pvc_mount},
+    )
+
+
+def _named(name: str, parameter: Any) -> str:
+    """The name of an object, which newer compilers give as a parameter."""
+    return name or str(parameter.runtime_value.constant.string_value)
+
+
+def _fill(text: str, filled: Mapping[str, str]) -> str:
+    for placeholder, value in filled.items():
+        text = text.replace(placeholder, value)
+    if "{{$" in text:
+        raise Refused(f"the placeholder in {text!r} is not filled in here; allowed: {', '.join(filled)}")
+    return text
