@@ -36,6 +36,8 @@ data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring 
 app.add_typer(data_app, name="data")
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys of the API: who may ask, and for what.")
 app.add_typer(keys_app, name="keys")
+stack_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where pipelines run: here, or on Kubeflow.")
+app.add_typer(stack_app, name="stack")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 Data = Annotated[
@@ -469,6 +471,44 @@ def keys_revoke(
         write({"name": key.name, "id": key.id, "forgotten": forget}, as_json)
 
 
+@stack_app.command("kubeflow")
+def stack_kubeflow(
+    config: Annotated[Path, typer.Option(help="YAML file that describes the cluster, such as configs/kubeflow/cluster.yaml.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Register a ZenML stack on Kubeflow, or bring it up to date, and use it from now on."""
+    with _results() as write:
+        from configs.cluster import ClusterConfig
+        from configs.load import load
+        from configs.settings import Settings
+        from operations.cluster import active_stack, register_cluster, told
+
+        settings = Settings.from_environment()
+        components = register_cluster(settings, load(ClusterConfig, config, overrides or []))
+        write(told(active_stack(settings)) | {"components": components}, as_json, _show_stack)
+
+
+@stack_app.command("local")
+def stack_local(as_json: Json = False) -> None:
+    """Go back to the stack of this machine; what was registered stays."""
+    with _results() as write:
+        from configs.settings import Settings
+        from operations.cluster import told, use_local
+
+        write(told(use_local(Settings.from_environment())), as_json, _show_stack)
+
+
+@stack_app.command("show")
+def stack_show(as_json: Json = False) -> None:
+    """Say which stack pipelines run on."""
+    with _results() as write:
+        from configs.settings import Settings
+        from operations.cluster import active_stack, told
+
+        write(told(active_stack(Settings.from_environment())), as_json, _show_stack)
+
+
 @app.command()
 def audit(
     limit: Annotated[int, typer.Option(min=1, help="Entries at most; the newest.")] = 100,
@@ -892,6 +932,12 @@ def _show_keys(values: Mapping[str, Any]) -> str:
     ]
     columns = ["name", "id", "state", "opens", "requests a minute", "expires"]
     return _table(columns, rows) if rows else "there is no key; `vitrina keys create NAME` makes one"
+
+
+def _show_stack(values: Mapping[str, Any]) -> str:
+    shown = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    listed = {key: ", ".join(f"{name} {one}" for name, one in values[key].items()) for key in values if key not in shown}
+    return _show_facts(shown | {key: text or "none" for key, text in listed.items()})
 
 
 def _show_audit(values: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -18,6 +19,8 @@ from operations.environment import prepare
 FREE_BYTES = 2 * 1024**3
 PICKED_UP = timedelta(minutes=1)
 """A worker that runs takes a job long before."""
+SECONDS = 10.0
+"""Longest wait for a server's answer."""
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 
 
@@ -39,6 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
         "disk": _disk,
         "database": _database,
         "jobs": _jobs,
+        "stack": _stack,
         "registry": _registry,
         "bases": _bases,
     }
@@ -108,6 +112,19 @@ def _jobs(settings: Settings) -> str:
     if waiting and not running and (since := datetime.now(UTC) - states["queued"].oldest) > PICKED_UP:
         raise VitrinaError(f"{waiting} jobs wait, the oldest for {since.total_seconds():.0f} s; `vitrina worker` does them")
     return f"{waiting} wait, {running} run"
+
+
+def _stack(settings: Settings) -> str:
+    from operations.cluster import stack_for_run
+
+    stack = stack_for_run(settings)
+    if stack.cluster is None:
+        return f"{stack.name}: pipelines run on this machine"
+    try:
+        httpx.get(f"{stack.cluster.kubeflow}/apis/v2beta1/healthz", timeout=SECONDS)
+    except httpx.HTTPError as error:
+        raise VitrinaError(f"{stack.name}: Kubeflow Pipelines at {stack.cluster.kubeflow} does not answer: {error}") from error
+    return f"{stack.name}: pipelines run on Kubeflow at {stack.cluster.kubeflow}"
 
 
 def _registry(settings: Settings) -> str:

@@ -9,8 +9,8 @@ from configs.errors import ConfigError
 from configs.schema import StrictModel
 from configs.settings import Settings
 from models.tuning.result import TrialResult
-from operations.environment import prepare
-from operations.run import execute, output_of, require_space
+from operations.cluster import deliveries, stack_for_run
+from operations.run import execute, kept, output_of, require_space
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -29,11 +29,13 @@ class TuningOutcome(StrictModel):
     zenml_run: str
 
 
-def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Mapping[str, Any], study: str = "") -> TuningOutcome:
+def run_tuning(
+    settings: Settings, model: str, data: Sequence[Path | str], values: Mapping[str, Any], study: str = ""
+) -> TuningOutcome:
     """Work on a study until it has the trials that its configuration asks for, together with whoever else works on it.
 
-    `values` is what the configuration says, without defaults; `data` are the catalogue's directories. Without a name the
-    study is that of the same search on the same data.
+    `values` is what the configuration says, without defaults; `data` are the catalogue's directories or addresses. Without a
+    name the study is that of the same search on the same data.
 
     Raises:
         ConfigError: the space does not lie inside the model's configuration, or a study of that name is another one.
@@ -47,11 +49,9 @@ def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Map
 
     schema = family.get(model).config
     space = check_space(schema, values)
-    prepare(settings)
-    require_space(settings.home)
-    from pipelines.store import open_store
-
-    open_store()
+    stack = stack_for_run(settings)
+    require_space(settings, stack)
+    paths = deliveries(stack, data)
     from pipelines.tuning import tuning
     from steps.results import Checks, ModelRun, Search
 
@@ -61,7 +61,7 @@ def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Map
         run=ModelRun.of(model, config),  # as training does: the split is cached for both
         checks=Checks.of(config.validation),
         search=Search(values=dict(values), tuning=space, name=study),
-        data=[str(folder.resolve()) for folder in data],
+        data=paths,
     )
     found = output_of(run, "report_study", "study")
     return TuningOutcome(
@@ -70,8 +70,8 @@ def run_tuning(settings: Settings, model: str, data: Sequence[Path], values: Map
         metric=found.metric,
         best=found.best,
         trials={state: found.count(state) for state in dict.fromkeys(trial.state for trial in found.trials)},
-        config=output_of(run, "report_study", "best_config"),
-        report=str(settings.reports / "tuning" / model / f"{found.name}.html"),
+        config=kept(stack, run, "report_study", "best_config", settings.home / "tuning" / model / f"{found.name}.yaml"),
+        report=kept(stack, run, "report_study", "study_report", settings.reports / "tuning" / model / f"{found.name}.html"),
         mlflow_run=output_of(run, "run_trials", "mlflow_run"),
         zenml_run=str(run.id),
     )

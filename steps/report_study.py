@@ -28,4 +28,4 @@ def report_study(
     if not study.best:
         reasons = sorted({trial.why for trial in study.trials if trial.why})
         raise CheckFailed(f"study {name}: no trial completed; {'; '.join(reasons) or study.tally()}; see {page}")
-    return study, HTMLString(page.read_text(encoding="utf-8")), str(files["best.yaml"])
+    return study, HTMLString(page.read_text(encoding="utf-8")), files["best.yaml"].read_text(encoding="utf-8")

@@ -156,7 +156,7 @@ def test_the_network_lets_the_gateway_and_the_worker_alone_reach_models() -> Non
 
 
 def test_the_image_is_constant_and_holds_every_package() -> None:
-    text = (FOLDER / "Containerfile").read_text()
+    text = (ROOT / "deploy" / "Containerfile").read_text()
     assert not re.search(r"^(ARG|ADD)\b|\$\{?[A-Z]|curl|wget|--build-arg", text, re.MULTILINE)
     copied = set(re.findall(r"^COPY ([a-z_]+) \1$", text, re.MULTILINE))
     assert copied == set(RANK) - {"cli", "client"}

@@ -1,0 +1,123 @@
+"""Where pipelines run: on this machine, or as pods of a Kubeflow that a file describes."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from configs.cluster import ClusterConfig
+from configs.errors import ConfigError, VitrinaError
+from configs.schema import StrictModel
+from configs.settings import Settings
+from operations.environment import prepare
+
+STEPS = Path(__file__).parents[1] / "steps"
+REMOTE = "s3://"
+
+
+class ActiveStack(StrictModel):
+    """The stack that commands use.
+
+    Attributes:
+        store: Address of the ZenML store that knows it.
+        cluster: None where steps run in the command's own process.
+    """
+
+    name: str
+    store: str
+    cluster: ClusterConfig | None
+
+
+def register_cluster(settings: Settings, cluster: ClusterConfig) -> dict[str, str]:
+    """Register the stack, or bring it up to date, and use it from now on; says what was done, by kind of component.
+
+    Raises:
+        ConfigError: it gives resources to a step that does not exist.
+        VitrinaError: no ZenML server that pods could reach, or a component of that name is of another kind.
+    """
+    known = sorted(path.stem for path in STEPS.glob("*.py") if "\n@step" in path.read_text(encoding="utf-8"))
+    for step in cluster.steps:
+        if step not in known:
+            raise ConfigError(f"steps.{step}: no such step; allowed: {', '.join(known)}")
+    prepare(settings)
+    from pipelines.kubeflow.stack import connect, register
+
+    connect(cluster.zenml)
+    return register(cluster)
+
+
+def use_local(settings: Settings) -> ActiveStack:
+    """Go back to the stack of this machine."""
+    prepare(settings)
+    from pipelines.kubeflow.stack import activate_local
+
+    activate_local()
+    return active_stack(settings)
+
+
+def active_stack(settings: Settings) -> ActiveStack:
+    """Open ZenML's store, and say which stack is active.
+
+    Raises:
+        VitrinaError: the store is a server that does not answer.
+    """
+    prepare(settings)
+    from pipelines.store import open_store
+
+    open_store()
+    from pipelines.kubeflow.stack import active
+
+    name, store, cluster = active()
+    return ActiveStack(name=name, store=store, cluster=cluster)
+
+
+def stack_for_run(settings: Settings) -> ActiveStack:
+    """The active stack; where it is a cluster's, this machine must look into the same registry as the pods.
+
+    Raises:
+        VitrinaError: it does not, or ZenML's server does not answer.
+    """
+    stack = active_stack(settings)
+    if stack.cluster and settings.tracking_uri.startswith("sqlite"):
+        raise VitrinaError(
+            f"the active stack {stack.name} registers models at {stack.cluster.mlflow}: set MLFLOW_TRACKING_URI to the address "
+            "by which this machine reaches it, or go back with `vitrina stack local`"
+        )
+    return stack
+
+
+def deliveries(stack: ActiveStack, data: Sequence[str | Path]) -> list[str]:
+    """Catalogue directories as steps open them: addresses as they are, folders by their whole path.
+
+    Raises:
+        VitrinaError: a folder that is not there, or that no pod sees.
+    """
+    return [text if (text := str(one)).startswith(REMOTE) else _folder(stack, text) for one in data]
+
+
+def _folder(stack: ActiveStack, text: str) -> str:
+    if stack.cluster is None:
+        if not Path(text).is_dir():
+            raise ConfigError(f"{text} is not a catalogue directory; `vitrina data import` makes one from a CSV")
+        return str(Path(text).resolve())
+    path = os.path.abspath(text)  # noqa: PTH100 - a link of this machine is none of the pods'
+    if not any(volume.covers(path) for volume in stack.cluster.volumes):
+        below = " or ".join(f"a folder below {volume.path}" for volume in stack.cluster.volumes)
+        allowed = " or ".join(filter(None, [f"an address such as {REMOTE}bucket/catalogue", below]))
+        raise ConfigError(f"--data {text}: pods of the active stack {stack.name} do not see it; allowed: {allowed}")
+    return path
+
+
+def told(stack: ActiveStack) -> dict[str, Any]:
+    """What people want to know of it."""
+    facts: dict[str, Any] = {"stack": stack.name, "zenml": stack.store}
+    if stack.cluster is None:
+        return facts | {"runs": "on this machine"}
+    cluster = stack.cluster
+    return facts | {
+        "runs": f"on Kubeflow at {cluster.kubeflow}",
+        "image": cluster.image.reference,
+        "artifacts": cluster.artifacts.path,
+        "mlflow": cluster.mlflow,
+        "volumes": {volume.claim: volume.path for volume in cluster.volumes},
+    }

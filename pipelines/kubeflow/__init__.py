@@ -1,0 +1,1 @@
+"""Pipelines on Kubeflow: ZenML's orchestrator, with what `configs.cluster` says of pods."""

@@ -1,0 +1,76 @@
+"""Stands for Kubeflow Pipelines' API where only what is submitted matters: it records, and carries nothing out."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+ERROR = {"code": 2, "message": "nothing is carried out here"}
+
+
+class Records:
+    """What came, and what every run is said to have become.
+
+    Attributes:
+        specifications: `pipeline_spec` of each run, in the order of submission.
+        tokens: `Authorization` of each request, where it had one.
+        state: Of every run.
+        refusing: Status of an answer to a submission, where it is refused.
+    """
+
+    def __init__(self) -> None:
+        self.specifications: list[dict[str, Any]] = []
+        self.runs: list[dict[str, Any]] = []
+        self.tokens: list[str] = []
+        self.state, self.refusing, self.address = "FAILED", 0, ""
+
+    def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status and JSON of a request."""
+        kind, _, name = path.removeprefix("/apis/v2beta1/").partition("/")
+        if kind == "healthz":
+            return 200, {"multi_user": False}
+        if kind == "experiments":
+            return (200, {"experiment_id": "e", **body}) if method == "POST" or name else (200, {"experiments": []})
+        if kind == "runs" and method == "POST":
+            if self.refusing:
+                return self.refusing, {"error": "refused", "code": 3, "message": "no room\nfor it"}
+            self.specifications.append(body["pipeline_spec"])
+            self.runs.append(body)
+            return 200, {"run_id": f"run-{len(self.runs)}", **body}
+        if kind == "runs":
+            return 200, {"run_id": name, "state": self.state, "error": ERROR}
+        return 404, {"error": f"no route {method} {path}", "code": 5, "message": ""}
+
+
+@contextmanager
+def recording() -> Iterator[Records]:
+    """The API on 127.0.0.1."""
+    records = Records()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _any(self) -> None:
+            records.tokens += [told] if (told := self.headers.get("Authorization")) else []
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+            status, answer = records.answer(self.command, self.path.partition("?")[0], body)
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _any
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    records.address = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield records
+    finally:
+        server.shutdown()
+        server.server_close()
