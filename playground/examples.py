@@ -1,10 +1,14 @@
 """Examples for the tabs: products of the catalogue as the API lists them."""
 
+import asyncio
+from collections.abc import Sequence
+from itertools import compress
+
 import gradio as gr
 
 from playground.html import Markup
 from playground.pieces import grid, hint, product, section
-from vitrina_client import AsyncClient, NotFound, models
+from vitrina_client import AsyncClient, NotFound, VitrinaError, models
 
 LOOKED_AT = 100
 """Products that examples are chosen from: what the API lists at once."""
@@ -44,3 +48,15 @@ def choices(products: list[models.CatalogueProduct], label: str) -> Markup:
         product(one.product_id, one.title, there=one.has_photo, do="choose", said="Fill in this listing") for one in products
     ]
     return section(label, grid(tiles, label), class_="v-choices")
+
+
+async def with_photo(client: AsyncClient, product_ids: Sequence[str]) -> frozenset[str]:
+    """Those of a few products that have a photo; one that the catalogue does not know has none."""
+
+    async def has_photo(product_id: str) -> bool:
+        try:
+            return (await client.get_product(product_id)).has_photo
+        except VitrinaError:  # the tile says the rest; a key may open recommendations alone
+            return False
+
+    return frozenset(compress(product_ids, await asyncio.gather(*map(has_photo, product_ids))))

@@ -54,7 +54,7 @@ def waiting(text: str) -> Markup:
 
 def section(title: str, *inner: Inner, note: Inner = None, class_: str = "") -> Markup:
     """A card with a heading."""
-    head = el("div", el("h3", title), el("span", note, class_="v-note") if note is not None else None, class_="v-head")
+    head = el("div", el("h2", title), el("span", note, class_="v-note") if note is not None else None, class_="v-head")
     return el("section", head, *inner, class_=f"v-card {class_}".strip(), aria_label=title)
 
 
@@ -65,7 +65,7 @@ def photo(product_id: int | str, title: str | None, there: bool) -> Markup:
     return el(
         "img",
         src=f"/v1/catalog/products/{quote(str(product_id), safe='')}/image",
-        alt=title or f"product {product_id}",
+        alt=f"Photo of {title or product_id}",
         loading="lazy",
     )
 

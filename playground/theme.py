@@ -22,7 +22,7 @@ VALUES = {
     "block_info_text_color": "muted",
     "border_color_primary": "line",
     "border_color_accent": "accent",
-    "color_accent": "accent",
+    "color_accent_soft": "panel",
     "input_background_fill": "field",
     "input_background_fill_focus": "field",
     "input_border_color": "line",

@@ -167,7 +167,7 @@ async def _calls(client: AsyncClient, asked: params.CandidateIn, product_id: str
 
 def _what(found: models.Analysis) -> Markup:
     levels = [
-        el("div", el("h4", words(level)), bars([(one.label, one.probability) for one in labels], words(level)))
+        el("div", el("h3", words(level)), bars([(one.label, one.probability) for one in labels], words(level)))
         for level, labels in reversed(found.categories.items())
         if labels
     ]
@@ -206,7 +206,7 @@ def _quality(found: models.Assessment, was: float | None) -> Markup:
     )
     axes = el("div", *(_axis(axis) for axis in found.axes), class_="v-axes")
     return section(
-        "Quality", head, el("h4", "What would make it better"), better, el("h4", "Axis by axis"), axes, note=_version(found.model)
+        "Quality", head, el("h3", "What would make it better"), better, el("h3", "Axis by axis"), axes, note=_version(found.model)
     )
 
 

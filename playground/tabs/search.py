@@ -116,7 +116,7 @@ def _found(answer: models.SimilarProducts, like: str | None) -> Markup:
     head: list[Markup] = []
     if like is not None:
         back = el("button", "Back to the search", type="button", class_="v-button", data_do="back")
-        head.append(el("div", el("h3", "Like ", el("em", like)), back, class_="v-head"))
+        head.append(el("div", el("h2", "Like ", el("em", like)), back, class_="v-head"))
     if not answer.items:
         return joined([*head, hint("Nothing fits these filters.")])
     tiles = [
