@@ -382,6 +382,13 @@ class IndexConfig(StrictModel):
         1000, description="products up to which those that a filter leaves are each compared, without the lists"
     )
     seed: int = Field(17, ge=0, description="seeds the centres of the lists")
+    photo_side: int = Field(
+        160,
+        ge=0,
+        le=1024,
+        description="pixels of the longer side of the photo that is kept of each product to be shown, as a JPEG of about 4 kB a "
+        "product at 160 pixels, in files that are mapped; smaller JPEGs are kept as they are; 0 keeps none",
+    )
 
 
 NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning", "index")

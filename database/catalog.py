@@ -50,7 +50,7 @@ class Product:
     Attributes:
         listing: None where it is what a version was trained on, or deleted.
         revision: Of its last change.
-        photo: None where there is none, or where it was not asked for.
+        has_photo: Whether a client put one; `photo` reads it.
         vector: Where the version that was asked for puts it; None where nobody computed that yet.
     """
 
@@ -59,7 +59,7 @@ class Product:
     listing: Mapping[str, Any] | None
     revision: int
     updated_at: datetime
-    photo: bytes | None = None
+    has_photo: bool = False
     vector: bytes | None = None
 
 
@@ -145,6 +145,13 @@ def find(url: str, product_id: str) -> Product:
     if row is None:
         raise NotFound(f"no product {product_id!r}", product_id)
     return _product(row)
+
+
+def find_all(url: str, product_ids: Sequence[str]) -> dict[str, Product]:
+    """Those of these products that a client put, hid or deleted, by id, without their photos."""
+    with reading(url) as connection:
+        rows = [row for some in _chunks(product_ids) for row in connection.execute(_columns().where(CatalogProduct.id.in_(some)))]
+    return {row.id: _product(row) for row in rows}
 
 
 def revision(url: str) -> int:
@@ -255,10 +262,17 @@ def _chunks(product_ids: Sequence[str]) -> Iterable[Sequence[str]]:
 
 def _columns(*more: Any) -> sqlalchemy.Select[Any]:
     table = CatalogProduct
-    return select(table.id, table.state, table.listing, table.revision, table.updated_at, *more).select_from(table)
+    has_photo = table.photo.is_not(None).label("has_photo")
+    return select(table.id, table.state, table.listing, table.revision, table.updated_at, has_photo, *more).select_from(table)
 
 
 def _product(row: Any, vector: bytes | None = None) -> Product:
     return Product(
-        product_id=row.id, state=row.state, listing=row.listing, revision=row.revision, updated_at=row.updated_at, vector=vector
+        product_id=row.id,
+        state=row.state,
+        listing=row.listing,
+        revision=row.revision,
+        updated_at=row.updated_at,
+        has_photo=bool(row.has_photo),
+        vector=vector,
     )

@@ -12,8 +12,8 @@ from starlette.staticfiles import StaticFiles
 
 from serving.access.scopes import scope_of
 from serving.errors import ErrorBody
-from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY
-from serving.schemas import PHOTO_TYPES, RequestModel
+from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY, MAX_SAID
+from serving.schemas import ID_AS_TEXT, PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 """Swagger UI as BentoML ships it."""
@@ -81,6 +81,17 @@ def in_query(name: str, description: str, default: int | None, most: int, least:
     """Documentation of a number in the query that `serving.requests.count` reads."""
     schema = {"type": "integer", "minimum": least, "maximum": most} | ({} if default is None else {"default": default})
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def said_in_query(name: str, description: str, most: int = MAX_SAID) -> dict[str, Any]:
+    """Documentation of a text in the query that `serving.requests.said` reads."""
+    schema = {"type": "string", "maxLength": most, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def in_query_an_id(name: str, description: str) -> dict[str, Any]:
+    """Documentation of an id in the query that `serving.requests.an_id` reads."""
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": ID_AS_TEXT}
 
 
 def told(description: str) -> dict[str, Any]:

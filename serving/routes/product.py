@@ -27,6 +27,7 @@ from serving.requests import read
 from serving.routes import _product as answers
 from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, ReviewIn, ReviewsIn
 from serving.schemas import ListingIn, ResponseModel, Word
+from serving.search.browsing import browse
 from serving.search.putting import PUT_PRODUCTS
 from serving.search.routes import catalogue, search
 from serving.slots import Answer
@@ -51,6 +52,7 @@ def router(context: Context) -> APIRouter:
     _listings(context, routes)
     _reviews(context, routes)
     search(context, routes)
+    browse(context, routes)
     catalogue(context, routes)
     return routes
 

@@ -21,7 +21,7 @@ from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductsI
 from serving.search.searcher import Searcher
 from serving.storage import ask
 
-_NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
+NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
 
 
 def search(context: Context, routes: APIRouter) -> None:
@@ -59,12 +59,6 @@ def catalogue(context: Context, routes: APIRouter) -> None:
     """Add the routes that change the catalogue."""
     url = context.settings.database_url
 
-    async def shown(product_id: str, found: Product | None) -> CatalogueProduct:
-        known = CatalogueProduct.of(_searcher(context), product_id, found)
-        if known is None:
-            raise unknown(product_id)
-        return known
-
     @routes.put(
         "/catalog/products/{product_id:path}",
         operation_id="put_product",
@@ -72,7 +66,7 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         summary="Put, change, hide or show a product",
         response_model=CatalogueProduct,
         responses=responses(400, 404, 413, 415, 429, 503, 504) | {201: {"model": CatalogueProduct, "description": "It is new."}},
-        openapi_extra=request_body(ProductIn, form=True) | {"parameters": [_NAME]},
+        openapi_extra=request_body(ProductIn, form=True) | {"parameters": [NAME]},
     )
     async def put_product(request: Request) -> Response:
         """Every search and recommendation that is asked for after the answer takes it in.
@@ -80,9 +74,9 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         The body is the whole product: what it leaves out is not there any more. A body of `hidden` alone hides or shows what is
         there. Recommendations leave out what is hidden; they hold new products only after a training.
         """
-        name, body = _identifier(request), await read(request, ProductIn, form=True)
+        name, body = named(request), await read(request, ProductIn, form=True)
         written = await _put(context, [(name, body)])
-        known = await shown(name, await ask(find, url, name))
+        known = _known_as(context, name, await ask(find, url, name))
         return json_reply(known, 201 if written.new else 200)
 
     @routes.get(
@@ -92,16 +86,11 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         summary="A product",
         response_model=CatalogueProduct,
         responses=responses(400, 404, 503),
-        openapi_extra={"parameters": [_NAME]},
+        openapi_extra={"parameters": [NAME]},
     )
     async def get_product(request: Request) -> Response:
         """As a client put it, or else as the version that answers was trained on it. 404 where it is deleted."""
-        name = _identifier(request)
-        try:
-            found = await ask(find, url, name)
-        except NoSuchRow:
-            found = None
-        return json_reply(await shown(name, found))
+        return json_reply(await looked_up(context, named(request)))
 
     @routes.delete(
         "/catalog/products/{product_id:path}",
@@ -110,14 +99,14 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         status_code=204,
         summary="Delete a product",
         responses=responses(400, 404, 503),
-        openapi_extra={"parameters": [_NAME]},
+        openapi_extra={"parameters": [NAME]},
     )
     async def delete_product(request: Request) -> Response:
         """No search finds it and nobody is recommended it any more, until it is put again; deleted twice is deleted.
 
         404 where neither a client nor a version that answers ever knew it.
         """
-        name = _identifier(request)
+        name = named(request)
         try:
             await ask(remove, url, name, known=_known(context, name), who=asker(request))
         except NoSuchRow as error:
@@ -146,6 +135,26 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         assert version is not None
         items = [schemas.PutItem.of(item, written) for item in body.items]
         return json_reply(schemas.Put(model=Served(name=MODEL, version=version), items=items))
+
+
+async def looked_up(context: Context, name: str) -> CatalogueProduct:
+    """A product as the catalogue holds it, or else as the version knows it.
+
+    Raises:
+        NotFound: it is deleted, or nobody knows it.
+    """
+    try:
+        found = await ask(find, context.settings.database_url, name)
+    except NoSuchRow:
+        found = None
+    return _known_as(context, name, found)
+
+
+def _known_as(context: Context, name: str, found: Product | None) -> CatalogueProduct:
+    known = CatalogueProduct.of(searcher(context), name, found)
+    if known is None:
+        raise unknown(name)
+    return known
 
 
 async def _put(context: Context, products: Sequence[tuple[str, ProductIn]], path: str = "") -> Written:
@@ -177,16 +186,26 @@ def _known(context: Context, product_id: str) -> bool:
     """
     here = [served.slot for served in context.models.values() if served.batchers]  # not of a service behind this one
     others = (slot.predictor for slot in here if slot.version is not None)
-    return _searcher(context).knows(product_id) or any(
+    return searcher(context).knows(product_id) or any(
         predictor.lists(product_id) for predictor in others if isinstance(predictor, Lists)
     )
 
 
-def _searcher(context: Context) -> Searcher:
+def searcher(context: Context) -> Searcher:
+    """That of the version that answers.
+
+    Raises:
+        Unavailable: it is not loaded yet.
+    """
     return context.models[MODEL].slot.searcher
 
 
-def _identifier(request: Request) -> str:
+def named(request: Request) -> str:
+    """The product that the path names, as text.
+
+    Raises:
+        InvalidInput: that is no id.
+    """
     try:
         return str(identifier(request.path_params["product_id"]))
     except ValueError as error:

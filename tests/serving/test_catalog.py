@@ -75,6 +75,7 @@ def test_a_new_product_is_found_by_the_next_search(client):
         "price": 33.5,
         "categories": {"article_type": "Jeans"},
         "attributes": {"Fabric": "Velvet"},
+        "has_photo": False,
     }
     assert (products(client), found(client, text="green velvet jeans", limit=1)) == (7, [99])
     assert found(client, text="jeans", filters={"brands": ["Delta"], "attributes": {"Fabric": "Velvet"}, "price_max": 34}) == [99]
