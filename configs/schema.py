@@ -574,6 +574,16 @@ class ResultsConfig(StrictModel):
     max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
 
 
+class PlaygroundConfig(StrictModel):
+    """The page where people see what the models do."""
+
+    enabled: bool = Field(False, description="whether it is there, at /playground, behind the same keys as the API (scope read)")
+    pages: PositiveInt = Field(64, description="open pages at once; of each the service holds a connection")
+    at_once: PositiveInt = Field(8, description="questions of one kind that are answered at the same time")
+    waiting: PositiveInt = Field(64, description="questions that wait beyond these; one more is told to come back")
+    keep_minutes: PositiveInt = Field(30, description="so long a photo that a visitor chose lies on the disk; at the end none does")
+
+
 Precision = Literal["fp32", "bf16"]
 Launch = Literal["none", "cuda_graphs", "compile"]
 
@@ -627,6 +637,7 @@ class ServingConfig(StrictModel):
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+    playground: PlaygroundConfig = Field(PlaygroundConfig(), description="the page where people see what the models do")
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:

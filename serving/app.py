@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
+from serving.playground import Beside, Playground
 from serving.results import Results
 from serving.routes import Excludes, OneByOne, discover, kinds
 from serving.search.searcher import attach
@@ -82,6 +83,7 @@ def create_app(
     batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
     upstreams = Upstreams(config, token)
     everything = models | upstreams.models
+    page = Playground(settings, config) if config.playground.enabled and front is None else None
     results = Results(settings.database_url, config.results)
     context = Context(settings, config, {name: everything[name] for name in names}, log.record, results)
 
@@ -111,7 +113,7 @@ def create_app(
             await to_thread.run_sync(follower.wait)
         unlisten = streams.listen()
         with traces.opened():
-            async with upstreams.opened():
+            async with upstreams.opened(), page.opened() if page else nullcontext():
                 yield
         unlisten()
         follower.stop()
@@ -136,6 +138,8 @@ def create_app(
         stand_ins = {name: available[name].STAND_IN for name in routers}
         app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, stand_ins=stand_ins)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
+    if page is not None:
+        app.add_middleware(Beside, page=page)
     app.add_middleware(Deadline)
     if front is None:
         app.add_middleware(

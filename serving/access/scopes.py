@@ -28,6 +28,7 @@ BELOW: Mapping[str, Scope] = {
     "/metrics": "read",
     "/openapi.json": "read",
     "/assets": "read",
+    "/playground": "read",
 }
 """Scope of a path and of all below it; the longest that fits counts. A key sees jobs of its own alone."""
 

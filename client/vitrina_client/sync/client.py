@@ -69,12 +69,14 @@ class Client:
         deadline: float | None = None,
         idempotency_key: str | None = None,
         request_id: str | None = None,
+        api_key: str | None = None,
     ) -> "Client":
         """This client with other values, over the same connections; what is None stays as it is.
 
         Args:
             idempotency_key: Names the next request, so that the service counts it once however often your program runs.
             request_id: Of the next requests in the service's log; else each gets its own.
+            api_key: For whom the next requests are.
         """
         now = self._connection.policy
         other = object.__new__(Client)
@@ -87,6 +89,7 @@ class Client:
             ),
             idempotency_key=idempotency_key or self._connection.idempotency_key,
             request_id=request_id or self._connection.request_id,
+            api_key=api_key or self._connection.api_key,
         )
         return other
 
