@@ -90,12 +90,12 @@ def writing(url: str) -> Iterator[Connection]:
 @contextmanager
 def exclusive(url: str, key: int) -> Iterator[None]:
     """Let one process at a time in, of all that give this database and `key`, without holding a lock that writers need."""
-    address = driver_url(url)
+    address, made = driver_url(url), engine(url)  # the folder of an SQLite file among what is made
     if address.get_backend_name() == "sqlite":
         with FileLock(f"{address.database}.{key:x}.lock"):
             yield
         return
-    with translated(url), engine(url).connect() as connection, connection.begin():
+    with translated(url), made.connect() as connection, connection.begin():
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
         yield
 

@@ -21,6 +21,10 @@ class NoChampion:
         """Never called, as the others."""
         raise AssertionError(model)
 
+    def digest(self, model: str, version: int) -> str:
+        """See `load`."""
+        raise AssertionError(model)
+
     def index(self, model: str, version: int) -> Any:
         """See `load`."""
         raise AssertionError(model)

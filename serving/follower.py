@@ -32,6 +32,10 @@ class Source(Protocol):
         """The warmed-up predictor of a version whose files were verified."""
         ...
 
+    def digest(self, model: str, version: int) -> str:
+        """Of the bundle of a version that was loaded."""
+        ...
+
     def index(self, model: str, version: int) -> Index | None:
         """The index that was registered with a version that was loaded; None where there is none."""
         ...
@@ -136,7 +140,7 @@ class Follower:
         self._freeze()
         self._on_load(slot.name, True)
         try:
-            new = Loaded(version, self._source.load(slot.name, version))
+            new = Loaded(version, self._source.load(slot.name, version), digest=self._source.digest(slot.name, version))
             self._before_swap(slot.name, new, slot.version)
         finally:
             self._on_load(slot.name, False)

@@ -23,6 +23,7 @@ class Loaded:
     """One version in memory. `users` counts the batches that compute with it now.
 
     Attributes:
+        digest: Of its bundle: in a registry begun anew another bundle has its number.
         searcher: That finds products with it; None where the model's routes ask for none.
     """
 
@@ -31,6 +32,7 @@ class Loaded:
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     users: int = 0
     searcher: "Searcher | None" = None
+    digest: str = ""
 
     def ask(self, method: str, items: Sequence[Any]) -> Sequence[Any]:
         """What a method of the predictor, or of the searcher, answers to `items`."""
@@ -41,10 +43,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's own prediction, and the version that computed it."""
+    """A model's own prediction, and the version that computed it, with the digest of its bundle."""
 
     prediction: Any
     version: int
+    digest: str = ""
 
 
 class Slot:
@@ -63,6 +66,12 @@ class Slot:
         """The version that answers now."""
         loaded = self._loaded
         return loaded.version if loaded else None
+
+    @property
+    def answering(self) -> tuple[int, str] | None:
+        """That version and the digest of its bundle, of one moment; None where nothing is loaded here."""
+        loaded = self._loaded
+        return (loaded.version, loaded.digest) if loaded else None
 
     @property
     def predictor(self) -> Predictor:
@@ -119,7 +128,7 @@ class Slot:
             Unavailable: nothing is loaded yet.
         """
         with self._held() as loaded:
-            return [Answer(prediction, loaded.version) for prediction in loaded.ask(method, items)]
+            return [Answer(prediction, loaded.version, loaded.digest) for prediction in loaded.ask(method, items)]
 
     @contextmanager
     def _held(self) -> Iterator[Loaded]:

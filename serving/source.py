@@ -8,9 +8,9 @@ from configs.settings import Settings
 from models import family
 from models.bundles import INDEX
 from models.family import Predictor
-from registry.bundle import verify
+from registry.bundle import manifest_sha256, verify
 from registry.errors import RegistryError
-from registry.fetch import fetch
+from registry.fetch import digest_of, fetch
 from registry.promotion import reconcile
 from registry.versions import CHAMPION, alias_targets, resolve
 from serving.search.index import Index, read
@@ -50,6 +50,10 @@ class RegistrySource:
         """Fetch, verify, load and warm up."""
         return _loaded(model, self._bundle(model, version), self._config)
 
+    def digest(self, model: str, version: int) -> str:
+        """Of the manifest that the version was registered with."""
+        return digest_of(resolve(self._settings, f"{model}@{version}"))
+
     def index(self, model: str, version: int) -> Index | None:
         """Fetch and verify where that was not done, and read."""
         return index_of(self._bundle(model, version))
@@ -82,6 +86,10 @@ class PackedSource:
     def load(self, model: str, version: int) -> Predictor:
         """Verify, load and warm up."""
         return _loaded(model, self._bundle(model, version), self._config)
+
+    def digest(self, model: str, version: int) -> str:
+        """Of the manifest that was packed."""
+        return manifest_sha256(self._folder / model / str(version))
 
     def index(self, model: str, version: int) -> Index | None:
         """Verify and read."""

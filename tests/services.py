@@ -94,7 +94,7 @@ def postgres_binaries() -> Path | None:
 @contextmanager
 def mlflow_server(folder: Path, store: str | None = None, artifacts: str | None = None, **variables: str) -> Iterator[str]:
     """Address of an MLflow server; `store` and `artifacts` are its own, in `folder`, where none are given."""
-    store = store or f"sqlite:///{folder / 'mlflow.db'}"
+    store = (store or f"sqlite:///{folder / 'mlflow.db'}").replace("postgresql://", "postgresql+psycopg://")
     environment = {
         "_MLFLOW_SERVER_FILE_STORE": store,
         "_MLFLOW_SERVER_REGISTRY_STORE": store,

@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
-from database.catalog import Product, Written, find, put, remove
+from database.catalog import Placing, Product, Written, find, put, remove
 from database.errors import CatalogFull
 from database.errors import NotFound as NoSuchRow
 from models.family import Lists
@@ -100,7 +100,7 @@ def catalogue(context: Context, all_routes: APIRouter) -> None:
         there. Recommendations leave out what is hidden; they hold new products only after a training.
         """
         name, body = named(request), await read(request, ProductIn, form=True)
-        written = await _put(context, [(name, body)])
+        written = await _put(context, asker(request), [(name, body)])
         known = _known_as(context, name, await ask(find, url, name))
         return json_reply(known, 201 if written.new else 200)
 
@@ -160,7 +160,7 @@ def catalogue(context: Context, all_routes: APIRouter) -> None:
         if left := await leave(request, context, PUT_PRODUCTS, alone=False):
             return left
         body = await read(request, ProductsIn)
-        written = await _put(context, [(str(item.product_id), item) for item in body.items], "items")
+        written = await _put(context, asker(request), [(str(item.product_id), item) for item in body.items], "items")
         version = context.models[MODEL].slot.version
         assert version is not None
         items = [schemas.PutItem.of(item, written) for item in body.items]
@@ -176,8 +176,8 @@ def _known_as(context: Context, name: str, found: Product | None) -> CataloguePr
     return known
 
 
-async def _put(context: Context, products: Sequence[tuple[str, ProductIn]], path: str = "") -> Written:
-    """Embed and write products by their ids; `path` is where they stand."""
+async def _put(context: Context, who: str, products: Sequence[tuple[str, ProductIn]], path: str = "") -> Written:
+    """Embed and write products by their ids, for `who`; `path` is where they stand."""
     paths = [f"{path}.{place}" if path else "" for place in range(len(products))]
     for where, (_, body) in zip(paths, products, strict=True):
         check(body, where)
@@ -189,10 +189,10 @@ async def _put(context: Context, products: Sequence[tuple[str, ProductIn]], path
     changes = [
         change(name, body, known=_known(context, name), vector=vectors.get(place)) for place, (name, body) in enumerate(products)
     ]
-    version = answers[0].version if answers else 0
+    by = Placing(MODEL, answers[0].version, answers[0].digest) if answers else Placing(MODEL, 0, "")
     most = context.config.search.max_products
     try:
-        return await ask(put, context.settings.database_url, changes, most=most, model=MODEL, version=version)
+        return await ask(put, context.settings.database_url, changes, most=most, by=by, who=who)
     except (CatalogFull, NoSuchRow) as error:
         raise not_written(error) from error
 

@@ -17,7 +17,7 @@ from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
 from configs.schema import IndexConfig, ServingConfig
 from configs.settings import Settings
-from database.catalog import Product, Vector, changes_since, forget_vectors, keep_vectors, photos, revision
+from database.catalog import Placing, Product, Vector, changes_since, forget_vectors, keep_vectors, photos, revision
 from database.engine import exclusive
 from database.errors import DatabaseError
 from models.family import Places
@@ -54,8 +54,9 @@ class Source(Protocol):
 class Searcher:
     """Searches with one version. `similar`, `page` and `refresh` are safe to call from several threads."""
 
-    def __init__(self, url: str, config: ServingConfig, model: str, version: int, predictor: Places, index: Index | None) -> None:
-        self._url, self._config, self._model, self.version, self._predictor = url, config, model, version, predictor
+    def __init__(self, url: str, config: ServingConfig, by: Placing, predictor: Places, index: Index | None) -> None:
+        self._url, self._config, self._by, self._predictor = url, config, by, predictor
+        self._model, self.version = by.model, by.version
         self._index = index
         self._own = Shelf.of(index) if index else Shelf(1)  # the version's
         self._rows = dict(self._own.rows)
@@ -73,7 +74,7 @@ class Searcher:
             return
         with exclusive(self._url, _EMBEDDING):
             self.refresh()
-            forget_vectors(self._url, self._model, [self.version, *([replaces] if replaces is not None else [])])
+            forget_vectors(self._url, self._by, [self.version, *([replaces] if replaces is not None else [])])
         metrics.products_indexed(self._size)
 
     def refresh(self) -> None:
@@ -170,7 +171,7 @@ class Searcher:
             return
         if now < self._revision:  # the database was put back to an earlier state
             self._start_over()
-        last, changed = changes_since(self._url, self._revision, self._model, self.version)
+        last, changed = changes_since(self._url, self._revision, self._by)
         vectors = {product.product_id: product.vector for product in changed if product.vector is not None}
         vectors |= self._embedded([product for product in changed if product.product_id not in vectors])
         for product in changed:
@@ -212,7 +213,7 @@ class Searcher:
             vectors = self._predictor.place(list(told.values())) if told else ()
             new = {name: np.asarray(vector, dtype="<f4").tobytes() for name, vector in zip(told, vectors, strict=True)}
             numbered = {product.product_id: product.revision for product in some}
-            keep_vectors(self._url, self._model, self.version, [Vector(name, numbered[name], new[name]) for name in new])
+            keep_vectors(self._url, self._by, [Vector(name, numbered[name], new[name]) for name in new])
             found |= new
             logger.info("model %s version %s embedded %d products of clients", self._model, self.version, len(found))
         return found
@@ -324,7 +325,8 @@ def attach(settings: Settings, config: ServingConfig, source: Source, model: str
     if index is not None and index.spec.dimensions != predictor.dimensions:
         made, own = index.spec.dimensions, predictor.dimensions
         raise VitrinaError(f"the index of {model} version {loaded.version} has vectors of {made} numbers, the model makes {own}")
-    loaded.searcher = Searcher(settings.database_url, config, model, loaded.version, predictor, index)
+    by = Placing(model, loaded.version, loaded.digest)
+    loaded.searcher = Searcher(settings.database_url, config, by, predictor, index)
     try:
         loaded.searcher.prepare(replaces)
     except DatabaseError as error:

@@ -424,9 +424,10 @@ class Imagegen:
 
 @dataclass
 class Source:
-    """A registry in memory; `error` is every model's, `errors` are single models'."""
+    """A registry in memory; `error` is every model's, `errors` are single models'. Another `registry` has other bundles."""
 
     at: int = 1
+    registry: str = "the first"
     predictors: dict = field(default_factory=dict)
     recommenders: dict = field(default_factory=dict)
     fewshots: dict = field(default_factory=dict)
@@ -454,6 +455,9 @@ class Source:
         if model == "imagegen":
             return self.imagers.setdefault(version, Imagegen(version))
         return self.predictors.setdefault(version, Predictor(version))
+
+    def digest(self, model, version):
+        return f"{model} {version} of {self.registry}"
 
     def index(self, model, version):
         if not isinstance(self.predictors.get(version), Predictor):
