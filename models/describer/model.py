@@ -155,7 +155,12 @@ class WriterTask(Task):
         ).last_hidden_state
         told = batch.labels != IGNORED
         logits = self.model.get_output_embeddings()(states[told])
-        return F.cross_entropy(logits.float(), batch.labels[told])
+        if not torch.is_grad_enabled():
+            return F.cross_entropy(logits.float(), batch.labels[told])
+        lost = F.cross_entropy(logits.float(), batch.labels[told], reduction="sum")
+        total, count = sum_over_ranks(torch.stack([lost, told.sum().to(lost.dtype)]))
+        mean: Tensor = total / count
+        return mean
 
 
 def _plain(config: Any) -> Architecture:
