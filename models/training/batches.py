@@ -18,25 +18,30 @@ T = TypeVar("T")
 
 
 class Part(list[tuple[int, int]]):
-    """The rows of a batch that are one rank's.
+    """The rows of a batch that are one rank's, every so manieth; the first where none is, which goes along with a share of 0.
 
     Attributes:
-        whole: Those of all ranks.
-        rank: Which this is.
+        whole: The batch.
+        rank: Whose part this is.
         ranks: Of how many.
     """
 
-    def __init__(self, rows: Batch, whole: Batch, rank: int, ranks: int) -> None:
-        super().__init__(rows)
+    def __init__(self, whole: Batch, rank: int, ranks: int) -> None:
         self.whole, self.rank, self.ranks = whole, rank, ranks
+        super().__init__(whole[place] for place in self.places)
+
+    @property
+    def places(self) -> list[int]:
+        """Of its rows in the whole."""
+        return list(range(self.rank, len(self.whole), self.ranks)) or [0]
 
     def __reduce__(self) -> Any:
-        return Part, (list(self), self.whole, self.rank, self.ranks)
+        return Part, (self.whole, self.rank, self.ranks)
 
 
 def part_of(keys: Sequence[tuple[int, int]]) -> Part:
     """What a dataset is asked for, as a part of the whole batch, from which it draws what rows of a batch share."""
-    return keys if isinstance(keys, Part) else Part(list(keys), list(keys), 0, 1)
+    return keys if isinstance(keys, Part) else Part(list(keys), 0, 1)
 
 
 class EpochBatches(Sampler[Batch]):
@@ -86,9 +91,7 @@ class EpochBatches(Sampler[Batch]):
         first = self._skip[1] if self.epoch == self._skip[0] else 0
         for start in range(first * self.batch_size, self.rows, self.batch_size):
             rows = order[start : start + self.batch_size]
-            whole = [(self.epoch, index) for index in rows]
-            # a rank without a row goes along with a share of 0
-            yield Part(whole[self.rank :: self.ranks] or whole[:1], whole, self.rank, self.ranks)
+            yield Part([(self.epoch, index) for index in rows], self.rank, self.ranks)
 
 
 class OrderedBatches(Sampler[Batch]):

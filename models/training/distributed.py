@@ -128,6 +128,28 @@ def _summed(values: Tensor) -> Tensor:
     return total
 
 
+def agreed(value: float) -> float:
+    """Rank 0's value, for what ranks decide by a clock."""
+    if world_size() == 1:
+        return value
+    told = torch.tensor([value if rank() == 0 else 0.0], dtype=torch.float64)
+    dist.all_reduce(told)
+    return float(told)
+
+
+@contextlib.contextmanager
+def grouped(rank: int, ranks: int) -> Iterator[None]:
+    """Meanwhile, ranks that `on_ranks` started form a process group over gloo, where they have none yet."""
+    if ranks == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("gloo", rank=rank, world_size=ranks)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
 def gather_objects(value: T) -> list[T]:
     """What every rank holds, in their order."""
     if world_size() == 1:
@@ -202,15 +224,14 @@ def shared_norms(model: nn.Module) -> Iterator[None]:
             part.__class__ = next(plain for plain, shared in _NORMS.items() if shared is type(part))
 
 
-def on_ranks(
-    function: Callable[..., Any], ranks: int, folder: Path, *arguments: Any, loggers: Sequence[Any] = ()
-) -> Any:
+def on_ranks(function: Callable[..., Any], ranks: int, folder: Path, *arguments: Any, loggers: Sequence[Any] = ()) -> Any:
     """`function(rank, folder, *arguments, loggers=...)` on all ranks that torchrun started, else in `ranks` new processes.
 
     For one, it runs here. Ranks work in the same folder; loggers are rank 0's. Returns what rank 0 returned; see `run_ranks` for
     what becomes of arguments and errors.
     """
     if world := torchrun.world():
+        world.check(ranks)
         return world.call(function, folder, *arguments, loggers=loggers)
     if ranks == 1:
         return function(0, folder, *arguments, loggers=loggers)

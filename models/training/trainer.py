@@ -320,9 +320,8 @@ def fit(
     if not len(training) or not len(validation):
         raise TrainingError(f"{len(training)} training and {len(validation)} validation batches; both need at least one")
     check_wandb(config)
-    if world := torchrun.world():
-        config = config.model_copy(update={"devices": world.devices(config.devices)})
-    _check_devices(config.devices)
+    world = torchrun.world()
+    _check_devices(world.local_size if world else config.devices)
     workdir.mkdir(parents=True, exist_ok=True)
     with _quiet():
         result = on_ranks(_train, config.devices, workdir, task, training, validation, config, loggers=tuple(loggers))
@@ -372,7 +371,7 @@ def _train(
     ):
         trainer = L.Trainer(
             accelerator="auto",
-            devices=config.devices,
+            devices=world.local_size if world else ranks,
             num_nodes=world.nodes if world else 1,
             plugins=[world.environment()] if world else None,
             strategy=_strategy(config, ranks),
