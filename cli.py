@@ -7,7 +7,7 @@ said no; 2: bad input. Heavy packages are imported inside the commands, so that 
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -737,7 +737,7 @@ def doctor(as_json: Json = False) -> None:
 def main() -> None:
     """Run the command line; domain errors become one line and their exit code."""
     try:
-        app()
+        _as_rank(app) if {"RANK", "WORLD_SIZE"} <= os.environ.keys() else app()
     except VitrinaError as error:
         sys.stdout.flush()
         typer.echo(f"vitrina: {error}", err=True)
@@ -749,6 +749,21 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("vitrina: interrupted", err=True)
         sys.exit(130)
+
+
+def _as_rank(command: Callable[[], None]) -> None:
+    """Under torchrun rank 0 runs the command, and the other ranks take part in its trainings."""
+    from models.training import torchrun
+
+    if not torchrun.launched():
+        command()
+        return
+    with torchrun.joined() as world:
+        if world.rank == 0:
+            command()
+        else:
+            os.dup2(2, 1)  # standard output is rank 0's
+            world.follow()
 
 
 @contextmanager
