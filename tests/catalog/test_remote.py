@@ -193,7 +193,9 @@ def test_without_keys_it_is_said_which_variables_hold_them(lacking: str, tmp_pat
     assert refused(SHOP, tmp_path) == f"{SHOP}: no keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
-def test_keys_that_may_not_read_are_told(put: Callable[..., None], store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_that_may_not_read_are_told(
+    put: Callable[..., None], store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(products=3)
     monkeypatch.setattr(S3FileSystem, "ls", lambda *_, **__: (_ for _ in ()).throw(PermissionError("Access Denied")))
     assert refused(SHOP, tmp_path) == f"{SHOP}: the store {store} does not let these keys read it: Access Denied"
