@@ -1,6 +1,7 @@
 """The steps of the real pipelines as processes of a loopback Kubeflow, with PostgreSQL, MLflow, ZenML and S3 beside them."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -50,11 +51,12 @@ CACHED = {"validate_data", "split_data", "augment_data", "train_model", "index_c
 class Loopback:
     """What `tests/loopback` started in a folder, as somebody sees it who types what it prints."""
 
-    def __init__(self, folder: Path, told: str, home: Path) -> None:
-        exports = [line.removeprefix("export ") for line in told.splitlines() if line.startswith("export ")]
-        self.folder, self.home = folder, home
-        self.variables: dict[str, str] = dict(line.split("=", 1) for line in exports)
+    def __init__(self, folder: Path) -> None:
+        exports = [shlex.split(line)[1] for line in (folder / "environment").read_text(encoding="utf-8").splitlines()]
+        self.variables: dict[str, str] = dict(export.split("=", 1) for export in exports)
+        self.folder, self.home = folder, Path(self.variables["VITRINA_HOME"])
         self.config = read_yaml(folder / "cluster.yaml")
+        self.home.mkdir()
 
     def vitrina(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """A command of whoever uses the stack."""
@@ -102,19 +104,19 @@ def said(done: "subprocess.CompletedProcess[str]") -> str:
 def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     if postgres_binaries() is None:
         pytest.skip("no PostgreSQL on this machine")
-    folder, home = tmp_path_factory.mktemp("loopback") / "cluster", tmp_path_factory.mktemp("home")
+    folder = tmp_path_factory.mktemp("loopback") / "cluster"
     told = folder.with_name("told")
     with told.open("w") as file:
         started = subprocess.Popen(
-            [sys.executable, str(LOOPBACK), str(folder)], env=environment(home), stdout=file, stderr=subprocess.STDOUT
+            [sys.executable, str(LOOPBACK), str(folder)], env=environment(folder), stdout=file, stderr=subprocess.STDOUT
         )
     try:
         until(lambda: "ready" in told.read_text(), lambda: started.poll() is None, told.read_text, within=STARTS_WITHIN)
-        yield Loopback(folder, told.read_text(), home)
+        yield Loopback(folder)
     finally:
         started.send_signal(signal.SIGINT)
         assert started.wait(120) == 0
-    assert told.read_text().endswith("# ended\n")
+    assert told.read_text().endswith("ended\n")
 
 
 @pytest.fixture(scope="module")

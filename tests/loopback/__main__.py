@@ -24,13 +24,20 @@ def main(folder: Path) -> None:
         signal.signal(ending, signal.default_int_handler)
     try:
         with cluster(folder.resolve(), AT_ONCE) as started:
-            exports = [f"export {name}={value}" for name, value in started.variables.items()]
-            lines = [*exports, f"# Kubeflow Pipelines answers at {started.kubeflow.address}", f"# configuration: {started.file}"]
-            sys.stdout.write("\n".join([*lines, "# ready; Ctrl-C ends it", ""]))
+            lines = [
+                f"Kubeflow Pipelines' API: {started.kubeflow.address}",
+                f"MLflow: {started.mlflow}",
+                f"ZenML: {started.zenml}",
+                "in another terminal:",
+                f"    source {started.environment}",
+                f"    .venv/bin/vitrina stack kubeflow --config {started.file}",
+                "ready; Ctrl-C ends it",
+            ]
+            sys.stdout.write("\n".join([*lines, ""]))
             sys.stdout.flush()
             signal.pause()
     except KeyboardInterrupt:
-        sys.stdout.write("# ended\n")
+        sys.stdout.write("ended\n")
 
 
 if __name__ == "__main__":
