@@ -8,13 +8,12 @@ a pod dies, all ranks start again from the last checkpoint, which lies on the vo
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from kubeflow_trainer_api.models import IoK8sApiCoreV1PodTemplateSpec as PodTemplate
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime as TrainingRuntime
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
-from pydantic import BaseModel
 
 from configs.cluster import GPUS, ClusterConfig, Resources
 from configs.errors import ConfigError
@@ -33,7 +32,6 @@ _NAME = r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?"
 """The names of pods and Services of a job are longer than its own, and hold 63 characters."""
 _ANCESTOR = "trainer.kubeflow.org/trainjob-ancestor-step"
 
-_Model = TypeVar("_Model", bound=BaseModel)
 Object = dict[str, Any]
 
 
@@ -255,9 +253,8 @@ def _resources(wanted: Resources) -> Object:
     return {"requests": {"cpu": wanted.cpu, "memory": wanted.memory}, "limits": {"memory": wanted.memory, **gpus}}
 
 
-def _valid(schema: type[_Model], values: Object) -> Object:
+def _valid(schema: Any, values: Object) -> Object:
     """`values`, which are exactly what the API's own model reads and writes."""
-    model: Any = schema
-    told: Object = model.from_dict(values).to_dict()
+    told: Object = schema.from_dict(values).to_dict()
     assert told == values, f"{schema.__name__} does not take all of {values}"
     return values

@@ -25,6 +25,7 @@ RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
 ONLY_IN = {
     "ray": {"scoring"},
     "kfp": {"pipelines"},
+    "kubeflow_trainer_api": {"operations"},
     "kfp_server_api": {"pipelines"},
     "sqlalchemy": {"database"},
     "alembic": {"database"},

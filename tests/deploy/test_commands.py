@@ -1,4 +1,4 @@
-"""Commands that stand in the manifests and are not `vitrina`'s, run as they stand there: MLflow's, the bucket's, the worker's probe."""
+"""Commands of the manifests that are not `vitrina`'s, run as they stand there: MLflow's, the bucket's, the worker's probe."""
 
 import os
 import re

@@ -110,6 +110,11 @@ def test_addresses_outside_are_reached_for_what_is_named_by_reference_alone(name
 
 
 @each
+def test_whatever_is_not_named_is_denied_both_ways(name: str) -> None:
+    assert of(name, "NetworkPolicy")["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@each
 def test_each_policy_takes_a_pod(name: str) -> None:
     for policy, manifest in of(name, "NetworkPolicy").items():
         assert any(selects(manifest["spec"]["podSelector"], labels(template)) for template in pods(name).values()), policy
