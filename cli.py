@@ -42,7 +42,9 @@ database_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Th
 app.add_typer(database_app, name="database")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
-Data = Annotated[list[Path], typer.Option("--data", help="Catalogue directory; repeat it where tables lie in several.")]
+Data = Annotated[
+    list[str], typer.Option("--data", help="Catalogue directory or s3://bucket/prefix; repeat it where tables lie in several.")
+]
 Env = Annotated[str, typer.Option("--env", envvar="VITRINA_ENV", help="Folder of configs/ to take the configuration from.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file that replaces the environment's.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a value: trainer.epochs=3. Repeatable.")]
@@ -120,7 +122,7 @@ def data_sample(
 
 @data_app.command("validate")
 def data_validate(
-    directory: Annotated[Path, typer.Argument(help="Catalogue directory.")],
+    directory: Annotated[str, typer.Argument(help="Catalogue directory or s3://bucket/prefix.")],
     env: Env = "base",
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -129,15 +131,15 @@ def data_validate(
 ) -> None:
     """Great Expectations verdict, HTML report, quarantined rows."""
     with _results() as write:
-        from catalog.catalogue import Catalogue
+        from catalog.remote import open_catalogue
         from configs.settings import Settings
         from data_validation.report import write_report
         from data_validation.run import validate
 
-        settings = _validation_config(env, config, overrides)
-        catalogue = Catalogue.open(directory)
-        outcome = validate(catalogue, settings)
-        report = write_report(outcome, out or Settings.from_environment().reports / "validation" / catalogue.fingerprint()[:12])
+        checks, settings = _validation_config(env, config, overrides), Settings.from_environment()
+        catalogue = open_catalogue([directory], settings.deliveries)
+        outcome = validate(catalogue, checks)
+        report = write_report(outcome, out or settings.reports / "validation" / catalogue.fingerprint()[:12])
         write(
             outcome.result.model_dump(mode="json") | {"data": catalogue.fingerprint(), "report": str(report)},
             as_json,
@@ -207,13 +209,13 @@ def evaluate(
 ) -> None:
     """Measure a registered version on a catalogue."""
     with _results() as write:
-        from catalog.catalogue import Catalogue
+        from catalog.remote import open_catalogue
         from models import family
         from registry.fetch import fetch
         from registry.versions import resolve
 
         settings = _settings()
-        catalogue = Catalogue.open(*data)
+        catalogue = open_catalogue(data, settings.deliveries)
         version = resolve(settings, reference)
         chosen: Family = family.get(version.model)
         limits = _run_config(version.model, env, config, overrides).evaluation
@@ -255,14 +257,14 @@ def embed(
 ) -> None:
     """Write the embedding of every product as a table that other models train on, beside the catalogue's own."""
     with _results() as write:
-        from catalog.catalogue import Catalogue
+        from catalog.remote import open_catalogue
         from models import family
         from registry.fetch import fetch
         from registry.versions import parse, resolve
 
         settings = _settings()
         chosen = family.embedder(parse(reference).model)
-        catalogue = Catalogue.open(*data)
+        catalogue = open_catalogue(data, settings.deliveries)
         catalogue.require(["products"])
         version = resolve(settings, reference)
         summary = chosen.embed(fetch(settings, version), catalogue, out)
@@ -272,7 +274,7 @@ def embed(
 
 @app.command()
 def assess(
-    directory: Annotated[Path, typer.Argument(help="Catalogue directory.")],
+    directory: Annotated[str, typer.Argument(help="Catalogue directory or s3://bucket/prefix.")],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
     model: Annotated[
         str, typer.Option(metavar="quality@ALIAS|@VERSION", help="The version that assesses, such as quality@3.")
@@ -284,11 +286,13 @@ def assess(
 ) -> None:
     """Assess every listing of a catalogue: a table, and a page that says what to do."""
     with _results() as write:
+        from catalog.remote import folder_of
         from operations.assessing import run_assessment
 
-        [folder] = _directories([directory])
+        [given], settings = _directories([directory]), _settings()
+        folder = folder_of(given, settings.deliveries)
         with _progress(shown=not as_json) as progress:
-            outcome = run_assessment(_settings(), model, folder, out, require_share, progress)
+            outcome = run_assessment(settings, model, folder, out, require_share, progress)
         write(outcome.model_dump(mode="json"), as_json, _show_assessment)
         if outcome.passed is False:
             share = f"{outcome.publish_share:.1%} of the listings may be published"
@@ -582,7 +586,7 @@ def monitor(
     every_model: Annotated[bool, typer.Option("--all", help="Watch every model that has a champion.")] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Start training when the verdict is drift.")] = False,
     data: Annotated[
-        list[Path] | None, typer.Option(help="New delivery to train on, repeatable; the champion's own folders by default.")
+        list[str] | None, typer.Option(help="New delivery to train on, repeatable; where the champion's lay by default.")
     ] = None,
     env: Env = "base",
     config: ConfigFile = None,
@@ -599,7 +603,7 @@ def monitor(
 def _monitor(
     model: str | None,
     retrain: bool,
-    data: list[Path] | None,
+    data: list[str] | None,
     env: str,
     config: Path | None,
     overrides: list[str] | None,
@@ -849,11 +853,14 @@ def _told(key: "Key") -> dict[str, Any]:
     }
 
 
-def _directories(paths: list[Path]) -> list[Path]:
-    for path in paths:
-        if not path.is_dir():
-            raise ConfigError(f"{path} is not a catalogue directory; `vitrina data import` makes one from a CSV")
-    return paths
+def _directories(given: list[str]) -> list[Path | str]:
+    """Folders that are there, and addresses as they are."""
+    from catalog.remote import is_remote
+
+    for one in given:
+        if not is_remote(one) and not Path(one).is_dir():
+            raise ConfigError(f"{one} is not a catalogue directory; `vitrina data import` makes one from a CSV")
+    return [one if is_remote(one) else Path(one) for one in given]
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:

@@ -35,6 +35,11 @@ class Settings:
         return self.home / "mlartifacts"
 
     @property
+    def deliveries(self) -> Path:
+        """Folder of the catalogues that were brought from stores; any of them may be deleted, and is brought again."""
+        return self.home / "deliveries"
+
+    @property
     def reports(self) -> Path:
         """Folder of the HTML reports that people open."""
         return self.home / "reports"

@@ -45,8 +45,8 @@ def watched(settings: Settings) -> list[str]:
     return found
 
 
-def watch(settings: Settings, model: str, config: RunConfig, data: Sequence[Path], retrain: bool) -> WatchOutcome:
-    """Judge the newest window; with `retrain`, train on `data`, or the champion's own folders, when the verdict is drift.
+def watch(settings: Settings, model: str, config: RunConfig, data: Sequence[Path | str], retrain: bool) -> WatchOutcome:
+    """Judge the newest window; with `retrain`, train on `data`, or where the champion's lay, when the verdict is drift.
 
     A window starts at most one training run, and none while another one is under way.
 
@@ -71,7 +71,7 @@ def watch(settings: Settings, model: str, config: RunConfig, data: Sequence[Path
 
 
 def _retrain(
-    settings: Settings, model: str, config: RunConfig, data: Sequence[Path], outcome: WatchOutcome, window_key: str
+    settings: Settings, model: str, config: RunConfig, data: Sequence[Path | str], outcome: WatchOutcome, window_key: str
 ) -> WatchOutcome:
     from database.monitor_runs import claim_window, retraining
 
@@ -85,17 +85,18 @@ def _retrain(
     return outcome.model_copy(update={"retraining": done, "training": training, "refused": failed})
 
 
-def _new_delivery(settings: Settings, model: str, version: int, data: Sequence[Path]) -> list[Path]:
+def _new_delivery(settings: Settings, model: str, version: int, data: Sequence[Path | str]) -> list[Path | str]:
     """The folders to train on; they must hold something that the champion was not trained on, or its base has moved on."""
-    from catalog.catalogue import Catalogue
+    from catalog.remote import is_remote, open_catalogue
     from models import family
     from provenance.events import with_events, without_events
     from registry.bases import behind
     from registry.versions import resolve
 
     tags = resolve(settings, f"{model}@{version}").tags
-    folders = list(data) or without_events([Path(line) for line in tags["vitrina.data_path"].splitlines()], settings)
-    catalogue = Catalogue.open(*folders)
+    before = [line if is_remote(line) else Path(line) for line in tags["vitrina.data_path"].splitlines()]
+    folders = list(data) or without_events(before)
+    catalogue = open_catalogue(folders, settings.deliveries)
     if family.get(model).events:
         catalogue = with_events(catalogue, settings)
     if catalogue.fingerprint() == tags["vitrina.data_fingerprint"] and not behind(settings, model):

@@ -1,6 +1,7 @@
 """What users did with the service's items, as a folder of the delivery that the next training reads."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from configs.settings import Settings
 from database.events import all_events
 
 logger = logging.getLogger(__name__)
+
+_WRITTEN = re.compile(r"/events/[0-9a-f]{16}$")
 
 
 def with_events(catalogue: Catalogue, settings: Settings) -> Catalogue:
@@ -34,9 +37,9 @@ def with_events(catalogue: Catalogue, settings: Settings) -> Catalogue:
     return Catalogue.open(*catalogue.folders, keep_table(_folder(settings), "events", table))
 
 
-def without_events(folders: Sequence[Path], settings: Settings) -> list[Path]:
-    """`folders` but those that `with_events` wrote."""
-    return [folder for folder in folders if _folder(settings) not in folder.resolve().parents]
+def without_events(folders: Sequence[Path | str]) -> list[Path | str]:
+    """`folders` but those that `with_events` wrote, below whichever `$VITRINA_HOME`."""
+    return [folder for folder in folders if not _WRITTEN.search(str(folder))]
 
 
 def _folder(settings: Settings) -> Path:

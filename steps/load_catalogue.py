@@ -5,7 +5,7 @@ from typing import Annotated
 
 from zenml import step
 
-from catalog.catalogue import Catalogue
+from catalog.remote import is_remote, open_catalogue
 from configs.settings import Settings
 from models import family
 from provenance.events import with_events
@@ -15,8 +15,11 @@ from steps.results import Delivery
 @step(enable_cache=False)
 def load_catalogue(model: str, data: list[str]) -> Annotated[Delivery, "delivery"]:
     """Open `data`, check that it has the tables `model` cannot do without, add the service's events, and take its fingerprint."""
-    catalogue, chosen = Catalogue.open(*map(Path, data)), family.get(model)
+    settings, chosen = Settings.from_environment(), family.get(model)
+    catalogue = open_catalogue(data, settings.deliveries)
     catalogue.require(chosen.tables)
     if chosen.events:
-        catalogue = with_events(catalogue, Settings.from_environment())
-    return Delivery(paths=tuple(str(folder.resolve()) for folder in catalogue.folders), fingerprint=catalogue.fingerprint())
+        catalogue = with_events(catalogue, settings)
+    given = [one if is_remote(one) else str(Path(one).resolve()) for one in data]
+    added = [str(folder.resolve()) for folder in catalogue.folders[len(data) :]]
+    return Delivery(paths=(*given, *added), fingerprint=catalogue.fingerprint())

@@ -8,7 +8,10 @@ from typing import Any, Self
 from pydantic import SerializeAsAny, ValidationInfo, field_validator
 
 from catalog.catalogue import Catalogue
+from catalog.errors import CatalogueError
+from catalog.remote import open_catalogue
 from configs.schema import IndexConfig, RunConfig, StrictModel, TuningConfig, ValidationConfig
+from configs.settings import Settings
 from models import family
 from models.bundles import BaseVersion
 from models.evaluation.gates import GateDecision
@@ -85,7 +88,11 @@ class Search(StrictModel):
 
 
 class Delivery(StrictModel):
-    """A catalogue's directories as they were when the run began; their content decides what is cached."""
+    """A catalogue as it was when the run began; its content decides what is cached.
+
+    Attributes:
+        paths: Directories, or addresses in a store from which each machine brings what it lacks.
+    """
 
     paths: tuple[str, ...]
     fingerprint: str
@@ -94,9 +101,13 @@ class Delivery(StrictModel):
         """The catalogue.
 
         Raises:
-            CatalogueError: a directory or a table is gone, or can no longer be read.
+            CatalogueError: a directory or a table is gone, can no longer be read, or is another one now.
         """
-        return Catalogue.open(*map(Path, self.paths))
+        catalogue = open_catalogue(self.paths, Settings.from_environment().deliveries)
+        if (now := catalogue.fingerprint()) != self.fingerprint:
+            where, was = ", ".join(self.paths), self.fingerprint[:12]
+            raise CatalogueError(f"{where} was {was} when the run began and is {now[:12]} now; begin again with what is there")
+        return catalogue
 
 
 class MaybeEvaluation(StrictModel):

@@ -24,6 +24,8 @@ RANK = {package: rank for rank, group in enumerate(GROUPS) for package in group}
 
 ONLY_IN = {
     "ray": {"scoring"},
+    "s3fs": {"catalog"},
+    "botocore": {"catalog"},
     "kfp": {"pipelines"},
     "kubeflow_trainer_api": {"operations"},
     "kfp_server_api": {"pipelines"},

@@ -12,7 +12,8 @@ def main(folder: Path) -> None:
     from loopback.cluster import cluster
 
     folder.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ended_by in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore the first
+        signal.signal(ended_by, signal.default_int_handler)
     try:
         with cluster(folder.resolve()) as started:
             lines = [f"export {name}={value}" for name, value in started.variables.items()]

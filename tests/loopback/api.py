@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from loopback.pods import Refused
@@ -16,6 +16,11 @@ from loopback.runs import ENDED, Node, Run, Runs
 
 API = "/apis/v2beta1"
 Body = dict[str, Any]
+Thing = TypeVar("Thing")
+
+
+class NotFound(ValueError):
+    """Nothing has this id."""
 
 
 class KubeflowApi:
@@ -36,7 +41,7 @@ class KubeflowApi:
             ("GET", r"/experiments/([^/]+)", self._experiment_of),
             ("GET", r"/runs", lambda: {"runs": [_shown(run) for run in self.runs.all.values()]}),
             ("POST", r"/runs", lambda: _shown(self.runs.submit(body))),
-            ("GET", r"/runs/([^/:]+)", lambda run: _shown(self.runs.all[run])),
+            ("GET", r"/runs/([^/:]+)", lambda run: _shown(_of(self.runs.all, run))),
             ("POST", r"/runs/([^/:]+):terminate", self._terminate),
             ("POST", r"/recurringruns", lambda: self._recur(body)),
         ]
@@ -44,14 +49,14 @@ class KubeflowApi:
             if asked == method and (found := re.fullmatch(API + pattern, path)):
                 try:
                     return 200, handler(*found.groups())
-                except LookupError:
-                    return _error(404, 5, f"{path} not found")
+                except NotFound as error:
+                    return _error(404, 5, f"{error} not found")
                 except Refused as error:
                     return _error(400, 3, str(error))
         return _error(404, 5, f"no route {method} {path}")
 
     def _experiments(self, query: dict[str, list[str]]) -> Body:
-        wanted = [p["string_value"] for text in query.get("filter", []) for p in json.loads(text)["predicates"]]
+        wanted = [p["stringValue"] for text in query.get("filter", []) for p in json.loads(text)["predicates"]]
         found = [one for one in self.experiments if not wanted or one["display_name"] in wanted]
         return {"experiments": found, "total_size": len(found)}
 
@@ -61,16 +66,22 @@ class KubeflowApi:
         return made
 
     def _experiment_of(self, experiment: str) -> Body:
-        return {one["experiment_id"]: one for one in self.experiments}[experiment]
+        return _of({one["experiment_id"]: one for one in self.experiments}, experiment)
 
     def _terminate(self, run: str) -> Body:
-        self.runs.all[run].cancel()
+        _of(self.runs.all, run).cancel()
         return {}
 
     def _recur(self, body: Body) -> Body:
         made = body | {"recurring_run_id": str(uuid.uuid4()), "status": "ENABLED"}
         self.recurring.append(made)
         return made
+
+
+def _of(known: dict[str, Thing], wanted: str) -> Thing:
+    if wanted not in known:
+        raise NotFound(wanted)
+    return known[wanted]
 
 
 def _shown(run: Run) -> Body:

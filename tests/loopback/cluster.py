@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from services import mlflow_server, postgres, s3_server, zenml_server
 
 from configs.cluster import ClusterConfig
 from loopback.api import KubeflowApi, kubeflow
 from loopback.runs import Node
-from services import mlflow_server, postgres, s3_server, zenml_server
 
 BUCKET, KEY, SECRET = "vitrina", "loopback-access-key", "loopback-secret-key"
 
@@ -46,7 +46,12 @@ def cluster(folder: Path, at_once: int = 1) -> Iterator[Cluster]:
     with ExitStack() as stack:
         database = stack.enter_context(postgres())
         s3 = stack.enter_context(s3_server(folder, BUCKET))
-        access = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": s3, "AWS_DEFAULT_REGION": "us-east-1"}
+        access = {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_ENDPOINT_URL": s3,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
         store = database.database("mlflow").replace("postgresql://", "postgresql+psycopg://")
         servers = [mlflow_server(folder, store, f"s3://{BUCKET}/mlflow", **access), zenml_server(folder)]
         mlflow, zenml = _together(stack, servers)

@@ -67,7 +67,11 @@ def pods_of(submitted: Mapping[str, Any], run_id: str, run_name: str) -> dict[st
         }
     except json_format.ParseError as error:
         raise Refused(f"Failed to parse the pipeline specification: {error}") from error
-    filled = {"{{$.pipeline_job_name}}": run_name, "{{$.pipeline_job_uuid}}": run_id, "{{$.pipeline_job_resource_name}}": run_name}
+    filled = {
+        "{{$.pipeline_job_name}}": run_name,
+        "{{$.pipeline_job_uuid}}": run_id,
+        "{{$.pipeline_job_resource_name}}": run_name,
+    }
     found = {}
     for name, task in spec.root.dag.tasks.items():
         label = spec.components[task.component_ref.name].executor_label

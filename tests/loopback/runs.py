@@ -44,7 +44,11 @@ class Node:
         Raises:
             LookupError: a Secret or a key is not there; Kubernetes would not start the container either.
         """
-        image = {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(home)}
+        image = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(home),
+        }
         kept = {}
         for variable, reference in pod.secrets.items():
             if reference.key not in self.secrets.get(reference.secret, {}):
@@ -157,7 +161,13 @@ class Run:
         with self.log(pod.task).open("wb") as log:
             with self._lock:
                 process = subprocess.Popen(
-                    pod.command, env=environment, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    pod.command,
+                    env=environment,
+                    cwd=home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
                 self._processes.add(process)
             if self._canceled.is_set():

@@ -38,7 +38,7 @@ def test_events_are_a_further_folder_and_can_be_taken_away_again(settings: Setti
     first = with_events(Catalogue.open(data), settings)
     assert first.folders[0] == data
     assert first.events()["item_id"].tolist() == ["5"]
-    assert without_events(first.folders, settings) == [data]
+    assert without_events(first.folders) == [data]
     assert with_events(Catalogue.open(data), settings).folders == first.folders
     happen(settings, "6")
     assert with_events(Catalogue.open(data), settings).folders != first.folders
