@@ -580,7 +580,9 @@ def stack_show(as_json: Json = False) -> None:
 @stack_app.command("trainjob")
 def stack_trainjob(
     model: Model,
-    data: Annotated[list[str], typer.Option("--data", help="Catalogue directory as pods see it, or an s3:// address. Repeatable.")],
+    data: Annotated[
+        list[str], typer.Option("--data", help="Catalogue directory as pods see it, or an s3:// address. Repeatable.")
+    ],
     config: Annotated[Path, typer.Option("--config", help="YAML file of the cluster, such as configs/kubeflow/cluster.yaml.")],
     kind: Annotated[
         str, typer.Option(help="trainjob, of Kubeflow Trainer v2, or pytorchjob, of the training operator before it.")

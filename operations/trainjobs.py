@@ -1,20 +1,19 @@
 """A training on several pods of a cluster, as objects that `kubectl` takes.
 
-`trainjob` is for Kubeflow Trainer v2: a TrainJob, and the TrainingRuntime that it refers to. `pytorchjob` is for clusters that have
-the training operator before it. Both run `vitrina train` under torchrun, whose agents meet at the first pod: when a rank or a pod
-dies, all ranks start again from the last checkpoint, which lies on the volume of `home`.
+`trainjob` is for Kubeflow Trainer v2: a TrainJob, and the TrainingRuntime that it refers to. `pytorchjob` is for clusters that
+have the training operator before it. Both run `vitrina train` under torchrun, whose agents meet at the first pod: when a rank or
+a pod dies, all ranks start again from the last checkpoint, which lies on the volume of `home`.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from kubeflow_trainer_api.models import IoK8sApiCoreV1PodTemplateSpec as PodTemplate
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime as TrainingRuntime
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
-from pydantic import BaseModel
 
 from configs.cluster import GPUS, ClusterConfig, Resources
 from configs.errors import ConfigError
@@ -33,7 +32,6 @@ _NAME = r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?"
 """The names of pods and Services of a job are longer than its own, and hold 63 characters."""
 _ANCESTOR = "trainer.kubeflow.org/trainjob-ancestor-step"
 
-_Model = TypeVar("_Model", bound=BaseModel)
 Object = dict[str, Any]
 
 
@@ -73,7 +71,9 @@ def _options(option: str, values: Sequence[str]) -> list[str]:
 def _check(config: ClusterConfig, name: str, data: Sequence[str]) -> None:
     wanted = config.distributed
     if not re.fullmatch(_NAME, name):
-        raise ConfigError(f"--name {name!r}: a name of a job has at most 50 of a-z, 0-9 and -, begins with a letter, ends not with -")
+        raise ConfigError(
+            f"--name {name!r}: a name of a job has at most 50 of a-z, 0-9 and -, begins with a letter, ends not with -"
+        )
     if wanted.resources.gpus and wanted.processes != wanted.resources.gpus:
         gpus = wanted.resources.gpus
         raise ConfigError(f"distributed.processes is {wanted.processes}, distributed.resources.gpus {gpus}: a rank has one GPU")
@@ -136,21 +136,21 @@ def _trainer(config: ClusterConfig, name: str, train: list[str]) -> list[Object]
 def _operator(config: ClusterConfig, name: str, train: list[str]) -> list[Object]:
     """The operator counts nodes by RANK and WORLD_SIZE, which torchrun gives to ranks anew."""
     wanted = config.distributed
-    container = {
-        "name": "pytorch",
-        "image": config.image.reference,
-        "command": [f"{BINARIES}/torchrun"],
-        "args": _torchrun(config, name, "$(MASTER_ADDR)", "$(MASTER_PORT)", train),
-        "env": _variables(config),
-        "ports": [{"name": "pytorchjob-port", "containerPort": PORT, "protocol": "TCP"}],
-        "resources": _resources(wanted.resources),
-    }
-    replicas = {"Master": 1, "Worker": wanted.nodes - 1}
-    specs = {
-        role: {"replicas": count, "restartPolicy": "OnFailure", "template": _valid(PodTemplate, _pod(config, container, None))}
-        for role, count in replicas.items()
-        if count
-    }
+
+    def replicas(count: int) -> Object:
+        container = {
+            "name": "pytorch",
+            "image": config.image.reference,
+            "command": [f"{BINARIES}/torchrun"],
+            "args": _torchrun(config, name, "$(MASTER_ADDR)", "$(MASTER_PORT)", train),
+            "env": _variables(config),
+            "ports": [{"name": "pytorchjob-port", "containerPort": PORT, "protocol": "TCP"}],
+            "resources": _resources(wanted.resources),
+        }
+        template = _valid(PodTemplate, _pod(config, container, None))
+        return {"replicas": count, "restartPolicy": "OnFailure", "template": template}
+
+    specs = {role: replicas(count) for role, count in (("Master", 1), ("Worker", wanted.nodes - 1)) if count}
     job = {
         "apiVersion": "kubeflow.org/v1",
         "kind": "PyTorchJob",
@@ -207,7 +207,7 @@ def _pod(config: ClusterConfig, container: Object, restart: str | None) -> Objec
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "nodeSelector": wanted.node_selector,
+        "nodeSelector": dict(wanted.node_selector),
         "tolerations": [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints],
         "imagePullSecrets": [{"name": config.image.pull_secret}] if config.image.pull_secret else [],
         "restartPolicy": restart,
@@ -228,7 +228,10 @@ def _pod(config: ClusterConfig, container: Object, restart: str | None) -> Objec
 
 
 def _variables(config: ClusterConfig) -> list[Object]:
-    plain = {"VITRINA_HOME": HOME, "OMP_NUM_THREADS": str(_threads(config.distributed.resources.cpu, config.distributed.processes))}
+    plain = {
+        "VITRINA_HOME": HOME,
+        "OMP_NUM_THREADS": str(_threads(config.distributed.resources.cpu, config.distributed.processes)),
+    }
     if config.zenml:
         plain["ZENML_STORE_URL"] = config.zenml
     named = dict(config.references)
@@ -250,9 +253,8 @@ def _resources(wanted: Resources) -> Object:
     return {"requests": {"cpu": wanted.cpu, "memory": wanted.memory}, "limits": {"memory": wanted.memory, **gpus}}
 
 
-def _valid(schema: type[_Model], values: Object) -> Object:
+def _valid(schema: Any, values: Object) -> Object:
     """`values`, which are exactly what the API's own model reads and writes."""
-    model: Any = schema
-    told: Object = model.from_dict(values).to_dict()
+    told: Object = schema.from_dict(values).to_dict()
     assert told == values, f"{schema.__name__} does not take all of {values}"
     return values

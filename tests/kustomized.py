@@ -35,7 +35,12 @@ def render(name: str) -> tuple[Manifest, ...]:
         chosen = FOLDER / folder
         if plus:
             chosen = overlay(Path(temporary), folder, component)
-        done = subprocess.run([kubectl(), "kustomize", str(chosen)], capture_output=True, text=True, timeout=60)
+        return rendered_from(chosen)
+
+
+def rendered_from(folder: Path) -> tuple[Manifest, ...]:
+    """The objects of a kustomization."""
+    done = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     return tuple(yaml.safe_load_all(done.stdout))
 

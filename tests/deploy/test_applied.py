@@ -50,7 +50,9 @@ def told(manifest: Manifest) -> dict[str, Any]:
 def test_what_is_applied_is_held_and_applying_it_again_changes_nothing(name: str, server: str, tmp_path: Path) -> None:
     first = apply(kubectl(), tmp_path / "kubeconfig", render(name))
     assert set(first.values()) == {"created"}
-    expected = {(m["kind"], m["metadata"]["name"]): told(m) for m in render(name) if m["kind"] not in ("Namespace", "PriorityClass")}
+    expected = {
+        (m["kind"], m["metadata"]["name"]): told(m) for m in render(name) if m["kind"] not in ("Namespace", "PriorityClass")
+    }
     assert {key: told(manifest) for key, manifest in held(server).items()} == expected
     again = apply(kubectl(), tmp_path / "kubeconfig", render(name))
     # A selector of a PodDisruptionBudget is replaced whole, so kubectl always sends it.

@@ -97,7 +97,8 @@ def test_who_is_elsewhere_reaches_the_gateway_and_with_a_label_what_it_is_for(na
 def test_addresses_outside_are_reached_for_what_is_named_by_reference_alone(name: str) -> None:
     """A rule that names no peer opens its ports to every address."""
     opened = {
-        pod: {port["port"] for rule in rules(name, pod, "Egress") if "to" not in rule for port in rule["ports"]} for pod in pods(name)
+        pod: {port["port"] for rule in rules(name, pod, "Egress") if "to" not in rule for port in rule["ports"]}
+        for pod in pods(name)
     }
     if "laptop" in name:
         assert set().union(*opened.values()) == set()
@@ -106,6 +107,11 @@ def test_addresses_outside_are_reached_for_what_is_named_by_reference_alone(name
     wanted["mlflow"] |= {443}
     wanted["worker"] |= {8080}
     assert opened == wanted
+
+
+@each
+def test_whatever_is_not_named_is_denied_both_ways(name: str) -> None:
+    assert of(name, "NetworkPolicy")["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 @each

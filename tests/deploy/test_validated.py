@@ -1,4 +1,4 @@
-"""Every object that is rendered, against the schemas of several Kubernetes; KEDA's, which come with KEDA, against what it documents."""
+"""Every object that is rendered, against the schemas of several Kubernetes; those of KEDA against what it documents."""
 
 import json
 import re
@@ -90,7 +90,12 @@ class ScaledObject(Strict):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_object_and_knows_every_field(version: str) -> None:
-    objects = {json.dumps(manifest, sort_keys=True) for name in RENDERED for manifest in render(name) if manifest["kind"] != "ScaledObject"}
+    objects = {
+        json.dumps(manifest, sort_keys=True)
+        for name in RENDERED
+        for manifest in render(name)
+        if manifest["kind"] != "ScaledObject"
+    }
     assert len(objects) > 50  # those that are the same in several are validated once
     assert {kubernetes_validate.validate(json.loads(text), version, strict=True) for text in sorted(objects)} == {version}
 
