@@ -7,6 +7,7 @@ order.
 
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +45,7 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
     Raises:
         VitrinaError: see `scoring.shard`; there is no cluster, or it finished nothing for too long.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _prepare(config)
     import ray
     from ray.exceptions import RayError
 
@@ -81,6 +82,13 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
             ) from error
 
 
+def _prepare(config: RayConfig) -> None:
+    """Before Ray is imported: it tells nobody of its use, and a cluster of its own, to which other machines could speak, has a key."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if config.address is None and "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
 @contextmanager
 def _cluster(config: RayConfig) -> Iterator[None]:
     """Connected to the cluster at `config.address`, to the one that this process is connected to, or to one of its own."""
@@ -93,7 +101,7 @@ def _cluster(config: RayConfig) -> Iterator[None]:
     try:
         if config.address is None:
             cores = len(os.sched_getaffinity(0)) if config.workers is None else -(-config.workers * config.cpus // 1)
-            ray.init("local", num_cpus=int(cores), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+            ray.init("local", num_cpus=int(cores), include_dashboard=False, **quiet)
         else:
             ray.init(config.address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
