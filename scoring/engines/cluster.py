@@ -62,13 +62,14 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
             initial_size=config.workers,
             max_tasks_in_flight_per_actor=2,
         )
+        found = ray.cluster_resources()  # type: ignore[no-untyped-call]
         answered = shards.map_batches(
             Worker,
             batch_size=1,
             compute=pool,
             fn_constructor_kwargs={"job": job},
             num_cpus=config.cpus,
-            num_gpus=_gpus(config, ray.cluster_resources()),
+            num_gpus=_gpus(config, found),
         )
         try:
             for row in answered.iter_rows():
@@ -83,7 +84,7 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
 
 
 def _prepare(config: RayConfig) -> None:
-    """Before Ray is imported: it tells nobody of its use, and a cluster of its own, to which other machines could speak, has a key."""
+    """Before Ray is imported: it tells nobody of its use; a cluster of its own, which others could speak to, has a key."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if config.address is None and "RAY_AUTH_MODE" not in os.environ:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

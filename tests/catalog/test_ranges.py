@@ -35,7 +35,7 @@ def test_values_at_rows_in_any_order(path: Path, rows: list[int]) -> None:
 
 
 def test_a_file_that_is_gone_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="^.*none.parquet cannot be read: [^\n]*$"):
+    with pytest.raises(CatalogueError, match=r"^.*none.parquet cannot be read: [^\n]*$"):
         Ranges().between(tmp_path / "none.parquet", ["id"], 0, 1)
 
 

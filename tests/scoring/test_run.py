@@ -131,7 +131,7 @@ def test_another_catalogue_is_refused(settings: Settings, shop: Path, scored: Pa
     products = pd.read_parquet(changed / "products.parquet")
     products.loc[0, "title"] = "Another title"
     products.to_parquet(changed / "products.parquet", index=False)
-    with pytest.raises(VitrinaError, match="holds answers with data .{12}…, not .{12}…; "):
+    with pytest.raises(VitrinaError, match=r"holds answers with data .{12}…, not .{12}…; "):
         score(settings, changed, scored, values={"embedding": True})
     copied = Path(shutil.copytree(shop, tmp_path / "copy", copy_function=shutil.copyfile))  # the same content, at another time
     assert score(settings, copied, scored, values={"embedding": True}).finished_before == 5
@@ -195,7 +195,7 @@ def test_a_broken_device_is_no_fault_of_the_rows(
 
     monkeypatch.setattr(ProductPredictor, "predict", breaks)
     with pytest.raises(
-        VitrinaError, match="^shard 1: the model answers no more, and it is no fault of a row: RuntimeError: CUDA"
+        VitrinaError, match=r"^shard 1: the model answers no more, and it is no fault of a row: RuntimeError: CUDA"
     ):
         score(settings, shop, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / "scores").iterdir()] == ["part-00000000.parquet"]
