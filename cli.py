@@ -329,10 +329,16 @@ def score(
         from scoring.run import require_share as require
         from scoring.run import run_scoring
 
-        asked = {"reference": reference, "data": [str(folder) for folder in _directories(data)], "out": out, "table": table}
-        placed = {"address": address, "workers": workers, "cpus": cpus, "gpus": gpus}
-        values = merged(config, overrides or [])
-        asked |= {"engine": engine, "ray": placed, "values": values, "require_share": require_share}
+        asked: dict[str, Any] = {
+            "reference": reference,
+            "data": [str(folder) for folder in _directories(data)],
+            "out": out,
+            "table": table,
+            "values": merged(config, overrides or []),
+            "engine": engine,
+            "ray": {"address": address, "workers": workers, "cpus": cpus, "gpus": gpus},
+            "require_share": require_share,
+        }
         with _progress(shown=not as_json) as progress:
             outcome = run_scoring(_settings(), validate(ScoringRequest, asked, where="vitrina score"), progress)
         write(outcome.model_dump(mode="json"), as_json, _show_scoring)

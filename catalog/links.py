@@ -1,6 +1,7 @@
-"""What has to be known of a whole table before its rows are read a range at a time: which ids repeat, and where photos lie.
+"""What has to be known of a whole table before it is read in ranges: which ids repeat, and where photos lie.
 
-DuckDB finds out in one pass over the columns of ids. What does not fit in its memory goes to a temporary folder beside the result.
+DuckDB finds out in one pass over the columns of ids. What does not fit in its memory goes to a temporary folder beside the
+result.
 """
 
 import tempfile

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from catalog.errors import CatalogueError
 from catalog.importing.sql import name, text
 
-OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 """DuckDB fetches nothing."""
 
 

@@ -303,7 +303,7 @@ def scorer(name: str, table: str | None = None) -> Scorer:
     get(name)
     able = sorted(path.parent.name for path in Path(__file__).parent.glob("*/scoring.py"))
     if name not in able:
-        raise ConfigError(f"model {name!r} has no answer for a row of a catalogue by itself; allowed: {', '.join(able)}")
+        raise ConfigError(f"model {name!r} scores no catalogue: it says nothing of a row by itself; allowed: {', '.join(able)}")
     found: Sequence[Scorer] = importlib.import_module(f"models.{name}.scoring").SCORERS
     chosen = next((one for one in found if table in (None, one.table)), None)
     if chosen is None:

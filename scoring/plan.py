@@ -49,8 +49,7 @@ class Manifest(StrictModel):
     @property
     def depends(self) -> dict[str, Any]:
         """Every value by its name."""
-        values = self.model_dump(mode="json", exclude={"files"})
-        return {name: value for name, value in values.items() if name != "config"} | values["config"]
+        return self.model_dump(mode="json", exclude={"files", "config"}) | self.config
 
     @property
     def sha256(self) -> str:

@@ -30,7 +30,7 @@ class ScoringRequest(StrictModel):
     data: tuple[str, ...] = Field(min_length=1, description="catalogue directories, on a volume that every worker sees")
     out: str = Field(
         min_length=1,
-        description="folder of the answers, on such a volume as well; what is finished there is not computed again. {version} and "
+        description="folder of the answers, on such a volume as well; what is finished is not computed again. {version} and "
         "{data} in it become the version and the beginning of the catalogue's fingerprint",
     )
     table: str | None = Field(None, description="of which rows; the model's first one by default")

@@ -1,6 +1,7 @@
 """What the recommender answers in bulk: items for every user who bought something."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -40,8 +41,8 @@ class RecommenderScorer:
         self, predictor: RecommenderPredictor, asked: Sequence[Key], config: RecommenderScoringConfig
     ) -> list[dict[str, Any]]:
         """See `models.family.Scorer`."""
-        bounds = {"num_recs": config.top_k, "diversity": config.diversity, "exclude_bought": config.exclude_bought}
-        ranked = predictor.ranked([Query(user_id=user, **bounds) for user in asked])
+        anyone = Query(num_recs=config.top_k, diversity=config.diversity, exclude_bought=config.exclude_bought)
+        ranked = predictor.ranked([replace(anyone, user_id=user) for user in asked])
         keys = predictor.recommender.items.keys
         return [
             {"items": [str(keys[code]) for code in one.codes.tolist()], "scores": one.scores, "known": predictor.knows(user)}

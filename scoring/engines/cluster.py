@@ -7,6 +7,7 @@ order.
 
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +45,7 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
     Raises:
         VitrinaError: see `scoring.shard`; there is no cluster, or it finished nothing for too long.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _prepare(config)
     import ray
     from ray.exceptions import RayError
 
@@ -61,13 +62,14 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
             initial_size=config.workers,
             max_tasks_in_flight_per_actor=2,
         )
+        found = ray.cluster_resources()  # type: ignore[no-untyped-call]
         answered = shards.map_batches(
             Worker,
             batch_size=1,
             compute=pool,
             fn_constructor_kwargs={"job": job},
             num_cpus=config.cpus,
-            num_gpus=_gpus(config, ray.cluster_resources()),
+            num_gpus=_gpus(config, found),
         )
         try:
             for row in answered.iter_rows():
@@ -79,6 +81,13 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
             raise VitrinaError(
                 f"Ray ended the run, which goes on where it stopped when it is started again: {line[:300]}"
             ) from error
+
+
+def _prepare(config: RayConfig) -> None:
+    """Before Ray is imported: it tells nobody of its use; a cluster of its own, which others could speak to, has a key."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if config.address is None and "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager
@@ -93,7 +102,7 @@ def _cluster(config: RayConfig) -> Iterator[None]:
     try:
         if config.address is None:
             cores = len(os.sched_getaffinity(0)) if config.workers is None else -(-config.workers * config.cpus // 1)
-            ray.init("local", num_cpus=int(cores), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+            ray.init("local", num_cpus=int(cores), include_dashboard=False, **quiet)
         else:
             ray.init(config.address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
