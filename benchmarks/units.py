@@ -76,10 +76,9 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print the result, write no file")
     options = parser.parse_args()
     before = round(os.getloadavg()[0], 1)
-    folder = Path(tempfile.mkdtemp(prefix="vitrina-units-"))
+    folder, database = (Path(tempfile.mkdtemp(prefix="vitrina-units-")) for _ in range(2))  # PostgreSQL runs as a user of its own
     try:
-        (folder / "database").mkdir()
-        with postgres(folder / "database") as (address, _):
+        with postgres(database) as (address, _):
             urls = {name: made(address, name) for name in ("vitrina", "mlflow")}
             rows = measure_rows(urls["vitrina"], options.seconds)
             with mlflow_server(folder, urls["mlflow"]) as tracking:
@@ -87,7 +86,8 @@ def main() -> None:
         requests = measure_requests(folder / "service")
         memory = measure_memory(folder / "base")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for made_here in (folder, database):
+            shutil.rmtree(made_here, ignore_errors=True)
     result = {"load_average_before": before, "rows": rows, "registry": registry, "requests": requests, "memory": memory}
     if not options.dry:
         write("units", result)
