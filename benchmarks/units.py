@@ -14,19 +14,15 @@ PostgreSQL waits for its disk at each commit. All of it shares the machine: a se
 
 import argparse
 import json
-import multiprocessing
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,29 +30,30 @@ from typing import Any
 import psutil
 import sqlalchemy
 
+from benchmarks import units_rows
 from benchmarks.jobs_chaos import postgres
 from benchmarks.loader import clients, load, request
 from benchmarks.machine import write
 from benchmarks.serving import payloads, running
 from benchmarks.serving_load import BUNDLE, free_port
+from benchmarks.units_rows import rate
 from benchmarks.untrained import write_bundle
 from catalog.listing import Listing
 from catalog.sample import write_sample
 from configs.schema import AccessConfig, ServingConfig
 from configs.settings import Settings
-from database import jobs
 from database.catalog import revision
 from database.engine import engine, reading
-from database.events import EventRow, insert_events
-from database.predictions import PredictionRow, insert_predictions
+from database.predictions import PredictionRow
 from models import family
 from monitoring.prediction_log import BATCH
 from registry.promotion import promote
 from registry.register import register
 from registry.versions import alias_targets
-from serving.routes import _product
-from serving.routes.product import row
+from serving.routes._product import embedded
+from serving.routes.product import row as row_of
 from serving.run import command
+from serving.schemas import ListingIn
 from serving.slots import Answer
 
 WRITERS = (1, 2, 4)
@@ -64,6 +61,7 @@ THREADS = 8
 LISTING = Listing(
     title="Nordal Men Blue Striped Shirt", description="A soft cotton shirt.", fields={"brand": "Nordal"}, price=40.0
 )
+TAKEN = "SELECT pg_total_relation_size('predictions'), count(*) FROM predictions"
 VERSIONS = 5
 REQUESTS, AT_ONCE = 3000, 16
 TOKEN = "0123456789abcdef" * 4
@@ -80,7 +78,7 @@ def main() -> None:
     try:
         with postgres(database) as (address, _):
             urls = {name: made(address, name) for name in ("vitrina", "mlflow")}
-            rows = measure_rows(urls["vitrina"], options.seconds)
+            rows = measure_rows(urls["vitrina"], options.seconds, folder)
             with mlflow_server(folder, urls["mlflow"]) as tracking:
                 registry = measure_registry(Settings(folder / "home", urls["vitrina"], tracking), options.seconds)
         requests = measure_requests(folder / "service")
@@ -101,28 +99,26 @@ def made(address: str, name: str) -> str:
     return f"{address.rpartition('/')[0]}/{name}"
 
 
-def measure_rows(url: str, seconds: float) -> dict[str, Any]:
+def measure_rows(url: str, seconds: float, folder: Path) -> dict[str, Any]:
     """Rows and transactions a second, and bytes of a prediction."""
-    example = prediction()
+    row = prediction()
+    units_rows.save(row, folder / "example.json")
+    command = [sys.executable, "-m", "benchmarks.units_rows", url, str(seconds), str(folder / "example.json")]
     predictions = {}
     for writers in WRITERS:
-        with multiprocessing.get_context("spawn").Pool(writers) as pool:
-            counts = pool.starmap(_write, [(url, example, seconds)] * writers)
-        predictions[str(writers)] = round(sum(counts) / seconds)
+        started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(writers)]
+        predictions[str(writers)] = round(sum(float(process.communicate()[0]) for process in started))
     with reading(url) as connection:
-        taken = connection.execute(
-            sqlalchemy.text("SELECT pg_total_relation_size('predictions'), count(*) FROM predictions")
-        ).one()
-    jobs.submit(url, "none", [jobs.Item(place=0, sent={}, state="failed")])  # makes DBOS's tables
+        size, count = connection.execute(sqlalchemy.text(TAKEN)).one()
     return {
-        "predictions_a_second_by_writers": predictions,
         "rows_a_transaction": BATCH,
-        "prediction_bytes": round(taken[0] / taken[1]),
-        "embedding_bytes": len(example.embedding or b""),
-        "events_a_second": round(rate(partial(_tell, url), seconds, 1)),
-        "events_a_second_of_8_threads": round(rate(partial(_tell, url), seconds, THREADS)),
-        "jobs_left_a_second": round(rate(partial(_leave, url), seconds, 1)),
-        "catalogue_revision_microseconds": round(1e6 / rate(partial(revision, url), seconds, 1)),
+        "predictions_a_second_by_writers": predictions,
+        "prediction_bytes": round(size / count),
+        "embedding_bytes": len(row.embedding or b""),
+        "events_a_second": round(rate(partial(units_rows.tell, url), seconds)),
+        "events_a_second_of_8_threads": round(rate(partial(units_rows.tell, url), seconds, THREADS)),
+        "jobs_left_a_second": round(rate(partial(units_rows.leave, url), seconds)),
+        "catalogue_revision_microseconds": round(1e6 / rate(partial(revision, url), seconds)),
     }
 
 
@@ -130,43 +126,8 @@ def prediction() -> PredictionRow:
     """What the service logs of an answer of the product model."""
     predictor: Any = family.load("product", BUNDLE, "cpu")
     answer = Answer(predictor.predict([LISTING])[0], 1)
-    body = _product.ListingIn.model_validate({"title": LISTING.title})
-    reply = _product.embedded(body, answer)
-    return row("embeddings", reply, LISTING, answer, 5.0)
-
-
-def _write(url: str, example: PredictionRow, seconds: float) -> int:
-    insert_predictions(url, [replace(example, id=str(uuid.uuid4()))])
-    count, until = 0, time.monotonic() + seconds
-    while time.monotonic() < until:
-        now = datetime.now(UTC)
-        insert_predictions(url, [replace(example, id=str(uuid.uuid4()), created_at=now) for _ in range(BATCH)])
-        count += BATCH
-    return count
-
-
-def _tell(url: str) -> None:
-    insert_events(url, [EventRow(user_id="3", item_id="17", kind="view", occurred_at=datetime.now(UTC))])
-
-
-def _leave(url: str) -> None:
-    jobs.submit(url, "embeddings/batch", [jobs.Item(place=0, sent={"title": "a shirt"})], max_waiting=10**6)
-
-
-def rate(call: Callable[[], object], seconds: float, threads: int) -> float:
-    """Calls a second."""
-    call()
-    until = time.monotonic() + seconds
-
-    def repeat(_: int) -> int:
-        count = 0
-        while time.monotonic() < until:
-            call()
-            count += 1
-        return count
-
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(repeat, range(threads))) / seconds
+    body = ListingIn.model_validate({"title": LISTING.title})
+    return row_of("embeddings", embedded(body, answer), LISTING, answer, 5.0)
 
 
 @contextmanager

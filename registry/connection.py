@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from filelock import FileLock
 
 from configs.settings import Settings
-from database.engine import DIALECTS, driver_url, probe, translated
+from database.engine import DIALECTS, probe, translated
 from database.errors import DatabaseError
 from registry.errors import RegistryError, RegistryUnreachable
 
@@ -99,19 +99,11 @@ def _client(tracking_uri: str, pid: int) -> "MlflowClient":
         if urlsplit(tracking_uri).scheme.partition("+")[0] in DIALECTS:
             probe(tracking_uri)  # MLflow itself would try for minutes
         with _alone(tracking_uri), translated(tracking_uri):
-            store = _with_driver(tracking_uri)
-            client = MlflowClient(tracking_uri=store, registry_uri=store)
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             client.search_registered_models(max_results=1)  # makes MLflow create the tables of a new store
     except DatabaseError as error:
         raise RegistryUnreachable(f"MLflow's store cannot be opened: {error}") from error
     return client
-
-
-def _with_driver(tracking_uri: str) -> str:
-    """A PostgreSQL store by the driver that we install; MLflow would look for another one."""
-    if urlsplit(tracking_uri).scheme != "postgresql":
-        return tracking_uri
-    return driver_url(tracking_uri).render_as_string(hide_password=False)
 
 
 def _alone(tracking_uri: str) -> AbstractContextManager[object]:
