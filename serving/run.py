@@ -14,6 +14,7 @@ from configs.settings import Settings
 from models.family import check_launch
 from registry.versions import with_champion
 from serving.inner import TOKEN, check_address, secret
+from serving.parent import PARENT
 from serving.routes import discover
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,7 @@ def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[
         for model in set(config.models) - set(config.upstreams):
             check_launch(model, config.device, config.precision, config.compile)
     state = settings.home / "serving" / str(config.port)  # BentoML clears its metrics folder there: one a server
-    environment = os.environ | {
+    environment = {name: value for name, value in os.environ.items() if name != PARENT} | {
         "VITRINA_HOME": str(settings.home),
         "VITRINA_DATABASE_URL": settings.database_url,
         CONFIG: config.model_copy(update={"host": host}).model_dump_json(),

@@ -107,6 +107,8 @@ def mlflow_server(folder: Path, store: str | None = None, artifacts: str | None 
     port = free_port()
     command = ["uvicorn", "mlflow.server.fastapi_app:app", "--port", str(port), "--log-level", "warning"]
     with process(command, folder / "mlflow.log", environment, answers=f"http://127.0.0.1:{port}/health"):
+        first = f"http://127.0.0.1:{port}/api/2.0/mlflow/registered-models/search"
+        httpx.get(first, timeout=STARTS_WITHIN).raise_for_status()  # makes the tables, which may take longer than clients wait
         yield f"http://127.0.0.1:{port}"
 
 
