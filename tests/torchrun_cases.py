@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tiny_task import PointTask, Points, fit_points
+from tiny_task import Points, PointTask, fit_points
 from torch import Generator, Tensor
 
 from configs.errors import VitrinaError

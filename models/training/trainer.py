@@ -244,6 +244,8 @@ class ShardedLearner(Learner):
         """Divide, once."""
         if isinstance(self, FSDPModule):
             return
+        for parameter in self.parameters():
+            parameter.data = parameter.data.contiguous()  # no other memory format can be divided
         mesh = cast(DeviceMesh, self.device_mesh)["data_parallel"]
         for part in self.task.compile_parts():
             fully_shard(part, mesh=mesh)
