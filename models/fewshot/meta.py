@@ -299,7 +299,7 @@ def _added_up(weights: nn.Module, loss: float) -> float:
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     total = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([loss])])
     dist.all_reduce(total)
-    for parameter, part in zip(parameters, total[:-1].split([p.numel() for p in parameters]), strict=True):
+    for parameter, part in zip(parameters, torch.split(total[:-1], [p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter).clone()
     return float(total[-1])
 

@@ -30,6 +30,12 @@ def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
     return mean((forth + back) / 2, torch.ones_like(target, dtype=torch.bool))
 
 
+def anywhere(rows: Tensor, least: int = 1) -> bool:
+    """Whether so many of `rows` (n,) bool are true, in training among those of every rank."""
+    count = rows.sum()
+    return int(sum_over_ranks(count) if torch.is_grad_enabled() else count) >= least
+
+
 def mean(values: Tensor, rows: Tensor) -> Tensor:
     """Mean of values (n,) over `rows` (n,) bool, in training over those of every rank; 0 over none."""
     found = torch.stack([torch.where(rows, values, 0.0).sum(), rows.sum().to(values.dtype)])

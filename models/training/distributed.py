@@ -170,7 +170,8 @@ class SharedNorm(nn.Module):
         """(B, C, ...) to the same shape."""
         norm: Any = self
         if not self.training or world_size() == 1:
-            return super().forward(x)
+            plain: Tensor = super().forward(x)
+            return plain
         dims = [dim for dim in range(x.ndim) if dim != 1]
         with torch.autocast(x.device.type, enabled=False):
             values = x.float()
@@ -179,7 +180,7 @@ class SharedNorm(nn.Module):
             own_spread = (values - _channels(own_mean, x)).square().sum(dims)
             own = torch.cat([own_mean, own_spread, own_mean.new_tensor([cells])])
             place = torch.arange(world_size(), device=x.device) == rank()
-            mean, spread, counts = _summed(place[:, None] * own).split([x.shape[1], x.shape[1], 1], dim=1)
+            mean, spread, counts = torch.split(_summed(place[:, None] * own), [x.shape[1], x.shape[1], 1], dim=1)
             count = counts.sum()
             total = (counts * mean).sum(0) / count
             variance = ((spread * (counts > 0)).sum(0) + (counts * (mean - total).square()).sum(0)) / count

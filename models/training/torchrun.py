@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments import ClusterEnvironment
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from configs.errors import VitrinaError
 from models.errors import TrainingError
@@ -108,10 +109,8 @@ class World:
             if not self.store.check([f"call/{self.calls}"]):
                 time.sleep(LOOK)
                 continue
-            try:
+            with contextlib.suppress(VitrinaError):  # rank 0 tells people
                 self._take_part(self._next(), None, ())
-            except VitrinaError as error:
-                log.error("rank %d: %s", self.rank, error)  # rank 0 tells people
         self.store.set(f"left/{self.rank}", b"")
 
     def end(self) -> None:
@@ -120,10 +119,6 @@ class World:
         others = [f"left/{rank}" for rank in range(1, self.size)]
         if not _eventually(lambda: self.store.check(others), FAREWELL):
             log.warning("some ranks are still busy %g seconds after the end of the command", FAREWELL)
-
-    def environment(self) -> "Launched":
-        """For Lightning."""
-        return Launched(self)
 
     def _next(self) -> int:
         self.calls += 1
@@ -168,55 +163,6 @@ def _check_shared(mark: Path, word: str) -> None:
         )
 
 
-class Launched(ClusterEnvironment):
-    """What Lightning asks of a world."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        """They are there."""
-        return True
-
-    @property
-    def main_address(self) -> str:
-        """Not asked: the group is there."""
-        raise NotImplementedError
-
-    @property
-    def main_port(self) -> int:
-        """Not asked: the group is there."""
-        raise NotImplementedError
-
-    @staticmethod
-    def detect() -> bool:
-        """It is always given."""
-        return False
-
-    def world_size(self) -> int:
-        """Ranks."""
-        return self._world.size
-
-    def set_world_size(self, size: int) -> None:
-        """It is known."""
-
-    def global_rank(self) -> int:
-        """Of this process."""
-        return self._world.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        """It is known."""
-
-    def local_rank(self) -> int:
-        """On this machine."""
-        return self._world.local_rank
-
-    def node_rank(self) -> int:
-        """Of this machine."""
-        return self._world.rank // self._world.local_size
-
-
 _joined: World | None = None
 
 
@@ -239,10 +185,10 @@ def joined() -> Iterator[World]:
     """
     global _joined
     number = _numbers()
-    store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=ARRIVAL)))
+    store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=ARRIVAL)))
     for name in ("RANK", "WORLD_SIZE"):  # what a command starts is no rank
         del os.environ[name]
-    shared = dist.PrefixStore(_name(store, rank, size), store)
+    shared = PrefixStore(_name(store, rank, size), store)
     _joined = World(shared, rank, size, number["LOCAL_RANK"], number["LOCAL_WORLD_SIZE"])
     try:
         yield _joined
@@ -301,7 +247,7 @@ def _start_group(world: World, number: int) -> None:
         torch.cuda.set_device(world.local_rank)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if gpus else "gloo",
-        store=dist.PrefixStore(f"group/{number}", world.store),
+        store=PrefixStore(f"group/{number}", world.store),
         rank=world.rank,
         world_size=world.size,
         timeout=timedelta(seconds=COLLECTIVE),

@@ -46,6 +46,7 @@ from models.training.balancing import balancer_of
 from models.training.batches import EpochBatches, OrderedBatches, mix, training_loader, validation_loader
 from models.training.callbacks import BestWeights, training_callbacks
 from models.training.distributed import on_ranks, rank, shared_norms, world_size
+from models.training.environment import Launched
 from models.training.loggers import check_wandb, configured_loggers
 from models.training.muon import Muon
 
@@ -243,6 +244,8 @@ class ShardedLearner(Learner):
         """Divide, once."""
         if isinstance(self, FSDPModule):
             return
+        for parameter in self.parameters():
+            parameter.data = parameter.data.contiguous()  # no other memory format can be divided
         mesh = cast(DeviceMesh, self.device_mesh)["data_parallel"]
         for part in self.task.compile_parts():
             fully_shard(part, mesh=mesh)
@@ -373,7 +376,7 @@ def _train(
             accelerator="auto",
             devices=world.local_size if world else ranks,
             num_nodes=world.nodes if world else 1,
-            plugins=[world.environment()] if world else None,
+            plugins=[Launched(world)] if world else None,
             strategy=_strategy(config, ranks),
             precision=cast(Any, precision(config)),
             max_epochs=config.epochs,

@@ -58,7 +58,7 @@ class PhotoDataset(Dataset[Batch]):
         return len(self.products)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
-        """One batch of (epoch, index); its size is drawn by the first key of the whole. In epoch -1 the first caption counts, and no style."""
+        """One batch of (epoch, index); the whole's first draws its size. In epoch -1 the first caption counts, and no style."""
         first = np.random.default_rng(mix(self.seed, *(max(0, part + 1) for part in part_of(keys).whole[0])))
         size = self.config.sizes[int(first.integers(len(self.config.sizes)))]
         drawn = [self._drawn(epoch, index) for epoch, index in keys]
