@@ -23,13 +23,15 @@ def build(service: Service) -> Opening:
     """Its components."""
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=6, min_width=320, elem_classes=["v-form"]):
-            name = gr.Textbox(label="Name of the task", max_length=200)
+            name = gr.Textbox("", label="Name of the task", max_length=200)
             rows, labels, titles, photos = [], [], [], []
             for one in range(CLASSES):
                 with gr.Row(visible=one < FIRST_SHOWN, elem_classes=["v-class"]) as row:
-                    labels.append(gr.Textbox(label=f"Class {one + 1}", min_width=120, scale=2, max_length=200))
+                    labels.append(gr.Textbox("", label=f"Class {one + 1}", min_width=120, scale=2, max_length=200))
                     titles.append(
-                        gr.Textbox(label="Titles, one a line", lines=3, max_lines=6, min_width=180, scale=4, max_length=10_000)
+                        gr.Textbox(
+                            "", label="Titles, one a line", lines=3, max_lines=6, min_width=180, scale=4, max_length=10_000
+                        )
                     )
                     photos.append(
                         gr.File(label="Photos", file_count="multiple", file_types=["image"], min_width=150, scale=3, height=132)
@@ -40,7 +42,7 @@ def build(service: Service) -> Opening:
                 teach = gr.Button("Teach", variant="primary")
         with gr.Column(scale=4, min_width=320, elem_classes=["v-answer"]):
             taught = piece("teach-taught", hint("Teach it first; it takes less than a second."))
-            title = gr.Textbox(label="Try a title", max_length=500)
+            title = gr.Textbox("", label="Try a title", max_length=500)
             photo = gr.Image(label="or a photo", type="filepath", sources=["upload", "clipboard"], height=160, buttons=[])
             ask = gr.Button("Which is it?", variant="primary")
             found = piece("teach-found")
@@ -80,6 +82,7 @@ def build(service: Service) -> Opening:
 
     async def clicked(request: gr.Request, event: gr.EventData, task_id: str | None) -> AsyncIterator[Update]:
         if task_id is None:
+            yield {found: Markup("")}
             return
         try:
             await service.of(request).delete_fewshot_task(task_id)
@@ -112,7 +115,7 @@ def build(service: Service) -> Opening:
         except VitrinaError as error:
             yield {taught: notice(error)}
             return
-        filled: Update = {}
+        filled: Update = {task: at.get("task")}
         for place_now, (label, products, files) in enumerate(lesson):
             filled |= {
                 labels[place_now]: label,
