@@ -140,7 +140,7 @@ def _head(known: models.Models | None) -> Markup:
     answering = [el("li", f"{model.name} ", el("b", f"v{model.version}")) for model in served]
     return el(
         "header",
-        el("div", el("h1", "Vitrina"), el("p", "What the models make of a listing, on this shop's catalogue"), class_="v-name"),
+        el("div", el("h1", "Vitrina"), el("p", "Try the models on this shop's catalogue"), class_="v-name"),
         el("ul", *answering, aria_label="Models that answer, and their versions", class_="v-served") if answering else None,
         el("nav", el("a", "API", href="/"), aria_label="Elsewhere"),
         class_="v-top",
