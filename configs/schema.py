@@ -618,6 +618,11 @@ class ServingConfig(StrictModel):
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+    challengers: bool = Field(
+        False,
+        description="whether requests with the header Vitrina-Alias: challenger are answered by the version that a reviewer may "
+        "promote next; it is loaded beside the champion, where a model has one, and takes as much memory again",
+    )
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:

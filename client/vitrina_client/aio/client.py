@@ -69,12 +69,15 @@ class AsyncClient:
         deadline: float | None = None,
         idempotency_key: str | None = None,
         request_id: str | None = None,
+        alias: Literal["champion", "challenger"] | None = None,
     ) -> "AsyncClient":
         """This client with other values, over the same connections; what is None stays as it is.
 
         Args:
             idempotency_key: Names the next request, so that the service counts it once however often your program runs.
             request_id: Of the next requests in the service's log; else each gets its own.
+            alias: Who answers the next requests. What a challenger does not answer, such as a job, is refused; where there is
+                none, all are, with the code `no_challenger`.
         """
         now = self._connection.policy
         other = object.__new__(AsyncClient)
@@ -87,6 +90,7 @@ class AsyncClient:
             ),
             idempotency_key=idempotency_key or self._connection.idempotency_key,
             request_id=request_id or self._connection.request_id,
+            alias=alias or self._connection.alias,
         )
         return other
 

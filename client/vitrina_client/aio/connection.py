@@ -30,12 +30,14 @@ class AsyncConnection:
     Attributes:
         idempotency_key: Of the requests; None gives each its own.
         request_id: Of the requests in the service's log; None gives each its own.
+        alias: Of the versions that answer; None leaves that to the service.
     """
 
     http: httpx.AsyncClient = field(repr=False)
     policy: Policy
     idempotency_key: str | None = None
     request_id: str | None = None
+    alias: str | None = None
 
     @classmethod
     def to(
@@ -107,6 +109,8 @@ class AsyncConnection:
         said = {REQUEST_ID: self.request_id or uuid.uuid4().hex}
         if method == "POST":
             said["Idempotency-Key"] = self.idempotency_key or str(uuid.uuid4())
+        if self.alias is not None:
+            said["Vitrina-Alias"] = self.alias
         if body is not None:
             said["Content-Type"] = JSON
         content = None if body is None else encoded(body)
