@@ -114,7 +114,8 @@ def build(service: Service) -> Opening:
                     name: detail.name or "",
                 }
             lesson, tried = await _lesson(client, service.folder)
-            last = await photo_of(client, tried[-1], service.folder) if tried else None
+            strange = next((one for one in tried if kind(one.categories) not in {known.label for known in lesson}), None)
+            path = await photo_of(client, strange, service.folder) if strange is not None else None
         except VitrinaError as error:
             yield {taught: notice(error)}
             return
@@ -125,8 +126,8 @@ def build(service: Service) -> Opening:
             filled[shots[place_now]] = _shots(one.photos)
         if lesson:
             filled |= {name: " or ".join(one.label for one in lesson)}
-        if tried:
-            filled |= {title: tried[-1].title, photo: last}
+        if strange is not None:
+            filled |= {title: strange.title, photo: path}
         yield filled
 
     async def chosen(request: gr.Request, event: gr.EventData, task_id: str | None) -> AsyncIterator[Update]:

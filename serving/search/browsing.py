@@ -16,7 +16,7 @@ from serving.schemas import Served
 from serving.search.listed import Wanted
 from serving.search.photos import small
 from serving.search.putting import unknown
-from serving.search.routes import NAME, looked_up, named, searcher
+from serving.search.routes import NAME, PHOTO, OfPhoto, named, searcher
 from serving.search.schemas import MODEL, CatalogueProduct, CatalogueProducts
 from serving.storage import ask
 
@@ -29,9 +29,11 @@ MADE_BYTES = 8 * 1024 * 1024
 
 
 def browse(context: Context, routes: APIRouter) -> None:
-    """Add the routes; those of `serving.search.routes.catalogue`, whose paths take any id, come after them."""
+    """Add the routes."""
     _pages(context, routes)
-    _photos(context, routes)
+    photographed = APIRouter(route_class=OfPhoto)
+    _photos(context, photographed)
+    routes.include_router(photographed)
 
 
 def _pages(context: Context, routes: APIRouter) -> None:
@@ -89,7 +91,7 @@ def _photos(context: Context, routes: APIRouter) -> None:
         return photo
 
     @routes.get(
-        "/catalog/products/{product_id:path}/image",
+        "/catalog/products/{product_id:path}" + PHOTO.decode(),
         operation_id="get_product_image",
         tags=["catalog"],
         summary="A small photo of a product",
@@ -110,8 +112,6 @@ def _photos(context: Context, routes: APIRouter) -> None:
 
         404 with `no_photo` where the product has none, with `not_found` where it is deleted, hidden, or nobody knows it.
         """
-        if not request.scope["raw_path"].endswith(b"/image"):  # the id itself ends so
-            return json_reply(await looked_up(context, f"{named(request)}/image"))
         name, of_version = named(request), searcher(context)
         try:
             found = await ask(find, url, name)

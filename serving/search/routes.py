@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
 from database.catalog import Product, Written, find, put, remove
 from database.errors import CatalogFull
@@ -21,6 +24,7 @@ from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductsI
 from serving.search.searcher import Searcher
 from serving.storage import ask
 
+PHOTO = b"/image"
 NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
 
 
@@ -55,9 +59,30 @@ def search(context: Context, routes: APIRouter) -> None:
         return Response(found, media_type="application/json")
 
 
-def catalogue(context: Context, routes: APIRouter) -> None:
+class OfPhoto(APIRoute):
+    """Of paths that end in `PHOTO`."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether it answers a request."""
+        return super().matches(scope) if _is_of_photo(scope) else (Match.NONE, {})
+
+
+class OfProduct(APIRoute):
+    """Of all others: an id may end so as well, and is then written with %2F."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether it answers a request."""
+        return (Match.NONE, {}) if _is_of_photo(scope) else super().matches(scope)
+
+
+def _is_of_photo(scope: Scope) -> bool:
+    """By the path as it was sent: decoded, it does not tell an id's slashes from its own."""
+    return scope["type"] == "http" and bool(scope.get("raw_path", b"").endswith(PHOTO))
+
+
+def catalogue(context: Context, all_routes: APIRouter) -> None:
     """Add the routes that change the catalogue."""
-    url = context.settings.database_url
+    routes, url = APIRouter(route_class=OfProduct), context.settings.database_url
 
     @routes.put(
         "/catalog/products/{product_id:path}",
@@ -90,7 +115,12 @@ def catalogue(context: Context, routes: APIRouter) -> None:
     )
     async def get_product(request: Request) -> Response:
         """As a client put it, or else as the version that answers was trained on it. 404 where it is deleted."""
-        return json_reply(await looked_up(context, named(request)))
+        name = named(request)
+        try:
+            found = await ask(find, url, name)
+        except NoSuchRow:
+            found = None
+        return json_reply(_known_as(context, name, found))
 
     @routes.delete(
         "/catalog/products/{product_id:path}",
@@ -136,18 +166,7 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         items = [schemas.PutItem.of(item, written) for item in body.items]
         return json_reply(schemas.Put(model=Served(name=MODEL, version=version), items=items))
 
-
-async def looked_up(context: Context, name: str) -> CatalogueProduct:
-    """A product as the catalogue holds it, or else as the version knows it.
-
-    Raises:
-        NotFound: it is deleted, or nobody knows it.
-    """
-    try:
-        found = await ask(find, context.settings.database_url, name)
-    except NoSuchRow:
-        found = None
-    return _known_as(context, name, found)
+    all_routes.include_router(routes)
 
 
 def _known_as(context: Context, name: str, found: Product | None) -> CatalogueProduct:

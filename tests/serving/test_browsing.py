@@ -181,6 +181,9 @@ def test_an_id_may_end_as_the_path_of_photos_does(client):
     assert client.get(f"{URL}/x%2Fimage").json()["product_id"] == "x/image"
     assert image(client, "x/image").status_code == 200
     refused(client.get(f"{URL}/x/image"), 404, "not_found", "product_id")
+    for response in (client.put(f"{URL}/x/image", json=HAT), client.delete(f"{URL}/x/image"), client.post(f"{URL}/x/image")):
+        refused(response, 405, "method_not_allowed")
+    assert client.delete(f"{URL}/x%2Fimage").status_code == 204
 
 
 def test_another_version_names_its_photos_otherwise(client, source):
