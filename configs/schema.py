@@ -637,6 +637,11 @@ class ServingConfig(StrictModel):
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+    challengers: bool = Field(
+        False,
+        description="whether requests with the header Vitrina-Alias: challenger are answered by the version that a reviewer may "
+        "promote next; it is loaded beside the champion, where a model has one, and takes as much memory again",
+    )
     playground: PlaygroundConfig = Field(PlaygroundConfig(), description="the page where people see what the models do")
 
     @model_validator(mode="after")

@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 from gradio import routes
 
 from playground.html import Markup, el, joined
 from playground.pieces import notice, piece
-from playground.tabs import FIRST, QUIET, Tab, Update, discover
+from playground.tabs import FIRST, QUIET, Opening, Tab, Update, discover
 from playground.theme import theme
 from playground.visitor import Service
 from vitrina_client import VitrinaError, models
@@ -68,62 +69,68 @@ def page(service: Service, bounds: Bounds) -> gr.Blocks:
     """The page."""
     tabs = discover()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, bounds.keep_seconds)) as blocks:
-        head = piece("head", _head(None))
+        head, address = piece("head", _head(None)), gr.Textbox("", visible="hidden")
         places: dict[str, gr.Tab] = {}
+        filled: dict[str, Filled] = {}
         with gr.Tabs(elem_classes=["v-tabs"]) as row:
             for tab in tabs:
                 with gr.Tab(tab.title, id=tab.name) as places[tab.name]:
-                    _fill(service, tab, places[tab.name], blocks if tab.name == FIRST else None)
-        blocks.load(_arriving(service, tabs, head, row, places), None, [head, row, *places.values()], **QUIET)
+                    filled[tab.name] = Filled(gr.State(False), tab.build(service))
+        for name, place in places.items():
+            script = f"(before, _) => [before, vitrina.turn('{name}')]"
+            place.select(filled[name].show, [filled[name].before, address], filled[name].outputs, js=script, **QUIET)
+        outputs = [head, row, *places.values(), *filled[FIRST].outputs]
+        blocks.load(_arriving(service, tabs, head, row, places, filled[FIRST]), None, outputs, **QUIET)
     blocks.queue(default_concurrency_limit=bounds.at_once, max_size=bounds.waiting)
     return blocks
 
 
-def _fill(service: Service, tab: Tab, where: gr.Tab, blocks: gr.Blocks | None) -> None:
-    """The tab's components, filled when a visitor first comes to it: by a click, or with the page where that is given."""
-    opened = gr.State(False)
-    opening = tab.build(service)
+class Filled:
+    """A tab, which is filled when a visitor first comes to it.
 
-    async def show(request: gr.Request, before: bool) -> AsyncIterator[Update]:
-        yield {opened: True}
-        if not before:
-            async for update in opening.show(request, _place(request, tab.name)):
-                yield update
+    Args:
+        before: Whether this visitor came to it before; then it stays as it is.
+    """
 
-    async def arrive(request: gr.Request, before: bool) -> AsyncIterator[Update]:
-        if request.query_params.get("tab", FIRST) != tab.name:
-            yield {opened: before}
+    def __init__(self, before: gr.State, opening: Opening) -> None:
+        self.before = before
+        self.opening = opening
+        self.outputs = [before, *opening.outputs]
+
+    async def show(self, request: gr.Request, before: bool, address: str) -> AsyncIterator[Update]:
+        """Fill it from what the page's address says of it; an empty address is of a tab that nobody came to."""
+        if before or not address:
+            yield {self.before: before}
             return
-        async for update in show(request, before):
+        async for update in self.fill(request, dict(parse_qsl(address.removeprefix("?")))):
             yield update
 
-    outputs = [opened, *opening.outputs]
-    where.select(show, opened, outputs, **QUIET)
-    where.select(None, js=f"() => vitrina.turn('{tab.name}')", api_visibility="private")
-    if blocks is not None:
-        blocks.load(arrive, opened, outputs, **QUIET)
-
-
-def _place(request: gr.Request, tab: str) -> Mapping[str, str]:
-    """What the address says, where it says it of this tab."""
-    said = dict(request.query_params)
-    return said if said.get("tab", FIRST) == tab else {}
+    async def fill(self, request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
+        """Fill it."""
+        yield {self.before: True}
+        async for update in self.opening.show(request, at):
+            yield update
 
 
 def _arriving(
-    service: Service, tabs: list[Tab], head: gr.HTML, row: gr.Tabs, places: Mapping[str, gr.Tab]
-) -> Callable[[gr.Request], Any]:
-    async def arriving(request: gr.Request) -> Update:
+    service: Service, tabs: list[Tab], head: gr.HTML, row: gr.Tabs, places: Mapping[str, gr.Tab], first: Filled
+) -> Callable[[gr.Request], AsyncIterator[Update]]:
+    async def arriving(request: gr.Request) -> AsyncIterator[Update]:
         try:
             known = await service.of(request).list_models()
         except VitrinaError as error:
-            return {head: joined([_head(None), notice(error)])}
+            yield {head: joined([_head(None), notice(error)])}
+            return
         served = {model.name for model in known.models if model.version is not None}
         shown = {tab.name: not tab.needs or bool(tab.needs & served) for tab in tabs}
         wanted = request.query_params.get("tab", FIRST)
-        chosen = wanted if shown.get(wanted) else next((name for name, there in shown.items() if there), wanted)
+        chosen = wanted if shown.get(wanted) else next((name for name, there in shown.items() if there), FIRST)
         visible = {place: gr.update(visible=shown[name]) for name, place in places.items()}
-        return {head: _head(known), row: gr.update(selected=chosen), **visible}
+        yield {head: _head(known), row: gr.update(selected=chosen), **visible}
+        if chosen == FIRST:
+            said = dict(request.query_params) if wanted == FIRST else {}
+            async for update in first.fill(request, said):
+                yield update
 
     return arriving
 
@@ -133,7 +140,7 @@ def _head(known: models.Models | None) -> Markup:
     answering = [el("li", f"{model.name} ", el("b", f"v{model.version}")) for model in served]
     return el(
         "header",
-        el("div", el("h1", "Vitrina"), el("p", "What the models make of a listing, on this shop's catalogue"), class_="v-name"),
+        el("div", el("h1", "Vitrina"), el("p", "Try the models on this shop's catalogue"), class_="v-name"),
         el("ul", *answering, aria_label="Models that answer, and their versions", class_="v-served") if answering else None,
         el("nav", el("a", "API", href="/"), aria_label="Elsewhere"),
         class_="v-top",

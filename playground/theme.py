@@ -63,6 +63,6 @@ def theme() -> gr.themes.Base:
         "button_large_padding": "10px 18px",
         "button_large_text_weight": "600",
         "layout_gap": "14px",
-        "form_gap_width": "0px",
+        "form_gap_width": "14px",
     }
     return made.set(**colours, **shapes)

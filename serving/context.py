@@ -74,6 +74,7 @@ class Context:
     Attributes:
         record: Takes a row without blocking.
         results: Answers that are given again.
+        leaves: Whether work may be left as a job.
     """
 
     settings: Settings
@@ -81,6 +82,7 @@ class Context:
     models: dict[str, ServedModel]
     record: Callable[[PredictionRow], object]
     results: Results
+    leaves: bool = True
 
     async def predict(
         self,

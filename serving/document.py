@@ -17,6 +17,9 @@ class NoChampion:
         """Raises VitrinaError."""
         raise VitrinaError(f"{model} has no champion")
 
+    def challenger(self, model: str) -> None:
+        """There is none."""
+
     def load(self, model: str, version: int) -> Any:
         """Never called, as the others."""
         raise AssertionError(model)

@@ -21,6 +21,8 @@ Default = TypeVar("Default", int, None)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """Header that names a request, so that its repetition is known as one."""
+ALIAS = "Vitrina-Alias"
+"""Header that says which version answers: champion, as without it, or challenger."""
 KEY = r"^[!-~]{1,255}$"
 JSON = "application/json"
 FORM = "multipart/form-data"

@@ -12,7 +12,7 @@ from registry.bundle import manifest_sha256, verify
 from registry.errors import RegistryError
 from registry.fetch import digest_of, fetch
 from registry.promotion import reconcile
-from registry.versions import CHAMPION, alias_targets, resolve
+from registry.versions import CHALLENGER, CHAMPION, alias_targets, resolve
 from serving.search.index import Index, read
 
 PACKED = "bundles"
@@ -45,6 +45,14 @@ class RegistrySource:
         if version is None:
             raise RegistryError(f"model {model!r} has no champion; `vitrina promote {model} VERSION --reviewer WHO` makes one")
         return version
+
+    def challenger(self, model: str) -> int | None:
+        """Version that its alias points at.
+
+        Raises:
+            RegistryError: MLflow does not answer.
+        """
+        return alias_targets(self._settings, model).get(CHALLENGER)
 
     def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
@@ -82,6 +90,9 @@ class PackedSource:
         if len(versions) != 1 or not versions[0].isdigit():
             raise ConfigError(f"{self._folder / model} must hold one packed version; it holds: {', '.join(versions) or 'none'}")
         return int(versions[0])
+
+    def challenger(self, model: str) -> None:
+        """None: only a champion is packed."""
 
     def load(self, model: str, version: int) -> Predictor:
         """Verify, load and warm up."""

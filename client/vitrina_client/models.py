@@ -702,6 +702,9 @@ class ModelState(BaseModel):
     rests_on: Served | None = None
     """version of another model whose features it answers with, part of its own files; None where it needs none"""
 
+    challenger: int | None = None
+    """version that answers requests which ask for the challenger; None where none does"""
+
 
 class Models(BaseModel):
     """Answer of GET /v1/models."""

@@ -29,7 +29,7 @@ def build(service: Service) -> Opening:
     chips = piece("generate-examples")
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=1, min_width=320, elem_classes=["v-form"], visible=False) as images:
-            prompt = gr.Textbox(label="Draw", placeholder="Women red dress", max_length=500)
+            prompt = gr.Textbox("", label="Draw", placeholder="Women red dress", max_length=500)
             style = gr.Radio(STYLES, value=STYLES[0], label="Style")
             with gr.Row():
                 candidates = gr.Slider(
@@ -41,17 +41,17 @@ def build(service: Service) -> Opening:
                 stop = gr.Button("Stop", interactive=False)
             drawn = piece("generate-images", hint("Candidates come one by one, the best first."))
         with gr.Column(scale=1, min_width=320, elem_classes=["v-form"], visible=False) as descriptions:
-            title = gr.Textbox(label="Describe", placeholder="Title of the product", max_length=500)
+            title = gr.Textbox("", label="Describe", placeholder="Title of the product", max_length=500)
             with gr.Row():
-                brand = gr.Textbox(label="Brand", min_width=120, max_length=200)
-                article_type = gr.Textbox(label="Type", min_width=120, max_length=200)
+                brand = gr.Textbox("", label="Brand", min_width=120, max_length=200)
+                article_type = gr.Textbox("", label="Type", min_width=120, max_length=200)
             details = gr.Textbox(
-                label="Facts, one a line", lines=4, max_lines=8, placeholder="base_colour: Red", max_length=10_000
+                "", label="Facts, one a line", lines=4, max_lines=8, placeholder="base_colour: Red", max_length=10_000
             )
             with gr.Row():
                 tone = gr.Dropdown(TONES, value=TONES[0], label="Tone", min_width=110)
-                audience = gr.Textbox(label="Audience", placeholder="runners", min_width=110, max_length=200)
-                keywords = gr.Textbox(label="Keywords", placeholder="cotton, summer", min_width=110, max_length=500)
+                audience = gr.Textbox("", label="Audience", placeholder="runners", min_width=110, max_length=200)
+                keywords = gr.Textbox("", label="Keywords", placeholder="cotton, summer", min_width=110, max_length=500)
             write = gr.Button("Write", variant="primary")
             written = piece("generate-text")
     brief = [title, brand, article_type, details, tone, audience, keywords]
@@ -121,18 +121,13 @@ def build(service: Service) -> Opening:
         except VitrinaError as error:
             yield {chips: notice(error)}
             tried = []
-        if tried:
-            yield {chips: choices(tried, "Try one of the catalogue"), **_filled(tried[0])}
-        yield {prompt: at["prompt"]} if at.get("prompt") else {}
-        yield {style: at["style"]} if at.get("style") in STYLES else {}
-        yield {
-            name: int(value)
-            for name, value, most in (
-                (candidates, at.get("candidates", ""), MOST_CANDIDATES),
-                (seed, at.get("seed", ""), MAX_SEED),
-            )
-            if value.isdecimal() and int(value) <= most
-        }
+        filled: Update = _filled(tried[0]) if tried else {}
+        filled |= {prompt: at["prompt"]} if at.get("prompt") else {}
+        filled |= {style: at["style"]} if at.get("style") in STYLES else {}
+        for number, said, most in ((candidates, at.get("candidates", ""), MOST_CANDIDATES), (seed, at.get("seed", ""), MAX_SEED)):
+            if said.isdecimal() and int(said) <= most:
+                filled[number] = int(said)
+        yield {chips: choices(tried, "Try one of the catalogue"), **filled}
 
     draws = draw.click(drawing, wish, [drawn, stop], **QUIET)
     submits = prompt.submit(drawing, wish, [drawn, stop], **QUIET)

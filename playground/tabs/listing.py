@@ -47,15 +47,17 @@ def build(service: Service) -> Opening:
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=4, min_width=320, elem_classes=["v-form"]):
             photo = gr.Image(label="Photo", type="filepath", sources=["upload", "clipboard"], height=220, buttons=[])
-            title = gr.Textbox(label="Title", placeholder="What the listing is called", max_length=500)
-            description = gr.Textbox(label="Description", lines=3, max_lines=8, max_length=20_000)
+            title = gr.Textbox("", label="Title", placeholder="What the listing is called", max_length=500)
+            description = gr.Textbox("", label="Description", lines=3, max_lines=8, max_length=20_000)
             with gr.Row():
-                brand = gr.Textbox(label="Brand", min_width=120, max_length=200)
+                brand = gr.Textbox("", label="Brand", min_width=120, max_length=200)
                 price = gr.Number(label="Price", value=None, minimum=0, min_width=120)
             with gr.Accordion("More details", open=False):
-                article_type = gr.Textbox(label="Type", placeholder="Jeans, Watches …", max_length=200)
+                article_type = gr.Textbox("", label="Type", placeholder="Jeans, Watches …", max_length=200)
                 told = "gender: Women\nbase_colour: Red\nFabric: Cotton"
-                details = gr.Textbox(label="Attributes, one a line", lines=4, max_lines=10, placeholder=told, max_length=10_000)
+                details = gr.Textbox(
+                    "", label="Attributes, one a line", lines=4, max_lines=10, placeholder=told, max_length=10_000
+                )
             ask = gr.Button("Look at it", variant="primary")
         with gr.Column(scale=6, min_width=320, elem_classes=["v-answer"]):
             quality, what, price_of, text, similar = parts = [

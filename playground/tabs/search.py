@@ -23,7 +23,7 @@ def build(service: Service) -> Opening:
     """Its components."""
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=3, min_width=300, elem_classes=["v-form"]):
-            text = gr.Textbox(label="Words", placeholder="blue jeans for men", max_length=500)
+            text = gr.Textbox("", label="Words", placeholder="blue jeans for men", max_length=500)
             photo = gr.Image(label="Photo", type="filepath", sources=["upload", "clipboard"], height=160, buttons=[])
             with gr.Accordion("Filters", open=False):
                 brands = gr.Dropdown(label="Brand", choices=[], multiselect=True, allow_custom_value=True)

@@ -34,6 +34,15 @@ from serving.slots import Answer
 
 METHODS = ("predict", "predict_reviews", "place", "similar")
 STAND_IN = None
+COMPARED = (
+    "/v1/multimodal/analyze",
+    "/v1/multimodal/classify",
+    "/v1/price/predict",
+    "/v1/embeddings",
+    "/v1/embeddings/batch",
+    "/v1/sentiment/analyze",
+    "/v1/search/similar",
+)
 LABELS: Mapping[str, Any] = {
     "master_category": Word,
     "sub_category": Word,

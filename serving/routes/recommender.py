@@ -30,6 +30,7 @@ from serving.storage import ask, tell
 
 METHODS = ("recommend",)
 STAND_IN = None
+COMPARED = ("/v1/recommendations",)
 LABELS: Mapping[str, Any] = {"item_id": ChosenItem}
 OUTPUTS = ("shown", "shown_popularity", "top_reason", "predicted_item_id")
 """Columns of the summary that the model made; the others describe what came in."""

@@ -77,7 +77,7 @@ class OfProduct(APIRoute):
 
 def _is_of_photo(scope: Scope) -> bool:
     """By the path as it was sent: decoded, it does not tell an id's slashes from its own."""
-    return scope["type"] == "http" and scope.get("raw_path", b"").endswith(PHOTO)
+    return scope["type"] == "http" and bool(scope.get("raw_path", b"").endswith(PHOTO))
 
 
 def catalogue(context: Context, all_routes: APIRouter) -> None:

@@ -7,7 +7,7 @@ every worker answers by a change from its next answer on. Shapes: b queries of o
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from database.engine import exclusive
 from database.errors import DatabaseError
 from models.family import Places
 from monitoring import metrics
+from registry.versions import CHAMPION
 from serving.errors import ApiError, InvalidInput, NotFound, NotSupported, Unavailable
 from serving.images import decoded
 from serving.schemas import ListingIn, Served
@@ -31,7 +32,7 @@ from serving.search.nearest import Nearest, nearest, nearest_by_lists
 from serving.search.query import Query
 from serving.search.schemas import Similar, SimilarProducts
 from serving.search.shelf import Filters, Floats, Shelf
-from serving.slots import Loaded
+from serving.slots import Loaded, Slot
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,19 @@ class Source(Protocol):
 class Searcher:
     """Searches with one version. `similar`, `page` and `refresh` are safe to call from several threads."""
 
-    def __init__(self, url: str, config: ServingConfig, by: Placing, predictor: Places, index: Index | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        config: ServingConfig,
+        by: Placing,
+        predictor: Places,
+        index: Index | None,
+        observe: Callable[[int], None] = metrics.products_indexed,
+    ) -> None:
+        """`observe` is told among how many products it searches, whenever that changes."""
         self._url, self._config, self._by, self._predictor = url, config, by, predictor
         self._model, self.version = by.model, by.version
-        self._index = index
+        self._index, self._observe = index, observe
         self._own = Shelf.of(index) if index else Shelf(1)  # the version's
         self._rows = dict(self._own.rows)
         self._put = Shelf(index.spec.dimensions if index else 1)  # clients'
@@ -68,14 +78,17 @@ class Searcher:
         self._answers: LRUCache[object, bytes] = LRUCache(config.search.kept_bytes, getsizeof=len)
         self._using = threading.Lock()
 
-    def prepare(self, replaces: int | None) -> None:
-        """Read what clients put, before the version answers; one worker at a time embeds what nobody has embedded for it."""
+    def prepare(self, beside: Sequence[int]) -> None:
+        """Read what clients put, before the version answers; one worker at a time embeds what nobody has embedded for it.
+
+        Vectors of other versions than this one and those `beside` it are forgotten.
+        """
         if revision(self._url) == 0:
             return
         with exclusive(self._url, _EMBEDDING):
             self.refresh()
-            forget_vectors(self._url, self._by, [self.version, *([replaces] if replaces is not None else [])])
-        metrics.products_indexed(self._size)
+            forget_vectors(self._url, self._by, [self.version, *beside])
+        self._observe(self._size)
 
     def refresh(self) -> None:
         """Take in what clients changed since the last time.
@@ -178,7 +191,7 @@ class Searcher:
             self._apply(product, vectors.get(product.product_id))
         self._revision = last
         self._answers.clear()
-        metrics.products_indexed(self._size)
+        self._observe(self._size)
 
     def _start_over(self) -> None:
         for product_id in self._rows.keys() - self._own.rows.keys():
@@ -302,6 +315,10 @@ class Searcher:
             )
 
 
+def _unobserved(_: int) -> None:
+    """What a challenger searches is in no metric."""
+
+
 def _unit(vector: Sequence[float] | Floats) -> Floats:
     """At unit length, however small or large its numbers are."""
     exact = np.asarray(vector, dtype=np.float64)
@@ -310,25 +327,27 @@ def _unit(vector: Sequence[float] | Floats) -> Floats:
     return unit
 
 
-def attach(settings: Settings, config: ServingConfig, source: Source, model: str, loaded: Loaded, replaces: int | None) -> None:
-    """Give a version that was loaded its searcher, where its predictor places listings; it `replaces` the version before it.
+def attach(settings: Settings, config: ServingConfig, source: Source, slot: Slot, loaded: Loaded, beside: Sequence[int]) -> None:
+    """Give a version that was loaded for a slot its searcher, where its predictor places listings.
 
-    A database that cannot be read keeps nobody from predictions: then each search tries again.
+    `beside` are the versions of the model that answer until it does, or go on to. A database that cannot be read keeps nobody
+    from predictions: then each search tries again.
 
     Raises:
         VitrinaError: the index is damaged, or was made by another model.
     """
-    predictor = loaded.predictor
+    predictor, model = loaded.predictor, slot.name
     if not isinstance(predictor, Places):
         return
     index = source.index(model, loaded.version)
     if index is not None and index.spec.dimensions != predictor.dimensions:
         made, own = index.spec.dimensions, predictor.dimensions
         raise VitrinaError(f"the index of {model} version {loaded.version} has vectors of {made} numbers, the model makes {own}")
+    observe = metrics.products_indexed if slot.alias == CHAMPION else _unobserved
     by = Placing(model, loaded.version, loaded.digest)
-    loaded.searcher = Searcher(settings.database_url, config, by, predictor, index)
+    loaded.searcher = Searcher(settings.database_url, config, by, predictor, index, observe)
     try:
-        loaded.searcher.prepare(replaces)
+        loaded.searcher.prepare(beside)
     except DatabaseError as error:
         logger.warning(
             "model %s version %s answers without what clients put until the next search: %s", model, loaded.version, error

@@ -437,6 +437,12 @@ class Source:
     shops: dict = field(default_factory=dict)
     error: Exception | None = None
     errors: dict = field(default_factory=dict)
+    challengers: dict = field(default_factory=dict)
+
+    def challenger(self, model):
+        if error := self.errors.get(model, self.error):
+            raise error
+        return self.challengers.get(model)
 
     def champion(self, model):
         if error := self.errors.get(model, self.error):

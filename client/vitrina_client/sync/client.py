@@ -69,6 +69,7 @@ class Client:
         deadline: float | None = None,
         idempotency_key: str | None = None,
         request_id: str | None = None,
+        alias: Literal["champion", "challenger"] | None = None,
         api_key: str | None = None,
     ) -> "Client":
         """This client with other values, over the same connections; what is None stays as it is.
@@ -76,6 +77,8 @@ class Client:
         Args:
             idempotency_key: Names the next request, so that the service counts it once however often your program runs.
             request_id: Of the next requests in the service's log; else each gets its own.
+            alias: Who answers the next requests. What a challenger does not answer, such as a job, is refused; where there is
+                none, all are, with the code `no_challenger`.
             api_key: For whom the next requests are.
         """
         now = self._connection.policy
@@ -89,6 +92,7 @@ class Client:
             ),
             idempotency_key=idempotency_key or self._connection.idempotency_key,
             request_id=request_id or self._connection.request_id,
+            alias=alias or self._connection.alias,
             api_key=api_key or self._connection.api_key,
         )
         return other

@@ -30,6 +30,7 @@ class Connection:
     Attributes:
         idempotency_key: Of the requests; None gives each its own.
         request_id: Of the requests in the service's log; None gives each its own.
+        alias: Of the versions that answer; None leaves that to the service.
         api_key: Of the requests, in place of the one that `http` sends.
     """
 
@@ -37,6 +38,7 @@ class Connection:
     policy: Policy
     idempotency_key: str | None = None
     request_id: str | None = None
+    alias: str | None = None
     api_key: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -109,6 +111,8 @@ class Connection:
             said["Authorization"] = f"Bearer {self.api_key}"
         if method == "POST":
             said["Idempotency-Key"] = self.idempotency_key or str(uuid.uuid4())
+        if self.alias is not None:
+            said["Vitrina-Alias"] = self.alias
         if body is not None:
             said["Content-Type"] = JSON
         content = None if body is None else encoded(body)
