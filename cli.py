@@ -161,7 +161,7 @@ def train(
         from configs.settings import Settings
         from operations.run import run_training
 
-        outcome = run_training(Settings.from_environment(), model, _directories(data), _run_config(model, env, config, overrides))
+        outcome = run_training(Settings.from_environment(), model, data, _run_config(model, env, config, overrides))
         write(
             outcome.model_dump(mode="json", exclude={"evaluation"}) | outcome.evaluation.as_json() | {"version": outcome.version},
             as_json,
@@ -190,7 +190,7 @@ def tune(
 
         chosen = [*(overrides or []), *([] if trials is None else [f"tuning.trials={trials}"])]
         values = merged(config or environment_file(env, model), chosen)
-        outcome = run_tuning(Settings.from_environment(), model, _directories(data), values, study)
+        outcome = run_tuning(Settings.from_environment(), model, data, values, study)
         write(outcome.model_dump(mode="json"), as_json, _show_study)
 
 
