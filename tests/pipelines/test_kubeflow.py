@@ -214,6 +214,7 @@ EVERY_POD: dict[str, Any] = {
     ],
     "emptyDirMounts": [{"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"}],
     "imagePullSecret": [{"secretName": "registry-login", "secretNameParameter": constant("registry-login")}],
+    "fieldPathAsEnv": [{"name": "KFP_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}],
     "securityContext": {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True},
 }
 PLACED: dict[str, dict[str, Any]] = {
@@ -277,7 +278,6 @@ OURS = {
     "ZENML_ENABLE_REPO_INIT_WARNINGS": "false",
     "ZENML_LOGGING_COLORS_DISABLED": "true",
     "DISABLE_CREDENTIALS_DISK_CACHING": "true",
-    "KFP_RUN_ID": "{{$.pipeline_job_name}}",
 }
 OF_ZENML = {
     "ZENML_USER_ID",
@@ -436,9 +436,39 @@ def test_a_run_that_takes_too_long_goes_on_and_the_command_says_so(
     monkeypatch.setattr("pipelines.kubeflow.orchestrator.time.sleep", lambda _: None)
     clock = iter(range(0, 10_000_000, 3600))
     monkeypatch.setattr("pipelines.kubeflow.orchestrator.time.monotonic", lambda: next(clock))
-    with pytest.raises(VitrinaError, match=r"run run-\d+ at \S+ has not ended within timeout_minutes 1440; it goes on there"):
+    with pytest.raises(
+        VitrinaError, match=r"the run has not ended within timeout_minutes 1440; it goes on: \S+/#/runs/details/run-\d+"
+    ):
         promote(settings)
     kubeflow.state = "FAILED"
+
+
+def test_a_kubeflow_that_is_away_for_a_while_is_waited_for(
+    settings: Settings, stack: ClusterConfig, kubeflow: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeflow.broken = 3
+    with pytest.raises(CheckFailed, match="Kubeflow says FAILED"):
+        promote(settings)
+    assert kubeflow.broken == 0
+    kubeflow.broken = 1_000_000
+    monkeypatch.setattr("pipelines.kubeflow.orchestrator.PATIENCE", 0.0)
+    with pytest.raises(VitrinaError, match=r"^Kubeflow Pipelines: 503 Service Unavailable: .*; the run may go on: http\S+$"):
+        promote(settings)
+    kubeflow.broken = 0
+
+
+def test_whoever_is_interrupted_is_told_that_the_run_goes_on(
+    settings: Settings, stack: ClusterConfig, kubeflow: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeflow.state = "RUNNING"
+    with monkeypatch.context() as patch, pytest.raises(VitrinaError) as caught:
+        patch.setattr("pipelines.kubeflow.orchestrator.time.sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
+        promote(settings)
+    kubeflow.state = "FAILED"
+    assert str(caught.value).startswith("interrupted; the run goes on: http://127.0.0.1:")
+    assert caught.value.exit_code == 130
+    run = Client().list_pipeline_runs(size=1, sort_by="desc:created")[0]
+    assert not run.status.is_finished
 
 
 def test_whoever_asks_may_bring_a_token(
