@@ -21,6 +21,9 @@ NOT_OF_A_PROCESS = {
 """What a pod may ask of its node that a process of this machine has anyway, or has no use for."""
 
 
+RUN_LABEL = "metadata.labels['pipeline/runid']"
+
+
 class Refused(ValueError):
     """The specification is not one, or asks for what is not carried out here."""
 
@@ -96,7 +99,7 @@ def _pod(
     asked: kubernetes.KubernetesExecutorConfig,
     filled: Mapping[str, str],
 ) -> Pod:
-    known = {"secret_as_env", "pvc_mount"} | NOT_OF_A_PROCESS
+    known = {"secret_as_env", "pvc_mount", "field_path_as_env"} | NOT_OF_A_PROCESS
     if strange := sorted({field.name for field, _ in asked.ListFields()} - known):
         raise Refused(f"task {name} asks for {', '.join(strange)}; carried out here: {', '.join(sorted(known))}")
     return Pod(
@@ -105,7 +108,8 @@ def _pod(
         after=after,
         image=container.image,
         command=tuple(_fill(word, filled) for word in (*container.command, *container.args)),
-        environment={variable.name: _fill(variable.value, filled) for variable in container.env},
+        environment={variable.name: _fill(variable.value, filled) for variable in container.env}
+        | {field.name: _field(field.field_path, filled) for field in asked.field_path_as_env},
         secrets={
             pair.env_var: SecretReference(_named(secret.secret_name, secret.secret_name_parameter), pair.secret_key)
             for secret in asked.secret_as_env
@@ -118,6 +122,13 @@ def _pod(
 def _named(name: str, parameter: Any) -> str:
     """The name of an object, which newer compilers give as a parameter."""
     return name or str(parameter.runtime_value.constant.string_value)
+
+
+def _field(path: str, filled: Mapping[str, str]) -> str:
+    """What a pod of Kubeflow Pipelines says of itself."""
+    if path != RUN_LABEL:
+        raise Refused(f"the field {path} is not known here; allowed: {RUN_LABEL}")
+    return filled["{{$.pipeline_job_uuid}}"]
 
 
 def _fill(text: str, filled: Mapping[str, str]) -> str:
