@@ -92,7 +92,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum of a tensor that has the same shape on every rank; gradients flow back to each rank's own."""
     if world_size() == 1:
         return values
-    return _summed(values if has_rows() else 0.0 * values)
+    return _summed(values if has_rows() else 0 * values)
 
 
 def gather_rows(values: Tensor) -> Tensor:
