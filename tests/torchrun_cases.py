@@ -15,8 +15,6 @@ from models.errors import TrainingError
 from models.training import torchrun
 from models.training.distributed import rank, world_size
 
-EPOCHS = 4
-
 
 class Refusing(PointTask):
     """Raises a domain error on one rank alone, at its third step, when the others wait for that one."""
@@ -32,22 +30,18 @@ class Refusing(PointTask):
 
 
 class Dying(PointTask):
-    """Kills first rank 1 and then rank 0, in the middle of an epoch; files in `folder` say who was killed."""
+    """Kills rank 1 in the first start and rank 0 in the second, in the middle of an epoch, and says so in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
 
     def training_loss(self, batch: Points, generator: Generator) -> dict[str, Tensor]:
-        self.steps += 1
-        for step, whose in ((5, 1), (4, 0)):
-            mark = self.folder / f"killed-{whose}"
-            if rank() == whose and self.steps >= step and not mark.exists() and world_size() == 2:
-                if whose == 1 or (self.folder / "killed-1").exists():
-                    mark.touch()
-                    os.kill(os.getpid(), signal.SIGKILL)
-        terms = self.terms(batch, everywhere=True)
-        return {"loss": self.balancer(terms), **terms}
+        start = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+        if self.steps == 5 and {0: 1, 1: 0}.get(start) == rank():
+            (self.folder / f"killed-{rank()}-in-start-{start}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().training_loss(batch, generator)
 
 
 def fits(folder: Path) -> None:
@@ -93,7 +87,7 @@ class Unshared(type(Path())):  # type: ignore[misc]
 
 def killed(folder: Path) -> None:
     """A training that loses rank 1 and, when it goes on, rank 0."""
-    _, result = fit_points(folder, Dying(folder), epochs=EPOCHS, checkpoint_minutes=1e-6)
+    _, result = fit_points(folder, Dying(folder), epochs=5, checkpoint_minutes=1e-6, devices=2)
     (folder / "told.json").write_text(json.dumps({"resumed": result.resumed, "loss": result.best_loss}))
 
 
@@ -105,7 +99,7 @@ def main() -> None:
         if world.rank:
             world.follow()
         else:
-            print("rank 0 alone prints")
+            sys.stdout.write("rank 0 alone prints\n")
             case(folder)
 
 

@@ -14,7 +14,6 @@ has whole batches of its own. Of a last batch with fewer rows than ranks, the ot
 """
 
 import contextlib
-import functools
 import logging
 import logging.handlers
 import multiprocessing
@@ -92,7 +91,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum of a tensor that has the same shape on every rank; gradients flow back to each rank's own."""
     if world_size() == 1:
         return values
-    return _summed(values if has_rows() else 0.0 * values)
+    return _summed(values if has_rows() else 0 * values)
 
 
 def gather_rows(values: Tensor) -> Tensor:
@@ -236,7 +235,11 @@ def on_ranks(function: Callable[..., Any], ranks: int, folder: Path, *arguments:
         return world.call(function, folder, *arguments, loggers=loggers)
     if ranks == 1:
         return function(0, folder, *arguments, loggers=loggers)
-    return run_ranks(functools.partial(function, loggers=loggers), ranks, folder, *arguments)
+    return run_ranks(_with_loggers, ranks, function, loggers, folder, *arguments)
+
+
+def _with_loggers(rank: int, function: Callable[..., Any], loggers: Sequence[Any], *arguments: Any) -> Any:
+    return function(rank, *arguments, loggers=() if rank else loggers)
 
 
 def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any, method: str = "spawn") -> Any:

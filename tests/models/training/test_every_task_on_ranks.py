@@ -14,7 +14,7 @@ from tiny_task import point_config
 
 from models.training import distributed
 from models.training.distributed import run_ranks
-from models.training.trainer import LAST, fit, training_loader, validation_loader
+from models.training.trainer import fit, training_loader, validation_loader
 
 pytestmark = pytest.mark.trains
 
@@ -22,6 +22,9 @@ if torch.cuda.is_available():
     pytest.skip("gloo is tested where there is no GPU; hide it with CUDA_VISIBLE_DEVICES=", allow_module_level=True)
 
 torch.ones(1, requires_grad=True).sum().backward()  # see test_distributed
+
+CLOSE = 2e-5
+"""Of validation losses, relative: fifty times what was seen, for sums are made in another order."""
 
 FSDP = {"strategy": "fsdp", "ema_decay": 0.0}
 
@@ -45,27 +48,16 @@ def losses(name: str, folder: Path, **values: Any) -> dict[str, list[float]]:
     return {key: [float(row[key]) for row in rows] for key in rows[0] if key.startswith("validation/") and rows[0][key]}
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    found = torch.load(folder / LAST, weights_only=True)
-    return found.get("current_model_state", found["state_dict"])
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_two_ranks_learn_what_one_does(tmp_path: Path, name: str) -> None:
     alone, both = losses(name, tmp_path / "one"), losses(name, tmp_path / "two", devices=2)
     assert alone.keys() == both.keys()
-    before, after = (weights(tmp_path / folder) for folder in ("one", "two"))
-    assert before.keys() == after.keys()
-    moved = {key: float((after[key].float() - value.float()).abs().max()) for key, value in before.items()}
     for term, values in both.items():
-        print(name, term, alone[term], [a-b for a,b in zip(values, alone[term])])
-    print(sorted(moved.items(), key=lambda x: -x[1])[:5])
-    for term, values in both.items():
-        np.testing.assert_allclose(values, alone[term], rtol=2e-4, atol=2e-5, err_msg=term)
+        np.testing.assert_allclose(values, alone[term], rtol=CLOSE, err_msg=term)
 
 
 @pytest.mark.parametrize("name", ["links", "describer", "started_full"])
 def test_ranks_that_divide_the_weights_learn_the_same(tmp_path: Path, name: str) -> None:
     alone, both = losses(name, tmp_path / "one", ema_decay=0.0), losses(name, tmp_path / "two", devices=2, **FSDP)
     for term, values in both.items():
-        np.testing.assert_allclose(values, alone[term], rtol=2e-4, atol=2e-5, err_msg=term)
+        np.testing.assert_allclose(values, alone[term], rtol=CLOSE, err_msg=term)
