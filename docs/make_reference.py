@@ -151,6 +151,11 @@ def configuration() -> Iterator[str]:
             yield table(("key", *PRESETS), rows)
     yield "### The service: `serving.yaml`"
     yield from sections(ServingConfig)
+    yield "### What is set of `vitrina score`, by model and table"
+    for name in family.scoring():
+        for scorer in family.scorers(name):
+            yield f"`vitrina score {name} --table {scorer.table}`: {_line(scorer.config)}"
+            yield from sections(scorer.config)
     yield "### The mapping of `vitrina data import`"
     yield "Recipes for the exports of well-known shops are in [import.md](import.md)."
     yield from sections(ImportMapping)

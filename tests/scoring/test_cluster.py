@@ -49,6 +49,7 @@ def machines() -> Iterator[Machines]:
     """Guarded by a token, as a cluster should be; what this process tells Ray is forgotten afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other tests may fill the memory
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         found = Machines()
