@@ -158,6 +158,11 @@ def configuration() -> Iterator[str]:
     yield "### A stack on Kubeflow: `cluster.yaml`"
     yield "`vitrina stack kubeflow --config F.yaml` registers it; [kubeflow.md](kubeflow.md) leads through it."
     yield from sections(ClusterConfig)
+    yield "### What is set of `vitrina score`, by model and table"
+    for name in family.scoring():
+        for scorer in family.scorers(name):
+            yield f"`vitrina score {name} --table {scorer.table}`: {_line(scorer.config)}"
+            yield from sections(scorer.config)
     yield "### The mapping of `vitrina data import`"
     yield "Recipes for the exports of well-known shops are in [import.md](import.md)."
     yield from sections(ImportMapping)

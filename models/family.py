@@ -300,15 +300,29 @@ def scorer(name: str, table: str | None = None) -> Scorer:
     Raises:
         ConfigError: no such model, or it answers for no table, or not for this one.
     """
-    get(name)
-    able = sorted(path.parent.name for path in Path(__file__).parent.glob("*/scoring.py"))
-    if name not in able:
-        raise ConfigError(f"model {name!r} scores no catalogue: it says nothing of a row by itself; allowed: {', '.join(able)}")
-    found: Sequence[Scorer] = importlib.import_module(f"models.{name}.scoring").SCORERS
+    found = scorers(name)
     chosen = next((one for one in found if table in (None, one.table)), None)
     if chosen is None:
         raise ConfigError(f"model {name!r} scores no table {table!r}; allowed: {', '.join(one.table for one in found)}")
     return chosen
+
+
+def scorers(name: str) -> Sequence[Scorer]:
+    """Every way in which the model `name` answers for the rows of a table.
+
+    Raises:
+        ConfigError: no such model, or there is none.
+    """
+    get(name)
+    if name not in (able := scoring()):
+        raise ConfigError(f"model {name!r} scores no catalogue: it says nothing of a row by itself; allowed: {', '.join(able)}")
+    found: Sequence[Scorer] = importlib.import_module(f"models.{name}.scoring").SCORERS
+    return found
+
+
+def scoring() -> list[str]:
+    """Models that answer for the rows of a table, by the file that says how."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/scoring.py"))
 
 
 def names() -> list[str]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -64,9 +65,12 @@ def run_scoring(settings: Settings, request: ScoringRequest, progress: Progress 
     left = plan.rows - done
     tell("scoring", done, plan.rows)
     folders = tuple(str(folder.resolve()) for folder in catalogue.folders)
-    for shard in _scored(Job(settings, version, folders, str(out)), todo, request):
+    told = replace(settings, database_url="")  # it may hold a password, and no worker asks the database
+    for shard in _scored(Job(told, version, folders, str(out)), todo, request):
         done += shard.rows
         tell("scoring", done, plan.rows)
+    if changed := [table for table, stamp in files.items() if _stamp(catalogue.path(table)) != stamp]:
+        raise VitrinaError(f"{catalogue.path(changed[0])} has changed while it was scored; score it into another --out")
     return _outcome(plan, request, len(before), left, time.monotonic() - started)
 
 

@@ -28,7 +28,8 @@ class Job:
     """What a worker is told; each opens catalogue and version by itself.
 
     Attributes:
-        settings: Where state lives: a worker fetches the version from the registry, once a machine, into the same folder there.
+        settings: Where state lives, without the database: a worker fetches the version from the registry, once a machine, into
+            the same folder there.
         version: That answers.
         data: Folders of the catalogue.
         out: Folder of the answers.
@@ -133,4 +134,6 @@ class ShardScorer:
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)
+            if path.is_file():  # another worker was faster, and whoever waited for it has tidied up
+                return
             raise VitrinaError(f"cannot write {path}: {error.strerror or error}") from error

@@ -84,10 +84,15 @@ def score(job: Job, numbers: Sequence[int], config: RayConfig) -> Iterator[Shard
 
 
 def _prepare(config: RayConfig) -> None:
-    """Before Ray is imported: it tells nobody of its use; a cluster of its own, which others could speak to, has a key."""
+    """Before Ray is imported: it tells nobody of its use; a cluster of its own, which others could speak to, has a key.
+
+    On a machine of which others fill the memory, Ray would end our workers, again and again, to make room for them.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if config.address is None and "RAY_AUTH_MODE" not in os.environ:
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    if config.address is None:
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+        if "RAY_AUTH_MODE" not in os.environ:
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager

@@ -49,6 +49,7 @@ def machines() -> Iterator[Machines]:
     """Guarded by a token, as a cluster should be; what this process tells Ray is forgotten afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other tests may fill the memory
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         found = Machines()
@@ -74,7 +75,7 @@ def started(settings: Settings, shop: Path, out: Path, *options: str) -> Iterato
         command += [*chosen, "--engine", "ray", "--workers", "2", *options]
         running = subprocess.Popen(command, env=environment(settings.home), stdout=subprocess.PIPE, stderr=file, text=True)
     try:
-        until(lambda: finished(out) >= SHARDS // 10, lambda: running.poll() is None, log.read_text, within=300)
+        until(lambda: finished(out) >= SHARDS // 10, lambda: running.poll() is None, log.read_text, within=600)
         yield running
     finally:
         running.kill()
@@ -102,7 +103,7 @@ def test_whoever_asked_is_killed_with_the_cluster_that_it_started_and_asks_anoth
     before = finished(out)
     assert SHARDS // 10 <= before < SHARDS
     with started(settings, shop, out, "--address", machines.cluster.address) as running:
-        said = json.loads(running.communicate(timeout=300)[0])
+        said = json.loads(running.communicate(timeout=600)[0])
     assert said["finished_before"] == before
     assert (said["n"], said["scored"], said["quarantined"], said["shards"]) == (PRODUCTS, PRODUCTS - len(BAD), len(BAD), SHARDS)
     same(check_whole(out), whole)
@@ -115,7 +116,7 @@ def test_a_machine_dies_in_the_middle(
     with started(settings, shop, out, "--address", machines.cluster.address) as running:
         machines.kill(0)
         before = finished(out)
-        said = json.loads(running.communicate(timeout=300)[0])
+        said = json.loads(running.communicate(timeout=600)[0])
         assert running.returncode == 0
     assert before < SHARDS
     assert (said["finished_before"], said["scored"], said["quarantined"]) == (0, PRODUCTS - len(BAD), len(BAD))
