@@ -61,8 +61,8 @@ ITEMS_A_JOB = 3
 PAUSE = 0.05
 """Seconds between an acknowledgement and the client's next request."""
 AWAY_SECONDS = 5.0
-RECOVERS_WITHIN = 120.0
-STARTS_WITHIN = 600.0
+RECOVERS_WITHIN = 300.0
+STARTS_WITHIN = 900.0
 """On a machine that has other work, two of everything take their time."""
 
 
