@@ -45,6 +45,8 @@ VARIABLES = {
         "secret of a gateway and the services of models behind it, at least 32 characters: with `serving.upstreams` it is told "
         "to them, without it is asked for",
     ),
+    "AWS_ENDPOINT_URL": ("AWS", "S3-compatible store of `--data s3://…` and of the artifacts of a stack on Kubeflow"),
+    "AWS_ACCESS_KEY_ID": ("", "key of that store, with `AWS_SECRET_ACCESS_KEY`; AWS's other ways to give keys work too"),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
     "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),

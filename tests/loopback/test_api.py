@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 from kfp import Client, compiler, dsl, kubernetes
+from services import until
+
 from loopback.api import KubeflowApi, kubeflow
 from loopback.runs import ENDED, Node, Run
-from services import until
 
 Wish = Callable[[Any], Any]
 SAY = "import json, os, pathlib; pathlib.Path('told').write_text(json.dumps([dict(os.environ), os.getcwd()]))"
