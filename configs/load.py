@@ -1,5 +1,6 @@
 """YAML and `--set a.b=c` overrides in, a validated schema out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
@@ -11,6 +12,8 @@ from configs.errors import ConfigError
 from configs.schema import StrictModel
 
 FOLDER = Path(__file__).parent
+EXTENDS = "extends"
+"""Key of a file that says only what differs from one of ours, such as base/product."""
 ENVIRONMENTS = tuple(sorted(p.name for p in FOLDER.iterdir() if p.is_dir() and any(p.glob("*.yaml"))))
 
 Schema = TypeVar("Schema", bound=StrictModel)
@@ -41,12 +44,12 @@ def load(schema: type[Schema], path: Path | None = None, overrides: Sequence[str
 
 
 def merged(path: Path | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What `path` and the overrides say, not validated and without defaults.
+    """What `path`, the file that it extends, and the overrides say, not validated and without defaults.
 
     Raises:
-        ConfigError: unreadable file, bad YAML or an override that is not of the form a.b=c.
+        ConfigError: unreadable file, bad YAML, no such file to extend, or an override that is not of the form a.b=c.
     """
-    values = read_yaml(path) if path else {}
+    values = _extended(path) if path else {}
     for override in overrides:
         _apply(values, override)
     return values
@@ -69,6 +72,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping of keys to values, not a {type(values).__name__}")
     return values
+
+
+def _extended(path: Path) -> dict[str, Any]:
+    values = read_yaml(path)
+    if EXTENDS not in values:
+        return values
+    named = values.pop(EXTENDS)
+    found = re.fullmatch(r"(\w+)/(\w+)", str(named))
+    if found is None:
+        raise ConfigError(f"{path}: {EXTENDS} = {named!r} names no file; allowed: ENVIRONMENT/NAME, such as base/product")
+    return _over(_extended(environment_file(*found.groups())), values)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of both; of a value, what `above` says."""
+    both = {key: _over(below[key], above[key]) for key in above if _is_section(below.get(key)) and _is_section(above[key])}
+    return {**below, **above, **both}
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def validate(schema: type[Schema], values: Mapping[str, Any], where: str) -> Schema:

@@ -47,6 +47,7 @@ VARIABLES = {
     ),
     "AWS_ENDPOINT_URL": ("AWS", "S3-compatible store of `--data s3://…` and of the artifacts of a stack on Kubeflow"),
     "AWS_ACCESS_KEY_ID": ("", "key of that store, with `AWS_SECRET_ACCESS_KEY`; AWS's other ways to give keys work too"),
+    "VITRINA_KUBEFLOW_TOKEN": ("", "bearer token that Kubeflow Pipelines is asked with, where it wants one"),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
     "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),
@@ -130,6 +131,7 @@ def _word(annotation: Any) -> str:
 def configuration() -> Iterator[str]:
     """Every section with its fields, where it belongs."""
     from catalog.importing.mapping import ImportMapping
+    from configs.cluster import ClusterConfig
     from configs.schema import RunConfig, ServingConfig
     from models import family
     from models.product.config import PRESETS
@@ -137,7 +139,8 @@ def configuration() -> Iterator[str]:
     yield "## Configuration"
     yield (
         "YAML in `configs/<environment>/<model>.yaml` overrides these defaults; `--config F.yaml` takes its place, and\n"
-        "`--set a.b=value` overrides single values. An unknown key or a wrong value is refused with what is allowed."
+        "`--set a.b=value` overrides single values. A file that begins with `extends: base/product` says only what differs from\n"
+        "that one. An unknown key or a wrong value is refused with what is allowed."
     )
     yield "### Every model: `<model>.yaml`"
     yield from sections(RunConfig)
@@ -153,6 +156,9 @@ def configuration() -> Iterator[str]:
             yield table(("key", *PRESETS), rows)
     yield "### The service: `serving.yaml`"
     yield from sections(ServingConfig)
+    yield "### A stack on Kubeflow: `cluster.yaml`"
+    yield "`vitrina stack kubeflow --config F.yaml` registers it; [kubeflow.md](kubeflow.md) leads through it."
+    yield from sections(ClusterConfig)
     yield "### The mapping of `vitrina data import`"
     yield "Recipes for the exports of well-known shops are in [import.md](import.md)."
     yield from sections(ImportMapping)

@@ -31,7 +31,8 @@ def open_store() -> None:
         try:
             assert Client().zen_store is not None  # the attribute opens it
         except (AuthorizationException, CredentialsNotValid) as error:
-            raise VitrinaError(f"the ZenML server {url} asks who you are: `zenml login {url}`, or ZENML_STORE_API_KEY") from error
+            login = f"ZENML_CONFIG_PATH={folder} zenml login {url}"
+            raise VitrinaError(f"the ZenML server {url} asks who you are: `{login}`, or set ZENML_STORE_API_KEY") from error
 
 
 def require_answer(url: str) -> None:

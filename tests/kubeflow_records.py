@@ -18,13 +18,14 @@ class Records:
         tokens: `Authorization` of each request, where it had one.
         state: Of every run.
         refusing: Status of an answer to a submission, where it is refused.
+        broken: How many questions about runs are answered with 503 before one is answered.
     """
 
     def __init__(self) -> None:
         self.specifications: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self.tokens: list[str] = []
-        self.state, self.refusing, self.address = "FAILED", 0, ""
+        self.state, self.refusing, self.broken, self.address = "FAILED", 0, 0, ""
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and JSON of a request."""
@@ -39,6 +40,9 @@ class Records:
             self.specifications.append(body["pipeline_spec"])
             self.runs.append(body)
             return 200, {"run_id": f"run-{len(self.runs)}", **body}
+        if kind == "runs" and self.broken:
+            self.broken -= 1
+            return 503, {"error": "restarting"}
         if kind == "runs":
             return 200, {"run_id": name, "state": self.state, "error": ERROR}
         return 404, {"error": f"no route {method} {path}", "code": 5, "message": ""}

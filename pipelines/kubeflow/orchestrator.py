@@ -32,6 +32,12 @@ PATIENCE = 600.0
 TOKEN = "VITRINA_KUBEFLOW_TOKEN"  # noqa: S105 - the variable's name
 
 
+class WaitedNoLonger(VitrinaError):
+    """Whoever waited was interrupted; the run goes on."""
+
+    exit_code = 130
+
+
 class ClusterOrchestrator(KubeflowOrchestrator):
     """ZenML's orchestrator with pods of our own, and with errors that reach whoever waits.
 
@@ -107,32 +113,47 @@ class ClusterOrchestrator(KubeflowOrchestrator):
             settings.client_args["existing_token"] = token
         return super()._get_kfp_client(settings)
 
+    def _stop_run_forcefully(self, pipeline_run: Any) -> None:
+        """Of `zenml pipeline runs stop`."""
+        self._get_kfp_client(self.get_settings(pipeline_run)).terminate_run(pipeline_run.orchestrator_run_id)
+
     def _wait(self, client: Any, run_id: str, placeholder_run: Any) -> None:
         """Until the run has ended; one that failed is then failed for ZenML too, whatever became of its pods.
 
         Raises:
             VitrinaError: it takes longer than it may, or Kubeflow has not answered for `PATIENCE`.
+            WaitedNoLonger: interrupted.
         """
-        address, answered = self.config.cluster.kubeflow, time.monotonic()
+        page = f"{self.config.cluster.kubeflow}/#/runs/details/{run_id}"
+        try:
+            run = self._ended(client, run_id)
+        except KeyboardInterrupt as error:
+            raise WaitedNoLonger(f"interrupted; the run goes on: {page}") from error
+        except (ApiException, HTTPError) as error:
+            raise VitrinaError(f"Kubeflow Pipelines: {_told(error)}; the run may go on: {page}") from error
+        except TimeoutError as error:
+            limit = f"timeout_minutes {self.config.cluster.timeout_minutes}"
+            raise VitrinaError(f"the run has not ended within {limit}; it goes on: {page}") from error
+        if run.state != "SUCCEEDED":
+            _fail(placeholder_run.id, f"{_why(run)}; its log: {page}")
+
+    def _ended(self, client: Any, run_id: str) -> Any:
+        """Kubeflow's run when it has ended."""
+        answered = time.monotonic()
         deadline, pause = answered + 60 * self.config.cluster.timeout_minutes, 0.5
         while True:
             try:
                 run = client.get_run(run_id)
                 answered = time.monotonic()
                 if run.state in ENDED:
-                    break
-            except (ApiException, HTTPError) as error:
+                    return run
+            except (ApiException, HTTPError):
                 if time.monotonic() - answered > PATIENCE:
-                    raise VitrinaError(
-                        f"Kubeflow Pipelines at {address}: {_told(error)}; run {run_id} may go on there"
-                    ) from error
+                    raise
             if time.monotonic() > deadline:
-                limit = f"timeout_minutes {self.config.cluster.timeout_minutes}"
-                raise VitrinaError(f"run {run_id} at {address} has not ended within {limit}; it goes on there")
+                raise TimeoutError
             time.sleep(pause)
             pause = min(1.5 * pause, LONGEST_PAUSE)
-        if run.state != "SUCCEEDED":
-            _fail(placeholder_run.id, f"{_why(run)}; its log: {address}/#/runs/details/{run_id}")
 
 
 def _variables(zenml: Mapping[str, str], cluster: ClusterConfig) -> dict[str, str]:

@@ -11,8 +11,15 @@ from configs.cluster import GPUS, ClusterConfig, Resources
 
 USER = 10001
 """User and group of the image, `deploy/Containerfile`."""
-RUN_ID = "KFP_RUN_ID"
-"""Variable by which the steps of a run know it."""
+QUIET = {
+    "ZENML_ENABLE_REPO_INIT_WARNINGS": "false",
+    "ZENML_LOGGING_COLORS_DISABLED": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+}
+"""Variables by which libraries write plain logs, and send nothing to their makers."""
+RUN_ID, RUN_LABEL = "KFP_RUN_ID", "metadata.labels['pipeline/runid']"
+"""Variable by which the steps of a run know it, and what of a pod tells it: placeholders are replaced in inputs alone."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,11 @@ def _component(step: Step, image: str) -> Any:
 
 def _surround(task: Any, step: Step, cluster: ClusterConfig) -> None:
     """Variables, Secrets by reference, volumes, and who the container runs as."""
-    variables = cluster.variables | dict(step.variables) | {RUN_ID: dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
-    for name, value in variables.items():
+    for name, value in (QUIET | cluster.variables | dict(step.variables)).items():
         task.set_env_variable(name, value)
-    for name, reference in cluster.references.items():
+    kubernetes.use_field_path_as_env(task, RUN_ID, RUN_LABEL)
+    references = cluster.references | ({"ZENML_STORE_API_KEY": cluster.zenml_key} if cluster.zenml_key else {})
+    for name, reference in references.items():
         kubernetes.use_secret_as_env(task, reference.secret, {reference.key: name})
     for volume in cluster.volumes:
         kubernetes.mount_pvc(task, volume.claim, volume.path)

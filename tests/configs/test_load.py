@@ -116,3 +116,39 @@ def test_a_missing_file_is_one_line_and_an_empty_one_means_defaults(tmp_path: Pa
 def test_configurations_do_not_change_after_reading() -> None:
     with pytest.raises(ValueError, match="frozen"):
         SplitConfig().salt = "x"  # type: ignore[misc]
+
+
+def test_a_file_may_say_only_what_differs_from_one_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: base/product\ntrainer: {epochs: 3}\ngates: {thresholds: []}\n")
+    config = family.get("product").config
+    mine, base = load(config, path, ["trainer.seed=4"]), load(config, environment_file("base", "product"))
+    trainer = base.trainer.model_copy(update={"epochs": 3, "seed": 4})
+    assert mine == base.model_copy(update={"trainer": trainer, "gates": base.gates.model_copy(update={"thresholds": ()})})
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("product", r"mine\.yaml: extends = 'product' names no file; allowed: ENVIRONMENT/NAME, such as base/product"),
+        ("3", r"extends = 3 names no file"),
+        ("moon/product", r"environment 'moon' does not exist"),
+        ("base/teapot", r"'base' has no teapot\.yaml; it has: describer"),
+        ("../etc/passwd", r"extends = '\.\./etc/passwd' names no file"),
+        ("base/../demo/product", r"names no file"),
+    ],
+)
+def test_what_a_file_extends_is_one_of_ours(tmp_path: Path, named: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: {named}\n")
+    with pytest.raises(ConfigError, match=message):
+        load(SplitConfig, path)
+
+
+@pytest.mark.parametrize("model", family.names())
+def test_the_cluster_trains_as_base_does_but_for_what_nodes_give(model: str) -> None:
+    config = family.get(model).config
+    base, there = load(config, environment_file("base", model)), load(config, environment_file("kubeflow", model))
+    free = {"max_minutes": None, "workers": 0}
+    assert there.trainer.model_copy(update=free) == base.trainer.model_copy(update=free)
+    assert there.model_copy(update={"trainer": base.trainer}) == base
