@@ -45,6 +45,8 @@ VARIABLES = {
         "secret of a gateway and the services of models behind it, at least 32 characters: with `serving.upstreams` it is told "
         "to them, without it is asked for",
     ),
+    "AWS_ENDPOINT_URL": ("AWS", "S3-compatible store of `--data s3://…` and of the artifacts of a stack on Kubeflow"),
+    "AWS_ACCESS_KEY_ID": ("", "key of that store, with `AWS_SECRET_ACCESS_KEY`; AWS's other ways to give keys work too"),
     "VITRINA_KUBEFLOW_TOKEN": ("", "bearer token that Kubeflow Pipelines is asked with, where it wants one"),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
     "VITRINA_SERVING_PARENT": ("", "the process that a worker of the service ends with; `vitrina serve` sets it"),
