@@ -7,7 +7,7 @@ said no; 2: bad input. Heavy packages are imported inside the commands, so that 
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,7 +163,7 @@ def train(
         from configs.settings import Settings
         from operations.run import run_training
 
-        outcome = run_training(Settings.from_environment(), model, _directories(data), _run_config(model, env, config, overrides))
+        outcome = run_training(Settings.from_environment(), model, data, _run_config(model, env, config, overrides))
         write(
             outcome.model_dump(mode="json", exclude={"evaluation"}) | outcome.evaluation.as_json() | {"version": outcome.version},
             as_json,
@@ -192,7 +192,7 @@ def tune(
 
         chosen = [*(overrides or []), *([] if trials is None else [f"tuning.trials={trials}"])]
         values = merged(config or environment_file(env, model), chosen)
-        outcome = run_tuning(Settings.from_environment(), model, _directories(data), values, study)
+        outcome = run_tuning(Settings.from_environment(), model, data, values, study)
         write(outcome.model_dump(mode="json"), as_json, _show_study)
 
 
@@ -297,6 +297,52 @@ def assess(
         if outcome.passed is False:
             share = f"{outcome.publish_share:.1%} of the listings may be published"
             raise CheckFailed(f"{share}, {outcome.require_share:.1%} was asked for; see {outcome.report}")
+
+
+@app.command()
+def score(
+    reference: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|@VERSION]", help="Such as product@champion or product@3.")],
+    data: Data,
+    out: Annotated[
+        str,
+        typer.Option(
+            help="Folder of the answers; one that a run before left is gone on with. {version} and {data} are filled in."
+        ),
+    ],
+    table: Annotated[str | None, typer.Option(help="Whose rows, such as reviews; the model's first table by default.")] = None,
+    engine: Annotated[str, typer.Option(help="local: in this process; ray: by workers that Ray Data places.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, host:port or auto; by default one starts here.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Ray's workers at most; as many as there is room for.")] = None,
+    cpus: Annotated[float, typer.Option(min=0.01, help="Cores of each of Ray's workers.")] = 1.0,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs, or a share of one, of each; 1 where there are any.")] = None,
+    require_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit code 1 where a smaller share of the rows could be answered.")
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Answer for every row of a catalogue: Parquet, a file a shard; what is finished is never computed again."""
+    with _results() as write:
+        from configs.load import merged, validate
+        from scoring.request import ScoringRequest
+        from scoring.run import require_share as require
+        from scoring.run import run_scoring
+
+        asked: dict[str, Any] = {
+            "reference": reference,
+            "data": [str(folder) for folder in _directories(data)],
+            "out": out,
+            "table": table,
+            "values": merged(config, overrides or []),
+            "engine": engine,
+            "ray": {"address": address, "workers": workers, "cpus": cpus, "gpus": gpus},
+            "require_share": require_share,
+        }
+        with _progress(shown=not as_json) as progress:
+            outcome = run_scoring(_settings(), validate(ScoringRequest, asked, where="vitrina score"), progress)
+        write(outcome.model_dump(mode="json"), as_json, _show_scoring)
+        require(outcome)
 
 
 @app.command()
@@ -699,7 +745,7 @@ def doctor(as_json: Json = False) -> None:
 def main() -> None:
     """Run the command line; domain errors become one line and their exit code."""
     try:
-        app()
+        _as_rank(app) if {"RANK", "WORLD_SIZE"} <= os.environ.keys() else app()
     except VitrinaError as error:
         sys.stdout.flush()
         typer.echo(f"vitrina: {error}", err=True)
@@ -711,6 +757,21 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("vitrina: interrupted", err=True)
         sys.exit(130)
+
+
+def _as_rank(command: Callable[[], None]) -> None:
+    """Under torchrun rank 0 runs the command, and the other ranks take part in its trainings."""
+    from models.training import torchrun
+
+    if not torchrun.launched():
+        command()
+        return
+    with torchrun.joined() as world:
+        if world.rank == 0:
+            command()
+        else:
+            os.dup2(2, 1)  # standard output is rank 0's
+            world.follow()
 
 
 @contextmanager
@@ -943,6 +1004,19 @@ def _show_assessment(values: Mapping[str, Any]) -> str:
     lines += [f"{count:,} row{'s' * (count != 1)} {effect}; {listed}" for effect, count in values["problems"].items()]
     lines.append(f"{values['rows_per_second']:.1f} rows a second")
     return "\n".join([*lines, f"written: {values['assessments']}", f"report: {values['report']}"])
+
+
+def _show_scoring(values: Mapping[str, Any]) -> str:
+    answered = f"{values['scored']:,} of {values['n']:,} rows of {values['table']} answered"
+    lines = [f"{values['model']} version {values['version']}: {answered}"]
+    if values["quarantined"]:
+        lines.append(f"{values['quarantined']:,} in quarantine, named in {values['quarantine']}; the first of them:")
+        lines += [f"  row {one['row']}, {'–' if one['key'] is None else one['key']}: {one['why']}" for one in values["examples"]]
+    before = f", {values['finished_before']:,} of them finished before" if values["finished_before"] else ""
+    lines.append(f"{values['shards']:,} file{'s' * (values['shards'] != 1)}{before}")
+    if values["rows_per_second"] is not None:
+        lines.append(f"{values['rows_per_second']:,.1f} rows a second")
+    return "\n".join([*lines, f"written: {values['scores']}"])
 
 
 def _show_checks(values: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ class Settings:
     Attributes:
         home: Folder that holds everything the defaults write.
         database_url: SQLAlchemy address of the application database.
-        tracking_uri: MLflow tracking and registry address.
+        tracking_uri: MLflow tracking and registry address; a PostgreSQL store names the driver that we install.
     """
 
     home: Path
@@ -23,10 +23,11 @@ class Settings:
     def from_environment(cls) -> "Settings":
         """Read `VITRINA_HOME`, `VITRINA_DATABASE_URL` and `MLFLOW_TRACKING_URI`; embedded stores by default."""
         home = Path(os.environ.get("VITRINA_HOME", ".vitrina")).expanduser().resolve()
+        tracking = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
         return cls(
             home=home,
             database_url=os.environ.get("VITRINA_DATABASE_URL") or f"sqlite:///{home / 'vitrina.db'}",
-            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+            tracking_uri=tracking.replace("postgresql://", "postgresql+psycopg://", 1),
         )
 
     @property

@@ -46,6 +46,7 @@ VARIABLES = {
         "to them, without it is asked for",
     ),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
+    "VITRINA_SERVING_PARENT": ("", "the process that a worker of the service ends with; `vitrina serve` sets it"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
     "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),
     "VITRINA_TEST_DATA": ("`../shared/data`", "folder of the real data that some tests and benchmarks use"),

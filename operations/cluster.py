@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from catalog.remote import SCHEME, is_remote
 from configs.cluster import ClusterConfig
 from configs.errors import ConfigError, VitrinaError
 from configs.schema import StrictModel
@@ -12,7 +13,6 @@ from configs.settings import Settings
 from operations.environment import prepare
 
 STEPS = Path(__file__).parents[1] / "steps"
-REMOTE = "s3://"
 
 
 class ActiveStack(StrictModel):
@@ -92,7 +92,7 @@ def deliveries(stack: ActiveStack, data: Sequence[str | Path]) -> list[str]:
     Raises:
         VitrinaError: a folder that is not there, or that no pod sees.
     """
-    return [text if (text := str(one)).startswith(REMOTE) else _folder(stack, text) for one in data]
+    return [text if is_remote(text := str(one)) else _folder(stack, text) for one in data]
 
 
 def _folder(stack: ActiveStack, text: str) -> str:
@@ -103,7 +103,7 @@ def _folder(stack: ActiveStack, text: str) -> str:
     path = os.path.abspath(text)  # noqa: PTH100 - a link of this machine is none of the pods'
     if not any(volume.covers(path) for volume in stack.cluster.volumes):
         below = " or ".join(f"a folder below {volume.path}" for volume in stack.cluster.volumes)
-        allowed = " or ".join(filter(None, [f"an address such as {REMOTE}bucket/catalogue", below]))
+        allowed = " or ".join(filter(None, [f"an address such as {SCHEME}bucket/catalogue", below]))
         raise ConfigError(f"--data {text}: pods of the active stack {stack.name} do not see it; allowed: {allowed}")
     return path
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from serving.access.gate import Gate
 from serving.access.keyring import of_database
 from serving.access.passed import Behind
 from serving.batching import Batcher, Ran
+from serving.challengers import Challengers, Compared
 from serving.context import Context, ServedModel
 from serving.errors import RETRY_SECONDS
 from serving.follower import Follower, Source
@@ -30,11 +31,12 @@ from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
+from serving.playground import Beside, Playground
 from serving.results import Results
 from serving.routes import Excludes, OneByOne, discover, kinds
 from serving.search.searcher import attach
 from serving.search.visibility import Hidden
-from serving.slots import Answer, Slot
+from serving.slots import Answer, Loaded, Slot
 from serving.traces import Traced, Traces
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
@@ -72,16 +74,19 @@ def create_app(
     log = PredictionLog(settings.database_url, config.log_queue)
     slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in names if name not in config.upstreams}
     hidden, traces = Hidden(settings.database_url), Traces()
-    models = {
-        name: ServedModel(
-            slot, {method: _batcher(slot, method, config, available[name], hidden, traces) for method in available[name].METHODS}
-        )
-        for name, slot in slots.items()
-    }
+
+    def batchers_of(slot: Slot) -> dict[str, Batcher[Any, Answer]]:
+        routes = available[slot.name]
+        return {method: _batcher(slot, method, config, routes, hidden, traces) for method in routes.METHODS}
+
+    models = {name: ServedModel(slot, batchers_of(slot)) for name, slot in slots.items()}
+    followed = {name: available[name] for name in slots} if config.challengers else {}
+    challengers = Challengers.of(followed, batchers_of)
     streams = Streams(config.jobs.streams)
-    batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
+    batchers = [batcher for served in (*models.values(), *challengers.models.values()) for batcher in served.batchers.values()]
     upstreams = Upstreams(config, token)
     everything = models | upstreams.models
+    page = Playground(settings, config) if config.playground.enabled and front is None else None
     results = Results(settings.database_url, config.results)
     context = Context(settings, config, {name: everything[name] for name in names}, log.record, results)
 
@@ -89,12 +94,17 @@ def create_app(
         metrics.model_stale(model, stale)
         metrics.memory_used(gpu_memory())
 
+    def prepare(slot: Slot, loaded: Loaded) -> None:
+        held = (places[slot.name].version for places in (slots, challengers.slots) if slot.name in places)
+        attach(settings, config, source, slot, loaded, [version for version in held if version is not None])
+
     follower = Follower(
         source,
         slots,
+        challengers=challengers.slots,
         poll_seconds=config.poll_seconds,
         drain_seconds=config.drain_seconds,
-        before_swap=partial(attach, settings, config, source),
+        before_swap=prepare,
         on_swap=metrics.model_swapped,
         on_failure=metrics.model_load_failed,
         on_look=looked,
@@ -111,7 +121,7 @@ def create_app(
             await to_thread.run_sync(follower.wait)
         unlisten = streams.listen()
         with traces.opened():
-            async with upstreams.opened():
+            async with upstreams.opened(), page.opened() if page else nullcontext():
                 yield
         unlisten()
         follower.stop()
@@ -128,14 +138,17 @@ def create_app(
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
     app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
     app.include_router(system.feedback(context, labels))
-    app.include_router(system.models(context))
-    app.include_router(system.health(context))
-    openapi.install(app)
+    app.include_router(system.models(context, challengers))
+    app.include_router(system.health(context, challengers))
+    openapi.install(app, compared=[path for name in routers for path in available[name].COMPARED])
     errors.install(app)
+    app.add_middleware(Compared, challengers=challengers, context=context, routes={name: available[name] for name in routers})
     if upstreams.models:
         stand_ins = {name: available[name].STAND_IN for name in routers}
         app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, stand_ins=stand_ins)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
+    if page is not None:
+        app.add_middleware(Beside, page=page)
     app.add_middleware(Deadline)
     if front is None:
         app.add_middleware(

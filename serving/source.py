@@ -8,11 +8,11 @@ from configs.settings import Settings
 from models import family
 from models.bundles import INDEX
 from models.family import Predictor
-from registry.bundle import verify
+from registry.bundle import manifest_sha256, verify
 from registry.errors import RegistryError
-from registry.fetch import fetch
+from registry.fetch import digest_of, fetch
 from registry.promotion import reconcile
-from registry.versions import CHAMPION, alias_targets, resolve
+from registry.versions import CHALLENGER, CHAMPION, alias_targets, resolve
 from serving.search.index import Index, read
 
 PACKED = "bundles"
@@ -46,9 +46,21 @@ class RegistrySource:
             raise RegistryError(f"model {model!r} has no champion; `vitrina promote {model} VERSION --reviewer WHO` makes one")
         return version
 
+    def challenger(self, model: str) -> int | None:
+        """Version that its alias points at.
+
+        Raises:
+            RegistryError: MLflow does not answer.
+        """
+        return alias_targets(self._settings, model).get(CHALLENGER)
+
     def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
         return _loaded(model, self._bundle(model, version), self._config)
+
+    def digest(self, model: str, version: int) -> str:
+        """Of the manifest that the version was registered with."""
+        return digest_of(resolve(self._settings, f"{model}@{version}"))
 
     def index(self, model: str, version: int) -> Index | None:
         """Fetch and verify where that was not done, and read."""
@@ -79,9 +91,16 @@ class PackedSource:
             raise ConfigError(f"{self._folder / model} must hold one packed version; it holds: {', '.join(versions) or 'none'}")
         return int(versions[0])
 
+    def challenger(self, model: str) -> None:
+        """None: only a champion is packed."""
+
     def load(self, model: str, version: int) -> Predictor:
         """Verify, load and warm up."""
         return _loaded(model, self._bundle(model, version), self._config)
+
+    def digest(self, model: str, version: int) -> str:
+        """Of the manifest that was packed."""
+        return manifest_sha256(self._folder / model / str(version))
 
     def index(self, model: str, version: int) -> Index | None:
         """Verify and read."""

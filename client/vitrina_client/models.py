@@ -12,6 +12,20 @@ class Accepted(BaseModel):
     prediction_id: str
 
 
+class BoughtItem(BaseModel):
+    """An item that a user bought."""
+
+    item_id: int | str
+    title: str | None
+    """as in the catalogue that it was trained on; null where that has none"""
+
+    price: float | None
+    """in the catalogue's currency, when the version was trained; null where it has none"""
+
+    article_type: str | None
+    """category of the lowest level; null where the catalogue has none"""
+
+
 class CatalogueProduct(BaseModel):
     """A product of the catalogue."""
 
@@ -35,6 +49,9 @@ class CatalogueProduct(BaseModel):
 
     attributes: dict[str, str]
     """with describing fields, such as gender"""
+
+    has_photo: bool
+    """whether GET /v1/catalog/products/{product_id}/image shows one"""
 
     updated_at: datetime | None
     """when a client last changed it; null where none did"""
@@ -167,6 +184,17 @@ class Keyword(BaseModel):
 
     why: str | None
     """why not; null where it is used"""
+
+
+class KnownBuyer(BaseModel):
+    """A user whose history the version knows."""
+
+    user_id: int | str
+    purchases: int
+    """different items that the user bought"""
+
+    newest: list[BoughtItem]
+    """ten of them at most, newest first where their order is known"""
 
 
 class Label(BaseModel):
@@ -319,6 +347,9 @@ class Similar(BaseModel):
     categories: dict[str, str]
     """by level, those that are known"""
 
+    has_photo: bool
+    """whether GET /v1/catalog/products/{product_id}/image shows one"""
+
 
 class SimilarProducts(BaseModel):
     """Products, most alike first; fewer than asked for where the filters leave fewer."""
@@ -414,6 +445,18 @@ class AxisScore(BaseModel):
 
     evidence: list[Evidence]
     """what it rests on, the weightiest first"""
+
+
+class CatalogueProducts(BaseModel):
+    """A page of the products that are shown, in the order of their ids."""
+
+    model: Served
+    products: int
+    """products that are shown, before filters"""
+
+    items: list[CatalogueProduct]
+    next: int | str | None
+    """`after` of the next page; null where this is the last"""
 
 
 class Categories(BaseModel):
@@ -613,6 +656,13 @@ class Known(BaseModel):
     """true where it rests on other features than the version that answers: unless its examples are kept it must be taught again; null while no version answers"""
 
 
+class KnownBuyers(BaseModel):
+    """Some users; those with 5 to 50 purchases first. A version always answers with the same ones."""
+
+    model: Served
+    users: list[KnownBuyer]
+
+
 class Listed(BaseModel):
     """A task in a list, as its newest version stands."""
 
@@ -651,6 +701,9 @@ class ModelState(BaseModel):
 
     rests_on: Served | None = None
     """version of another model whose features it answers with, part of its own files; None where it needs none"""
+
+    challenger: int | None = None
+    """version that answers requests which ask for the challenger; None where none does"""
 
 
 class Models(BaseModel):

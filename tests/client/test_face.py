@@ -149,6 +149,10 @@ def test_search_and_the_catalogue(vitrina):
     found = vitrina.search_similar(text="green velvet jeans", limit=1, filters={"brands": ["Delta"], "price_max": 34})
     assert [(item.product_id, item.brand) for item in found.items] == [(name, "Delta")]
     assert vitrina.search_similar(vector=np.ones(16), limit=2).products >= 7
+    assert vitrina.get_product_image(name) == photo()
+    page = vitrina.list_products(limit=1, q="velvet jeans")
+    assert ([item.product_id for item in page.items], page.items[0].has_photo, page.next) == ([name], True, None)
+    assert [item.product_id for item in vitrina.list_products(after=1, article_type="Jeans").items] == [2, 3]
     assert vitrina.put_product(name, hidden=True).hidden is True
     assert vitrina.get_product(name).hidden is True
     assert [item.product_id for item in vitrina.put_products([{"product_id": name, "title": "red velvet jeans"}]).items] == [name]
@@ -203,6 +207,14 @@ def test_recommendations_and_events(vitrina):
     assert (known.basis, known.history, len(known.items)) == ("session", 2, 3)
     events = [{"user_id": 5, "item_id": "a", "kind": "purchase", "prediction_id": known.prediction_id}]
     assert vitrina.tell_events(events) == models.Stored(count=1, repeated=0)
+
+
+def test_users_to_try_it_with(vitrina):
+    known = vitrina.list_users(limit=2)
+    assert [(user.user_id, user.newest[0].title) for user in known.users] == [
+        (5, "Blue Denim Jacket"),
+        ("user 1", "Blue Denim Jacket"),
+    ]
 
 
 def test_an_idempotency_key_of_the_caller_s_own(vitrina):

@@ -87,7 +87,7 @@ def _of(known: dict[str, Thing], wanted: str) -> Thing:
 def _shown(run: Run) -> Body:
     """A V2beta1Run."""
     tasks = [
-        {"run_id": run.run_id, "task_id": name, "display_name": name, "state": state}
+        {"run_id": run.run_id, "task_id": name, "display_name": run.pods[name].step, "state": state}
         | dict(zip(("start_time", "end_time"), run.times[name], strict=False))
         | ({"error": {"code": 2, "message": run.errors[name]}} if name in run.errors else {})
         for name, state in run.tasks.items()

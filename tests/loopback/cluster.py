@@ -1,5 +1,6 @@
 """Everything that a stack on Kubeflow needs, on 127.0.0.1, and the file that `vitrina stack kubeflow` reads."""
 
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -23,16 +24,14 @@ class Cluster:
 
     Attributes:
         file: A `ClusterConfig`.
-        variables: What the environment of a person's shell must hold who uses the stack.
+        environment: Variables for the shell of whoever uses the stack.
     """
 
     kubeflow: KubeflowApi
-    s3: str
     mlflow: str
     zenml: str
-    database: str
     file: Path
-    variables: dict[str, str]
+    environment: Path
 
 
 @contextmanager
@@ -58,10 +57,12 @@ def cluster(folder: Path, at_once: int = 1) -> Iterator[Cluster]:
         application = database.database("vitrina")
         secrets = {"vitrina": {"database-url": application}, "vitrina-s3": {"access-key": KEY, "secret-key": SECRET}}
         api = stack.enter_context(kubeflow(Node(folder, secrets, {"vitrina-home": claim}, at_once)))
-        file = folder / "cluster.yaml"
+        file, environment = folder / "cluster.yaml", folder / "environment"
         file.write_text(yaml.safe_dump(_config(api.address, s3, mlflow, zenml, claim), sort_keys=False), encoding="utf-8")
-        variables = access | {"VITRINA_DATABASE_URL": application, "MLFLOW_TRACKING_URI": mlflow}
-        yield Cluster(api, s3, mlflow, zenml, application, file, variables)
+        home = {"VITRINA_HOME": str(folder / "home"), "VITRINA_DATABASE_URL": application, "MLFLOW_TRACKING_URI": mlflow}
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in (home | access).items()]
+        environment.write_text("".join(lines), encoding="utf-8")
+        yield Cluster(api, mlflow, zenml, file, environment)
 
 
 def _together(stack: ExitStack, servers: list[AbstractContextManager[str]]) -> list[str]:

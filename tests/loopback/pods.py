@@ -38,11 +38,13 @@ class Pod:
     """A task.
 
     Attributes:
+        step: How people know it.
         after: Tasks that must have succeeded before it starts.
         mounts: Claim by path.
     """
 
     task: str
+    step: str
     after: tuple[str, ...]
     image: str
     command: tuple[str, ...]
@@ -78,7 +80,9 @@ def pods_of(submitted: Mapping[str, Any], run_id: str, run_name: str) -> dict[st
         if label not in deployment.executors:
             raise Refused(f"task {name} is no container")
         asked = wishes.get(label, kubernetes.KubernetesExecutorConfig())
-        found[name] = _pod(name, tuple(task.dependent_tasks), deployment.executors[label].container, asked, filled)
+        found[name] = _pod(
+            name, task.task_info.name, tuple(task.dependent_tasks), deployment.executors[label].container, asked, filled
+        )
     if strange := {before for pod in found.values() for before in pod.after} - set(found):
         raise Refused(f"tasks depend on {', '.join(sorted(strange))}, which the graph lacks")
     return found
@@ -86,6 +90,7 @@ def pods_of(submitted: Mapping[str, Any], run_id: str, run_name: str) -> dict[st
 
 def _pod(
     name: str,
+    step: str,
     after: tuple[str, ...],
     container: kfp.PipelineDeploymentConfig.PipelineContainerSpec,
     asked: kubernetes.KubernetesExecutorConfig,
@@ -96,6 +101,7 @@ def _pod(
         raise Refused(f"task {name} asks for {', '.join(strange)}; carried out here: {', '.join(sorted(known))}")
     return Pod(
         task=name,
+        step=step,
         after=after,
         image=container.image,
         command=tuple(_fill(word, filled) for word in (*container.command, *container.args)),

@@ -1,10 +1,13 @@
 """Events persist and feed the next training: the delivery holds them, and its fingerprint follows them."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from s3fs import S3FileSystem
+from services import s3_server
 
 from catalog.catalogue import Catalogue
 from catalog.errors import CatalogueError
@@ -54,7 +57,7 @@ def happen(settings: Settings, *items: str) -> None:
     insert_events(settings.database_url, rows[::-1])
 
 
-def load(*folders: Path) -> Delivery:
+def load(*folders: Path | str) -> Delivery:
     return load_catalogue.entrypoint("recommender", [str(folder) for folder in folders])
 
 
@@ -104,3 +107,34 @@ def test_a_table_that_the_family_needs_is_asked_for_first(settings: Settings, tm
     pd.DataFrame({"product_id": [5], "title": ["a"]}).to_parquet(tmp_path / "products.parquet")
     with pytest.raises(CatalogueError, match=r"has no purchases\.parquet; it has: products"):
         load(tmp_path)
+
+
+def test_a_delivery_that_has_changed_since_the_run_began_is_refused(settings: Settings, data: Path) -> None:
+    delivery = load(data)
+    assert delivery.open().rows("purchases") == 2
+    pd.DataFrame(TABLE | {"item_id": [5, 7]}).to_parquet(data / "purchases.parquet")
+    with pytest.raises(CatalogueError, match=f"^{data} was {delivery.fingerprint[:12]} when the run began and is .* now; begin"):
+        delivery.open()
+
+
+def test_a_delivery_in_a_store_keeps_its_address_and_each_machine_brings_it(
+    settings: Settings, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "s3://shop/catalogue"
+    with s3_server(tmp_path, "shop") as store:
+        for name, value in {"ENDPOINT_URL": store, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        files = S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+        files.put_file(str(data / "purchases.parquet"), f"{address}/purchases.parquet")
+        happen(settings, "5")
+        delivery = load(address)
+        (kept,) = (settings.home / "events").iterdir()
+        assert delivery.paths == (address, str(kept))
+        assert delivery.fingerprint == Catalogue.open(data, kept).fingerprint()
+
+        shutil.rmtree(settings.deliveries)  # as on another machine
+        assert delivery.open().rows("purchases") == 2
+        pd.DataFrame(TABLE | {"item_id": [5, 7]}).to_parquet(data / "purchases.parquet")
+        files.put_file(str(data / "purchases.parquet"), f"{address}/purchases.parquet")
+        with pytest.raises(CatalogueError, match=f"^{address}, {kept} was {delivery.fingerprint[:12]} when the run began"):
+            delivery.open()
