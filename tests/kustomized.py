@@ -102,11 +102,11 @@ def secrets(template: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def config_maps(template: Manifest) -> Iterator[tuple[str, str | None]]:
-    """ConfigMap, and key where one is named, of whatever a pod takes from one."""
+    """ConfigMap, and key where one has to be there, of whatever a pod takes from one."""
     for container in containers(template):
         for variable in container.get("env", []):
             if "configMapKeyRef" in variable.get("valueFrom", {}):
                 reference = variable["valueFrom"]["configMapKeyRef"]
-                yield reference["name"], reference["key"]
+                yield reference["name"], None if reference.get("optional") else reference["key"]
         yield from ((source["configMapRef"]["name"], None) for source in container.get("envFrom", []))
     yield from ((volume["configMap"]["name"], None) for volume in template["spec"]["volumes"] if "configMap" in volume)

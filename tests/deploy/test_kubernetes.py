@@ -152,6 +152,8 @@ def test_secrets_are_references_alone_and_the_page_makes_them(name: str) -> None
         for key in re.findall(r"--from-literal=([a-z-]+)=", options)
     }
     assert used <= made
+    addresses = re.findall(r"backend-store-uri=(\S+?)://", PAGE)
+    assert set(addresses) == {"postgresql+psycopg"}  # MLflow would look for a driver that is not in the image
     wanted = {("vitrina", "database-url"), ("vitrina", "inner-token"), ("mlflow", "backend-store-uri")}
     wanted |= {("vitrina-s3", "access-key"), ("vitrina-s3", "secret-key")}
     assert used == wanted | ({("postgres", "password")} if "laptop" in name else {("zenml", "api-key")})
@@ -314,6 +316,7 @@ def test_the_cluster_of_pipelines_names_what_is_here(name: str) -> None:
             cluster.artifacts.endpoint == f"http://minio.vitrina.svc:{of(name, 'Service')['minio']['spec']['ports'][0]['port']}"
         )
         assert mlflow["MLFLOW_S3_ENDPOINT_URL"] == "http://minio:9000"
+        assert named(name, "ConfigMap", "pipelines")["data"] == {"AWS_ENDPOINT_URL": "http://minio:9000"}
 
 
 def test_the_page_lists_every_folder() -> None:

@@ -67,7 +67,7 @@ def test_pods_reach_what_they_need_and_nothing_else(name: str) -> None:
     wanted |= {(asking, "mlflow") for asking in (*MODELS, "worker")}
     if "laptop" in name:
         wanted |= {(asking, "postgres") for asking in STORED}
-        wanted |= {("mlflow", "minio"), ("bucket", "minio")}
+        wanted |= {("mlflow", "minio"), ("worker", "minio"), ("bucket", "minio")}
     assert set(connections(name)) == {(source, target, PORTS[target]) for source, target in wanted}
 
 
@@ -105,7 +105,7 @@ def test_addresses_outside_are_reached_for_what_is_named_by_reference_alone(name
         return
     wanted = {pod: {5432} for pod in STORED}
     wanted["mlflow"] |= {443}
-    wanted["worker"] |= {8080}
+    wanted["worker"] |= {443, 8080}
     assert opened == wanted
 
 
