@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,9 +33,7 @@ STREAM = "/playground/gradio_api/heartbeat/abc"
 def served(home, config=SHOWN):
     """Its address, the address of its database, and what stops it."""
     settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings, config, Source()), host="127.0.0.1", port=0, log_level="warning")
-    )
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, config, Source()), host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
 
@@ -114,7 +111,13 @@ def test_nothing_of_gradio_beside_the_page_is_reachable(url, path):
 def test_no_file_but_the_page_s_own_is_given_out(url, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")
-    for path in ("/etc/passwd", Path(__file__), secret, f"{tmp_path}/../{tmp_path.name}/secret.txt", Path.cwd() / "pyproject.toml"):
+    for path in (
+        "/etc/passwd",
+        Path(__file__),
+        secret,
+        f"{tmp_path}/../{tmp_path.name}/secret.txt",
+        Path.cwd() / "pyproject.toml",
+    ):
         assert httpx.get(f"{url}/playground/gradio_api/file={path}").status_code in (403, 404)
 
 
@@ -145,7 +148,7 @@ def test_uploads_are_gone_when_the_server_ends(tmp_path):
 
 
 def test_open_pages_are_bounded_and_end_with_the_server(tmp_path):
-    with served(tmp_path) as (url, _, stop), httpx.Client(timeout=60) as client:
+    with served(tmp_path) as (url, _, _stop), httpx.Client(timeout=60) as client:
         with client.stream("GET", f"{url}{STREAM}") as one, client.stream("GET", f"{url}{STREAM}") as two:
             assert [next(page.iter_lines()) for page in (one, two)] == ["data: ALIVE"] * 2
             assert client.get(f"{url}{STREAM}").json()["error"]["code"] == "too_many_streams"
