@@ -637,6 +637,11 @@ class ServingConfig(StrictModel):
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+    mlflow_ui: str = Field(
+        "",
+        description="address at which a browser reaches MLflow's page, such as https://mlflow.example, for links to versions and "
+        "reports; empty: the tracking address, where that is one",
+    )
     challengers: bool = Field(
         False,
         description="whether requests with the header Vitrina-Alias: challenger are answered by the version that a reviewer may "
@@ -650,6 +655,13 @@ class ServingConfig(StrictModel):
             if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", url):
                 raise ValueError(f"upstreams.{model}: {url!r} is no address of a service; it is such as http://10.0.0.7:3000")
         return self
+
+    @field_validator("mlflow_ui")
+    @classmethod
+    def _page(cls, address: str) -> str:
+        if address and not re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", address):
+            raise ValueError(f"{address!r} is no address of a page; it is such as https://mlflow.example")
+        return address.rstrip("/")
 
     @property
     def net_seconds(self) -> float:

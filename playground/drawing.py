@@ -2,7 +2,7 @@
 
 import math
 
-from playground.html import Markup, el
+from playground.html import NOTHING, Markup, el
 from playground.pieces import money
 from vitrina_client import models
 
@@ -12,6 +12,8 @@ RADIUS = 34
 
 def price_band(price: models.Price, asked: float | None) -> Markup:
     """The range of an estimate on a scale that grows by factors, with the price that is asked."""
+    if price.low <= 0:
+        return NOTHING
     shown = [value for value in (price.low, price.median, price.high, asked) if value is not None and value > 0]
     low, high = math.log(min(shown)), math.log(max(shown))
     wide = max(high - low, 1e-9)
@@ -19,8 +21,6 @@ def price_band(price: models.Price, asked: float | None) -> Markup:
     def at(value: float) -> float:
         return round(LEFT + (WIDTH - 2 * LEFT) * (math.log(value) - low) / wide, 1)
 
-    if not shown or price.low <= 0:
-        return Markup("")
     inner = [
         el("line", x1=LEFT, x2=WIDTH - LEFT, y1=30, y2=30, class_="v-scale"),
         el("rect", x=at(price.low), y=24, width=max(at(price.high) - at(price.low), 2), height=12, rx=6, class_="v-range"),

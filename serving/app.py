@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -38,10 +38,15 @@ from serving.search.searcher import attach
 from serving.search.visibility import Hidden
 from serving.slots import Answer, Loaded, Slot
 from serving.traces import Traced, Traces
+from serving.versions import Registered, versions
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
 A photo travels as base64 in JSON, or as the file `image` of a form; a URL is never fetched.
 Errors are `{"error": {"code", "message", "field"}}`. Every answer names the model version that computed it."""
+
+
+class Everything(Source, Registered, Protocol):
+    """A registry: where versions come from, and what is known of all of them."""
 
 
 class Application(FastAPI):
@@ -55,7 +60,7 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings, config: ServingConfig, source: Source, front: str | None = None, token: str | None = None
+    settings: Settings, config: ServingConfig, source: Everything, front: str | None = None, token: str | None = None
 ) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
 
@@ -139,6 +144,7 @@ def create_app(
     app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context, challengers))
+    app.include_router(versions(context, source))
     app.include_router(system.health(context, challengers))
     openapi.install(app, compared=[path for name in routers for path in available[name].COMPARED])
     errors.install(app)

@@ -32,6 +32,10 @@ class NoChampion:
         """See `load`."""
         raise AssertionError(model)
 
+    def versions(self, model: str, limit: int) -> Any:
+        """See `load`."""
+        raise AssertionError(model)
+
     def settled(self, model: str) -> None:
         """See `load`."""
         raise AssertionError(model)

@@ -16,12 +16,13 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from configs.schema import ServingConfig
 from configs.settings import Settings
-from serving.errors import ApiError, Forbidden, NotFound, error_response
+from serving.errors import ApiError, ClientLeft, Forbidden, NotFound, error_response
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit
 
@@ -97,6 +98,8 @@ class Playground:
             await self._answer(scope, told)
         except ApiError as error:
             told.refused = error
+        except ClientDisconnect:  # or its body was refused, which looks the same to Gradio
+            told.refused = told.refused or ClientLeft("the client left before its request was complete")
         if told.refused is not None and not told.begun:
             await error_response(told.refused)(scope, receive, send)
 

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+from cachetools import LRUCache
+
 from configs.errors import ConfigError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from models import family
 from models.bundles import INDEX
+from models.errors import NotSupported
 from models.family import Predictor
 from registry.bundle import manifest_sha256, verify
+from registry.details import RunDetails, details
 from registry.errors import RegistryError
 from registry.fetch import digest_of, fetch
 from registry.promotion import reconcile
-from registry.versions import CHALLENGER, CHAMPION, alias_targets, resolve
+from registry.versions import CHALLENGER, CHAMPION, ModelVersion, alias_targets, newest, resolve
 from serving.search.index import Index, read
 
 PACKED = "bundles"
@@ -34,6 +38,7 @@ class RegistrySource:
 
     def __init__(self, settings: Settings, config: ServingConfig = _PLAIN) -> None:
         self._settings, self._config = settings, config
+        self._details: LRUCache[str, RunDetails] = LRUCache(1000)  # by run
 
     def champion(self, model: str) -> int:
         """Version that the alias points at.
@@ -68,6 +73,19 @@ class RegistrySource:
 
     def _bundle(self, model: str, version: int) -> Path:
         return fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
+
+    def versions(self, model: str, limit: int) -> list[tuple[ModelVersion, RunDetails]]:
+        """The newest versions; what their runs say is asked for once.
+
+        Raises:
+            RegistryError: MLflow does not answer.
+        """
+        found = []
+        for version in newest(self._settings, model, limit):
+            if (known := self._details.get(version.run_id)) is None:
+                known = self._details[version.run_id] = details(self._settings, version)
+            found.append((version, known))
+        return found
 
     def settled(self, model: str) -> None:
         """Write promotions that were done in the MLflow UI to the ledger."""
@@ -110,6 +128,10 @@ class PackedSource:
         bundle = self._folder / model / str(version)
         verify(bundle)
         return bundle
+
+    def versions(self, model: str, limit: int) -> list[tuple[ModelVersion, RunDetails]]:
+        """Raises NotSupported."""
+        raise NotSupported("this service was built with its models and asks no registry for others")
 
     def settled(self, model: str) -> None:
         """Nothing: a Bento has no ledger."""

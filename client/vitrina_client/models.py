@@ -119,6 +119,18 @@ class Fault(BaseModel):
     probability: float
 
 
+class GateMetric(BaseModel):
+    """A metric that gates hold, as it was measured before the version was registered."""
+
+    name: str
+    value: float
+    low: float | None
+    """of the 95 % interval; null where it has none"""
+
+    high: float | None
+    """likewise"""
+
+
 class Improvement(BaseModel):
     """One change to the listing, and what it is worth."""
 
@@ -214,12 +226,44 @@ class LeaveOneOut(BaseModel):
     """examples behind it: those whose class has another one"""
 
 
+class Links(BaseModel):
+    """Pages of MLflow; null and empty where its address is not known to the service."""
+
+    version: str | None
+    run: str | None
+    reports: dict[str, str]
+    """by file name"""
+
+
 class MetaDescription(BaseModel):
     """For search engines."""
 
     text: str
     facts: list[Fact]
     """in the order in which they are stated; empty where it states no value"""
+
+
+class Move(BaseModel):
+    """Who moved champion, and where to."""
+
+    at: datetime
+    who: str
+    """the reviewer, or MLflow UI"""
+
+    note: str
+    action: Literal["promote", "rollback", "moved_in_ui"] | str
+    from_version: int | None
+    """null where there was no champion"""
+
+    to_version: int | None
+    """null where there is none since"""
+
+
+class Moves(BaseModel):
+    """Moves of a model's champion, newest first."""
+
+    model: str
+    moves: list[Move]
 
 
 class Nearest(BaseModel):
@@ -299,6 +343,41 @@ class Reason(BaseModel):
 
     drop: float
     """how far the score falls without this reason"""
+
+
+class RegisteredVersion(BaseModel):
+    """A version of a model."""
+
+    version: int
+    aliases: list[str]
+    """such as champion, challenger and previous"""
+
+    registered_at: datetime
+    gates: str
+    """passed or failed; unknown where it was not trained here"""
+
+    gate_failures: str
+    """why it did not pass, one line"""
+
+    metrics: list[GateMetric]
+    """those that its gates hold"""
+
+    headline: str
+    """Markdown: what a reviewer reads first"""
+
+    links: Links
+    data_fingerprint: str | None
+    """SHA-256 of the catalogue that it was trained on; null where not known"""
+
+    rests_on: str | None
+    """version of another model that it holds a copy of"""
+
+
+class RegisteredVersions(BaseModel):
+    """Versions of a model, newest first."""
+
+    model: str
+    versions: list[RegisteredVersion]
 
 
 class Sentence(BaseModel):

@@ -1,4 +1,4 @@
-"""Images for a prompt, one after another until they are all there or the visitor stops; and texts that state given facts alone."""
+"""Images for a prompt, one after another until all are there or the visitor stops; and texts that state given facts alone."""
 
 import base64
 from collections.abc import AsyncIterator, Mapping, Sequence

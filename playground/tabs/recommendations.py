@@ -1,4 +1,4 @@
-"""Recommendations for a user or a visitor, with the reasons for them, and what an event changes. Nothing that is done here is stored."""
+"""Recommendations for a user or a visitor, the reasons for them, and what an event changes. Nothing of it is stored."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.serving.conftest import CONFIG, photo
-from vitrina_client import AsyncClient, Client, InvalidRequest, ItemFailed, NotFound, models
+from vitrina_client import AsyncClient, Client, Conflict, InvalidRequest, ItemFailed, NotFound, models
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "client" / "openapi.json").read_text(encoding="utf-8"))
@@ -224,6 +224,20 @@ def test_an_idempotency_key_of_the_caller_s_own(vitrina):
     assert told == [models.Stored(count=1, repeated=0), models.Stored(count=1, repeated=1)]
 
 
+def test_the_challenger_is_asked_where_the_caller_says_so(face):
+    said = []
+
+    def answer(request):
+        said.append(request.headers.get("Vitrina-Alias"))
+        return httpx.Response(409, json={"error": {"code": "no_challenger", "message": "there is none", "field": None}})
+
+    client = face(transport=httpx.MockTransport(answer))
+    for asked in (client.client, client.client.options(alias="challenger"), client.client.options(alias="champion")):
+        with pytest.raises(Conflict, match="409 no_challenger: there is none"):
+            client.run(asked.options(request_id="r").classify(title="Belt"))
+    assert said == [None, "challenger", "champion"]
+
+
 def test_texts(vitrina):
     written = vitrina.generate_description(**LISTING, tone="friendly", keywords=["blue"], audience="men")
     assert written.seo_title.text == "Nordal Men Blue Shirt"
@@ -258,6 +272,8 @@ def test_feedback(vitrina):
 
 def test_the_service(vitrina):
     assert {model.name for model in vitrina.list_models().models} >= {"product", "recommender"}
+    assert vitrina.list_versions("product", limit=3) == models.RegisteredVersions(model="product", versions=[])
+    assert vitrina.list_moves("product") == models.Moves(model="product", moves=[])
     assert vitrina.get_readyz().ready is True
     assert vitrina.get_healthz() is None
     assert vitrina.get_livez() is None

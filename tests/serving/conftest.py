@@ -438,6 +438,14 @@ class Source:
     error: Exception | None = None
     errors: dict = field(default_factory=dict)
     challengers: dict = field(default_factory=dict)
+    registered: list = field(default_factory=list)
+    asked: int = 0
+
+    def versions(self, model, limit):
+        self.asked += 1
+        if error := self.errors.get(model, self.error):
+            raise error
+        return [(version, run) for version, run in self.registered if version.model == model][:limit]
 
     def challenger(self, model):
         if error := self.errors.get(model, self.error):

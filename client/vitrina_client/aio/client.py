@@ -298,6 +298,15 @@ class AsyncClient:
         """The models that are served, and the versions that answer."""
         return await self._connection.ask("GET", "/v1/models", models.Models)
 
+    async def list_versions(self, model: str, *, limit: int = 20) -> models.RegisteredVersions:
+        """The newest versions of a model, with their aliases, gates, metrics and reports."""
+        path = f"/v1/models/{segment(model)}/versions"
+        return await self._connection.ask("GET", path, models.RegisteredVersions, query={"limit": limit})
+
+    async def list_moves(self, model: str, *, limit: int = 20) -> models.Moves:
+        """Who promoted which version of a model, and when; newest first."""
+        return await self._connection.ask("GET", f"/v1/models/{segment(model)}/history", models.Moves, query={"limit": limit})
+
     async def get_healthz(self) -> None:
         """Return where the service answers."""
         await self._connection.send("GET", "/healthz")

@@ -296,6 +296,15 @@ class Client:
         """The models that are served, and the versions that answer."""
         return self._connection.ask("GET", "/v1/models", models.Models)
 
+    def list_versions(self, model: str, *, limit: int = 20) -> models.RegisteredVersions:
+        """The newest versions of a model, with their aliases, gates, metrics and reports."""
+        path = f"/v1/models/{segment(model)}/versions"
+        return self._connection.ask("GET", path, models.RegisteredVersions, query={"limit": limit})
+
+    def list_moves(self, model: str, *, limit: int = 20) -> models.Moves:
+        """Who promoted which version of a model, and when; newest first."""
+        return self._connection.ask("GET", f"/v1/models/{segment(model)}/history", models.Moves, query={"limit": limit})
+
     def get_healthz(self) -> None:
         """Return where the service answers."""
         self._connection.send("GET", "/healthz")
