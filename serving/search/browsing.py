@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from catalog.errors import ImageError
 from catalog.images import SERVED_FORMATS
+from catalog.thumbnails import small
 from database.catalog import Product, find, find_all, photos
 from database.errors import NotFound as NoSuchRow
 from serving.context import Context
@@ -14,7 +15,6 @@ from serving.replies import json_reply
 from serving.requests import an_id, count, said
 from serving.schemas import Served
 from serving.search.listed import Wanted
-from serving.search.photos import small
 from serving.search.putting import unknown
 from serving.search.routes import NAME, PHOTO, OfPhoto, named, searcher
 from serving.search.schemas import MODEL, CatalogueProduct, CatalogueProducts
