@@ -19,9 +19,8 @@ NOT_OF_A_PROCESS = {
     "enabled_shared_memory",
 }
 """What a pod may ask of its node that a process of this machine has anyway, or has no use for."""
-
-
 RUN_LABEL = "metadata.labels['pipeline/runid']"
+"""Where Kubeflow writes the id of a run on its pods."""
 
 
 class Refused(ValueError):
@@ -56,8 +55,10 @@ class Pod:
     mounts: Mapping[str, str]
 
 
-def pods_of(submitted: Mapping[str, Any], run_id: str, run_name: str) -> dict[str, Pod]:
-    """The pods of a `pipeline_spec` as clients submit it, by task; placeholders of the run are filled in.
+def pods_of(submitted: Mapping[str, Any], run_id: str) -> dict[str, Pod]:
+    """The pods of a `pipeline_spec` as clients submit it, by task.
+
+    Placeholders are not filled in: Kubeflow does so in inputs alone, and a variable keeps them as they are.
 
     Raises:
         Refused: it does not fit the schema, holds anything but containers in one graph, or what is not carried out here.
@@ -72,20 +73,14 @@ def pods_of(submitted: Mapping[str, Any], run_id: str, run_name: str) -> dict[st
         }
     except json_format.ParseError as error:
         raise Refused(f"Failed to parse the pipeline specification: {error}") from error
-    filled = {
-        "{{$.pipeline_job_name}}": run_name,
-        "{{$.pipeline_job_uuid}}": run_id,
-        "{{$.pipeline_job_resource_name}}": run_name,
-    }
     found = {}
     for name, task in spec.root.dag.tasks.items():
         label = spec.components[task.component_ref.name].executor_label
         if label not in deployment.executors:
             raise Refused(f"task {name} is no container")
         asked = wishes.get(label, kubernetes.KubernetesExecutorConfig())
-        found[name] = _pod(
-            name, task.task_info.name, tuple(task.dependent_tasks), deployment.executors[label].container, asked, filled
-        )
+        container, after = deployment.executors[label].container, tuple(task.dependent_tasks)
+        found[name] = _pod(name, task.task_info.name, after, container, asked, run_id)
     if strange := {before for pod in found.values() for before in pod.after} - set(found):
         raise Refused(f"tasks depend on {', '.join(sorted(strange))}, which the graph lacks")
     return found
@@ -97,7 +92,7 @@ def _pod(
     after: tuple[str, ...],
     container: kfp.PipelineDeploymentConfig.PipelineContainerSpec,
     asked: kubernetes.KubernetesExecutorConfig,
-    filled: Mapping[str, str],
+    run_id: str,
 ) -> Pod:
     known = {"secret_as_env", "pvc_mount", "field_path_as_env"} | NOT_OF_A_PROCESS
     if strange := sorted({field.name for field, _ in asked.ListFields()} - known):
@@ -107,9 +102,9 @@ def _pod(
         step=step,
         after=after,
         image=container.image,
-        command=tuple(_fill(word, filled) for word in (*container.command, *container.args)),
-        environment={variable.name: _fill(variable.value, filled) for variable in container.env}
-        | {field.name: _field(field.field_path, filled) for field in asked.field_path_as_env},
+        command=_words(*container.command, *container.args),
+        environment={variable.name: variable.value for variable in container.env}
+        | {field.name: _field(field.field_path, run_id) for field in asked.field_path_as_env},
         secrets={
             pair.env_var: SecretReference(_named(secret.secret_name, secret.secret_name_parameter), pair.secret_key)
             for secret in asked.secret_as_env
@@ -124,16 +119,14 @@ def _named(name: str, parameter: Any) -> str:
     return name or str(parameter.runtime_value.constant.string_value)
 
 
-def _field(path: str, filled: Mapping[str, str]) -> str:
+def _field(path: str, run_id: str) -> str:
     """What a pod of Kubeflow Pipelines says of itself."""
     if path != RUN_LABEL:
         raise Refused(f"the field {path} is not known here; allowed: {RUN_LABEL}")
-    return filled["{{$.pipeline_job_uuid}}"]
+    return run_id
 
 
-def _fill(text: str, filled: Mapping[str, str]) -> str:
-    for placeholder, value in filled.items():
-        text = text.replace(placeholder, value)
-    if "{{$" in text:
-        raise Refused(f"the placeholder in {text!r} is not filled in here; allowed: {', '.join(filled)}")
-    return text
+def _words(*command: str) -> tuple[str, ...]:
+    if strange := [word for word in command if "{{$" in word]:
+        raise Refused(f"inputs are not known here: {strange[0]}")
+    return command

@@ -82,8 +82,8 @@ class Run:
             Refused: its specification cannot be carried out.
         """
         self.node, self.submitted = node, submitted
-        self.run_id, self.name = str(uuid.uuid4()), str(submitted.get("display_name", ""))
-        self.pods = pods_of(submitted["pipeline_spec"], self.run_id, f"{self.name}-{self.run_id[:5]}")
+        self.run_id = str(uuid.uuid4())
+        self.pods = pods_of(submitted["pipeline_spec"], self.run_id)
         self.folder = node.folder / "runs" / self.run_id
         self.state, self.history = "PENDING", [{"update_time": _now(), "state": "PENDING"}]
         self.tasks = dict.fromkeys(self.pods, "PENDING")

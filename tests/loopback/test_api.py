@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 import pytest
 from kfp import Client, compiler, dsl, kubernetes
-from loopback.api import KubeflowApi, kubeflow
-from loopback.runs import ENDED, Node, Run
 from services import until
+
+from loopback.api import KubeflowApi, kubeflow
+from loopback.pods import RUN_LABEL
+from loopback.runs import ENDED, Node, Run
 
 Wish = Callable[[Any], Any]
 SAY = "import json, os, pathlib; pathlib.Path('told').write_text(json.dumps([dict(os.environ), os.getcwd()]))"
@@ -65,7 +67,8 @@ def test_a_pod_has_what_the_specification_gives_and_nothing_else(
     monkeypatch.setenv("VITRINA_HOME", "/not/told")
 
     def wish(task: Any) -> None:
-        task.set_env_variable("RUN", dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
+        task.set_env_variable("NAME", dsl.PIPELINE_JOB_NAME_PLACEHOLDER)  # Kubeflow replaces it in inputs alone
+        kubernetes.use_field_path_as_env(task, "RUN", RUN_LABEL)
         kubernetes.use_secret_as_env(task, "keys", {"key": "KEY"})
         kubernetes.mount_pvc(task, "kept", str(tmp_path / "mounted"))
 
@@ -75,7 +78,8 @@ def test_a_pod_has_what_the_specification_gives_and_nothing_else(
     told, folder = json.loads((run.folder / "first" / "told").read_text())
     assert {name: value for name, value in told.items() if name not in ("PATH", "PYTHONPATH", "LC_CTYPE")} == {
         "HOME": folder,
-        "RUN": f"graph-{run_id[:5]}",
+        "NAME": "{{$.pipeline_job_name}}",
+        "RUN": run_id,
         "KEY": "k3y",
     }
     assert (tmp_path / "claims" / "kept" / "x").read_text() == "y"
