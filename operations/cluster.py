@@ -100,11 +100,21 @@ def _folder(stack: ActiveStack, text: str) -> str:
         if not Path(text).is_dir():
             raise ConfigError(f"{text} is not a catalogue directory; `vitrina data import` makes one from a CSV")
         return str(Path(text).resolve())
+    return on_volume(stack, "--data", text, f"an address such as {SCHEME}bucket/catalogue")
+
+
+def on_volume(stack: ActiveStack, option: str, text: str, *otherwise: str) -> str:
+    """The whole path of a folder that pods of the stack see.
+
+    Raises:
+        ConfigError: none of their volumes holds it; `otherwise` is allowed besides.
+    """
+    assert stack.cluster is not None
     path = os.path.abspath(text)  # noqa: PTH100 - a link of this machine is none of the pods'
     if not any(volume.covers(path) for volume in stack.cluster.volumes):
-        below = " or ".join(f"a folder below {volume.path}" for volume in stack.cluster.volumes)
-        allowed = " or ".join(filter(None, [f"an address such as {SCHEME}bucket/catalogue", below]))
-        raise ConfigError(f"--data {text}: pods of the active stack {stack.name} do not see it; allowed: {allowed}")
+        below = [f"a folder below {volume.path}" for volume in stack.cluster.volumes]
+        allowed = " or ".join([*otherwise, *below]) or "none, as the stack has no volume"
+        raise ConfigError(f"{option} {text}: pods of the active stack {stack.name} do not see it; allowed: {allowed}")
     return path
 
 

@@ -23,8 +23,10 @@ from configs.settings import Settings
 from models import family
 from operations.cluster import active_stack, register_cluster, use_local
 from operations.run import run_monitoring, run_promotion, run_training
+from operations.scoring import score
 from operations.tuning import run_tuning
 from pipelines.kubeflow.flavor import NAME
+from scoring.request import ScoringRequest
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +89,7 @@ GRAPHS: dict[str, dict[str, set[str]]] = {
         "report_study": {"run_trials"},
     },
     "monitoring": {"detect_drift": set()},
+    "scoring": {"score_catalogue": set()},
     "promotion": {"verify_version": set(), "promote_version": {"verify_version"}},
 }
 
@@ -155,11 +158,16 @@ def promote(settings: Settings) -> None:
     run_promotion(settings, "product", 3, "ana", "looks right")
 
 
+def answer(settings: Settings) -> None:
+    score(settings, ScoringRequest(reference="product@champion", data=("/data/spring",), out="/data/scores"))
+
+
 SUBMISSIONS: dict[str, tuple[str, Callable[[Settings], None]]] = {
     **{f"training of {name}": ("training", lambda settings, name=name: train(settings, name)) for name in family.names()},
     "tuning": ("tuning", tune),
     "monitoring": ("monitoring", watch),
     "promotion": ("promotion", promote),
+    "scoring": ("scoring", answer),
 }
 
 
@@ -329,6 +337,18 @@ def test_the_same_file_again_changes_nothing_and_another_changes_what_differs(
     assert Client().active_stack_model.id == before
 
 
+def test_pods_may_reach_the_zenml_server_by_another_address(
+    settings: Settings, stack: ClusterConfig, configured: Configured, kubeflow: Records, server: str
+) -> None:
+    register_cluster(settings, configured(zenml="http://127.0.0.1:1"))
+    assert active_stack(settings).store == server
+    with pytest.raises(CheckFailed):
+        promote(settings)
+    for _, container, _ in containers(kubeflow.runs[-1]).values():
+        assert {variable.value for variable in container.env if variable.name == "ZENML_STORE_URL"} == {"http://127.0.0.1:1"}
+    register_cluster(settings, stack)
+
+
 def test_what_an_interrupted_call_left_is_completed(
     settings: Settings, stack: ClusterConfig, configured: Configured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +404,15 @@ def test_a_folder_that_pods_do_not_see_is_refused_before_anything_is_submitted(
     with pytest.raises(ConfigError) as caught:
         train(settings, "quality", data)
     assert message in str(caught.value)
+    assert len(kubeflow.runs) == before
+
+
+def test_answers_must_lie_where_pods_see_them(settings: Settings, stack: ClusterConfig, kubeflow: Records) -> None:
+    before = len(kubeflow.runs)
+    with pytest.raises(
+        ConfigError, match=r"^--out scores: pods .* do not see it; allowed: a folder below /var/lib/vitrina or a "
+    ):
+        score(settings, ScoringRequest(reference="product", data=("/data/spring",), out="scores"))
     assert len(kubeflow.runs) == before
 
 
