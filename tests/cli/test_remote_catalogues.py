@@ -71,7 +71,7 @@ def test_a_version_measures_the_same_on_it(said: Callable[..., tuple[int, Any]],
 
 
 def test_what_is_not_there_is_bad_input(said: Callable[..., tuple[int, Any]], store: str) -> None:
-    line = f"vitrina: s3://mall/x: the store {store} has no bucket mall: The specified bucket does not exist"
+    line = f"vitrina: s3://mall/x: the store {store} says: The specified bucket does not exist"
     assert said("data", "validate", "s3://mall/x") == (2, line)
     code, line = said("evaluate", "product@1", "--data", f"{SHOP}/none")
     assert (code, line.startswith(f"vitrina: {SHOP}/none holds no catalogue table; known: products.parquet")) == (2, True)
