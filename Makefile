@@ -38,8 +38,9 @@ format: setup  ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup  ## write docs/reference.md from the code
+docs: setup  ## write docs/reference.md from the code, and docs/scale.md from the results of benchmarks
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_scale.py
 
 client: setup  ## write the Python client's models from the service's OpenAPI document, and its synchronous half
 	PYTHONPATH=. $(BIN)/python client/generate.py

@@ -7,7 +7,7 @@ said no; 2: bad input. Heavy packages are imported inside the commands, so that 
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +38,8 @@ keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys o
 app.add_typer(keys_app, name="keys")
 stack_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where pipelines run: here, or on Kubeflow.")
 app.add_typer(stack_app, name="stack")
+database_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The schema of the application database.")
+app.add_typer(database_app, name="database")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 Data = Annotated[
@@ -298,6 +300,52 @@ def assess(
 
 
 @app.command()
+def score(
+    reference: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|@VERSION]", help="Such as product@champion or product@3.")],
+    data: Data,
+    out: Annotated[
+        str,
+        typer.Option(
+            help="Folder of the answers; one that a run before left is gone on with. {version} and {data} are filled in."
+        ),
+    ],
+    table: Annotated[str | None, typer.Option(help="Whose rows, such as reviews; the model's first table by default.")] = None,
+    engine: Annotated[str, typer.Option(help="local: in this process; ray: by workers that Ray Data places.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, host:port or auto; by default one starts here.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Ray's workers at most; as many as there is room for.")] = None,
+    cpus: Annotated[float, typer.Option(min=0.01, help="Cores of each of Ray's workers.")] = 1.0,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs, or a share of one, of each; 1 where there are any.")] = None,
+    require_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit code 1 where a smaller share of the rows could be answered.")
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Answer for every row of a catalogue: Parquet, a file a shard; what is finished is never computed again."""
+    with _results() as write:
+        from configs.load import merged, validate
+        from scoring.request import ScoringRequest
+        from scoring.run import require_share as require
+        from scoring.run import run_scoring
+
+        asked: dict[str, Any] = {
+            "reference": reference,
+            "data": [str(folder) for folder in _directories(data)],
+            "out": out,
+            "table": table,
+            "values": merged(config, overrides or []),
+            "engine": engine,
+            "ray": {"address": address, "workers": workers, "cpus": cpus, "gpus": gpus},
+            "require_share": require_share,
+        }
+        with _progress(shown=not as_json) as progress:
+            outcome = run_scoring(_settings(), validate(ScoringRequest, asked, where="vitrina score"), progress)
+        write(outcome.model_dump(mode="json"), as_json, _show_scoring)
+        require(outcome)
+
+
+@app.command()
 def promote(
     model: Model,
     version: Annotated[str, typer.Argument(help="Version number, or `challenger`.")],
@@ -471,6 +519,32 @@ def keys_revoke(
         write({"name": key.name, "id": key.id, "forgotten": forget}, as_json)
 
 
+@database_app.command("migrate")
+def database_migrate(as_json: Json = False) -> None:
+    """Bring the schema to what this program needs; does nothing where it is there already."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.schema import upgrade
+
+        write(upgrade(Settings.from_environment().database_url)._asdict(), as_json, _show_migration)
+
+
+@database_app.command("status")
+def database_status(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until somebody else has migrated.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say which schema the database has; exit code 1 while it is older than what this program needs."""
+    with _results() as write:
+        from configs.settings import Settings
+        from database.schema import awaited
+
+        found = awaited(Settings.from_environment().database_url, wait)
+        write(found._asdict(), as_json)
+        if found.schema != found.needed:
+            raise CheckFailed(f"the schema is {found.schema or 'empty'}, {found.needed} is needed: `vitrina database migrate`")
+
+
 @stack_app.command("kubeflow")
 def stack_kubeflow(
     config: Annotated[Path, typer.Option(help="YAML file that describes the cluster, such as configs/kubeflow/cluster.yaml.")],
@@ -507,6 +581,35 @@ def stack_show(as_json: Json = False) -> None:
         from operations.cluster import active_stack, told
 
         write(told(active_stack(Settings.from_environment())), as_json, _show_stack)
+
+
+@stack_app.command("trainjob")
+def stack_trainjob(
+    model: Model,
+    data: Annotated[
+        list[str], typer.Option("--data", help="Catalogue directory as pods see it, or an s3:// address. Repeatable.")
+    ],
+    config: Annotated[Path, typer.Option("--config", help="YAML file of the cluster, such as configs/kubeflow/cluster.yaml.")],
+    kind: Annotated[
+        str, typer.Option(help="trainjob, of Kubeflow Trainer v2, or pytorchjob, of the training operator before it.")
+    ] = "trainjob",
+    name: Annotated[str, typer.Option(help="Of the job; train-MODEL by default.")] = "",
+    out: Annotated[Path | None, typer.Option(help="File to write, in place of standard output.")] = None,
+    env: Env = "base",
+    overrides: Overrides = None,
+) -> None:
+    """Print a training on several pods as YAML for `kubectl apply --filename -`."""
+    with _results() as write:
+        from configs.cluster import ClusterConfig
+        from configs.load import load
+        from operations.trainjobs import training_job
+
+        cluster = load(ClusterConfig, config)
+        _run_config(model, env, None, overrides)
+        text = training_job(kind, cluster, model, data, name=name, environment=env, overrides=overrides or [])
+        if out is not None:
+            out.write_text(text, encoding="utf-8")
+        write({"yaml": text, "out": str(out)}, False, lambda _: text.rstrip() if out is None else f"written: {out}")
 
 
 @app.command()
@@ -642,7 +745,7 @@ def doctor(as_json: Json = False) -> None:
 def main() -> None:
     """Run the command line; domain errors become one line and their exit code."""
     try:
-        app()
+        _as_rank(app) if {"RANK", "WORLD_SIZE"} <= os.environ.keys() else app()
     except VitrinaError as error:
         sys.stdout.flush()
         typer.echo(f"vitrina: {error}", err=True)
@@ -654,6 +757,21 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("vitrina: interrupted", err=True)
         sys.exit(130)
+
+
+def _as_rank(command: Callable[[], None]) -> None:
+    """Under torchrun rank 0 runs the command, and the other ranks take part in its trainings."""
+    from models.training import torchrun
+
+    if not torchrun.launched():
+        command()
+        return
+    with torchrun.joined() as world:
+        if world.rank == 0:
+            command()
+        else:
+            os.dup2(2, 1)  # standard output is rank 0's
+            world.follow()
 
 
 @contextmanager
@@ -888,6 +1006,19 @@ def _show_assessment(values: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"written: {values['assessments']}", f"report: {values['report']}"])
 
 
+def _show_scoring(values: Mapping[str, Any]) -> str:
+    answered = f"{values['scored']:,} of {values['n']:,} rows of {values['table']} answered"
+    lines = [f"{values['model']} version {values['version']}: {answered}"]
+    if values["quarantined"]:
+        lines.append(f"{values['quarantined']:,} in quarantine, named in {values['quarantine']}; the first of them:")
+        lines += [f"  row {one['row']}, {'–' if one['key'] is None else one['key']}: {one['why']}" for one in values["examples"]]
+    before = f", {values['finished_before']:,} of them finished before" if values["finished_before"] else ""
+    lines.append(f"{values['shards']:,} file{'s' * (values['shards'] != 1)}{before}")
+    if values["rows_per_second"] is not None:
+        lines.append(f"{values['rows_per_second']:,.1f} rows a second")
+    return "\n".join([*lines, f"written: {values['scores']}"])
+
+
 def _show_checks(values: Mapping[str, Any]) -> str:
     broken = [c for c in values["checks"] if not c["passed"]]
     rows = [[c["table"], c["rule"], c["severity"], c["detail"], "; ".join(c["examples"][:2])] for c in broken]
@@ -932,6 +1063,12 @@ def _show_keys(values: Mapping[str, Any]) -> str:
     ]
     columns = ["name", "id", "state", "opens", "requests a minute", "expires"]
     return _table(columns, rows) if rows else "there is no key; `vitrina keys create NAME` makes one"
+
+
+def _show_migration(values: Mapping[str, Any]) -> str:
+    if values["before"] == values["after"]:
+        return f"{values['database']}: already at {values['after']}"
+    return f"{values['database']}: from {values['before'] or 'an empty schema'} to {values['after']}"
 
 
 def _show_stack(values: Mapping[str, Any]) -> str:

@@ -254,6 +254,10 @@ class Registered:
         """It is loaded already."""
         return self.predictor
 
+    def digest(self, model: str, version: int) -> str:
+        """Nothing is kept by it."""
+        return ""
+
     def index(self, model: str, version: int) -> None:
         """Nothing is searched."""
 

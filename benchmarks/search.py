@@ -40,7 +40,7 @@ from benchmarks.serving_load import BUNDLE, free_port, server
 from catalog.catalogue import Catalogue
 from configs.schema import IndexConfig, ServingConfig
 from configs.settings import Settings
-from database.catalog import Change, put
+from database.catalog import Change, Placing, put
 from models import family
 from models.bundles import INDEX
 from registry.promotion import promote
@@ -245,7 +245,7 @@ def changes(folder: Path) -> dict[str, Any]:
 
     def hide(turn: int) -> None:
         change = Change(product_id=f"p{turn}", hidden=True, known=True)
-        put(url, [change], most=1, model="product", version=1)
+        put(url, [change], most=1, by=Placing("product", 1, ""))
 
     return {"nothing_changed_microseconds": timed(2000), "one_change_microseconds": timed(200, hide)}
 

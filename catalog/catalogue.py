@@ -141,6 +141,15 @@ class Catalogue:
         except (pa.ArrowException, OSError) as error:
             raise CatalogueError(f"{self.path(table)} is corrupt: {_first_line(error)}") from error
 
+    def typed(self, table: str, found: pa.Table) -> pd.DataFrame:
+        """Rows of a table as `products` and its like give them; of the known columns, those that `found` has.
+
+        Raises:
+            CatalogueError: a column whose values are of another type.
+        """
+        columns = {name: self._column(found, table, name) for name in TABLES[table] if name in found.column_names}
+        return pd.DataFrame(columns, columns=list(columns))
+
     def keys(self, table: str, column: str) -> "pd.Series[Any]":
         """One column of ids: int64 or string (Int64 where some are missing).
 
@@ -259,6 +268,10 @@ class Catalogue:
         if pa.types.is_integer(wanted) and (values.null_count or not is_key(name)):
             return pd.Series(values.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
         return pd.Series(values.to_pandas())
+
+
+LISTING_COLUMNS = ("title", "description", "price", "attributes", *CATEGORY_LEVELS, *CATEGORICAL_FIELDS)
+"""Columns of products that `listing_of` reads."""
 
 
 def records_of(products: pd.DataFrame) -> list[dict[str, Any]]:

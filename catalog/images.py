@@ -3,6 +3,7 @@
 import io
 import itertools
 import mmap
+import socket
 import struct
 import tempfile
 import zlib
@@ -21,6 +22,9 @@ from catalog.errors import CatalogueError, ImageError
 
 MAX_PIXELS = 25_000_000
 """Pixels of a photo that may be in memory at once."""
+
+LARGEST_SIDE = 512
+"""Pixels of a photo's longer side that models are given; twice what the largest of them reads."""
 
 SERVED_FORMATS = ("JPEG", "PNG", "WEBP")
 """What clients of the API may send."""
@@ -76,7 +80,16 @@ class ImageStore:
         return None if span is None else self._bytes[span[0] : span[1]]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "withheld": self.withheld, "_spans": None, "_bytes": b""}
+        return {"path": self.path, "withheld": self.withheld, "size": _size(self.path)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path, self.withheld, self._spans, self._bytes = state["path"], state["withheld"], None, b""
+        if (here := _size(self.path)) != state["size"]:
+            there, found = ("no file" if size is None else f"{size:,} bytes" for size in (state["size"], here))
+            raise CatalogueError(
+                f"{self.path}: {found} on {socket.gethostname()}, {there} where it was opened; processes that work together "
+                "must see the same files at the same path"
+            )
 
     def _open(self) -> dict[str, tuple[int, int]]:
         spans: dict[str, tuple[int, int]] = {}
@@ -109,6 +122,10 @@ class ImageStore:
             for key, place, photo in zip(keys, places, photos, strict=True):
                 if next(row) not in self.withheld:
                     yield key, place, photo
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 @dataclass(frozen=True, eq=False)

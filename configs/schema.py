@@ -382,6 +382,22 @@ class IndexConfig(StrictModel):
         1000, description="products up to which those that a filter leaves are each compared, without the lists"
     )
     seed: int = Field(17, ge=0, description="seeds the centres of the lists")
+    photo_side: int = Field(
+        160,
+        ge=0,
+        le=1024,
+        description="pixels of the longer side of the photo that is kept of each product to be shown, as a JPEG of about 4 kB a "
+        "product at 160 pixels, in files that are mapped; smaller JPEGs are kept as they are; 0 keeps none",
+    )
+
+
+class ScoringConfig(StrictModel):
+    """How a table is answered in bulk; a model's own extends it in `models/<name>/scoring.py`."""
+
+    shard_rows: PositiveInt = Field(
+        4096, description="rows of an output file: what a kill costs at most, and whose encoded photos a worker holds at once"
+    )
+    batch_size: PositiveInt = Field(64, description="rows that the model answers together")
 
 
 NOT_FITTED = ("validation", "evaluation", "gates", "drift", "tuning", "index")
@@ -558,6 +574,16 @@ class ResultsConfig(StrictModel):
     max_bytes: int = Field(256 * 1024 * 1024, ge=0, description="of the answers in the database; the longest unused go first")
 
 
+class PlaygroundConfig(StrictModel):
+    """The page where people see what the models do."""
+
+    enabled: bool = Field(False, description="whether it is there, at /playground, behind the same keys as the API (scope read)")
+    pages: PositiveInt = Field(64, description="open pages at once; of each the service holds a connection")
+    at_once: PositiveInt = Field(8, description="questions of one kind that are answered at the same time")
+    waiting: PositiveInt = Field(64, description="questions that wait beyond these; one more is told to come back")
+    keep_minutes: PositiveInt = Field(30, description="so long a photo that a visitor chose lies on the disk; at the end none does")
+
+
 Precision = Literal["fp32", "bf16"]
 Launch = Literal["none", "cuda_graphs", "compile"]
 
@@ -611,6 +637,17 @@ class ServingConfig(StrictModel):
     search: SearchConfig = Field(SearchConfig(), description="of products that are like another")
     access: AccessConfig = Field(AccessConfig(), description="keys and rates")
     results: ResultsConfig = Field(ResultsConfig(), description="answers that are kept")
+    mlflow_ui: str = Field(
+        "",
+        description="address at which a browser reaches MLflow's page, such as https://mlflow.example, for links to versions and "
+        "reports; empty: the tracking address, where that is one",
+    )
+    challengers: bool = Field(
+        False,
+        description="whether requests with the header Vitrina-Alias: challenger are answered by the version that a reviewer may "
+        "promote next; it is loaded beside the champion, where a model has one, and takes as much memory again",
+    )
+    playground: PlaygroundConfig = Field(PlaygroundConfig(), description="the page where people see what the models do")
 
     @model_validator(mode="after")
     def _addresses(self) -> Self:
@@ -618,6 +655,13 @@ class ServingConfig(StrictModel):
             if not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", url):
                 raise ValueError(f"upstreams.{model}: {url!r} is no address of a service; it is such as http://10.0.0.7:3000")
         return self
+
+    @field_validator("mlflow_ui")
+    @classmethod
+    def _page(cls, address: str) -> str:
+        if address and not re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", address):
+            raise ValueError(f"{address!r} is no address of a page; it is such as https://mlflow.example")
+        return address.rstrip("/")
 
     @property
     def net_seconds(self) -> float:

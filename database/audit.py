@@ -1,6 +1,6 @@
 """What was done to the service itself, and by whom. Rows are only ever added, in the transaction of what they tell of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,8 +26,18 @@ class AuditEntry(StrictModel):
 
 def note(connection: Connection, who: str, action: str, subject: str, detail: Mapping[str, Any] | None = None) -> None:
     """Add a row in the transaction of `connection`: it is there exactly where the deed is."""
-    entry = AuditEntry(created_at=datetime.now(UTC), who=who, action=action, subject=subject, detail=dict(detail or {}))
-    connection.execute(insert(AuditTable), entry.model_dump())
+    note_all(connection, who, [(action, subject, detail or {})])
+
+
+def note_all(connection: Connection, who: str, deeds: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+    """The same of several deeds: action, subject and detail of each."""
+    now = datetime.now(UTC)
+    rows = [
+        AuditEntry(created_at=now, who=who, action=action, subject=subject, detail=dict(detail)).model_dump()
+        for action, subject, detail in deeds
+    ]
+    if rows:
+        connection.execute(insert(AuditTable), rows)
 
 
 def entries(url: str, limit: int = 100) -> list[AuditEntry]:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy
-from sqlalchemy import Connection, and_, delete, func, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
-from database.audit import ANYONE, note
+from database.audit import ANYONE, note, note_all
 from database.engine import reading, writing
 from database.errors import CatalogFull, NotFound
 from database.tables import CatalogProduct, CatalogVector
@@ -50,7 +50,7 @@ class Product:
     Attributes:
         listing: None where it is what a version was trained on, or deleted.
         revision: Of its last change.
-        photo: None where there is none, or where it was not asked for.
+        has_photo: Whether a client put one; `photo` reads it.
         vector: Where the version that was asked for puts it; None where nobody computed that yet.
     """
 
@@ -59,8 +59,17 @@ class Product:
     listing: Mapping[str, Any] | None
     revision: int
     updated_at: datetime
-    photo: bytes | None = None
+    has_photo: bool = False
     vector: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Placing:
+    """A version that places products, and the digest of its bundle: a registry begun anew gives its number to another one."""
+
+    model: str
+    version: int
+    bundle: str
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,8 @@ class Written:
     new: frozenset[str] = field(default_factory=frozenset)
 
 
-def put(url: str, changes: Sequence[Change], *, most: int, model: str, version: int) -> Written:
-    """Write `changes`, all of them or none, each with its own revision; vectors are those of a version of `model`.
+def put(url: str, changes: Sequence[Change], *, most: int, by: Placing, who: str = ANYONE) -> Written:
+    """Write `changes`, all of them or none, each with its own revision and a row of the audit trail; vectors are those of `by`.
 
     Raises:
         NotFound: one without a listing is of a product that nobody knows.
@@ -107,7 +116,8 @@ def put(url: str, changes: Sequence[Change], *, most: int, model: str, version: 
         last = revision + len(changes) - 1
         numbered = {change.product_id: revision + place for place, change in enumerate(changes)}
         rows = [Vector(c.product_id, numbered[c.product_id], c.vector) for c in given if c.vector is not None]
-        _add_vectors(connection, model, version, rows)
+        _add_vectors(connection, by, rows)
+        note_all(connection, who, (_deed(change, numbered[change.product_id]) for change in changes))
     there = {name for name, state in before.items() if state != "deleted"}
     there |= {change.product_id for change in changes if change.known and change.product_id not in before}
     return Written(last, frozenset(change.product_id for change in changes) - there)
@@ -147,6 +157,13 @@ def find(url: str, product_id: str) -> Product:
     return _product(row)
 
 
+def find_all(url: str, product_ids: Sequence[str]) -> dict[str, Product]:
+    """Those of these products that a client put, hid or deleted, by id, without their photos."""
+    with reading(url) as connection:
+        rows = [row for some in _chunks(product_ids) for row in connection.execute(_columns().where(CatalogProduct.id.in_(some)))]
+    return {row.id: _product(row) for row in rows}
+
+
 def revision(url: str) -> int:
     """Of the last change; 0 where there was none."""
     with reading(url) as connection:
@@ -160,13 +177,14 @@ def states_since(url: str, since: int) -> tuple[int, list[tuple[str, ProductStat
         return _revision(connection), [(name, state) for name, state in connection.execute(query)]
 
 
-def changes_since(url: str, since: int, model: str, version: int) -> tuple[int, list[Product]]:
-    """The last revision, and the products that changed after `since`, oldest change first, with vectors of a version."""
+def changes_since(url: str, since: int, by: Placing) -> tuple[int, list[Product]]:
+    """The last revision, and the products that changed after `since`, oldest change first, with the vectors of `by`."""
     joined = and_(
         CatalogVector.product_id == CatalogProduct.id,
         CatalogVector.revision == CatalogProduct.revision,
-        CatalogVector.model == model,
-        CatalogVector.version == version,
+        CatalogVector.model == by.model,
+        CatalogVector.version == by.version,
+        CatalogVector.bundle == by.bundle,
     )
     query = _columns(CatalogVector.vector).outerjoin(CatalogVector, joined).where(CatalogProduct.revision > since)
     with reading(url) as connection:
@@ -185,18 +203,20 @@ def photos(url: str, product_ids: Sequence[str]) -> dict[str, bytes]:
         }
 
 
-def keep_vectors(url: str, model: str, version: int, vectors: Sequence[Vector]) -> None:
-    """Write vectors of a version, those of products that were changed meanwhile left out."""
+def keep_vectors(url: str, by: Placing, vectors: Sequence[Vector]) -> None:
+    """Write vectors of `by`, those of products that were changed meanwhile left out."""
     with writing(url) as connection:
         current = _revisions(connection, [vector.product_id for vector in vectors])
         fresh = [vector for vector in vectors if current.get(vector.product_id) == vector.revision]
-        _add_vectors(connection, model, version, fresh)
+        _add_vectors(connection, by, fresh)
 
 
-def forget_vectors(url: str, model: str, keep: Sequence[int]) -> int:
-    """Delete vectors of other versions of a model than `keep`; returns how many."""
+def forget_vectors(url: str, by: Placing, keep: Sequence[int]) -> int:
+    """Delete vectors of other versions of the model than `keep`, and those of another bundle by the number of `by`; how many."""
     with writing(url) as connection:
-        chosen = delete(CatalogVector).where(CatalogVector.model == model, CatalogVector.version.not_in(keep))
+        stranger = and_(CatalogVector.version == by.version, CatalogVector.bundle != by.bundle)
+        other = or_(CatalogVector.version.not_in(keep), stranger)
+        chosen = delete(CatalogVector).where(CatalogVector.model == by.model, other)
         return int(connection.execute(chosen).rowcount)
 
 
@@ -227,13 +247,20 @@ def _put(connection: Connection, change: Change, before: str | None, revision: i
         raise NotFound(f"no product {change.product_id!r}", change.product_id)
 
 
-def _add_vectors(connection: Connection, model: str, version: int, vectors: Sequence[Vector]) -> None:
-    """Each in the place of an older one of the same version."""
-    of_version = (CatalogVector.model == model, CatalogVector.version == version)
+def _deed(change: Change, revision: int) -> tuple[str, str, dict[str, Any]]:
+    """What the audit trail says of a change."""
+    if change.listing is not None:
+        return "product put", change.product_id, {"revision": revision, "hidden": change.hidden}
+    return f"product {'hidden' if change.hidden else 'shown'}", change.product_id, {"revision": revision}
+
+
+def _add_vectors(connection: Connection, by: Placing, vectors: Sequence[Vector]) -> None:
+    """Each in the place of an older one of a version of the same number."""
+    of_version = (CatalogVector.model == by.model, CatalogVector.version == by.version)
     for some in _chunks([vector.product_id for vector in vectors]):
         connection.execute(delete(CatalogVector).where(*of_version, CatalogVector.product_id.in_(some)))
     if vectors:
-        rows = [vars(vector) | {"model": model, "version": version} for vector in vectors]
+        rows = [vars(vector) | vars(by) for vector in vectors]
         connection.execute(sqlalchemy.insert(CatalogVector), rows)
 
 
@@ -255,10 +282,17 @@ def _chunks(product_ids: Sequence[str]) -> Iterable[Sequence[str]]:
 
 def _columns(*more: Any) -> sqlalchemy.Select[Any]:
     table = CatalogProduct
-    return select(table.id, table.state, table.listing, table.revision, table.updated_at, *more).select_from(table)
+    has_photo = table.photo.is_not(None).label("has_photo")
+    return select(table.id, table.state, table.listing, table.revision, table.updated_at, has_photo, *more).select_from(table)
 
 
 def _product(row: Any, vector: bytes | None = None) -> Product:
     return Product(
-        product_id=row.id, state=row.state, listing=row.listing, revision=row.revision, updated_at=row.updated_at, vector=vector
+        product_id=row.id,
+        state=row.state,
+        listing=row.listing,
+        revision=row.revision,
+        updated_at=row.updated_at,
+        has_photo=bool(row.has_photo),
+        vector=vector,
     )

@@ -23,7 +23,10 @@ from database.errors import DatabaseError, Unstorable
 
 BUSY_SECONDS = 10.0
 CONNECT_SECONDS = 5
+LOST = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""A PostgreSQL whose machine is gone without a word is given up after 20 s; TCP by itself tries for a quarter of an hour."""
 DIALECTS = ("sqlite", "postgresql")
+VERSION_TABLE = "vitrina_schema"  # MLflow and ZenML keep an `alembic_version` of their own, perhaps in the same database
 _MIGRATION_LOCK = 0x5649_5452  # any number that nothing else in the database uses
 _migrated: set[tuple[str, int]] = set()
 _migrating = threading.Lock()
@@ -47,11 +50,17 @@ def migrate(url: str) -> None:
     with _migrating, translated(url), engine(url).connect() as connection, _writing(connection):
         if connection.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        config = migrations()
         config.attributes["connection"] = connection
         logging.getLogger("alembic").setLevel(logging.WARNING)
         command.upgrade(config, "head")
+
+
+def migrations() -> Config:
+    """Where Alembic finds the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
 
 
 def probe(url: str) -> None:
@@ -83,12 +92,12 @@ def writing(url: str) -> Iterator[Connection]:
 @contextmanager
 def exclusive(url: str, key: int) -> Iterator[None]:
     """Let one process at a time in, of all that give this database and `key`, without holding a lock that writers need."""
-    address = driver_url(url)
+    address, made = driver_url(url), engine(url)  # the folder of an SQLite file among what is made
     if address.get_backend_name() == "sqlite":
         with FileLock(f"{address.database}.{key:x}.lock"):
             yield
         return
-    with translated(url), engine(url).connect() as connection, connection.begin():
+    with translated(url), made.connect() as connection, connection.begin():
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
         yield
 
@@ -115,7 +124,7 @@ def _engine(url: str, pid: int) -> Engine:
         return sqlalchemy.create_engine(
             address,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "options": "-c timezone=UTC"},
+            connect_args=connecting(address, "-c timezone=UTC"),
             **options,
         )
     alone: AbstractContextManager[Any] = nullcontext()
@@ -130,6 +139,12 @@ def _engine(url: str, pid: int) -> Engine:
     event.listen(made, "connect", functools.partial(_prepare_sqlite, alone))
     event.listen(made, "begin", _begin_sqlite)
     return made
+
+
+def connecting(address: URL, options: str) -> dict[str, Any]:
+    """How psycopg connects; what the address says itself of lost connections goes before `LOST`."""
+    lost = {name: value for name, value in LOST.items() if name not in address.query}
+    return {"connect_timeout": CONNECT_SECONDS, "options": options} | lost
 
 
 def driver_url(url: str) -> URL:

@@ -139,6 +139,12 @@ def keys(url: str) -> list[Key]:
         return [_key(dict(row)) for row in rows]
 
 
+def name_of(url: str, key_id: str) -> str:
+    """Name of a key; the id itself where there is no such key."""
+    with reading(url) as connection:
+        return connection.scalar(select(KeyTable.name).where(KeyTable.id == key_id)) or key_id
+
+
 _COLUMNS = tuple(KeyTable.__table__.columns)
 
 

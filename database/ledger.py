@@ -38,6 +38,16 @@ def promotions(url: str, model: str, alias: str = "champion") -> list[Promotion]
         return [Promotion(**row) for row in rows]
 
 
+def newest_promotions(url: str, model: str, limit: int, alias: str = "champion") -> list[Promotion]:
+    """The last moves of a model's alias, newest first."""
+    table = PromotionTable.__table__
+    columns = [column for column in table.columns if column.name != "id"]
+    query = select(*columns).where(PromotionTable.model == model, PromotionTable.alias == alias)
+    with reading(url) as connection:
+        rows = connection.execute(query.order_by(PromotionTable.sequence.desc()).limit(limit)).mappings()
+        return [Promotion(**row) for row in rows]
+
+
 def last_promotion(url: str, model: str, alias: str = "champion") -> Promotion | None:
     """The newest row of a model's alias, or None."""
     table = PromotionTable.__table__

@@ -13,7 +13,7 @@ import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
-from database.engine import CONNECT_SECONDS, driver_url, exclusive, migrate, shown, translated, writing
+from database.engine import connecting, driver_url, exclusive, migrate, shown, translated, writing
 from database.errors import DatabaseError
 
 SCHEMA = "optuna"
@@ -69,4 +69,4 @@ def _options(url: str) -> dict[str, Any]:
     with writing(url) as connection:
         connection.execute(sqlalchemy.schema.CreateSchema(SCHEMA, if_not_exists=True))
     search = f"-c timezone=UTC -c search_path={SCHEMA}"
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS, "options": search}}
+    return {"pool_pre_ping": True, "connect_args": connecting(driver_url(url), search)}

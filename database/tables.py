@@ -301,7 +301,10 @@ class CatalogProduct(Base):
 
 
 class CatalogVector(Base):
-    """Where a version of a model puts a product as it was at one revision; float32, little-endian."""
+    """Where a version of a model puts a product as it was at one revision; float32, little-endian.
+
+    `bundle` is the digest of the version's files: in a registry begun anew another bundle has its number.
+    """
 
     __tablename__ = "catalog_vectors"
 
@@ -310,6 +313,7 @@ class CatalogVector(Base):
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int]
     vector: Mapped[bytes]
+    bundle: Mapped[str]
 
 
 class ApiKey(Base):

@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy import Connection, column, delete, exists, select, table
 from sqlalchemy.sql import TableClause
 
-from database.engine import driver_url, engine, reading, translated, writing
+from database.engine import CONNECT_SECONDS, LOST, driver_url, engine, reading, translated, writing
 from database.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def dbos_url(url: str) -> str:
     """The address as DBOS takes it."""
     address = driver_url(url)
     if address.get_backend_name() == "postgresql":
-        address = address.update_query_dict({"connect_timeout": "5"})
+        lost = {name: str(value) for name, value in LOST.items() if name not in address.query}
+        address = address.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)} | lost)
     return address.render_as_string(hide_password=False)
 
 

@@ -38,6 +38,11 @@ VARIABLES = {
     "MLFLOW_TRACKING_URI": ("SQLite and files in `VITRINA_HOME`", "MLflow tracking and registry"),
     "VITRINA_ENV": ("`base`", "folder of `configs/` that commands take their configuration from; `--env` goes before it"),
     "VITRINA_SERVING": ("`{}`", "JSON of the serving configuration; `vitrina serve` sets it for its workers"),
+    "VITRINA_PLAYGROUND": (
+        "",
+        "address at which a browser reaches the service with the playground, such as `http://127.0.0.1:3000`: reports of "
+        "evaluations link to it",
+    ),
     "VITRINA_URL": ("`http://127.0.0.1:3000`", "address of the service that the Python client asks"),
     "VITRINA_API_KEY": ("", "key that the Python client sends"),
     "VITRINA_INNER_TOKEN": (
@@ -49,6 +54,7 @@ VARIABLES = {
     "AWS_ACCESS_KEY_ID": ("", "key of that store, with `AWS_SECRET_ACCESS_KEY`; AWS's other ways to give keys work too"),
     "VITRINA_KUBEFLOW_TOKEN": ("", "bearer token that Kubeflow Pipelines is asked with, where it wants one"),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
+    "VITRINA_SERVING_PARENT": ("", "the process that a worker of the service ends with; `vitrina serve` sets it"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
     "PROMETHEUS_MULTIPROC_DIR": ("", "folder in which workers add their metrics up; `vitrina serve` sets it"),
     "VITRINA_TEST_DATA": ("`../shared/data`", "folder of the real data that some tests and benchmarks use"),
@@ -159,6 +165,11 @@ def configuration() -> Iterator[str]:
     yield "### A stack on Kubeflow: `cluster.yaml`"
     yield "`vitrina stack kubeflow --config F.yaml` registers it; [kubeflow.md](kubeflow.md) leads through it."
     yield from sections(ClusterConfig)
+    yield "### What is set of `vitrina score`, by model and table"
+    for name in family.scoring():
+        for scorer in family.scorers(name):
+            yield f"`vitrina score {name} --table {scorer.table}`: {_line(scorer.config)}"
+            yield from sections(scorer.config)
     yield "### The mapping of `vitrina data import`"
     yield "Recipes for the exports of well-known shops are in [import.md](import.md)."
     yield from sections(ImportMapping)

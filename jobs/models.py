@@ -23,6 +23,10 @@ class Source(Protocol):
         """The warmed-up predictor of a version whose files were verified."""
         ...
 
+    def digest(self, model: str, version: int) -> str:
+        """Of the bundle of a version that was loaded."""
+        ...
+
 
 class Models:
     """What a worker computes with. Thread-safe; a version is freed when another is needed, or nobody asked for it for a while."""
@@ -59,7 +63,8 @@ class Models:
             self._used = self._clock()
             if self._held is None or (self._held[0], self._held[1].version) != (model, version):
                 self._free()
-                self._held = model, Loaded(version, self._source.load(model, version))
+                predictor = self._source.load(model, version)
+                self._held = model, Loaded(version, predictor, digest=self._source.digest(model, version))
             return self._held[1]
 
     def free_unused(self, seconds: float) -> bool:

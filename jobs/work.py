@@ -16,6 +16,7 @@ from configs.schema import ServingConfig
 from database import jobs
 from database.errors import DatabaseError, NotFound, Unstorable
 from database.jobs import Item, Job
+from database.keys import name_of
 from jobs.errors import Stopping
 from jobs.models import Models, Source
 from registry.errors import RegistryUnreachable
@@ -105,6 +106,8 @@ class Work:
     def _do(self, job: Job, taker: str, loaded: Loaded, items: Sequence[Item]) -> bool:
         """Answer items whose try is counted; those that failed in a way that may pass are tried again alone."""
         kind, limits = self._kinds[job.kind], self._config.jobs
+        if kind.writing:
+            kind = kind.asked_by(self._patiently(name_of, self._url, job.owner), self._url)
         outcomes = self._outcomes(kind, loaded, items)
         again = [item for item in items if _may_pass(outcomes[item.place])]
         if not self._keep(job, taker, outcomes, [item for item in items if item not in again]):

@@ -34,6 +34,8 @@ LOOK_SECONDS = 1.0
 """Between two looks at whether the name is held, and what dead workers left."""
 TRIES = 10
 """To hold a name again whose connection was lost."""
+ALIVE = "workers/{}.alive"
+"""File below the home that is touched at each look: one that is old belongs to a worker that hangs, or was killed."""
 MEND_SECONDS = 10.0
 """Between two looks for jobs that DBOS does not know, or has given up."""
 DRAIN_SECONDS = 15.0
@@ -112,12 +114,16 @@ class Worker:
 
     def run(self) -> bool:
         """Work until told to stop; False where the name was lost to another worker."""
+        alive = self._settings.home / ALIVE.format(self.name)
+        alive.parent.mkdir(parents=True, exist_ok=True)
         while not self._stopping.wait(LOOK_SECONDS):
+            alive.touch()
             try:
                 self.look()
             except DatabaseError as error:
                 logger.warning("waiting: %s", error)
         self.stop()
+        alive.unlink(missing_ok=True)
         return not self._lost
 
     def tell_to_stop(self) -> None:

@@ -15,7 +15,7 @@ was measured is what answers, whichever version of the base is champion later.
 
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -23,13 +23,15 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
 from catalog.catalogue import Catalogue
+from catalog.images import DecodedPhoto
 from catalog.listing import Listing
 from configs.errors import ConfigError
-from configs.schema import EvaluationConfig, Launch, Precision, RunConfig, StrictModel
+from configs.schema import EvaluationConfig, Launch, Precision, RunConfig, ScoringConfig, StrictModel
 from models import devices
 from models.bundles import BaseVersion, content_sha256
 from models.evaluation.names import Names
@@ -200,8 +202,12 @@ class Family(Protocol):
         catalogue: Catalogue,
         gates: Any,
         out: Path,
+        playground: str | None = None,
     ) -> Headline:
-        """Write the one HTML page from which a reviewer decides; returns what it says first."""
+        """Write the one HTML page from which a reviewer decides; returns what it says first.
+
+        `playground`: address of the service whose page lets versions be tried; None where it is not known.
+        """
         ...
 
     def load(self, bundle: Path, device: str = "auto") -> Predictor:
@@ -260,6 +266,67 @@ def embedder(name: str) -> Embeds:
         able = [other for other in names() if isinstance(get(other), Embeds)]
         raise ConfigError(f"model {name!r} makes no embeddings of products; allowed: {', '.join(able)}")
     return chosen
+
+
+class Scorer(Protocol):
+    """How a model answers for every row of a table, with the predictor that answers the API; one of `SCORERS` in `scoring.py`."""
+
+    table: str  # of the catalogue
+    key: str  # column that names a row; where it does not name the table's rows, such as user_id of purchases, each value is one
+    photos: bool  # whether the main photo of a product is read
+    config: type[ScoringConfig]
+
+    def schema(self, config: Any) -> pa.Schema:
+        """Columns of an answer; `config` is of the type above, here and below."""
+        ...
+
+    def read(self, record: Mapping[str, Any], photo: DecodedPhoto | None) -> Any:
+        """What the predictor is asked about a row.
+
+        Raises:
+            VitrinaError: the row cannot be read; says why.
+        """
+        ...
+
+    def answer(self, predictor: Any, asked: Sequence[Any], config: Any) -> list[dict[str, Any]]:
+        """One answer a row, by column.
+
+        Raises:
+            NotSupported: the version answers for no row of this table.
+            VitrinaError: something asked is wrong.
+        """
+        ...
+
+
+def scorer(name: str, table: str | None = None) -> Scorer:
+    """How the model `name` answers for the rows of `table`; of the first table that it can, by default.
+
+    Raises:
+        ConfigError: no such model, or it answers for no table, or not for this one.
+    """
+    found = scorers(name)
+    chosen = next((one for one in found if table in (None, one.table)), None)
+    if chosen is None:
+        raise ConfigError(f"model {name!r} scores no table {table!r}; allowed: {', '.join(one.table for one in found)}")
+    return chosen
+
+
+def scorers(name: str) -> Sequence[Scorer]:
+    """Every way in which the model `name` answers for the rows of a table.
+
+    Raises:
+        ConfigError: no such model, or there is none.
+    """
+    get(name)
+    if name not in (able := scoring()):
+        raise ConfigError(f"model {name!r} scores no catalogue: it says nothing of a row by itself; allowed: {', '.join(able)}")
+    found: Sequence[Scorer] = importlib.import_module(f"models.{name}.scoring").SCORERS
+    return found
+
+
+def scoring() -> list[str]:
+    """Models that answer for the rows of a table, by the file that says how."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/scoring.py"))
 
 
 def names() -> list[str]:

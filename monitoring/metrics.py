@@ -43,6 +43,12 @@ class _Metrics:
             buckets=_SECONDS,
             registry=of,
         )
+        self.in_progress = Gauge(
+            "vitrina_requests_in_progress",
+            "Requests that are not answered yet; health, metrics and streams that have begun aside",
+            multiprocess_mode="livesum",
+            registry=of,
+        )
         self.refused = Counter(
             "vitrina_requests_refused_total", "Requests that keys or rates did not let in", ("reason",), registry=of
         )
@@ -124,6 +130,16 @@ def request_done(endpoint: str, status: int, seconds: float, model: str = "", ve
     if model:
         _metrics().answers.labels(endpoint, str(status), model, version).inc()
     _metrics().seconds.labels(endpoint, model, version).observe(seconds)
+
+
+def request_begun() -> None:
+    """Count one request as in progress, until `request_ended`."""
+    _metrics().in_progress.inc()
+
+
+def request_ended() -> None:
+    """It was answered, or its client has left."""
+    _metrics().in_progress.dec()
 
 
 def request_refused(reason: str) -> None:

@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 256
 FIRST_RETRY_SECONDS = 0.1
-LAST_RETRY_SECONDS = 5.0
+LAST_RETRY_SECONDS = 1.0
+"""Well within the time that feedback waits for the prediction that it names (`serving.storage`)."""
 _IDLE_SECONDS = 0.2
 
 

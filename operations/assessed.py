@@ -6,15 +6,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from configs.schema import Share, StrictModel
-from models.quality.answers import Axis
 
 TABLE, PROBLEMS, PAGE = "assessments.parquet", "problems.parquet", "index.html"
 Effect = Literal["left out", "assessed without photo"]
-
-
-def axis_column(axis: Axis) -> str:
-    """Of the table, that holds an axis's score."""
-    return f"axis_{axis}"
 
 
 @dataclass(frozen=True)

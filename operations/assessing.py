@@ -1,6 +1,5 @@
 """Assess a whole catalogue: a table with a row a product, and a page for people."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,19 +12,20 @@ import pyarrow.parquet as pq
 
 from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import CatalogueError, ImageError
-from catalog.images import DecodedPhoto, decode
+from catalog.images import LARGEST_SIDE, DecodedPhoto, decode
 from catalog.write import check_new, new_catalogue
 from configs.errors import ConfigError, VitrinaError
 from configs.settings import Settings
 from models import family
-from models.quality.answers import AXES, Assessment, Candidate
+from models.quality.answers import Assessment, Candidate
 from models.quality.predictor import QualityPredictor
+from models.quality.scoring import assessed_row, assessed_schema
 from models.quality.within import Within
-from operations.assessed import PAGE, PROBLEMS, TABLE, AssessingOutcome, Effect, Problem, axis_column
+from operations.assessed import PAGE, PROBLEMS, TABLE, AssessingOutcome, Effect, Problem
 from operations.assessing_page import SHOWN, Shown, write_assessing_page
 from registry.fetch import fetch
 from registry.versions import parse, resolve
-from serving.images import LARGEST_SIDE
+from scoring.halving import halved, why
 
 QUALITY = "quality"
 BATCH = 32
@@ -179,20 +179,13 @@ class _Run:
             return None
 
     def _assessed(self, batch: Sequence[tuple[int, Candidate]]) -> Iterator[tuple[int, Candidate, Assessment]]:
-        """Assessments of those that the model takes; where it refuses a batch, the halves are tried."""
-        if not batch:
-            return
-        try:
-            found = self.assessor.assess([candidate for _, candidate in batch])
-        except VitrinaError as error:
-            if len(batch) == 1:
-                self._problem(batch[0][0], "left out", str(error).replace("listing 0", "the listing", 1))
-                return
-            middle = len(batch) // 2
-            yield from self._assessed(batch[:middle])
-            yield from self._assessed(batch[middle:])
-            return
-        yield from ((place, candidate, said) for (place, candidate), said in zip(batch, found, strict=True))
+        """Assessments of those that the model takes."""
+        found = halved(lambda part: self.assessor.assess([candidate for _, candidate in part]), batch)
+        for (place, candidate), said in found:
+            if isinstance(said, Exception):
+                self._problem(place, "left out", why(said))
+            else:
+                yield place, candidate, said
 
     def _compare(self) -> None:
         """Assess again what has a duplicate."""
@@ -222,39 +215,16 @@ class _Run:
 
 def _row(candidate: Candidate, said: Assessment) -> dict[str, Any]:
     """Of the table."""
-    first = said.improvements[0] if said.improvements else None
-    other = said.axes["duplicate"].evidence if "duplicate" in said.axes else ()
     listing = candidate.listing
-    return {
-        "product_id": candidate.product_id,
-        "title": listing.title,
-        "brand": listing.fields.get("brand"),
-        "article_type": said.article_type,
-        "score": said.score,
-        "verdict": said.verdict,
-        "worst_axis": said.worst,
-        **{axis_column(axis): said.axes[axis].score if axis in said.axes else None for axis in AXES},
-        "duplicate_of": next((str(e.values["product_id"]) for e in other if "product_id" in e.values), None),
-        "improvements": len(said.improvements),
-        "improvement_axis": first and first.axis,
-        "improvement_text": first and first.text,
-        "improvement_gain": first and first.gain,
-        "improvement_score_after": first and first.score_after,
-        "improvement_confidence": first and first.confidence,
-        "improvement_change": json.dumps(dict(first.change), ensure_ascii=False) if first and first.change else None,
-        "evidence": json.dumps({axis: [e.text for e in said.axes[axis].evidence] for axis in said.axes}, ensure_ascii=False),
-        "left_out": json.dumps(dict(said.left_out), ensure_ascii=False),
-    }
+    about = {"product_id": candidate.product_id, "title": listing.title, "brand": listing.fields.get("brand")}
+    return about | assessed_row(said)
 
 
 def _arrow(table: pd.DataFrame) -> pa.Table:
     """With types that do not depend on what is missing in all rows."""
-    numbers = {"score": pa.float64(), "improvements": pa.int64(), **{axis_column(axis): pa.float64() for axis in AXES}}
-    numbers |= {f"improvement_{name}": pa.float64() for name in ("gain", "score_after", "confidence")}
-    if pd.api.types.is_integer_dtype(table["product_id"].dtype):
-        numbers["product_id"] = pa.int64()
-    schema = pa.schema([(name, numbers.get(name, pa.string())) for name in table.columns])
-    return pa.Table.from_pandas(table, schema=schema, preserve_index=False)
+    key = pa.int64() if pd.api.types.is_integer_dtype(table["product_id"].dtype) else pa.string()
+    about = [pa.field("product_id", key), pa.field("title", pa.string()), pa.field("brand", pa.string())]
+    return pa.Table.from_pandas(table, schema=pa.schema([*about, *assessed_schema()]), preserve_index=False)
 
 
 def _outcome(

@@ -18,7 +18,8 @@ from models.evaluation.charts import histogram, spreads
 from models.evaluation.page import Badge, Bar, Block, Card, KeyFigure, Section, Tone, Verdict
 from models.quality.answers import AXES, Assessment
 from models.quality.axes import readers
-from operations.assessed import TABLE, AssessingOutcome, Problem, axis_column
+from models.quality.scoring import axis_column
+from operations.assessed import TABLE, AssessingOutcome, Problem
 
 SHOWN = 100
 """Listings on the page, the worst first: about 10 KB each with their photos."""

@@ -1,6 +1,8 @@
 """ZenML's store, opened before the first pipeline is declared: the decorator reads it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -28,11 +30,18 @@ def open_store() -> None:
     with FileLock(folder / "open.lock"):
         url = GlobalConfiguration().store_configuration.url
         require_answer(url)
-        try:
+        with logged_in(url):
             assert Client().zen_store is not None  # the attribute opens it
-        except (AuthorizationException, CredentialsNotValid) as error:
-            login = f"ZENML_CONFIG_PATH={folder} zenml login {url}"
-            raise VitrinaError(f"the ZenML server {url} asks who you are: `{login}`, or set ZENML_STORE_API_KEY") from error
+
+
+@contextmanager
+def logged_in(url: str) -> Iterator[None]:
+    """Says how, where a server does not know who asks."""
+    try:
+        yield
+    except (AuthorizationException, CredentialsNotValid) as error:
+        login = f"ZENML_CONFIG_PATH={os.environ['ZENML_CONFIG_PATH']} zenml login {url}"
+        raise VitrinaError(f"the ZenML server {url} asks who you are: `{login}`, or set ZENML_STORE_API_KEY") from error
 
 
 def require_answer(url: str) -> None:

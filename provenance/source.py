@@ -17,6 +17,8 @@ ARTIFACTS = ("steps/results.py", "steps/materializers.py")
 """What steps hand each other, and how it is stored."""
 INDEXING = "serving/search/building.py"
 """What makes an index."""
+SCORING = "scoring/shard.py"
+"""What answers for the rows of a table."""
 
 
 def model_source(model: str, root: Path = ROOT) -> str:
@@ -27,6 +29,11 @@ def model_source(model: str, root: Path = ROOT) -> str:
 def index_source(model: str, root: Path = ROOT) -> str:
     """Digest of the source that turns a delivery and a bundle of `model` into an index of products."""
     return _digest(root, (*_folders(model, root), INDEXING, *ARTIFACTS))
+
+
+def scoring_source(model: str, root: Path = ROOT) -> str:
+    """Digest of the source that answers for the rows of a table with a bundle of `model`."""
+    return _digest(root, (*_folders(model, root), SCORING))
 
 
 def _folders(model: str, root: Path) -> list[str]:

@@ -4,6 +4,7 @@ The aliases live in MLflow and the ledger in the database, so no transaction spa
 truth; the ledger's newest row says where it was last seen. Whoever finds that they differ adds the missing row, which
 only one can (rows are numbered). A mover first leaves a note (tag `vitrina.moving` of the registered model) saying
 who moves what and why, so that a move whose mover died before the ledger is still written down under the right name.
+Movers wait for each other, whatever host they run on: there is one note.
 """
 
 import json
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from configs.schema import StrictModel
 from configs.settings import Settings
+from database.engine import exclusive
 from database.errors import LedgerMoved
 from database.ledger import Action, Promotion, append_promotion, last_promotion, promotions
 from registry.connection import connected, is_missing
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 IN_THE_UI = "MLflow UI"
 NOTE_TAG = "vitrina.moving"
 NOTE_LIFETIME = timedelta(minutes=10)
+_MOVING = 0x5649_5450  # any number that nothing else in the database locks
 
 
 class _Note(StrictModel):
@@ -44,16 +47,18 @@ def promote(settings: Settings, model: str, version: int, reviewer: str, note: s
     Raises:
         PromotionRefused: its gates did not pass, or it is champion already.
         RegistryError: no such version, or no reviewer named.
+        DatabaseError: unreachable; then nothing was moved.
     """
-    candidate = resolve(settings, f"{model}@{version}")
-    reconcile(settings, model)
-    if CHAMPION in candidate.aliases:
-        raise PromotionRefused(f"{candidate} is champion already")
-    if not candidate.gates_passed:
-        reasons = candidate.tags.get("vitrina.gate_failures") or "its evaluation report says why"
-        gates = candidate.tags.get("vitrina.gates", "unknown")
-        raise PromotionRefused(f"{candidate} may not become champion: gates {gates} ({reasons})")
-    return _move(settings, candidate, reviewer, note, "promote")
+    with exclusive(settings.database_url, _MOVING):
+        candidate = resolve(settings, f"{model}@{version}")
+        reconcile(settings, model)
+        if CHAMPION in candidate.aliases:
+            raise PromotionRefused(f"{candidate} is champion already")
+        if not candidate.gates_passed:
+            reasons = candidate.tags.get("vitrina.gate_failures") or "its evaluation report says why"
+            gates = candidate.tags.get("vitrina.gates", "unknown")
+            raise PromotionRefused(f"{candidate} may not become champion: gates {gates} ({reasons})")
+        return _move(settings, candidate, reviewer, note, "promote")
 
 
 def rollback(settings: Settings, model: str, reviewer: str, note: str = "") -> ModelVersion:
@@ -61,9 +66,11 @@ def rollback(settings: Settings, model: str, reviewer: str, note: str = "") -> M
 
     Raises:
         RegistryError: there is no previous version, or no reviewer named.
+        DatabaseError: unreachable; then nothing was moved.
     """
-    reconcile(settings, model)
-    return _move(settings, resolve(settings, f"{model}@{PREVIOUS}"), reviewer, note, "rollback")
+    with exclusive(settings.database_url, _MOVING):
+        reconcile(settings, model)
+        return _move(settings, resolve(settings, f"{model}@{PREVIOUS}"), reviewer, note, "rollback")
 
 
 def history(settings: Settings, model: str) -> list[Promotion]:

@@ -1,6 +1,7 @@
 """Puts a trained bundle, with everything a reviewer asks for, into the registry."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -153,6 +154,11 @@ def _links(client: "MlflowClient", run_id: str, reports: Mapping[str, Path]) -> 
     """Markdown links to the reports, as the MLflow UI that shows the version addresses them."""
     run = f"#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}/artifacts/{REPORTS}"
     return " · ".join(f"[{Path(name).stem.capitalize()} report]({run}/{name})" for name in reports)
+
+
+def headline_of(description: str) -> str:
+    """What a reviewer reads first of a version's description: all before the links to its reports."""
+    return re.split(r"^\[[^\]]+ report\]\(#/", description, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
 def _description(bundle: Path, headline: str, links: str) -> str:

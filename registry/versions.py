@@ -133,6 +133,15 @@ def versions(settings: Settings, model: str) -> list[ModelVersion]:
     return sorted((_model_version(model, v, aliases) for v in found), key=lambda v: v.version, reverse=True)
 
 
+def newest(settings: Settings, model: str, limit: int) -> list[ModelVersion]:
+    """The newest versions of `model`, at most 200, in two requests; empty if it was never registered."""
+    name = registered_name(model)
+    with connected(settings) as client:
+        found = client.search_model_versions(f"name = '{name}'", max_results=limit, order_by=["version_number DESC"])
+        aliases = alias_targets(settings, model) if found else {}
+    return sorted((_model_version(model, v, aliases) for v in found), key=lambda v: v.version, reverse=True)
+
+
 def alias_targets(settings: Settings, model: str) -> dict[str, int]:
     """Version by alias, in one cheap request: what followers poll. Empty if the model was never registered."""
     from mlflow.exceptions import MlflowException

@@ -1,9 +1,10 @@
 """The ASGI application: every route, and the parts of a worker that start and stop with it."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -16,10 +17,12 @@ from models.memory import gpu_memory
 from monitoring import metrics
 from monitoring.prediction_log import PredictionLog
 from serving import errors, openapi, system
+from serving.access import passed
 from serving.access.gate import Gate
 from serving.access.keyring import of_database
 from serving.access.passed import Behind
 from serving.batching import Batcher, Ran
+from serving.challengers import Challengers, Compared
 from serving.context import Context, ServedModel
 from serving.errors import RETRY_SECONDS
 from serving.follower import Follower, Source
@@ -28,16 +31,22 @@ from serving.jobs import routes as jobs
 from serving.jobs.events import Streams
 from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
+from serving.playground import Beside, Playground
 from serving.results import Results
 from serving.routes import Excludes, OneByOne, discover, kinds
 from serving.search.searcher import attach
 from serving.search.visibility import Hidden
-from serving.slots import Answer, Slot
+from serving.slots import Answer, Loaded, Slot
 from serving.traces import Traced, Traces
+from serving.versions import Registered, versions
 
 DESCRIPTION = """Product intelligence for shop listings. Send what is known of a listing; every field may be missing.
 A photo travels as base64 in JSON, or as the file `image` of a form; a URL is never fetched.
 Errors are `{"error": {"code", "message", "field"}}`. Every answer names the model version that computed it."""
+
+
+class Everything(Source, Registered, Protocol):
+    """A registry: where versions come from, and what is known of all of them."""
 
 
 class Application(FastAPI):
@@ -47,11 +56,11 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application in all its layers."""
-        return Observed(Traced(super().build_middleware_stack(), self.traces))
+        return Observed(Traced(super().build_middleware_stack(), self.traces), foremost=passed.TOKEN not in os.environ)
 
 
 def create_app(
-    settings: Settings, config: ServingConfig, source: Source, front: str | None = None, token: str | None = None
+    settings: Settings, config: ServingConfig, source: Everything, front: str | None = None, token: str | None = None
 ) -> FastAPI:
     """The application of one worker; nothing starts before its lifespan does.
 
@@ -70,16 +79,19 @@ def create_app(
     log = PredictionLog(settings.database_url, config.log_queue)
     slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in names if name not in config.upstreams}
     hidden, traces = Hidden(settings.database_url), Traces()
-    models = {
-        name: ServedModel(
-            slot, {method: _batcher(slot, method, config, available[name], hidden, traces) for method in available[name].METHODS}
-        )
-        for name, slot in slots.items()
-    }
+
+    def batchers_of(slot: Slot) -> dict[str, Batcher[Any, Answer]]:
+        routes = available[slot.name]
+        return {method: _batcher(slot, method, config, routes, hidden, traces) for method in routes.METHODS}
+
+    models = {name: ServedModel(slot, batchers_of(slot)) for name, slot in slots.items()}
+    followed = {name: available[name] for name in slots} if config.challengers else {}
+    challengers = Challengers.of(followed, batchers_of)
     streams = Streams(config.jobs.streams)
-    batchers = [batcher for served in models.values() for batcher in served.batchers.values()]
+    batchers = [batcher for served in (*models.values(), *challengers.models.values()) for batcher in served.batchers.values()]
     upstreams = Upstreams(config, token)
     everything = models | upstreams.models
+    page = Playground(settings, config) if config.playground.enabled and front is None else None
     results = Results(settings.database_url, config.results)
     context = Context(settings, config, {name: everything[name] for name in names}, log.record, results)
 
@@ -87,12 +99,17 @@ def create_app(
         metrics.model_stale(model, stale)
         metrics.memory_used(gpu_memory())
 
+    def prepare(slot: Slot, loaded: Loaded) -> None:
+        held = (places[slot.name].version for places in (slots, challengers.slots) if slot.name in places)
+        attach(settings, config, source, slot, loaded, [version for version in held if version is not None])
+
     follower = Follower(
         source,
         slots,
+        challengers=challengers.slots,
         poll_seconds=config.poll_seconds,
         drain_seconds=config.drain_seconds,
-        before_swap=partial(attach, settings, config, source),
+        before_swap=prepare,
         on_swap=metrics.model_swapped,
         on_failure=metrics.model_load_failed,
         on_look=looked,
@@ -109,7 +126,7 @@ def create_app(
             await to_thread.run_sync(follower.wait)
         unlisten = streams.listen()
         with traces.opened():
-            async with upstreams.opened():
+            async with upstreams.opened(), page.opened() if page else nullcontext():
                 yield
         unlisten()
         follower.stop()
@@ -126,14 +143,18 @@ def create_app(
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
     app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
     app.include_router(system.feedback(context, labels))
-    app.include_router(system.models(context))
-    app.include_router(system.health(context))
-    openapi.install(app)
+    app.include_router(system.models(context, challengers))
+    app.include_router(versions(context, source))
+    app.include_router(system.health(context, challengers))
+    openapi.install(app, compared=[path for name in routers for path in available[name].COMPARED])
     errors.install(app)
+    app.add_middleware(Compared, challengers=challengers, context=context, routes={name: available[name] for name in routers})
     if upstreams.models:
         stand_ins = {name: available[name].STAND_IN for name in routers}
         app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, stand_ins=stand_ins)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
+    if page is not None:
+        app.add_middleware(Beside, page=page)
     app.add_middleware(Deadline)
     if front is None:
         app.add_middleware(

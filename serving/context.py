@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from catalog.images import DecodedPhoto
+from catalog.images import LARGEST_SIDE, DecodedPhoto
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
@@ -17,7 +17,6 @@ from database.predictions import PredictionRow
 from serving.about import answered
 from serving.batching import Batcher
 from serving.errors import TimedOut, refused
-from serving.images import LARGEST_SIDE
 from serving.limits import while_waited_for
 from serving.listings import read_listing, read_photo
 from serving.results import Results
@@ -75,6 +74,7 @@ class Context:
     Attributes:
         record: Takes a row without blocking.
         results: Answers that are given again.
+        leaves: Whether work may be left as a job.
     """
 
     settings: Settings
@@ -82,6 +82,7 @@ class Context:
     models: dict[str, ServedModel]
     record: Callable[[PredictionRow], object]
     results: Results
+    leaves: bool = True
 
     async def predict(
         self,

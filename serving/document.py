@@ -17,11 +17,22 @@ class NoChampion:
         """Raises VitrinaError."""
         raise VitrinaError(f"{model} has no champion")
 
+    def challenger(self, model: str) -> None:
+        """There is none."""
+
     def load(self, model: str, version: int) -> Any:
         """Never called, as the others."""
         raise AssertionError(model)
 
+    def digest(self, model: str, version: int) -> str:
+        """See `load`."""
+        raise AssertionError(model)
+
     def index(self, model: str, version: int) -> Any:
+        """See `load`."""
+        raise AssertionError(model)
+
+    def versions(self, model: str, limit: int) -> Any:
         """See `load`."""
         raise AssertionError(model)
 

@@ -76,6 +76,13 @@ class OutdatedTask(ApiError):
     code = "outdated_task"
 
 
+class NoChallenger(ApiError):
+    """The request asks for the challenger, and there is none, or the service follows none."""
+
+    status = 409
+    code = "no_challenger"
+
+
 class TooLarge(ApiError):
     """The body exceeds the configured size. Closes the connection: the rest of the body is not read."""
 

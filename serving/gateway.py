@@ -48,15 +48,15 @@ class RemoteSlot(Slot):
 
     def tell(self, said: ModelState, ready: bool) -> None:
         """Its service answers; one that is ready without a version of the model waits for none."""
-        self._said, self.champion, self.error = said, said.champion, said.last_error
+        self._said, self.wanted, self.error = said, said.champion, said.last_error
         self.awaited = not ready or said.version is not None
 
     def away(self, why: str) -> None:
         """Its service does not answer."""
-        self._said, self.champion, self.error, self.awaited = None, None, why, True
+        self._said, self.wanted, self.error, self.awaited = None, None, why, True
 
-    def state(self) -> ModelState:
-        """For /readyz and /v1/models."""
+    def state(self, challenger: int | None = None) -> ModelState:
+        """For /readyz and /v1/models; its service knows its challenger itself."""
         return self._said or ModelState(
             name=self.name, version=None, champion=None, stale=True, loaded_at=None, last_error=self.error, rests_on=None
         )

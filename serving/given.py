@@ -73,15 +73,16 @@ async def give(
         ApiError: an item is wrong, or the model cannot answer now; then none is answered.
     """
     start = time.perf_counter()
-    digests = [digest_of(work, body) for body in bodies]
-    version = context.models[model].slot.version
+    answering = version, bundle = context.models[model].slot.answering or (None, "")
+    digests = [digest_of(work, bundle, body) for body in bodies]
     kept = await _kept(context, model, version, digests)
     computed = await _compute(context, steps, model, bodies, [digest not in kept for digest in digests], path, times)
-    moved = next((one.answer.version for one in computed.values()), version) != version
-    if kept and moved:  # to another champion meanwhile: all answers are of one version
-        kept, everything = {}, [True] * len(bodies)
-        computed = await _compute(context, steps, model, bodies, everything, path, times)
-    version = next((one.answer.version for one in computed.values()), version)
+    if computed and _of(computed) != answering:  # another champion meanwhile: all answers are of one version
+        if kept:
+            kept, everything = {}, [True] * len(bodies)
+            computed = await _compute(context, steps, model, bodies, everything, path, times)
+        version, bundle = _of(computed)
+        digests = [digest_of(work, bundle, body) for body in bodies]
     assert version is not None, "who answers has a version"
     answered(model, version)
     ids = {place: new_id() for place, digest in enumerate(digests) if digest in kept}
@@ -94,6 +95,12 @@ async def give(
     fresh = {place: (digests[place], one) for place, one in computed.items()}
     task = BackgroundTask(_after, context, work, steps, model, version, again, list(fresh.values()), milliseconds)
     return Given(Served(name=model, version=version), items, task)
+
+
+def _of(computed: Mapping[int, _Computed]) -> tuple[int, str]:
+    """The version that computed all of them, and the digest of its bundle."""
+    answer = next(iter(computed.values())).answer
+    return answer.version, answer.digest
 
 
 async def _kept(context: Context, model: str, version: int | None, digests: Sequence[str]) -> dict[str, Kept]:

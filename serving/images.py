@@ -7,10 +7,7 @@ import numpy as np
 from PIL import Image
 
 from catalog.errors import ImageError
-from catalog.images import SERVED_FORMATS, DecodedPhoto, decode
-
-LARGEST_SIDE = 512
-"""Pixels; twice what the largest model reads. A small request may hold photos of many pixels, and those that wait add up."""
+from catalog.images import LARGEST_SIDE, SERVED_FORMATS, DecodedPhoto, decode
 
 
 def from_base64(value: object) -> object:
@@ -31,6 +28,8 @@ def from_base64(value: object) -> object:
 
 def decoded(data: bytes, max_pixels: int, side: int = LARGEST_SIDE) -> DecodedPhoto:
     """The pixels of a JPEG, PNG or WebP, which the model and monitoring read; a photo of a longer `side` comes reduced.
+
+    A small request may hold photos of many pixels, and those that wait add up.
 
     Raises:
         ImageError: not such a photo, truncated, or of more than `max_pixels` (refused before decoding).

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
+from database.audit import ANYONE
 from database.predictions import PredictionRow
 from serving.errors import ApiError, invalid, refused
 from serving.results import Kept, Results, digest_of, new_id
@@ -63,8 +64,8 @@ class Kind:
         check: What else an item must be before it is left, that takes no time to see; raises `InvalidInput`.
         columns: Of the Parquet file of the results, by name; what they leave of a result is its JSON.
         kept: Form of the answers, where they are kept and given again to the same content; None: each is computed.
-        writing: Where an answer is written to the application database as well: `answer`, by the address of that. It may be
-            asked for the same items again after a kill, and then changes nothing.
+        writing: Where an answer is written to the application database as well: `answer`, by the address of that and who asks.
+            It may be asked for the same items again after a kill, and then changes nothing.
     """
 
     name: str
@@ -77,12 +78,16 @@ class Kind:
     check: Callable[[Any, ServingConfig], object] | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
     kept: type[ResponseModel] | None = None
-    writing: Callable[[str], Answers] | None = None
+    writing: Callable[[str, str], Answers] | None = None
 
     def at(self, url: str, results: Results) -> "Kind":
         """The kind as a worker does it whose application database is at `url`, and which keeps `results`."""
-        answer = self.writing(url) if self.writing else self.answer
+        answer = self.writing(url, ANYONE) if self.writing else self.answer
         return replace(self, answer=_given_again(self.name, self.kept, answer, results) if self.kept else answer)
+
+    def asked_by(self, who: str, url: str) -> "Kind":
+        """The kind as it is done for `who`, of whom the audit trail of the database at `url` tells where something is written."""
+        return replace(self, answer=self.writing(url, who)) if self.writing else self
 
     def reader(self, config: ServingConfig) -> Callable[[Any], RequestModel]:
         """A function that makes an item of what was sent, as JSON values; it raises `InvalidInput`."""
@@ -139,7 +144,7 @@ def _answer(steps: Steps[Reply], loaded: Loaded, config: ServingConfig, items: S
             raise
         return [one if isinstance(one, ApiError) else refused(error) for one in read]
     milliseconds = 1000 * (time.perf_counter() - start) / len(asked)
-    answers = iter([Answer(prediction, loaded.version) for prediction in predictions])
+    answers = iter([Answer(prediction, loaded.version, loaded.digest) for prediction in predictions])
 
     def done(item: Any, question: Any, answer: Answer) -> Done:
         reply = steps.reply(item, answer)
@@ -163,7 +168,7 @@ def _given_again(work: str, form: type[ResponseModel], answer: Answers, results:
 
     def given(loaded: Loaded, config: ServingConfig, items: Sequence[Any]) -> list[Done | ApiError]:
         model, version = loaded.predictor.name, loaded.version
-        digests = [digest_of(work, item) for item in items]
+        digests = [digest_of(work, loaded.digest, item) for item in items]
         kept = results.find(model, version, digests)
         first = {digest: item for digest, item in reversed(list(zip(digests, items, strict=True))) if digest not in kept}
         computed = dict(zip(first, answer(loaded, config, list(first.values())), strict=True)) if first else {}

@@ -1,11 +1,11 @@
 """Listings as models take them, of what clients send."""
 
 from catalog.errors import ImageError
-from catalog.images import DecodedPhoto
+from catalog.images import LARGEST_SIDE, DecodedPhoto
 from catalog.listing import Listing
 from configs.schema import ServingConfig
 from serving.errors import InvalidInput
-from serving.images import LARGEST_SIDE, decoded
+from serving.images import decoded
 from serving.schemas import ListingIn
 
 

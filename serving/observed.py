@@ -23,10 +23,15 @@ class Observed:
 
     Requests are counted by route template, so that paths do not become labels, and by the version that answered; one that a
     worker answers is counted there. A stream of events takes until it begins: how long a client then watches is no latency.
+
+    Args:
+        foremost: Whether nothing of the same server stands before it: what is in progress is counted there, as requests that no
+            worker has taken yet are among it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, foremost: bool = True) -> None:
         self.app = app
+        self._foremost = foremost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -36,6 +41,15 @@ class Observed:
         about = begin(next((value for name, value in scope["headers"] if name == _HEADER), None))
         named, start, status, counted = about.request_id.encode(), time.perf_counter(), 0, False
         began: float | None = None
+        held = self._foremost and scope["path"] not in QUIET
+        if held:
+            metrics.request_begun()
+
+        def let_go() -> None:
+            nonlocal held
+            if held:
+                held = False
+                metrics.request_ended()
 
         def took() -> float:
             return (time.perf_counter() if began is None else began) - start
@@ -48,6 +62,7 @@ class Observed:
                 message = {**message, "headers": [*headers, (_HEADER, named)]}
                 if any(name.lower() == b"content-type" and value.startswith(_EVENTS) for name, value in headers):
                     began = time.perf_counter()
+                    let_go()
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 counted = True
                 _count(scope, about, status, took())
@@ -56,6 +71,7 @@ class Observed:
         try:
             await self.app(scope, receive, watched)
         finally:
+            let_go()
             if status and not counted:  # the client left in the middle of an answer
                 _count(scope, about, status, took())
 

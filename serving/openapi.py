@@ -1,6 +1,6 @@
 """The OpenAPI document and its page, which needs nothing from outside this server."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from registry.versions import CHALLENGER, CHAMPION
 from serving.access.scopes import scope_of
 from serving.errors import ErrorBody
-from serving.requests import FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY
-from serving.schemas import PHOTO_TYPES, RequestModel
+from serving.requests import ALIAS, FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY, MAX_SAID
+from serving.schemas import ID_AS_TEXT, PHOTO_TYPES, RequestModel
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 """Swagger UI as BentoML ships it."""
@@ -83,6 +84,17 @@ def in_query(name: str, description: str, default: int | None, most: int, least:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
+def said_in_query(name: str, description: str, most: int = MAX_SAID) -> dict[str, Any]:
+    """Documentation of a text in the query that `serving.requests.said` reads."""
+    schema = {"type": "string", "maxLength": most, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def in_query_an_id(name: str, description: str) -> dict[str, Any]:
+    """Documentation of an id in the query that `serving.requests.an_id` reads."""
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": ID_AS_TEXT}
+
+
 def told(description: str) -> dict[str, Any]:
     """Documentation of a header of an answer."""
     return {"description": description, "schema": {"type": "string"}}
@@ -127,8 +139,25 @@ def _keyed(document: dict[str, Any]) -> None:
             operation["security"] = [] if needed is None else [{}, *({scheme: [needed]} for scheme in SCHEMES)]
 
 
-def install(app: FastAPI) -> None:
-    """Serve the page at `/`, the document at `/openapi.json`."""
+def _compared(document: dict[str, Any], paths: Collection[str]) -> None:
+    """Say that a challenger may answer the POST operations of `paths`."""
+    alias = {
+        "name": ALIAS,
+        "in": "header",
+        "required": False,
+        "description": "who answers: the champion, or the version that a reviewer may promote next, where the service follows "
+        "challengers; what that answers is neither kept nor seen by monitoring, takes no feedback, and is never left as a job",
+        "schema": {"type": "string", "enum": [CHAMPION, CHALLENGER], "default": CHAMPION},
+    }
+    refused = {"description": "There is no challenger, or the service follows none."}
+    for path in paths:
+        operation = document["paths"][path]["post"]
+        operation["parameters"] = [*operation.get("parameters", ()), alias]
+        operation["responses"]["409"] = operation["responses"]["400"] | refused
+
+
+def install(app: FastAPI, compared: Collection[str] = ()) -> None:
+    """Serve the page at `/`, the document at `/openapi.json`; a challenger may answer the POST operations of `compared`."""
     plain = app.openapi
 
     def extended() -> dict[str, Any]:
@@ -136,6 +165,7 @@ def install(app: FastAPI) -> None:
             document = plain()
             _named(document)
             _keyed(document)
+            _compared(document, compared)
         assert app.openapi_schema is not None
         return app.openapi_schema
 

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from database.audit import ANYONE
 from database.jobs import OPEN
 from serving.errors import InvalidInput, UnsupportedMediaType, invalid
-from serving.schemas import RequestModel
+from serving.schemas import RequestModel, identifier, one_line
 
 Body = TypeVar("Body", bound=RequestModel)
 Bodies = TypeVar("Bodies", bound=RequestModel)
@@ -21,12 +21,16 @@ Default = TypeVar("Default", int, None)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """Header that names a request, so that its repetition is known as one."""
+ALIAS = "Vitrina-Alias"
+"""Header that says which version answers: champion, as without it, or challenger."""
 KEY = r"^[!-~]{1,255}$"
 JSON = "application/json"
 FORM = "multipart/form-data"
 EVENTS = "text/event-stream"
 FORM_JSON = {"attributes": "a JSON object of names to values", "filters": "a JSON object", "vector": "a JSON array of numbers"}
 """Form fields whose text is JSON, and what it must be."""
+MAX_SAID = 200
+"""Characters of a text in the query of an address."""
 _MAX_FIELDS = 32
 _MAX_FIELD_BYTES = 256 * 1024
 
@@ -138,6 +142,35 @@ def count(request: Request, name: str, default: Default, most: int, least: int =
     if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
         raise InvalidInput(f"{name}: must be a whole number from {least} to {most}", name)
     return int(text)
+
+
+def said(request: Request, name: str, most: int = MAX_SAID) -> str | None:
+    """A short text that the query of the address holds; None where it holds none, or says nothing.
+
+    Raises:
+        InvalidInput: it is longer than `most` characters, or holds control characters.
+    """
+    text = request.query_params.get(name, "").strip()
+    try:
+        one_line(text)
+    except ValueError as error:
+        raise InvalidInput(f"{name}: {error}", name) from error
+    if len(text) > most:
+        raise InvalidInput(f"{name}: has {len(text)} characters; at most {most} are allowed", name)
+    return text or None
+
+
+def an_id(request: Request, name: str) -> str | None:
+    """A user's or an item's id, as text, that the query of the address holds; None where it holds none.
+
+    Raises:
+        InvalidInput: it is no id.
+    """
+    text = request.query_params.get(name)
+    try:
+        return None if text is None else str(identifier(text))
+    except ValueError as error:
+        raise InvalidInput(f"{name}: {error}", name) from error
 
 
 async def _form(request: Request, schema: type[RequestModel]) -> dict[str, Any]:

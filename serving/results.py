@@ -1,7 +1,8 @@
 """Answers that are given again: what a version said of one content, from memory or from the database, without computing it.
 
 An answer is kept without its `prediction_id`, and with what monitoring was told: given again it gets a new id and is logged as
-any other, so that feedback, drift and cache do not get into each other's way. Keys are digests of the whole content, photos too.
+any other, so that feedback, drift and cache do not get into each other's way. Keys are digests of the whole content, photos too,
+and of the bundle that answers: a registry begun anew over the same database gives version 1 to another one.
 
 A cache that cannot be read or written is no reason to refuse: the answer is computed, the failure counted and said once.
 """
@@ -92,12 +93,12 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def digest_of(work: str, item: RequestModel) -> str:
-    """What a content is known by: the work that is asked for, and everything that was sent.
+def digest_of(work: str, bundle: str, item: RequestModel) -> str:
+    """What a content is known by: the work that is asked for, everything that was sent, and the digest of who answers.
 
     Two contents that differ in anything but the order of an object's keys differ here.
     """
-    content = json.dumps([work, _plain(item.model_dump())], sort_keys=True, allow_nan=False)
+    content = json.dumps([work, bundle, _plain(item.model_dump())], sort_keys=True, allow_nan=False)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

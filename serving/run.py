@@ -13,7 +13,8 @@ from configs.schema import ServingConfig
 from configs.settings import Settings
 from models.family import check_launch
 from registry.versions import with_champion
-from serving.inner import check_address, secret
+from serving.inner import TOKEN, check_address, secret
+from serving.parent import PARENT
 from serving.routes import discover
 
 ROOT = Path(__file__).parents[1]
@@ -38,11 +39,13 @@ def command(settings: Settings, config: ServingConfig) -> tuple[list[str], dict[
     _check_address(host, config.port)
     if secret(os.environ) is not None and not config.upstreams:
         check_address(host)
+        if config.playground.enabled:
+            raise ServingError(f"playground.enabled: a service behind a gateway ({TOKEN} is set) has no page; its gateway may")
     if (config.device, config.precision, config.compile) != ("auto", "fp32", "none"):
         for model in set(config.models) - set(config.upstreams):
             check_launch(model, config.device, config.precision, config.compile)
     state = settings.home / "serving" / str(config.port)  # BentoML clears its metrics folder there: one a server
-    environment = os.environ | {
+    environment = {name: value for name, value in os.environ.items() if name != PARENT} | {
         "VITRINA_HOME": str(settings.home),
         "VITRINA_DATABASE_URL": settings.database_url,
         CONFIG: config.model_copy(update={"host": host}).model_dump_json(),

@@ -230,6 +230,9 @@ class ModelState(ResponseModel):
         None,
         description="version of another model whose features it answers with, part of its own files; None where it needs none",
     )
+    challenger: int | None = Field(
+        None, description="version that answers requests which ask for the challenger; None where none does", examples=[4]
+    )
 
 
 class Models(ResponseModel):

@@ -16,9 +16,11 @@ from serving.access import passed
 from serving.app import create_app
 from serving.inner import front_of, secret
 from serving.logs import configure
+from serving.parent import end_with_parent, know_parent
 from serving.run import CONFIG
 from serving.source import PACKED, PackedSource, RegistrySource
 
+know_parent()
 config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
 settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
@@ -60,6 +62,7 @@ class Vitrina:
     """Product intelligence for shop listings."""
 
     def __init__(self) -> None:
+        end_with_parent()
         configure(config.log)
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from models.family import Predictor, RestsOnBase
-from serving.errors import Unavailable
+from registry.versions import CHAMPION
+from serving.errors import ApiError, NoChallenger, Unavailable
 from serving.schemas import ModelState, Served
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Loaded:
     """One version in memory. `users` counts the batches that compute with it now.
 
     Attributes:
+        digest: Of its bundle: in a registry begun anew another bundle has its number.
         searcher: That finds products with it; None where the model's routes ask for none.
     """
 
@@ -31,6 +33,7 @@ class Loaded:
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     users: int = 0
     searcher: "Searcher | None" = None
+    digest: str = ""
 
     def ask(self, method: str, items: Sequence[Any]) -> Sequence[Any]:
         """What a method of the predictor, or of the searcher, answers to `items`."""
@@ -41,19 +44,25 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's own prediction, and the version that computed it."""
+    """A model's own prediction, and the version that computed it, with the digest of its bundle."""
 
     prediction: Any
     version: int
+    digest: str = ""
 
 
 class Slot:
-    """The place of one model. Thread-safe: the follower writes, batches read."""
+    """The place of one model. Thread-safe: the follower writes, batches read.
 
-    def __init__(self, name: str, awaited: bool = True) -> None:
-        self.name = name
+    Attributes:
+        alias: Of the version that answers here.
+        wanted: The version that the alias points at, when last asked.
+    """
+
+    def __init__(self, name: str, awaited: bool = True, alias: str = CHAMPION) -> None:
+        self.name, self.alias = name, alias
         self.awaited = awaited
-        self.champion: int | None = None
+        self.wanted: int | None = None
         self.error: str | None = None
         self._loaded: Loaded | None = None
         self._changed = threading.Condition()
@@ -63,6 +72,12 @@ class Slot:
         """The version that answers now."""
         loaded = self._loaded
         return loaded.version if loaded else None
+
+    @property
+    def answering(self) -> tuple[int, str] | None:
+        """That version and the digest of its bundle, of one moment; None where nothing is loaded here."""
+        loaded = self._loaded
+        return (loaded.version, loaded.digest) if loaded else None
 
     @property
     def predictor(self) -> Predictor:
@@ -92,17 +107,17 @@ class Slot:
     @property
     def unpromoted(self) -> bool:
         """Whether nobody waits for it: it has had no champion since the service started."""
-        return not self.awaited and self.champion is None and self.version is None
+        return not self.awaited and self.wanted is None and self.version is None
 
     @property
     def stale(self) -> bool:
         """Whether what answers may not be what the registry wants."""
         if self.unpromoted:
             return False
-        return self.error is not None or self.champion is None or self.version != self.champion
+        return self.error is not None or self.wanted is None or self.version != self.wanted
 
-    def swap(self, new: Loaded) -> Loaded | None:
-        """Answer with `new` from the next batch on; returns what it replaces."""
+    def swap(self, new: Loaded | None) -> Loaded | None:
+        """Answer with `new` from the next batch on, or with nothing; returns what it replaces."""
         with self._changed:
             old, self._loaded = self._loaded, new
         return old
@@ -119,7 +134,7 @@ class Slot:
             Unavailable: nothing is loaded yet.
         """
         with self._held() as loaded:
-            return [Answer(prediction, loaded.version) for prediction in loaded.ask(method, items)]
+            return [Answer(prediction, loaded.version, loaded.digest) for prediction in loaded.ask(method, items)]
 
     @contextmanager
     def _held(self) -> Iterator[Loaded]:
@@ -135,19 +150,22 @@ class Slot:
                 loaded.users -= 1
                 self._changed.notify_all()
 
-    def _not_ready(self) -> Unavailable:
+    def _not_ready(self) -> ApiError:
+        if self.alias != CHAMPION:
+            return NoChallenger(f"model {self.name} has no challenger that answers now; `vitrina train {self.name}` makes one")
         return Unavailable("not_ready", f"model {self.name} cannot answer yet; /readyz says why", retry_after_seconds=5)
 
-    def state(self) -> ModelState:
-        """For /readyz and /v1/models."""
+    def state(self, challenger: int | None = None) -> ModelState:
+        """For /readyz and /v1/models, with the version that answers as its challenger."""
         loaded = self._loaded
         base = loaded.predictor.base if loaded and isinstance(loaded.predictor, RestsOnBase) else None
         return ModelState(
             name=self.name,
             version=loaded.version if loaded else None,
-            champion=self.champion,
+            champion=self.wanted,
             stale=self.stale,
             loaded_at=loaded.loaded_at.isoformat(timespec="seconds") if loaded else None,
             last_error=self.error,
             rests_on=Served(name=base.model, version=base.version) if base else None,
+            challenger=challenger,
         )

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+from cachetools import LRUCache
+
 from configs.errors import ConfigError
 from configs.schema import ServingConfig
 from configs.settings import Settings
 from models import family
 from models.bundles import INDEX
+from models.errors import NotSupported
 from models.family import Predictor
-from registry.bundle import verify
+from registry.bundle import manifest_sha256, verify
+from registry.details import RunDetails, details
 from registry.errors import RegistryError
-from registry.fetch import fetch
+from registry.fetch import digest_of, fetch
 from registry.promotion import reconcile
-from registry.versions import CHAMPION, alias_targets, resolve
+from registry.versions import CHALLENGER, CHAMPION, ModelVersion, alias_targets, newest, resolve
 from serving.search.index import Index, read
 
 PACKED = "bundles"
@@ -34,6 +38,7 @@ class RegistrySource:
 
     def __init__(self, settings: Settings, config: ServingConfig = _PLAIN) -> None:
         self._settings, self._config = settings, config
+        self._details: LRUCache[str, RunDetails] = LRUCache(1000)  # by run
 
     def champion(self, model: str) -> int:
         """Version that the alias points at.
@@ -46,9 +51,21 @@ class RegistrySource:
             raise RegistryError(f"model {model!r} has no champion; `vitrina promote {model} VERSION --reviewer WHO` makes one")
         return version
 
+    def challenger(self, model: str) -> int | None:
+        """Version that its alias points at.
+
+        Raises:
+            RegistryError: MLflow does not answer.
+        """
+        return alias_targets(self._settings, model).get(CHALLENGER)
+
     def load(self, model: str, version: int) -> Predictor:
         """Fetch, verify, load and warm up."""
         return _loaded(model, self._bundle(model, version), self._config)
+
+    def digest(self, model: str, version: int) -> str:
+        """Of the manifest that the version was registered with."""
+        return digest_of(resolve(self._settings, f"{model}@{version}"))
 
     def index(self, model: str, version: int) -> Index | None:
         """Fetch and verify where that was not done, and read."""
@@ -56,6 +73,19 @@ class RegistrySource:
 
     def _bundle(self, model: str, version: int) -> Path:
         return fetch(self._settings, resolve(self._settings, f"{model}@{version}"))
+
+    def versions(self, model: str, limit: int) -> list[tuple[ModelVersion, RunDetails]]:
+        """The newest versions; what their runs say is asked for once.
+
+        Raises:
+            RegistryError: MLflow does not answer.
+        """
+        found = []
+        for version in newest(self._settings, model, limit):
+            if (known := self._details.get(version.run_id)) is None:
+                known = self._details[version.run_id] = details(self._settings, version)
+            found.append((version, known))
+        return found
 
     def settled(self, model: str) -> None:
         """Write promotions that were done in the MLflow UI to the ledger."""
@@ -79,9 +109,16 @@ class PackedSource:
             raise ConfigError(f"{self._folder / model} must hold one packed version; it holds: {', '.join(versions) or 'none'}")
         return int(versions[0])
 
+    def challenger(self, model: str) -> None:
+        """None: only a champion is packed."""
+
     def load(self, model: str, version: int) -> Predictor:
         """Verify, load and warm up."""
         return _loaded(model, self._bundle(model, version), self._config)
+
+    def digest(self, model: str, version: int) -> str:
+        """Of the manifest that was packed."""
+        return manifest_sha256(self._folder / model / str(version))
 
     def index(self, model: str, version: int) -> Index | None:
         """Verify and read."""
@@ -91,6 +128,10 @@ class PackedSource:
         bundle = self._folder / model / str(version)
         verify(bundle)
         return bundle
+
+    def versions(self, model: str, limit: int) -> list[tuple[ModelVersion, RunDetails]]:
+        """Raises NotSupported."""
+        raise NotSupported("this service was built with its models and asks no registry for others")
 
     def settled(self, model: str) -> None:
         """Nothing: a Bento has no ledger."""

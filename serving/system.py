@@ -11,12 +11,13 @@ from pydantic import Field, create_model
 from database.errors import NotFound as NoSuchRow
 from database.predictions import insert_feedback
 from monitoring import metrics
+from serving.challengers import Challengers
 from serving.context import Context
 from serving.errors import InvalidInput, NotFound
 from serving.openapi import request_body, responses
 from serving.replies import json_reply
 from serving.requests import read
-from serving.schemas import Models, PredictionId, Readiness, RequestModel, ResponseModel, at_least_one
+from serving.schemas import Models, ModelState, PredictionId, Readiness, RequestModel, ResponseModel, at_least_one
 from serving.storage import tell
 
 
@@ -26,7 +27,11 @@ class Accepted(ResponseModel):
     prediction_id: str
 
 
-def health(context: Context) -> APIRouter:
+def _states(context: Context, challengers: Challengers) -> list[ModelState]:
+    return [served.slot.state(challengers.version(name)) for name, served in context.models.items()]
+
+
+def health(context: Context, challengers: Challengers) -> APIRouter:
     """What orchestrators and Prometheus ask."""
     routes = APIRouter(tags=["health"])
 
@@ -45,7 +50,7 @@ def health(context: Context) -> APIRouter:
     async def ready() -> JSONResponse:
         slots = [served.slot for served in context.models.values()]
         able = [slot.version is not None for slot in slots if not slot.unpromoted]
-        readiness = Readiness(ready=bool(able) and all(able), models=[slot.state() for slot in slots])
+        readiness = Readiness(ready=bool(able) and all(able), models=_states(context, challengers))
         return JSONResponse(readiness.model_dump(), status_code=200 if readiness.ready else 503)
 
     @routes.get("/metrics", include_in_schema=False)
@@ -56,7 +61,7 @@ def health(context: Context) -> APIRouter:
     return routes
 
 
-def models(context: Context) -> APIRouter:
+def models(context: Context, challengers: Challengers) -> APIRouter:
     """What is served."""
     routes = APIRouter(prefix="/v1", tags=["models"])
 
@@ -68,7 +73,7 @@ def models(context: Context) -> APIRouter:
         summary="Models, and the versions that answer",
     )
     async def listed() -> Models:
-        return Models(models=[served.slot.state() for served in context.models.values()])
+        return Models(models=_states(context, challengers))
 
     return routes
 

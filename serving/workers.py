@@ -29,6 +29,7 @@ from serving.front import Front
 from serving.inner import front_of
 from serving.logs import configure
 from serving.observed import Observed
+from serving.playground import Beside, Playground
 from serving.run import CONFIG, ROOT, SERVICE, ServingError
 from serving.traces import Traced, Traces
 
@@ -130,7 +131,9 @@ def guarded(front: Front, config: ServingConfig) -> ASGIApp:
     gateway = front_of(os.environ, gateway=bool(config.upstreams))
     if gateway is not None:
         return passed.Behind(front, gateway)
-    return Gate(front, of_database(Settings.from_environment().database_url, config.access), config.access, config.host)
+    settings = Settings.from_environment()
+    shown = Beside(front, Playground(settings, config), lives=True) if config.playground.enabled else front
+    return Gate(shown, of_database(settings.database_url, config.access), config.access, config.host)
 
 
 def _watch(supervisor: Supervisor, server: uvicorn.Server, lost: threading.Event) -> None:

@@ -50,6 +50,9 @@ class Source:
         self.loads.append((model, version))
         return object()
 
+    def digest(self, model: str, version: int) -> str:
+        return f"{model} {version}"
+
 
 class Computing:
     """Notes the values of each call."""

@@ -94,7 +94,7 @@ def postgres_binaries() -> Path | None:
 @contextmanager
 def mlflow_server(folder: Path, store: str | None = None, artifacts: str | None = None, **variables: str) -> Iterator[str]:
     """Address of an MLflow server; `store` and `artifacts` are its own, in `folder`, where none are given."""
-    store = store or f"sqlite:///{folder / 'mlflow.db'}"
+    store = (store or f"sqlite:///{folder / 'mlflow.db'}").replace("postgresql://", "postgresql+psycopg://")
     environment = {
         "_MLFLOW_SERVER_FILE_STORE": store,
         "_MLFLOW_SERVER_REGISTRY_STORE": store,
@@ -107,6 +107,8 @@ def mlflow_server(folder: Path, store: str | None = None, artifacts: str | None 
     port = free_port()
     command = ["uvicorn", "mlflow.server.fastapi_app:app", "--port", str(port), "--log-level", "warning"]
     with process(command, folder / "mlflow.log", environment, answers=f"http://127.0.0.1:{port}/health"):
+        first = f"http://127.0.0.1:{port}/api/2.0/mlflow/registered-models/search"
+        httpx.get(first, timeout=STARTS_WITHIN).raise_for_status()  # makes the tables, which may take longer than clients wait
         yield f"http://127.0.0.1:{port}"
 
 

@@ -27,6 +27,7 @@ ONLY_IN = {
     "s3fs": {"catalog"},
     "botocore": {"catalog"},
     "kfp": {"pipelines"},
+    "kubeflow_trainer_api": {"operations"},
     "kfp_server_api": {"pipelines"},
     "sqlalchemy": {"database"},
     "alembic": {"database"},

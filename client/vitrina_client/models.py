@@ -12,6 +12,20 @@ class Accepted(BaseModel):
     prediction_id: str
 
 
+class BoughtItem(BaseModel):
+    """An item that a user bought."""
+
+    item_id: int | str
+    title: str | None
+    """as in the catalogue that it was trained on; null where that has none"""
+
+    price: float | None
+    """in the catalogue's currency, when the version was trained; null where it has none"""
+
+    article_type: str | None
+    """category of the lowest level; null where the catalogue has none"""
+
+
 class CatalogueProduct(BaseModel):
     """A product of the catalogue."""
 
@@ -35,6 +49,9 @@ class CatalogueProduct(BaseModel):
 
     attributes: dict[str, str]
     """with describing fields, such as gender"""
+
+    has_photo: bool
+    """whether GET /v1/catalog/products/{product_id}/image shows one"""
 
     updated_at: datetime | None
     """when a client last changed it; null where none did"""
@@ -100,6 +117,18 @@ class Fault(BaseModel):
         | str
     )
     probability: float
+
+
+class GateMetric(BaseModel):
+    """A metric that gates hold, as it was measured before the version was registered."""
+
+    name: str
+    value: float
+    low: float | None
+    """of the 95 % interval; null where it has none"""
+
+    high: float | None
+    """likewise"""
 
 
 class Improvement(BaseModel):
@@ -169,6 +198,17 @@ class Keyword(BaseModel):
     """why not; null where it is used"""
 
 
+class KnownBuyer(BaseModel):
+    """A user whose history the version knows."""
+
+    user_id: int | str
+    purchases: int
+    """different items that the user bought"""
+
+    newest: list[BoughtItem]
+    """ten of them at most, newest first where their order is known"""
+
+
 class Label(BaseModel):
     """A category and its calibrated probability."""
 
@@ -186,12 +226,44 @@ class LeaveOneOut(BaseModel):
     """examples behind it: those whose class has another one"""
 
 
+class Links(BaseModel):
+    """Pages of MLflow; null and empty where its address is not known to the service."""
+
+    version: str | None
+    run: str | None
+    reports: dict[str, str]
+    """by file name"""
+
+
 class MetaDescription(BaseModel):
     """For search engines."""
 
     text: str
     facts: list[Fact]
     """in the order in which they are stated; empty where it states no value"""
+
+
+class Move(BaseModel):
+    """Who moved champion, and where to."""
+
+    at: datetime
+    who: str
+    """the reviewer, or MLflow UI"""
+
+    note: str
+    action: Literal["promote", "rollback", "moved_in_ui"] | str
+    from_version: int | None
+    """null where there was no champion"""
+
+    to_version: int | None
+    """null where there is none since"""
+
+
+class Moves(BaseModel):
+    """Moves of a model's champion, newest first."""
+
+    model: str
+    moves: list[Move]
 
 
 class Nearest(BaseModel):
@@ -273,6 +345,41 @@ class Reason(BaseModel):
     """how far the score falls without this reason"""
 
 
+class RegisteredVersion(BaseModel):
+    """A version of a model."""
+
+    version: int
+    aliases: list[str]
+    """such as champion, challenger and previous"""
+
+    registered_at: datetime
+    gates: str
+    """passed or failed; unknown where it was not trained here"""
+
+    gate_failures: str
+    """why it did not pass, one line"""
+
+    metrics: list[GateMetric]
+    """those that its gates hold"""
+
+    headline: str
+    """Markdown: what a reviewer reads first"""
+
+    links: Links
+    data_fingerprint: str | None
+    """SHA-256 of the catalogue that it was trained on; null where not known"""
+
+    rests_on: str | None
+    """version of another model that it holds a copy of"""
+
+
+class RegisteredVersions(BaseModel):
+    """Versions of a model, newest first."""
+
+    model: str
+    versions: list[RegisteredVersion]
+
+
 class Sentence(BaseModel):
     """A text, and the facts that it states."""
 
@@ -318,6 +425,9 @@ class Similar(BaseModel):
 
     categories: dict[str, str]
     """by level, those that are known"""
+
+    has_photo: bool
+    """whether GET /v1/catalog/products/{product_id}/image shows one"""
 
 
 class SimilarProducts(BaseModel):
@@ -414,6 +524,18 @@ class AxisScore(BaseModel):
 
     evidence: list[Evidence]
     """what it rests on, the weightiest first"""
+
+
+class CatalogueProducts(BaseModel):
+    """A page of the products that are shown, in the order of their ids."""
+
+    model: Served
+    products: int
+    """products that are shown, before filters"""
+
+    items: list[CatalogueProduct]
+    next: int | str | None
+    """`after` of the next page; null where this is the last"""
 
 
 class Categories(BaseModel):
@@ -613,6 +735,13 @@ class Known(BaseModel):
     """true where it rests on other features than the version that answers: unless its examples are kept it must be taught again; null while no version answers"""
 
 
+class KnownBuyers(BaseModel):
+    """Some users; those with 5 to 50 purchases first. A version always answers with the same ones."""
+
+    model: Served
+    users: list[KnownBuyer]
+
+
 class Listed(BaseModel):
     """A task in a list, as its newest version stands."""
 
@@ -651,6 +780,9 @@ class ModelState(BaseModel):
 
     rests_on: Served | None = None
     """version of another model whose features it answers with, part of its own files; None where it needs none"""
+
+    challenger: int | None = None
+    """version that answers requests which ask for the challenger; None where none does"""
 
 
 class Models(BaseModel):

@@ -2,9 +2,8 @@
 
 from alembic import context
 
+from database.engine import VERSION_TABLE
 from database.tables import Base
-
-VERSION_TABLE = "vitrina_schema"  # MLflow and ZenML keep an `alembic_version` of their own, perhaps in the same database
 
 
 def ours(name: str | None, kind: str, _parents: object) -> bool:

@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaC
 from configs.errors import VitrinaError
 from models.describer.config import WriterConfig
 from models.describer.data import IGNORED, Batch
+from models.training.distributed import sum_over_ranks
 from models.training.trainer import Task
 
 MODELS: Any = AutoModelForCausalLM  # its methods have no types
@@ -155,7 +156,12 @@ class WriterTask(Task):
         ).last_hidden_state
         told = batch.labels != IGNORED
         logits = self.model.get_output_embeddings()(states[told])
-        return F.cross_entropy(logits.float(), batch.labels[told])
+        if not torch.is_grad_enabled():
+            return F.cross_entropy(logits.float(), batch.labels[told])
+        lost = F.cross_entropy(logits.float(), batch.labels[told], reduction="sum")
+        total, count = sum_over_ranks(torch.stack([lost, told.sum().to(lost.dtype)]))
+        mean: Tensor = total / count
+        return mean
 
 
 def _plain(config: Any) -> Architecture:

@@ -38,7 +38,7 @@ def fit(
         log.info("learner %s", name)
         folder = workdir / name
         folder.mkdir(exist_ok=True)
-        settings = Settings(model.of(name), model.episodes, config.trainer.seed, folder, loggers)
+        settings = Settings(model.of(name), model.episodes, config.trainer.seed, folder, loggers, config.trainer.devices)
         fitted[name] = learners.get(name).fit(pools, settings)
     default = fitted[DEFAULT]
     assert isinstance(default, ShrunkPrototypes)

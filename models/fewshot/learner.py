@@ -68,6 +68,7 @@ class Settings(Generic[Config]):
         config: Its own section of the configuration.
         workdir: A folder of its own, for checkpoints.
         loggers: Lightning's.
+        ranks: Processes that share the tasks of an update.
     """
 
     config: Config
@@ -75,6 +76,7 @@ class Settings(Generic[Config]):
     seed: int
     workdir: Path
     loggers: Sequence[Any] = ()
+    ranks: int = 1
 
 
 class Adapted(ABC):

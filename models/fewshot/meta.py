@@ -1,16 +1,19 @@
 """The training that every episodic learner shares: tasks of meta-train types, the best weights on meta-validation kept.
 
+Ranks share the tasks of an update, and the episodes of meta-validation: what they learn is what one rank would.
 In the learner's folder it writes `last.safetensors`, from which a killed training goes on: weights, those that did best, the
 optimizer's moments and how far it came. Which tasks an iteration sees depends on the seed and the iteration alone.
 
 Shapes: n examples, m queries, W ways.
 """
 
+import copy
+import itertools
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from configs.schema import PositiveFloat, PositiveInt, StrictModel
 from models.errors import TrainingError
@@ -28,6 +32,7 @@ from models.fewshot.episodes import EpisodesConfig, Pool, draw, possible
 from models.fewshot.learner import Adapted, Pools, Settings, Support
 from models.fewshot.networks import prepared
 from models.training.allocator import keep_freed_memory
+from models.training.distributed import agreed, gather_objects, grouped, on_ranks, rank, world_size
 
 LAST = "last.safetensors"
 
@@ -113,29 +118,48 @@ def meta_train(student: Student, pools: Pools, settings: Settings[Any]) -> MetaR
     Raises:
         TrainingError: too few types or products for a task, a loss that is not finite, or a checkpoint of another training.
     """
-    run = _Run(student, pools, settings)
-    resumed = run.resume()
+    settings.workdir.mkdir(parents=True, exist_ok=True)
+    told = replace(settings, loggers=())
+    result: MetaResult = on_ranks(
+        _meta_train, settings.ranks, settings.workdir, student, pools, told, loggers=tuple(settings.loggers)
+    )
+    student.weights.load_state_dict(_below("best.", _read(settings.workdir / LAST)[0]))
+    return result
+
+
+def _meta_train(
+    number: int, folder: Path, student: Student, pools: Pools, settings: Settings[Any], loggers: Sequence[Any]
+) -> MetaResult:
     if not torch.cuda.is_available():
         keep_freed_memory()
-    losses: list[float] = []
-    while not run.over():
-        losses.append(run.update())
-        if run.iteration % run.config.validate_every == 0 or run.over():
-            run.log({"loss": float(np.mean(losses)), "validation_accuracy": run.validate()})
-            losses.clear()
-        run.checkpoint()
-    student.weights.load_state_dict(run.best)
-    return MetaResult(run.reached, run.iteration, run.seconds(), resumed)
+    if settings.ranks > 1:
+        student = copy.deepcopy(student)  # new processes share the weights that came with the call
+    with grouped(number, settings.ranks):
+        run = _Run(student, pools, replace(settings, workdir=folder, loggers=loggers))
+        resumed = run.resume()
+        losses: list[float] = []
+        over = run.over()
+        while not over:
+            losses.append(run.update())
+            over = run.over()
+            if run.iteration % run.config.validate_every == 0 or over:
+                run.log({"loss": float(np.mean(losses)), "validation_accuracy": run.validate()})
+                losses.clear()
+            if number == 0:
+                run.checkpoint(over)
+        return MetaResult(run.reached, run.iteration, run.seconds(), resumed)
 
 
-def drills(pool: Pool, config: MetaConfig, reads: Reads, seed: int, iteration: int) -> Iterator[Drill]:
-    """Tasks of an iteration, numbers of shots in turn.
+def drills(
+    pool: Pool, config: MetaConfig, reads: Reads, seed: int, iteration: int, rank: int = 0, ranks: int = 1
+) -> Iterator[Drill]:
+    """Tasks of an iteration, numbers of shots in turn; of several ranks each has every so manieth.
 
     Raises:
         TrainingError: fewer than two types have more products than a task needs examples.
     """
     drawing = EpisodesConfig(queries=config.queries, strangers=0)
-    for place in range(iteration * config.tasks, (iteration + 1) * config.tasks):
+    for place in range(iteration * config.tasks + rank, (iteration + 1) * config.tasks, ranks):
         shots = config.shots[place % len(config.shots)]
         enough = possible(pool, shots)
         if len(enough) < 2:
@@ -177,7 +201,7 @@ class _Run:
 
     def progress(self) -> float:
         """Share of the training that is done, by iterations or by time, whichever is further."""
-        gone = self.seconds() / (60 * self.config.max_minutes) if self.config.max_minutes else 0.0
+        gone = agreed(self.seconds()) / (60 * self.config.max_minutes) if self.config.max_minutes else 0.0
         return min(1.0, max(self.iteration / self.config.iterations, gone))
 
     def over(self) -> bool:
@@ -190,10 +214,12 @@ class _Run:
             group["lr"] = self.config.rate * (1 + math.cos(math.pi * self.progress())) / 2
         self.optimizer.zero_grad()
         total = 0.0
-        for drill in drills(self.pool, self.config, self.student.reads, self.settings.seed, self.iteration):
+        place = rank(), world_size()
+        for drill in drills(self.pool, self.config, self.student.reads, self.settings.seed, self.iteration, *place):
             loss = self.student.loss(drill) / self.config.tasks
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
+        total = _added_up(self.student.weights, total)
         norm = nn.utils.clip_grad_norm_(self.student.weights.parameters(), self.config.clip_norm)
         if not (math.isfinite(total) and math.isfinite(norm.item())):
             raise TrainingError(
@@ -207,7 +233,9 @@ class _Run:
     def validate(self) -> float:
         """Mean accuracy on meta-validation; the weights are kept where it is the best so far."""
         adapt, reads = self.student.adapt, self.student.reads
-        found = accuracy([scored(self.validation, episode, adapt, reads) for episode in self.episodes])
+        own = [scored(self.validation, episode, adapt, reads) for episode in self.episodes[rank() :: world_size()]]
+        turns = itertools.zip_longest(*gather_objects(own))
+        found = accuracy([one for turn in turns for one in turn if one is not None])
         if found > self.reached:
             self.reached, self.best = found, _copy(self.student.weights)
         return found
@@ -217,16 +245,15 @@ class _Run:
         for logger in self.settings.loggers:
             logger.log_metrics({f"{self.student.name}/{name}": value for name, value in found.items()}, step=self.iteration)
 
-    def checkpoint(self) -> None:
-        """Write `last.safetensors` where it is time, whole or not at all."""
-        if time.monotonic() - self.saved < 60 * self.config.checkpoint_minutes and not self.over():
+    def checkpoint(self, over: bool) -> None:
+        """Write `last.safetensors` where it is time or training is over, whole or not at all."""
+        if time.monotonic() - self.saved < 60 * self.config.checkpoint_minutes and not over:
             return
         tensors = {f"weights.{name}": value for name, value in _copy(self.student.weights).items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         for place, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{place}.{name}": value for name, value in moments.items()}
         told = {"iteration": self.iteration, "reached": self.reached, "seconds": self.seconds(), "of": self._identity()}
-        self.settings.workdir.mkdir(parents=True, exist_ok=True)
         path = self.settings.workdir / LAST
         partial = path.with_suffix(".partial")
         save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata={"told": json.dumps(told)})
@@ -262,6 +289,19 @@ class _Run:
         """What a checkpoint must agree with: how long a training may take may change on the way."""
         config = self.config.model_dump(mode="json", exclude={"max_minutes", "checkpoint_minutes"})
         return [config, self.settings.seed, len(self.pool.codes), list(self.pool.types)]
+
+
+def _added_up(weights: nn.Module, loss: float) -> float:
+    """Give every rank the sum of all gradients; returns that of the losses."""
+    if world_size() == 1:
+        return loss
+    parameters = list(weights.parameters())
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    total = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([loss])])
+    dist.all_reduce(total)
+    for parameter, part in zip(parameters, torch.split(total[:-1], [p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter).clone()
+    return float(total[-1])
 
 
 def _copy(weights: nn.Module) -> dict[str, Tensor]:

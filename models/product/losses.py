@@ -24,9 +24,16 @@ def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         keys, others, own = (gather_rows(rows) for rows in (first, second, own))
     target = torch.arange(len(first), device=first.device) + int((own < rank()).sum())
+    target = target.clamp(max=max(0, len(others) - 1))  # a rank without a row of its own has none there, and counts nowhere
     forth = F.cross_entropy(scale * first @ others.T, target, reduction="none")
     back = F.cross_entropy(scale * second @ keys.T, target, reduction="none")
     return mean((forth + back) / 2, torch.ones_like(target, dtype=torch.bool))
+
+
+def anywhere(rows: Tensor, least: int = 1) -> bool:
+    """Whether so many of `rows` (n,) bool are true, in training among those of every rank."""
+    count = rows.sum()
+    return int(sum_over_ranks(count) if torch.is_grad_enabled() else count) >= least
 
 
 def mean(values: Tensor, rows: Tensor) -> Tensor:

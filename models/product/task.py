@@ -21,6 +21,7 @@ from models.product.model import ProductModel
 from models.product.parts import PARTS, PHOTO, SEGMENTS, TITLE, WHOLE
 from models.product.towers import PhotoTower
 from models.training.balancing import balancer
+from models.training.distributed import drawn_rows
 from models.training.trainer import Task
 
 HIDDEN = 1 + len(SEGMENTS)
@@ -115,7 +116,8 @@ class ProductTask(Task):
         """Modality dropout: which of `PARTS` (B, parts) a random view shows."""
         dropout, device = self.model.config.modality_dropout, listings.price.device
         probability = torch.tensor([getattr(dropout, name, dropout.categories) for name in PARTS])
-        return (torch.rand(len(listings), len(PARTS), generator=generator) >= probability).to(device)
+        drawn = drawn_rows(len(listings), lambda rows: torch.rand(rows, len(PARTS), generator=generator))
+        return (drawn >= probability).to(device)
 
     def _accuracy(self, decoded: Decoded, view: int, batch: Batch) -> Tensor:
         head, label = self.model.head(CategoryHead), batch.listings.categories[:, -1]

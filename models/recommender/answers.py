@@ -108,3 +108,27 @@ class Recommendations:
     ignored: tuple[Key, ...] = ()
     history_popularity: float | None = None
     shown_popularity: float | None = None
+
+
+@dataclass(frozen=True)
+class Bought:
+    """A product of a user's history, as the catalogue had it when the version was trained."""
+
+    item_id: Key
+    title: str | None = None
+    price: float | None = None
+    article_type: str | None = None
+
+
+@dataclass(frozen=True)
+class KnownUser:
+    """A user whom a version knows.
+
+    Attributes:
+        purchases: Different items.
+        newest: Of them, newest first where their order is known.
+    """
+
+    user_id: Key
+    purchases: int
+    newest: tuple[Bought, ...]

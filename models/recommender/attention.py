@@ -30,11 +30,12 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from configs.schema import PositiveFloat, PositiveInt, StrictModel, TrainerConfig
-from models.recommender.graph import Edges, Graph, Layer, drawn
+from models.recommender.graph import Edges, Graph, Layer, drawn, leading_to
 from models.recommender.interactions import Histories
 from models.recommender.neighbours import chunks, product
 from models.recommender.readings import Floats
-from models.training.batches import mix, moved, training_loader, validation_loader
+from models.training.batches import mix, moved, part_of, training_loader, validation_loader
+from models.training.distributed import gather_parts
 from models.training.trainer import Task, fit
 
 EDGES_A_CHUNK = 250_000
@@ -149,6 +150,7 @@ class PairBatch:
         candidates: Distinct item codes (n,), in the order of the last layer.
         shared: How many of them, from the first, are negatives of every pair.
         hard: Places of further negatives of each pair (B, h).
+        divided: The layers lead to this rank's part of the candidates alone.
     """
 
     layers: tuple[Layer, ...]
@@ -159,6 +161,7 @@ class PairBatch:
     candidates: Tensor
     shared: int
     hard: Tensor
+    divided: bool = False
 
     def __len__(self) -> int:
         return len(self.user)
@@ -194,8 +197,12 @@ class Pairs(Dataset[PairBatch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> PairBatch:
-        """The batch of (epoch, index) keys; an epoch of -1 draws the same in every run."""
-        epoch, chosen = keys[0][0], np.array([index for _, index in keys])
+        """The batch of (epoch, index) keys; an epoch of -1 draws the same in every run.
+
+        What surrounds the whole of a batch is drawn. A rank computes its users and an equal part of the candidates.
+        """
+        part = part_of(keys)
+        epoch, chosen = part.whole[0][0], np.array([index for _, index in part.whole])
         rng = np.random.default_rng(mix(self.seed, epoch + 1, int(chosen[0])))
         users, items = self.users[chosen], self.items[chosen]
         shared = np.unique(rng.integers(0, self.graph.items, self.config.negatives))
@@ -211,15 +218,20 @@ class Pairs(Dataset[PairBatch]):
         if self.surrounded:
             layers = drawn(self.graph, distinct, candidates, np.stack([user, place[items]]), self.config.fanouts, rng)
         history, there = self._history(users, items, rng)
+        own, user = part.places, user[part.places]
+        if divided := self.surrounded and part.ranks > 1:
+            kept, user = np.unique(user, return_inverse=True)
+            layers = leading_to(layers, kept, np.array_split(np.arange(len(candidates)), part.ranks)[part.rank])
         return PairBatch(
             layers=tuple(layers),
-            history=torch.from_numpy(history),
-            there=torch.from_numpy(there),
-            user=torch.from_numpy(user),
-            item=torch.from_numpy(place[items]),
+            history=torch.from_numpy(history[own]),
+            there=torch.from_numpy(there[own]),
+            user=torch.from_numpy(user if self.surrounded else np.arange(len(own))),
+            item=torch.from_numpy(place[items[own]]),
             candidates=torch.from_numpy(candidates),
             shared=len(shared),
-            hard=torch.from_numpy(place[hard]),
+            hard=torch.from_numpy(place[hard[own]]),
+            divided=divided,
         )
 
     def _history(self, users: NDArray[Any], items: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -280,8 +292,8 @@ class LinkTask(Task):
     def _vectors(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """Unit vectors of users and candidates, by the graph or, without layers, by the mean of the history."""
         if batch.layers:
-            found: tuple[Tensor, Tensor] = self.network(batch.layers)
-            return found
+            users, items = self.network(batch.layers)
+            return users, gather_parts(items) if batch.divided else items
         read = self.network.starts(batch.history)
         users = F.normalize((read * batch.there[:, :, None]).sum(1), dim=-1)
         return users, F.normalize(self.network.starts(batch.candidates), dim=-1)

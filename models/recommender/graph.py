@@ -5,6 +5,7 @@ most `fanout` neighbours of each node, so that a step's cost has a bound whateve
 items, A attributes, n nodes, e edges.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -114,6 +115,30 @@ def drawn(
         edges = [torch.from_numpy(part) for part in (user_edges, item_edges, attribute_edges)]
         layers.append(Layer(torch.from_numpy(users), torch.from_numpy(items), to_users, to_items, *edges))
     return layers[::-1]
+
+
+def leading_to(layers: Sequence[Layer], users: Integers, items: Integers) -> list[Layer]:
+    """What of `layers` leads to some of their users and items alone, which are named by their places after the last layer."""
+    found: list[Layer] = []
+    for layer in reversed(layers):
+        to_users = _to(users, layer.user_edges.numpy(), layer.to_users)
+        to_items, attribute_edges = (
+            _to(items, edges.numpy(), layer.to_items) for edges in (layer.item_edges, layer.attribute_edges)
+        )
+        from_users, item_edges = _relabelled(users, to_items, len(layer.users))
+        from_items, user_edges = _relabelled(items, to_users, len(layer.items))
+        edges = [torch.from_numpy(part) for part in (user_edges, item_edges, attribute_edges)]
+        found.append(Layer(layer.users[from_users], layer.items[from_items], len(users), len(items), *edges))
+        users, items = from_users, from_items
+    return found[::-1]
+
+
+def _to(nodes: Integers, edges: Integers, count: int) -> Integers:
+    """Edges (2, e) that lead to `nodes`, which are some of `count`, with places in them."""
+    place = np.full(count, -1, dtype=np.int64)
+    place[nodes] = np.arange(len(nodes))
+    kept = edges[:, place[edges[1]] >= 0]
+    return np.stack([kept[0], place[kept[1]]])
 
 
 def _relabelled(first: Integers, edges: Integers, count: int) -> tuple[Integers, Integers]:

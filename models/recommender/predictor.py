@@ -1,14 +1,17 @@
 """From queries to recommendations."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import NotSupported
 from models.recommender import bundle
-from models.recommender.answers import Basis, Key, Query, Recommendation, Recommendations
+from models.recommender.answers import Basis, Bought, Key, KnownUser, Query, Recommendation, Recommendations
 from models.recommender.candidates import Candidates
 from models.recommender.config import RecommenderModelConfig
 from models.recommender.diversity import marginal_relevance
@@ -16,6 +19,11 @@ from models.recommender.interactions import BOUGHT, Histories
 from models.recommender.model import Recommender
 from models.recommender.readings import Floats, Reading
 from models.recommender.reasons import read, reasons
+
+TELLING = range(5, 51)
+"""Purchases that say what a user likes, and can be seen at a glance."""
+NEWEST = 10
+"""Purchases of a user that are named."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class RecommenderPredictor:
         self, recommender: Recommender, users: Sequence[Key], histories: Histories, config: RecommenderModelConfig
     ) -> None:
         self.recommender, self.histories, self.config = recommender, histories, config
+        self._keys = users
         self._users = {str(key): row for row, key in enumerate(users)}
         self._candidates = Candidates.of(recommender, config.candidates)
         self._excluded = (frozenset[str](), np.zeros(len(recommender.items), dtype=bool))  # of the last query
@@ -72,15 +81,58 @@ class RecommenderPredictor:
         Raises:
             VitrinaError: see `recommend`.
         """
+        return [ranked.codes for ranked in self.ranked(queries)]
+
+    def ranked(self, queries: Sequence[Query]) -> list[Ranked]:
+        """What `rank` gives, with scores.
+
+        Raises:
+            VitrinaError: see `recommend`.
+        """
         found = []
         for query, mask in zip(queries, self._allowed(queries), strict=True):
             history, _, _ = self._history(query)
-            found.append(self._ranked(query, mask, history, self.recommender.read(history)).codes)
+            found.append(self._ranked(query, mask, history, self.recommender.read(history)))
         return found
+
+    def knows(self, user_id: Key) -> bool:
+        """Whether a user was among those that the version was trained on."""
+        return str(user_id) in self._users
 
     def lists(self, product_id: str) -> bool:
         """Whether an item is one of those that are recommended; see `models.family.Lists`."""
         return product_id in self.recommender.items.codes
+
+    def known_users(self, counts: Sequence[int]) -> list[list[KnownUser]]:
+        """So many users whose histories the version knows, for each count: always the same ones.
+
+        Those with purchases in `TELLING` come first, drawn by a hash of their ids; then the others who bought something.
+
+        Raises:
+            NotSupported: it knows no user who bought anything.
+        """
+        if not len(self._examples):
+            raise NotSupported("this version knows no user who bought anything")
+        return [[self._known_user(int(row)) for row in self._examples[:count]] for count in counts]
+
+    @cached_property
+    def _examples(self) -> NDArray[np.int64]:
+        """Rows of users with purchases, those who are shown first in front."""
+        rows = np.repeat(np.arange(len(self.histories)), self.histories.lengths)
+        purchases = np.bincount(rows[self.histories.weights >= BOUGHT], minlength=len(self.histories))
+        drawn = np.array([zlib.crc32(str(key).encode()) for key in self._keys], dtype=np.int64)
+        others = ~np.isin(purchases, TELLING)
+        order = np.lexsort((drawn, others))
+        return order[purchases[order] > 0]
+
+    def _known_user(self, row: int) -> KnownUser:
+        codes, weights = self.histories.user(row)
+        bought, items = codes[weights >= BOUGHT][::-1], self.recommender.items
+        newest = tuple(
+            Bought(items.keys[code], items.titles[code] or None, items.price(code), items.article_type(code))
+            for code in bought[:NEWEST].tolist()
+        )
+        return KnownUser(self._keys[row], len(bought), newest)
 
     def _allowed(self, queries: Sequence[Query]) -> list[NDArray[np.bool_]]:
         """Items [I] within the bounds of each query."""

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 
 from configs.schema import PositiveFloat, PositiveInt, Share, StrictModel, TrainerConfig
 from models.recommender.interactions import Histories
-from models.training.batches import mix, moved, training_loader, validation_loader
+from models.training.batches import mix, moved, part_of, training_loader, validation_loader
 from models.training.trainer import Task, fit
 
 
@@ -181,14 +181,18 @@ class Sequences(Dataset[SequenceBatch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> SequenceBatch:
-        """The batch of (epoch, index) keys."""
-        epoch, chosen = keys[0][0], np.array([index for _, index in keys])
-        codes, there = self.histories.select(self.users[chosen]).padded(self.config.length + 1)
+        """The batch of (epoch, index) keys; items are drawn for the whole of it."""
+        codes, there = self._padded(keys)
         items, shift = np.arange(self.count), np.zeros(self.count, dtype=np.float32)
         if self.count > 2 * self.config.negatives and not self.last_alone:
-            items, shift = self._drawn(np.unique(codes[there]), np.random.default_rng(mix(self.seed, epoch + 1, int(chosen[0]))))
+            whole = part_of(keys).whole
+            (epoch, first), (every, known) = whole[0], self._padded(whole)
+            items, shift = self._drawn(np.unique(every[known]), np.random.default_rng(mix(self.seed, epoch + 1, first)))
         as_tensor = torch.from_numpy
         return SequenceBatch(as_tensor(codes), as_tensor(there), as_tensor(items), as_tensor(shift), self.last_alone)
+
+    def _padded(self, keys: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        return self.histories.select(self.users[[index for _, index in keys]]).padded(self.config.length + 1)
 
     def _drawn(self, named: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The named items and a drawn part of the others, in order, with the log of how many each stands for."""

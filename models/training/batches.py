@@ -1,6 +1,6 @@
 """Which rows a step sees: the same in every run, after every kill and on any number of devices."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
@@ -9,9 +9,39 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from configs.schema import TrainerConfig
+from models.training.distributed import Shared
 
 Batch = list[tuple[int, int]]
+"""(epoch, index) of the rows of a batch."""
+
 T = TypeVar("T")
+
+
+class Part(list[tuple[int, int]]):
+    """The rows of a batch that are one rank's, every so manieth; the first where none is, which goes along with a share of 0.
+
+    Attributes:
+        whole: The batch.
+        rank: Whose part this is.
+        ranks: Of how many.
+    """
+
+    def __init__(self, whole: Batch, rank: int, ranks: int) -> None:
+        self.whole, self.rank, self.ranks = whole, rank, ranks
+        super().__init__(whole[place] for place in self.places)
+
+    @property
+    def places(self) -> list[int]:
+        """Of its rows in the whole."""
+        return list(range(self.rank, len(self.whole), self.ranks)) or [0]
+
+    def __reduce__(self) -> Any:
+        return Part, (self.whole, self.rank, self.ranks)
+
+
+def part_of(keys: Sequence[tuple[int, int]]) -> Part:
+    """What a dataset is asked for, as a part of the whole batch, from which it draws what rows of a batch share."""
+    return keys if isinstance(keys, Part) else Part(list(keys), 0, 1)
 
 
 class EpochBatches(Sampler[Batch]):
@@ -39,13 +69,18 @@ class EpochBatches(Sampler[Batch]):
         """Give only the part of `rank`."""
         self.rank, self.ranks = rank, ranks
 
+    def shared(self, batch: int) -> Shared:
+        """Rows of the batch with this number, and those of them that are this rank's."""
+        rows = min(self.batch_size, self.rows - batch * self.batch_size)
+        return Shared(rows, len(range(self.rank, rows, self.ranks)))
+
     def share(self, batch: int) -> float:
         """Rows of the batch with this number that are this rank's, over those of an average rank.
 
         The mean over ranks of (share · mean over the rank's rows) is the mean over the rows of the global batch.
         """
-        rows = min(self.batch_size, self.rows - batch * self.batch_size)
-        return len(range(self.rank, rows, self.ranks)) * self.ranks / rows
+        shared = self.shared(batch)
+        return shared.own * self.ranks / shared.rows
 
     def __len__(self) -> int:
         return -(-self.rows // self.batch_size)
@@ -56,8 +91,7 @@ class EpochBatches(Sampler[Batch]):
         first = self._skip[1] if self.epoch == self._skip[0] else 0
         for start in range(first * self.batch_size, self.rows, self.batch_size):
             rows = order[start : start + self.batch_size]
-            mine = rows[self.rank :: self.ranks] or rows[:1]  # a rank without a row goes along with a share of 0
-            yield [(self.epoch, index) for index in mine]
+            yield Part([(self.epoch, index) for index in rows], self.rank, self.ranks)
 
 
 class OrderedBatches(Sampler[Batch]):

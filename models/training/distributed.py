@@ -1,31 +1,37 @@
 """Several processes that train one model: starting them, and what they tell each other. A rank is a process's number.
 
-Gradients are averaged over ranks. A task whose loss is a mean over the rows of its batch need do nothing about that. A
-mean over some rows only, or a loss between rows, is exactly that of the global batch through these two:
+Gradients are averaged over ranks. A task whose loss is a mean over the rows of its batch need do nothing about that. What is
+not the mean of what each row says alone is that of the global batch through these:
 
     sum_over_ranks   sums and counts of rows with a label: divide after adding
     gather_rows      the rows of all ranks, for contrastive losses
+    gather_parts     what each rank computed of something that all need
+    drawn_rows       random numbers of rows: a row gets those that it has without other ranks
+    SharedNorm       batch normalisation by the rows of all ranks
 
 Every rank must call them equally often, so never where only some ranks come by, and not in validation: there, each rank
-has whole batches of its own. Of a last batch with fewer rows than ranks, the others see a row twice: it weighs nothing in
-means over rows, but counts in these two.
+has whole batches of its own. Of a last batch with fewer rows than ranks, the others see a row twice, which counts nowhere.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
 from configs.errors import VitrinaError
 from models.errors import TrainingError
+from models.training import torchrun
 
 T = TypeVar("T")
 
@@ -54,13 +60,58 @@ class _Sum(torch.autograd.Function):
         return total
 
 
+@dataclass(frozen=True)
+class Shared:
+    """The batch that ranks train on.
+
+    Attributes:
+        rows: Of the global batch.
+        own: Those of them that are this rank's, every so manieth; where that is none, it goes along with the first row.
+    """
+
+    rows: int
+    own: int
+
+
+_shared: Shared | None = None
+
+
+def share(batch: Shared | None) -> None:
+    """From now on, the functions below are asked about rows of this batch; None: of no batch that ranks share."""
+    global _shared
+    _shared = batch
+
+
+def has_rows() -> bool:
+    """Whether a row of the batch is this rank's own."""
+    return _shared is None or _shared.own > 0
+
+
 def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum of a tensor that has the same shape on every rank; gradients flow back to each rank's own."""
-    return values if world_size() == 1 else _Sum.apply(values)  # type: ignore[no-untyped-call]
+    if world_size() == 1:
+        return values
+    return _summed(values if has_rows() else 0 * values)
 
 
 def gather_rows(values: Tensor) -> Tensor:
     """Rows (n, ...) of all ranks (N, ...), first rank first; n may differ. Gradients flow back to each rank's own."""
+    return gather_parts(values if has_rows() else values[:0])
+
+
+def drawn_rows(rows: int, draw: Callable[[int], Tensor]) -> Tensor:
+    """`draw(n)` of n rows (n, ...) for the `rows` of a rank's batch.
+
+    All ranks draw for all rows of the global batch, from generators in the same state, and take their own.
+    """
+    if world_size() == 1 or _shared is None:
+        return draw(rows)
+    everyone = draw(_shared.rows)
+    return everyone[rank() :: world_size()] if _shared.own else everyone[:1]
+
+
+def gather_parts(values: Tensor) -> Tensor:
+    """Parts (n, ...) of all ranks, one after another (N, ...); n may differ. Gradients flow back to each rank's own."""
     if world_size() == 1:
         return values
     counts = torch.zeros(world_size(), dtype=torch.long, device=values.device)
@@ -68,7 +119,34 @@ def gather_rows(values: Tensor) -> Tensor:
     dist.all_reduce(counts)
     before, after = int(counts[: rank()].sum()), int(counts[rank() + 1 :].sum())
     padding = [values.new_zeros(n, *values.shape[1:]) for n in (before, after)]
-    return sum_over_ranks(torch.cat([padding[0], values, padding[1]]))
+    return _summed(torch.cat([padding[0], values, padding[1]]))
+
+
+def _summed(values: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
+def agreed(value: float) -> float:
+    """Rank 0's value, for what ranks decide by a clock."""
+    if world_size() == 1:
+        return value
+    told = torch.tensor([value if rank() == 0 else 0.0], dtype=torch.float64)
+    dist.all_reduce(told)
+    return float(told)
+
+
+@contextlib.contextmanager
+def grouped(rank: int, ranks: int) -> Iterator[None]:
+    """Meanwhile, ranks that `on_ranks` started form a process group over gloo, where they have none yet."""
+    if ranks == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("gloo", rank=rank, world_size=ranks)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def gather_objects(value: T) -> list[T]:
@@ -78,6 +156,90 @@ def gather_objects(value: T) -> list[T]:
     found: list[Any] = [None] * world_size()
     dist.all_gather_object(found, value)
     return found
+
+
+class SharedNorm(nn.Module):
+    """Batch normalisation whose statistics, in training, are of the rows of all ranks; on any device.
+
+    A mixin before a class of `nn.BatchNorm1d` and its kind. Means and squared deviations of ranks are put together as in Chan
+    et al. 1979.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, ...) to the same shape."""
+        norm: Any = self
+        if not self.training or world_size() == 1:
+            plain: Tensor = super().forward(x)
+            return plain
+        dims = [dim for dim in range(x.ndim) if dim != 1]
+        with torch.autocast(x.device.type, enabled=False):
+            values = x.float()
+            cells = float(values.numel() // values.shape[1]) if has_rows() else 0.0
+            own_mean = values.mean(dims)
+            own_spread = (values - _channels(own_mean, x)).square().sum(dims)
+            own = torch.cat([own_mean, own_spread, own_mean.new_tensor([cells])])
+            place = torch.arange(world_size(), device=x.device) == rank()
+            mean, spread, counts = torch.split(_summed(place[:, None] * own), [x.shape[1], x.shape[1], 1], dim=1)
+            count = counts.sum()
+            total = (counts * mean).sum(0) / count
+            variance = ((spread * (counts > 0)).sum(0) + (counts * (mean - total).square()).sum(0)) / count
+            if norm.track_running_stats:
+                norm.num_batches_tracked.add_(1)
+                momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+                with torch.no_grad():
+                    norm.running_mean.lerp_(total, momentum)
+                    norm.running_var.lerp_(variance * count / (count - 1), momentum)
+            scaled = (values - _channels(total, x)) * _channels((variance + norm.eps).rsqrt(), x)
+            if norm.affine:
+                scaled = scaled * _channels(norm.weight, x) + _channels(norm.bias, x)
+        return scaled.to(x.dtype)
+
+
+def _channels(values: Tensor, like: Tensor) -> Tensor:
+    """(C) to (1, C, 1, ...)."""
+    return values.view(1, -1, *[1] * (like.ndim - 2))
+
+
+class _SharedNorm1d(SharedNorm, nn.BatchNorm1d):
+    pass
+
+
+class _SharedNorm2d(SharedNorm, nn.BatchNorm2d):
+    pass
+
+
+_NORMS: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: _SharedNorm1d, nn.BatchNorm2d: _SharedNorm2d}
+
+
+@contextlib.contextmanager
+def shared_norms(model: nn.Module) -> Iterator[None]:
+    """Meanwhile, batch normalisation of `model` is `SharedNorm`."""
+    found = [part for part in model.modules() if type(part) in _NORMS]
+    for part in found:
+        part.__class__ = _NORMS[type(part)]
+    try:
+        yield
+    finally:
+        for part in found:
+            part.__class__ = next(plain for plain, shared in _NORMS.items() if shared is type(part))
+
+
+def on_ranks(function: Callable[..., Any], ranks: int, folder: Path, *arguments: Any, loggers: Sequence[Any] = ()) -> Any:
+    """`function(rank, folder, *arguments, loggers=...)` on all ranks that torchrun started, else in `ranks` new processes.
+
+    For one, it runs here. Ranks work in the same folder; loggers are rank 0's. Returns what rank 0 returned; see `run_ranks` for
+    what becomes of arguments and errors.
+    """
+    if world := torchrun.world():
+        world.check(ranks)
+        return world.call(function, folder, *arguments, loggers=loggers)
+    if ranks == 1:
+        return function(0, folder, *arguments, loggers=loggers)
+    return run_ranks(_with_loggers, ranks, function, loggers, folder, *arguments)
+
+
+def _with_loggers(rank: int, function: Callable[..., Any], loggers: Sequence[Any], *arguments: Any) -> Any:
+    return function(rank, *arguments, loggers=() if rank else loggers)
 
 
 def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any, method: str = "spawn") -> Any:

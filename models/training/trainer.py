@@ -40,11 +40,13 @@ from torch.utils.data import DataLoader
 
 from configs.schema import TrainerConfig
 from models.errors import TrainingError
+from models.training import distributed, torchrun
 from models.training.allocator import keep_freed_memory
 from models.training.balancing import balancer_of
 from models.training.batches import EpochBatches, OrderedBatches, mix, training_loader, validation_loader
 from models.training.callbacks import BestWeights, training_callbacks
-from models.training.distributed import rank, run_ranks, world_size
+from models.training.distributed import on_ranks, rank, shared_norms, world_size
+from models.training.environment import Launched
 from models.training.loggers import check_wandb, configured_loggers
 from models.training.muon import Muon
 
@@ -71,7 +73,10 @@ class Task(nn.Module):
     """A model with its losses. A `models.training.balancing.Balancer` in its attribute `balancer` is told when an epoch ends."""
 
     def training_loss(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scalar terms of which `loss` is minimised; randomness comes from `generator`, which follows the step."""
+        """Scalar terms of which `loss` is minimised; randomness comes from `generator`, which follows the step.
+
+        What is drawn for rows of the batch goes through `models.training.distributed.drawn_rows`.
+        """
         raise NotImplementedError
 
     def validation_loss(self, batch: Any) -> dict[str, Tensor]:
@@ -132,9 +137,9 @@ class Learner(L.LightningModule):
         Raises:
             TrainingError: the loss is NaN or infinite.
         """
-        seed = mix(self.config.seed, self.current_epoch, batch_idx, rank())
-        torch.manual_seed(seed)  # dropout draws from the global generator: a resumed run must go on as if never killed
-        generator = torch.Generator().manual_seed(seed)
+        step = self.config.seed, self.current_epoch, batch_idx
+        torch.manual_seed(mix(*step, rank()))  # for dropout: a resumed run must go on as if never killed
+        generator = torch.Generator().manual_seed(mix(*step, 0))  # see `models.training.distributed.drawn_rows`
         share = self._share(batch_idx)
         with self._attention():
             terms = self.task.training_loss(batch, generator)
@@ -154,10 +159,15 @@ class Learner(L.LightningModule):
             return 1.0
         batches = cast(DataLoader[Any], self.trainer.train_dataloader).batch_sampler
         assert isinstance(batches, EpochBatches)
+        distributed.share(batches.shared(batch))
         share = batches.share(batch)
         if balancer := balancer_of(self.task):
             balancer.share = share
         return share
+
+    def on_after_backward(self) -> None:
+        """The batch is done with."""
+        distributed.share(None)
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """Means over the batch, for `callbacks.ValidationMeans`."""
@@ -234,6 +244,8 @@ class ShardedLearner(Learner):
         """Divide, once."""
         if isinstance(self, FSDPModule):
             return
+        for parameter in self.parameters():
+            parameter.data = parameter.data.contiguous()  # no other memory format can be divided
         mesh = cast(DeviceMesh, self.device_mesh)["data_parallel"]
         for part in self.task.compile_parts():
             fully_shard(part, mesh=mesh)
@@ -311,11 +323,11 @@ def fit(
     if not len(training) or not len(validation):
         raise TrainingError(f"{len(training)} training and {len(validation)} validation batches; both need at least one")
     check_wandb(config)
-    _check_devices(config.devices)
+    world = torchrun.world()
+    _check_devices(world.local_size if world else config.devices)
     workdir.mkdir(parents=True, exist_ok=True)
-    arguments = (task, training, validation, config, workdir, tuple(loggers))
     with _quiet():
-        result = _train(0, *arguments) if config.devices == 1 else run_ranks(_train_copy, config.devices, *arguments)
+        result = on_ranks(_train, config.devices, workdir, task, training, validation, config, loggers=tuple(loggers))
     task.load_state_dict(load_file(workdir / BEST))
     task.eval().to("cpu")
     return cast(FitResult, result)
@@ -327,38 +339,45 @@ def _check_devices(wanted: int) -> None:
         raise TrainingError(f"trainer.devices is {wanted}, and this machine has {there}")
 
 
-def _train_copy(rank: int, task: Task, *arguments: Any) -> FitResult:
-    """In a rank of its own: the weights that came with the call are shared between ranks."""
-    return _train(rank, copy.deepcopy(task), *arguments)
-
-
 def _train(
     rank: int,
+    workdir: Path,
     task: Task,
     training: DataLoader[Any],
     validation: DataLoader[Any],
     config: TrainerConfig,
-    workdir: Path,
     loggers: Sequence[Any],
 ) -> FitResult:
     if not torch.cuda.is_available():
         keep_freed_memory()  # in every rank, and its loader's workers: they are forked
+    world = torchrun.world()
+    ranks = world.size if world else config.devices
     last, best = workdir / LAST, BestWeights(workdir / BEST)
     batches, held_out = training.batch_sampler, validation.batch_sampler
     assert isinstance(batches, EpochBatches), "training must come from training_loader"
     assert isinstance(held_out, OrderedBatches), "validation must come from validation_loader"
-    batches.shard(rank, config.devices)
-    held_out.shard(rank, config.devices)
+    batches.shard(rank, ranks)
+    held_out.shard(rank, ranks)
     resumed = last.is_file()
     if resumed:
         batches.skip(*_position(last))
+    if ranks > 1:
+        task = copy.deepcopy(task)  # new processes share the weights that came with the call, and fsdp divides them for good
     if config.gradient_checkpointing:
         task.checkpoint_activations()
-    with _quiet(), configured_loggers(config, workdir, rank) as own, _compiled(task if config.compile else None):
+    on_gpus = torch.cuda.is_available()
+    with (
+        _quiet(),
+        configured_loggers(config, workdir, rank) as own,
+        contextlib.nullcontext() if ranks == 1 or on_gpus else shared_norms(task),
+        _compiled(task if config.compile else None),
+    ):
         trainer = L.Trainer(
             accelerator="auto",
-            devices=config.devices,
-            strategy=_strategy(config),
+            devices=world.local_size if world else ranks,
+            num_nodes=world.nodes if world else 1,
+            plugins=[Launched(world)] if world else None,
+            strategy=_strategy(config, ranks),
             precision=cast(Any, precision(config)),
             max_epochs=config.epochs,
             accumulate_grad_batches=config.accumulate,
@@ -371,7 +390,7 @@ def _train(
             num_sanity_val_steps=0,
             log_every_n_steps=10,
             use_distributed_sampler=False,
-            sync_batchnorm=config.devices > 1 and torch.cuda.is_available(),
+            sync_batchnorm=ranks > 1 and on_gpus,  # faster than `shared_norms`, and for GPUs alone
             default_root_dir=workdir,
         )
         learner = ShardedLearner(task, config) if config.strategy == "fsdp" else Learner(task, config)
@@ -382,6 +401,9 @@ def _train(
             if resumed and ("state_dict" in str(error) or isinstance(error, KeyError)):
                 raise TrainingError(f"{last} does not belong to this model; delete it to start anew") from error
             raise
+        finally:
+            batches.shard(0, 1)
+            held_out.shard(0, 1)
     return FitResult(
         best_loss=best.loss,
         updates=trainer.global_step,
@@ -391,12 +413,12 @@ def _train(
     )
 
 
-def _strategy(config: TrainerConfig) -> Any:
-    """Ranks are started by `run_ranks`: Lightning's own launchers would run the whole command again, or know DDP only."""
-    if config.devices == 1:
+def _strategy(config: TrainerConfig, ranks: int) -> Any:
+    """Ranks are there already: Lightning's own launchers would run the whole command again, or know DDP only."""
+    if ranks == 1:
         return "auto"
     if config.strategy == "fsdp":
-        return ModelParallelStrategy(data_parallel_size=config.devices, tensor_parallel_size=1, save_distributed_checkpoint=False)
+        return ModelParallelStrategy(data_parallel_size=ranks, tensor_parallel_size=1, save_distributed_checkpoint=False)
     # A batch trains only the heads it has labels for; a balancer's statistics are each rank's own until the epoch ends.
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 

@@ -11,7 +11,7 @@ from zenml.zen_stores.rest_zen_store import RestZenStoreConfiguration
 from configs.cluster import ClusterConfig
 from configs.errors import VitrinaError
 from pipelines.kubeflow import flavor
-from pipelines.store import open_store, require_answer
+from pipelines.store import logged_in, open_store, require_answer
 
 DEFAULT = "default"
 """Name of ZenML's own stack on the machine where a command runs."""
@@ -21,16 +21,34 @@ ADDRESS = "ZENML_STORE_URL"
 def connect(address: str | None) -> None:
     """Use the ZenML server at `address` from now on, unless the environment names one.
 
+    An address that only pods can reach leaves the client at the server that it is logged in to.
+
     Raises:
-        VitrinaError: nothing answers there like a ZenML server, or none is named and the store is a file of this machine.
+        VitrinaError: no server answers there, or none is named and the store is a file of this machine.
     """
-    if address and ADDRESS not in os.environ:
-        require_answer(address)
-        GlobalConfiguration().set_store(RestZenStoreConfiguration(url=address))
+    if address and ADDRESS not in os.environ and _is_for(address):
+        before = GlobalConfiguration().store_configuration
+        try:
+            with logged_in(address):
+                GlobalConfiguration().set_store(RestZenStoreConfiguration(url=address))
+        except VitrinaError:
+            GlobalConfiguration().set_store(before)
+            raise
     open_store()
     if GlobalConfiguration().uses_sql_store:
         url = GlobalConfiguration().store_configuration.url
         raise VitrinaError(f"pods cannot reach the ZenML store {url}: name a ZenML server as zenml, or in {ADDRESS}")
+
+
+def _is_for(address: str) -> bool:
+    """Whether this machine reaches the server, and does not use it yet."""
+    try:
+        require_answer(address)
+    except VitrinaError:
+        if GlobalConfiguration().uses_sql_store:
+            raise
+        return False
+    return bool(GlobalConfiguration().store_configuration.url != address)
 
 
 def register(cluster: ClusterConfig) -> dict[str, str]:

@@ -17,6 +17,7 @@ BELOW: Mapping[str, Scope] = {
     "/v1/generate": "predict",
     "/v1/recommendations": "predict",
     "/v1/recommendations/events": "teach",
+    "/v1/recommendations/users": "read",
     "/v1/fewshot/classify": "predict",
     "/v1/fewshot/adapt": "teach",
     "/v1/fewshot/tasks": "teach",
@@ -27,6 +28,7 @@ BELOW: Mapping[str, Scope] = {
     "/metrics": "read",
     "/openapi.json": "read",
     "/assets": "read",
+    "/playground": "read",
 }
 """Scope of a path and of all below it; the longest that fits counts. A key sees jobs of its own alone."""
 

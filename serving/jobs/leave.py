@@ -18,7 +18,7 @@ from serving.jobs import schemas
 from serving.kinds import Kind
 from serving.openapi import repeatable, responses, told
 from serving.replies import json_reply
-from serving.requests import IDEMPOTENCY_KEY, idempotency_key, owner_of, parsed, prefers_async
+from serving.requests import ALIAS, IDEMPOTENCY_KEY, idempotency_key, owner_of, parsed, prefers_async
 from serving.schemas import RequestModel
 from serving.storage import ask
 
@@ -48,7 +48,7 @@ async def leave(
         alone: Whether the route takes an item without `items` as well.
 
     Raises:
-        InvalidInput: no items, or more than a job may hold.
+        InvalidInput: no items, or more than a job may hold; or the challenger is asked, which does no jobs.
         KeyReused: the client asked for something else by the same Idempotency-Key.
         TooMany: too many jobs wait.
         Unavailable: the database cannot be written.
@@ -59,6 +59,8 @@ async def leave(
     limit = config.max_items if at_once is None else at_once
     if not wanted and 0 < limit >= _length(body["items"]):
         return None
+    if not context.leaves:
+        raise InvalidInput(f"{ALIAS}: work that is left as a job is done by the champion; ask for less at once", ALIAS)
     sent = _several(body, most_items(config)) if "items" in body else [body]
     items = await to_thread.run_sync(_read, kind, config, sent)
     try:

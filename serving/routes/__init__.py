@@ -1,7 +1,8 @@
 """One file a model: `MODEL` names it, `METHODS` are what it is asked, `LABELS` what feedback may hold, `router` its routes.
 
 `STAND_IN` is the model that answers its routes until it has a first version, where there is one: then they exist wherever either
-is served. `KINDS`, where it is bound, are routes whose work may be left as a job.
+is served. `COMPARED` are paths of POST routes that a challenger may answer in the champion's place, as they write nothing.
+`KINDS`, where it is bound, are routes whose work may be left as a job.
 
 Discovered by folder: a new model adds a file here and changes none.
 """
@@ -26,6 +27,7 @@ class ModelRoutes(Protocol):
     METHODS: Sequence[str]  # of the predictor: a sequence in, an answer an item out; each is batched by itself
     LABELS: Mapping[str, Any]  # label name to pydantic type
     STAND_IN: str | None
+    COMPARED: Sequence[str]
 
     def router(self, context: Context) -> APIRouter:
         """The model's routes, under /v1."""

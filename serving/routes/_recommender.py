@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, create_model, field_validator
 
 from database.events import EventRow, Past
-from models.recommender.answers import Basis, Event, EventKind, Query, ReasonKind, Recommendation, Recommendations
+from models.recommender.answers import Basis, Event, EventKind, KnownUser, Query, ReasonKind, Recommendation, Recommendations
 from serving.schemas import UUID, Count, Id, Instant, PredictionId, RequestModel, ResponseModel, Served, Word, identifier
 from serving.slots import Answer
 
@@ -172,6 +172,30 @@ class Recommended(ResponseModel):
     items: list[Item]
 
 
+class BoughtItem(ResponseModel):
+    """An item that a user bought."""
+
+    item_id: int | str = Field(examples=["B000142FVW"])
+    title: str | None = Field(description="as in the catalogue that it was trained on; null where that has none")
+    price: float | None = Field(description="in the catalogue's currency, when the version was trained; null where it has none")
+    article_type: str | None = Field(description="category of the lowest level; null where the catalogue has none")
+
+
+class KnownBuyer(ResponseModel):
+    """A user whose history the version knows."""
+
+    user_id: int | str = Field(examples=["A1YJEY40YUW4SE"])
+    purchases: int = Field(description="different items that the user bought", examples=[12])
+    newest: list[BoughtItem] = Field(description="ten of them at most, newest first where their order is known")
+
+
+class KnownBuyers(ResponseModel):
+    """Some users; those with 5 to 50 purchases first. A version always answers with the same ones."""
+
+    model: Served
+    users: list[KnownBuyer]
+
+
 class Stored(ResponseModel):
     """Answer of POST /v1/recommendations/events."""
 
@@ -209,3 +233,13 @@ def _item(item: Recommendation) -> Item:
             drop=round(reason.drop, 6),
         ),
     )
+
+
+def buyers(answer: Answer) -> KnownBuyers:
+    """Users as they are answered."""
+    known: list[KnownUser] = answer.prediction
+    users = [
+        KnownBuyer(user_id=user.user_id, purchases=user.purchases, newest=[BoughtItem(**vars(item)) for item in user.newest])
+        for user in known
+    ]
+    return KnownBuyers(model=Served(name=MODEL, version=answer.version), users=users)

@@ -21,6 +21,7 @@ from serving.slots import Answer
 
 METHODS = ("predict",)
 STAND_IN = None
+COMPARED = ("/v1/generate/description",)
 LABELS: Mapping[str, Any] = {}
 
 SEVERAL = 3.0

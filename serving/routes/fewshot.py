@@ -28,6 +28,8 @@ from serving.storage import ask
 
 METHODS = ("adapt", "classify")
 STAND_IN = None
+COMPARED: Sequence[str] = ()
+"""None: a task rests on the version that was taught it."""
 LABELS: Mapping[str, Any] = {
     "label": Annotated[Word, Field(description=f"the class that it is, or {NONE_OF_THESE!r}", examples=["Kurtas"])]
 }

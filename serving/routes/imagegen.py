@@ -27,6 +27,7 @@ from serving.slots import Answer
 
 METHODS = ("predict",)
 STAND_IN = None
+COMPARED = ("/v1/generate/image",)
 LABELS: Mapping[str, Any] = {
     "image": Annotated[Literal["accepted", "rejected"], Field(description="what a person made of a drawn image")]
 }

@@ -27,12 +27,22 @@ from serving.requests import read
 from serving.routes import _product as answers
 from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, ReviewIn, ReviewsIn
 from serving.schemas import ListingIn, ResponseModel, Word
+from serving.search.browsing import browse
 from serving.search.putting import PUT_PRODUCTS
 from serving.search.routes import catalogue, search
 from serving.slots import Answer
 
 METHODS = ("predict", "predict_reviews", "place", "similar")
 STAND_IN = None
+COMPARED = (
+    "/v1/multimodal/analyze",
+    "/v1/multimodal/classify",
+    "/v1/price/predict",
+    "/v1/embeddings",
+    "/v1/embeddings/batch",
+    "/v1/sentiment/analyze",
+    "/v1/search/similar",
+)
 LABELS: Mapping[str, Any] = {
     "master_category": Word,
     "sub_category": Word,
@@ -51,6 +61,7 @@ def router(context: Context) -> APIRouter:
     _listings(context, routes)
     _reviews(context, routes)
     search(context, routes)
+    browse(context, routes)
     catalogue(context, routes)
     return routes
 

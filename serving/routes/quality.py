@@ -26,6 +26,7 @@ from serving.slots import Answer
 
 METHODS = ("predict",)
 STAND_IN = product.MODEL
+COMPARED = ("/v1/quality/assess",)
 LABELS: Mapping[str, Any] = {"verdict": Annotated[Verdict, Field(description="whether the listing was published as it was")]}
 
 

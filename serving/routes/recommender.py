@@ -7,19 +7,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
 from database.errors import NotFound as NoSuchRow
 from database.events import Past, insert_events, newest_events
 from database.predictions import PredictionRow
+from models.errors import NotSupported as CannotAnswer
 from models.recommender.answers import Query
 from models.recommender.summary import summarise
+from serving.about import answered
 from serving.context import Context
-from serving.errors import NotFound
-from serving.openapi import repeatable, request_body, responses
+from serving.errors import NotFound, refused
+from serving.openapi import in_query, repeatable, request_body, responses
 from serving.replies import json_reply
-from serving.requests import idempotency_key, read
+from serving.requests import count, idempotency_key, read
 from serving.routes import _recommender as answers
 from serving.routes._recommender import MODEL, ChosenItem, RecommendationsIn
 from serving.slots import Answer
@@ -27,11 +30,13 @@ from serving.storage import ask, tell
 
 METHODS = ("recommend",)
 STAND_IN = None
+COMPARED = ("/v1/recommendations",)
 LABELS: Mapping[str, Any] = {"item_id": ChosenItem}
 OUTPUTS = ("shown", "shown_popularity", "top_reason", "predicted_item_id")
 """Columns of the summary that the model made; the others describe what came in."""
 MAX_STORED = 200
 """Newest stored events of a user that an answer takes in."""
+LISTED, MAX_LISTED = 10, 100
 
 
 def without(items: Sequence[Query], hidden: frozenset[str]) -> list[Query]:
@@ -43,6 +48,7 @@ def router(context: Context) -> APIRouter:
     """Routes of this model."""
     routes = APIRouter(prefix="/v1", tags=[MODEL])
     _recommendations(context, routes)
+    _users(context, routes)
     _events(context, routes)
     return routes
 
@@ -74,6 +80,26 @@ def _recommendations(context: Context, routes: APIRouter) -> None:
         reply = answers.recommended(answer)
         latency_ms = 1000 * (time.perf_counter() - start)
         return json_reply(reply, task=BackgroundTask(_log, context, latency_ms, reply.prediction_id, query, answer))
+
+
+def _users(context: Context, routes: APIRouter) -> None:
+    @routes.get(
+        "/recommendations/users",
+        operation_id="list_users",
+        summary="Some users to try it with",
+        response_model=answers.KnownBuyers,
+        responses=responses(400, 501, 503),
+        openapi_extra={"parameters": [in_query("limit", "users at most", LISTED, MAX_LISTED)]},
+    )
+    async def list_users(request: Request) -> Response:
+        """Users whose purchases the version knows, with the newest of these. 501 where it knows none."""
+        limit = count(request, "limit", LISTED, MAX_LISTED)
+        try:
+            [answer] = await to_thread.run_sync(context.models[MODEL].slot.predict, [limit], "known_users")
+        except CannotAnswer as error:
+            raise refused(error) from error
+        answered(MODEL, answer.version)
+        return json_reply(answers.buyers(answer))
 
 
 def _events(context: Context, routes: APIRouter) -> None:

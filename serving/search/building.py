@@ -13,7 +13,7 @@ from serving.search.index import write
 
 
 def build(model: str, bundle: Path, catalogue: Catalogue, config: IndexConfig, out: Path) -> Path:
-    """Write `out/index` of every product that the bundle embeds; returns `out`, which stays empty where there is none.
+    """Write `out/index` of every product that the bundle embeds, with their photos; returns `out`, which stays empty without one.
 
     There is none where the model embeds no products, or the catalogue has none that say anything.
 
@@ -30,5 +30,5 @@ def build(model: str, bundle: Path, catalogue: Catalogue, config: IndexConfig, o
         except NothingToEmbed:
             return out
         ids, vectors = Catalogue.open(Path(folder, "embedded")).embeddings()
-        write(out / INDEX, ids, vectors, catalogue.products(), config)
+        write(out / INDEX, ids, vectors, catalogue.products(), config, catalogue.images.get)
     return out

@@ -2,11 +2,13 @@
 
 `index/` of a bundle holds `index.json`, `vectors.npy` (float16 [n, d], unit length), `products.parquet` (a row a vector) and,
 beyond `IndexConfig.exact` products, `lists.faiss`: vectors of 8 bits a number in inverted lists (Jégou et al. 2011, as FAISS has
-them; Douze et al. 2024), from which candidates come that are compared again with their vectors of 16 bits. Files of numbers are
-mapped, so that the workers of a machine hold them once. Shapes: n products, d dimensions.
+them; Douze et al. 2024), from which candidates come that are compared again with their vectors of 16 bits. Where products have
+photos, `serving.search.photos` says how small ones lie beside them. Files of numbers are mapped, so that the workers of a machine
+hold them once. Shapes: n products, d dimensions.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from catalog.catalogue import listing_of, records_of
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
 from configs.schema import IndexConfig, StrictModel
+from serving.search import photos
+from serving.search.photos import Photos
 
 SPEC, VECTORS, PRODUCTS, LISTS = "index.json", "vectors.npy", "products.parquet", "lists.faiss"
 COLUMNS = ("product_id", "title", "brand", *CATEGORY_LEVELS, "price", "attributes")
@@ -36,6 +40,7 @@ class Spec(StrictModel):
     products: int = Field(ge=1, description="rows")
     dimensions: int = Field(ge=1, description="of a vector")
     lists: int = Field(ge=0, description="inverted lists; 0: every product is compared")
+    photos: int = Field(0, ge=0, description="products with a photo; 0: there are no files of photos")
     config: IndexConfig = Field(description="how it was made, and how it is searched")
 
 
@@ -47,16 +52,28 @@ class Index:
         vectors: float16 [n, d], mapped from the file; float32 in memory where every product is compared.
         products: A row a vector, of `COLUMNS`; attributes are a JSON object, with describing fields, such as gender, among them.
         lists: FAISS index of the rows; None where every product is compared.
+        photos: Of the rows; None where no product has one.
     """
 
     spec: Spec
     vectors: NDArray[np.float16] | NDArray[np.float32]
     products: pa.Table
     lists: Any
+    photos: Photos | None
 
 
-def write(folder: Path, ids: "pd.Series[Any]", vectors: NDArray[np.float32], products: pd.DataFrame, config: IndexConfig) -> None:
-    """Write the index of products `ids` [n] with unit `vectors` [n, d] into the new `folder`; `products` has a row of each id."""
+def write(
+    folder: Path,
+    ids: "pd.Series[Any]",
+    vectors: NDArray[np.float32],
+    products: pd.DataFrame,
+    config: IndexConfig,
+    photo: Callable[[Any], bytes | None] = lambda _: None,
+) -> None:
+    """Write the index of products `ids` [n] with unit `vectors` [n, d] into the new `folder`.
+
+    `products` has a row of each id; `photo` gives the encoded photo of one, None where it has none.
+    """
     folder.mkdir(parents=True)
     rows = (
         products.dropna(subset="product_id")
@@ -75,7 +92,9 @@ def write(folder: Path, ids: "pd.Series[Any]", vectors: NDArray[np.float32], pro
         made = inverted(vectors, config)
         faiss.write_index(made, str(folder / LISTS))
         lists = int(made.nlist)
-    spec = Spec(format=FORMAT, products=len(vectors), dimensions=vectors.shape[1], lists=lists, config=config)
+    shown = photos.write(folder, ids.tolist(), photo, config.photo_side) if config.photo_side else 0
+    about = {"products": len(vectors), "dimensions": vectors.shape[1], "lists": lists, "photos": shown}
+    spec = Spec(format=FORMAT, **about, config=config)
     (folder / SPEC).write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
@@ -114,18 +133,21 @@ def read(folder: Path) -> Index:
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
         products = pq.read_table(folder / PRODUCTS, columns=list(COLUMNS)).combine_chunks()
         lists = _mapped(folder / LISTS) if spec.lists else None
+        seen = photos.read(folder) if spec.photos else None
     except (OSError, EOFError, ValueError, RuntimeError, pa.ArrowException) as error:
         raise VitrinaError(f"cannot read the index {folder}: {_first_line(error)}") from error
     wanted = (spec.products, spec.dimensions)
     found = {VECTORS: vectors.shape, PRODUCTS: (products.num_rows, spec.dimensions)}
     if lists is not None:
         found[LISTS] = (lists.ntotal, lists.d)
+    if seen is not None:
+        found[photos.OFFSETS] = (len(seen.offsets) - 1, spec.dimensions)
     for name, shape in found.items():
         if shape != wanted or vectors.dtype != np.float16:
             raise VitrinaError(f"index {folder}: {name} does not belong to {SPEC}, which says {wanted[0]} vectors of {wanted[1]}")
     if lists is None:
         vectors = vectors.astype(np.float32)
-    return Index(spec, vectors, products, lists)
+    return Index(spec, vectors, products, lists, seen)
 
 
 def _mapped(path: Path) -> Any:

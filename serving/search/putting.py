@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from configs.errors import VitrinaError
 from configs.schema import ServingConfig
 from configs.settings import Settings
-from database.catalog import Change, put
+from database.audit import ANYONE
+from database.catalog import Change, Placing, put
 from database.errors import CatalogFull, DatabaseError, NotFound
 from models.bundles import INDEX
 from models.errors import NotSupported as CannotAnswer
@@ -55,12 +56,12 @@ def not_written(error: NotFound | CatalogFull) -> ApiError:
     return TooMany("catalogue_full", str(error)) if isinstance(error, CatalogFull) else unknown(error.name or "")
 
 
-def putting(url: str) -> Answers:
-    """`Kind.answer` that writes to the application database at `url`: each item is put, or says why not."""
-    return partial(_put, url)
+def putting(url: str, who: str) -> Answers:
+    """`Kind.answer` that writes to the application database at `url` for `who`: each item is put, or says why not."""
+    return partial(_put, url, who)
 
 
-def _put(url: str, loaded: Loaded, config: ServingConfig, items: Sequence[ProductItem]) -> list[Done | ApiError]:
+def _put(url: str, who: str, loaded: Loaded, config: ServingConfig, items: Sequence[ProductItem]) -> list[Done | ApiError]:
     outcomes: list[Done | ApiError | None] = [None] * len(items)
     listings, changes = {}, []
     for place, item in enumerate(items):
@@ -74,9 +75,10 @@ def _put(url: str, loaded: Loaded, config: ServingConfig, items: Sequence[Produc
         left = [place for place, outcome in enumerate(outcomes) if outcome is None]
         for place in left:
             item = items[place]
-            known = not item.told and str(item.product_id) in _ids(loaded.version)
+            known = not item.told and str(item.product_id) in _ids(loaded.version, loaded.digest)
             changes.append(change(str(item.product_id), item, known=known, vector=vectors.get(place)))
-        written = put(url, changes, most=config.search.max_products, model=MODEL, version=loaded.version)
+        by = Placing(MODEL, loaded.version, loaded.digest)
+        written = put(url, changes, most=config.search.max_products, by=by, who=who)
     except (NotFound, CatalogFull) as error:
         return _alone(items, not_written(error), error)
     except DatabaseError as error:
@@ -103,8 +105,8 @@ def _placed(loaded: Loaded, listings: Sequence[Any]) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _ids(version: int) -> frozenset[str]:
-    """Products that a version was registered with, as text."""
+def _ids(version: int, digest: str) -> frozenset[str]:
+    """Products that a version, whose bundle has this digest, was registered with, as text."""
     settings = Settings.from_environment()
     path = fetch(settings, resolve(settings, f"{MODEL}@{version}")) / INDEX / PRODUCTS
     return (
@@ -117,7 +119,7 @@ PUT_PRODUCTS = Kind(
     model=MODEL,
     item=ProductItem,
     batch=64,
-    answer=putting(""),  # of no database: `Kind.at` says which
+    answer=putting("", ANYONE),  # of no database: `Kind.at` says which
     writing=putting,
     check=lambda item, _: check(item),
 )

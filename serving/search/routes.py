@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
-from database.catalog import Product, Written, find, put, remove
+from database.catalog import Placing, Product, Written, find, put, remove
 from database.errors import CatalogFull
 from database.errors import NotFound as NoSuchRow
 from models.family import Lists
@@ -21,7 +24,8 @@ from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductsI
 from serving.search.searcher import Searcher
 from serving.storage import ask
 
-_NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
+PHOTO = b"/image"
+NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
 
 
 def search(context: Context, routes: APIRouter) -> None:
@@ -55,15 +59,30 @@ def search(context: Context, routes: APIRouter) -> None:
         return Response(found, media_type="application/json")
 
 
-def catalogue(context: Context, routes: APIRouter) -> None:
-    """Add the routes that change the catalogue."""
-    url = context.settings.database_url
+class OfPhoto(APIRoute):
+    """Of paths that end in `PHOTO`."""
 
-    async def shown(product_id: str, found: Product | None) -> CatalogueProduct:
-        known = CatalogueProduct.of(_searcher(context), product_id, found)
-        if known is None:
-            raise unknown(product_id)
-        return known
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether it answers a request."""
+        return super().matches(scope) if _is_of_photo(scope) else (Match.NONE, {})
+
+
+class OfProduct(APIRoute):
+    """Of all others: an id may end so as well, and is then written with %2F."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether it answers a request."""
+        return (Match.NONE, {}) if _is_of_photo(scope) else super().matches(scope)
+
+
+def _is_of_photo(scope: Scope) -> bool:
+    """By the path as it was sent: decoded, it does not tell an id's slashes from its own."""
+    return scope["type"] == "http" and bool(scope.get("raw_path", b"").endswith(PHOTO))
+
+
+def catalogue(context: Context, all_routes: APIRouter) -> None:
+    """Add the routes that change the catalogue."""
+    routes, url = APIRouter(route_class=OfProduct), context.settings.database_url
 
     @routes.put(
         "/catalog/products/{product_id:path}",
@@ -72,7 +91,7 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         summary="Put, change, hide or show a product",
         response_model=CatalogueProduct,
         responses=responses(400, 404, 413, 415, 429, 503, 504) | {201: {"model": CatalogueProduct, "description": "It is new."}},
-        openapi_extra=request_body(ProductIn, form=True) | {"parameters": [_NAME]},
+        openapi_extra=request_body(ProductIn, form=True) | {"parameters": [NAME]},
     )
     async def put_product(request: Request) -> Response:
         """Every search and recommendation that is asked for after the answer takes it in.
@@ -80,9 +99,9 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         The body is the whole product: what it leaves out is not there any more. A body of `hidden` alone hides or shows what is
         there. Recommendations leave out what is hidden; they hold new products only after a training.
         """
-        name, body = _identifier(request), await read(request, ProductIn, form=True)
-        written = await _put(context, [(name, body)])
-        known = await shown(name, await ask(find, url, name))
+        name, body = named(request), await read(request, ProductIn, form=True)
+        written = await _put(context, asker(request), [(name, body)])
+        known = _known_as(context, name, await ask(find, url, name))
         return json_reply(known, 201 if written.new else 200)
 
     @routes.get(
@@ -92,16 +111,16 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         summary="A product",
         response_model=CatalogueProduct,
         responses=responses(400, 404, 503),
-        openapi_extra={"parameters": [_NAME]},
+        openapi_extra={"parameters": [NAME]},
     )
     async def get_product(request: Request) -> Response:
         """As a client put it, or else as the version that answers was trained on it. 404 where it is deleted."""
-        name = _identifier(request)
+        name = named(request)
         try:
             found = await ask(find, url, name)
         except NoSuchRow:
             found = None
-        return json_reply(await shown(name, found))
+        return json_reply(_known_as(context, name, found))
 
     @routes.delete(
         "/catalog/products/{product_id:path}",
@@ -110,14 +129,14 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         status_code=204,
         summary="Delete a product",
         responses=responses(400, 404, 503),
-        openapi_extra={"parameters": [_NAME]},
+        openapi_extra={"parameters": [NAME]},
     )
     async def delete_product(request: Request) -> Response:
         """No search finds it and nobody is recommended it any more, until it is put again; deleted twice is deleted.
 
         404 where neither a client nor a version that answers ever knew it.
         """
-        name = _identifier(request)
+        name = named(request)
         try:
             await ask(remove, url, name, known=_known(context, name), who=asker(request))
         except NoSuchRow as error:
@@ -141,15 +160,24 @@ def catalogue(context: Context, routes: APIRouter) -> None:
         if left := await leave(request, context, PUT_PRODUCTS, alone=False):
             return left
         body = await read(request, ProductsIn)
-        written = await _put(context, [(str(item.product_id), item) for item in body.items], "items")
+        written = await _put(context, asker(request), [(str(item.product_id), item) for item in body.items], "items")
         version = context.models[MODEL].slot.version
         assert version is not None
         items = [schemas.PutItem.of(item, written) for item in body.items]
         return json_reply(schemas.Put(model=Served(name=MODEL, version=version), items=items))
 
+    all_routes.include_router(routes)
 
-async def _put(context: Context, products: Sequence[tuple[str, ProductIn]], path: str = "") -> Written:
-    """Embed and write products by their ids; `path` is where they stand."""
+
+def _known_as(context: Context, name: str, found: Product | None) -> CatalogueProduct:
+    known = CatalogueProduct.of(searcher(context), name, found)
+    if known is None:
+        raise unknown(name)
+    return known
+
+
+async def _put(context: Context, who: str, products: Sequence[tuple[str, ProductIn]], path: str = "") -> Written:
+    """Embed and write products by their ids, for `who`; `path` is where they stand."""
     paths = [f"{path}.{place}" if path else "" for place in range(len(products))]
     for where, (_, body) in zip(paths, products, strict=True):
         check(body, where)
@@ -161,10 +189,10 @@ async def _put(context: Context, products: Sequence[tuple[str, ProductIn]], path
     changes = [
         change(name, body, known=_known(context, name), vector=vectors.get(place)) for place, (name, body) in enumerate(products)
     ]
-    version = answers[0].version if answers else 0
+    by = Placing(MODEL, answers[0].version, answers[0].digest) if answers else Placing(MODEL, 0, "")
     most = context.config.search.max_products
     try:
-        return await ask(put, context.settings.database_url, changes, most=most, model=MODEL, version=version)
+        return await ask(put, context.settings.database_url, changes, most=most, by=by, who=who)
     except (CatalogFull, NoSuchRow) as error:
         raise not_written(error) from error
 
@@ -177,16 +205,26 @@ def _known(context: Context, product_id: str) -> bool:
     """
     here = [served.slot for served in context.models.values() if served.batchers]  # not of a service behind this one
     others = (slot.predictor for slot in here if slot.version is not None)
-    return _searcher(context).knows(product_id) or any(
+    return searcher(context).knows(product_id) or any(
         predictor.lists(product_id) for predictor in others if isinstance(predictor, Lists)
     )
 
 
-def _searcher(context: Context) -> Searcher:
+def searcher(context: Context) -> Searcher:
+    """That of the version that answers.
+
+    Raises:
+        Unavailable: it is not loaded yet.
+    """
     return context.models[MODEL].slot.searcher
 
 
-def _identifier(request: Request) -> str:
+def named(request: Request) -> str:
+    """The product that the path names, as text.
+
+    Raises:
+        InvalidInput: that is no id.
+    """
     try:
         return str(identifier(request.path_params["product_id"]))
     except ValueError as error:

@@ -180,6 +180,7 @@ class Similar(ResponseModel):
     brand: str | None = Field(examples=["Nike"])
     price: float | None = Field(description="in the catalogue's currency", examples=[3995.0])
     categories: dict[str, str] = Field(description="by level, those that are known", examples=[{"article_type": "Sports Shoes"}])
+    has_photo: bool = Field(description="whether GET /v1/catalog/products/{product_id}/image shows one", examples=[True])
 
 
 class SimilarProducts(ResponseModel):
@@ -238,6 +239,7 @@ class CatalogueProduct(ResponseModel):
     price: float | None = Field(description="in the catalogue's currency", examples=[3995.0])
     categories: dict[str, str] = Field(description="by level, those that are known", examples=[{"article_type": "Sports Shoes"}])
     attributes: dict[str, str] = Field(description="with describing fields, such as gender", examples=[{"Fabric": "Mesh"}])
+    has_photo: bool = Field(description="whether GET /v1/catalog/products/{product_id}/image shows one", examples=[True])
     updated_at: datetime | None = Field(description="when a client last changed it; null where none did")
 
     @classmethod
@@ -246,14 +248,15 @@ class CatalogueProduct(ResponseModel):
         if found is not None and found.listing is not None:
             listing = ListingIn.model_validate(found.listing)
             told: Mapping[str, Any] = facts(listing.listing(None))
-            description = listing.description
+            description, has_photo = listing.description, found.has_photo
         else:
-            told, description = searcher.own(product_id) or {}, None
+            told, description, has_photo = searcher.own(product_id) or {}, None, searcher.has_photo(product_id)
+        hidden = found is not None and found.state == "hidden"
         if not told or (found is not None and found.state == "deleted"):
             return None
         return cls(
             product_id=searcher.named(product_id),
-            hidden=found is not None and found.state == "hidden",
+            hidden=hidden,
             put=found is not None and found.listing is not None,
             title=told["title"],
             description=description,
@@ -261,8 +264,18 @@ class CatalogueProduct(ResponseModel):
             price=told["price"],
             categories={level: told[level] for level in CATEGORY_LEVELS if told[level]},
             attributes=json.loads(told["attributes"]),
+            has_photo=has_photo and not hidden,
             updated_at=found.updated_at if found is not None else None,
         )
+
+
+class CatalogueProducts(ResponseModel):
+    """A page of the products that are shown, in the order of their ids."""
+
+    model: Served
+    products: int = Field(description="products that are shown, before filters", examples=[40443])
+    items: list[CatalogueProduct]
+    next: int | str | None = Field(description="`after` of the next page; null where this is the last", examples=[15970])
 
 
 class PutItem(ResponseModel):

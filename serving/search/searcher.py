@@ -1,4 +1,4 @@
-"""Products that are like another, among those of a version's index and those that clients put over them.
+"""Products that are like another, among those of a version's index and those that clients put over them; and pages of them.
 
 A searcher belongs to one loaded version. Before each batch it asks which revision the catalogue has, and reads what changed: so
 every worker answers by a change from its next answer on. Shapes: b queries of one search, d dimensions, n products.
@@ -7,7 +7,7 @@ every worker answers by a change from its next answer on. Shapes: b queries of o
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,22 +15,24 @@ from cachetools import LRUCache
 
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
-from configs.schema import ServingConfig
+from configs.schema import IndexConfig, ServingConfig
 from configs.settings import Settings
-from database.catalog import Product, Vector, changes_since, forget_vectors, keep_vectors, photos, revision
+from database.catalog import Placing, Product, Vector, changes_since, forget_vectors, keep_vectors, photos, revision
 from database.engine import exclusive
 from database.errors import DatabaseError
 from models.family import Places
 from monitoring import metrics
+from registry.versions import CHAMPION
 from serving.errors import ApiError, InvalidInput, NotFound, NotSupported, Unavailable
 from serving.images import decoded
 from serving.schemas import ListingIn, Served
 from serving.search.index import Index, facts
+from serving.search.listed import Listed, Wanted
 from serving.search.nearest import Nearest, nearest, nearest_by_lists
 from serving.search.query import Query
 from serving.search.schemas import Similar, SimilarProducts
 from serving.search.shelf import Filters, Floats, Shelf
-from serving.slots import Loaded
+from serving.slots import Loaded, Slot
 
 logger = logging.getLogger(__name__)
 
@@ -51,28 +53,42 @@ class Source(Protocol):
 
 
 class Searcher:
-    """Searches with one version. `similar` and `refresh` are safe to call from several threads."""
+    """Searches with one version. `similar`, `page` and `refresh` are safe to call from several threads."""
 
-    def __init__(self, url: str, config: ServingConfig, model: str, version: int, predictor: Places, index: Index | None) -> None:
-        self._url, self._config, self._model, self._version, self._predictor = url, config, model, version, predictor
-        self._index = index
+    def __init__(
+        self,
+        url: str,
+        config: ServingConfig,
+        by: Placing,
+        predictor: Places,
+        index: Index | None,
+        observe: Callable[[int], None] = metrics.products_indexed,
+    ) -> None:
+        """`observe` is told among how many products it searches, whenever that changes."""
+        self._url, self._config, self._by, self._predictor = url, config, by, predictor
+        self._model, self.version = by.model, by.version
+        self._index, self._observe = index, observe
         self._own = Shelf.of(index) if index else Shelf(1)  # the version's
         self._rows = dict(self._own.rows)
         self._put = Shelf(index.spec.dimensions if index else 1)  # clients'
         self._numbers = index is not None and index.products.schema.field("product_id").type == "int64"
+        self._listed = Listed(list(self._rows), index.products if index else None, self.named)
         self._revision = 0
         self._known, self._away = False, False  # whether the catalogue was ever read, and is away now
         self._answers: LRUCache[object, bytes] = LRUCache(config.search.kept_bytes, getsizeof=len)
         self._using = threading.Lock()
 
-    def prepare(self, replaces: int | None) -> None:
-        """Read what clients put, before the version answers; one worker at a time embeds what nobody has embedded for it."""
+    def prepare(self, beside: Sequence[int]) -> None:
+        """Read what clients put, before the version answers; one worker at a time embeds what nobody has embedded for it.
+
+        Vectors of other versions than this one and those `beside` it are forgotten.
+        """
         if revision(self._url) == 0:
             return
         with exclusive(self._url, _EMBEDDING):
             self.refresh()
-            forget_vectors(self._url, self._model, [self._version, *([replaces] if replaces is not None else [])])
-        metrics.products_indexed(self._size)
+            forget_vectors(self._url, self._by, [self.version, *beside])
+        self._observe(self._size)
 
     def refresh(self) -> None:
         """Take in what clients changed since the last time.
@@ -101,6 +117,17 @@ class Searcher:
             self._search(queries, found)
         return [answer for answer in found if answer is not None]
 
+    def page(self, wanted: Wanted, after: str | None, limit: int) -> tuple[list[str], int]:
+        """Ids of at most `limit` products that are shown, in order, `after` an id; and how many are shown in all.
+
+        Raises:
+            Unavailable: see `similar`.
+        """
+        with self._using:
+            self._refresh_if_there()
+            found = self._listed.page(self._own.within(Filters()), wanted, after, limit)
+            return found, len(self._own) + len(self._listed.put)
+
     def knows(self, product_id: str) -> bool:
         """Whether the version was trained on a product, whatever clients did with it."""
         return product_id in self._rows
@@ -109,6 +136,22 @@ class Searcher:
         """What the version was told of a product, by column of `serving.search.index.COLUMNS`; None where it knows none."""
         row = self._rows.get(product_id)
         return None if row is None else self._own.tell([row])[0]
+
+    @property
+    def photo_side(self) -> int:
+        """Pixels of the longer side of photos that are shown; the usual ones where the version keeps none."""
+        kept = self._index.spec.config.photo_side if self._index else 0
+        return kept or IndexConfig().photo_side
+
+    def photo(self, product_id: str) -> bytes | None:
+        """The small photo that the version keeps of a product, whatever clients did with it: a JPEG."""
+        row = self._rows.get(product_id)
+        return None if row is None or self._index is None or self._index.photos is None else self._index.photos.get(row)
+
+    def has_photo(self, product_id: str) -> bool:
+        """Whether it keeps one."""
+        row = self._rows.get(product_id)
+        return row is not None and self._index is not None and self._index.photos is not None and self._index.photos.there(row)
 
     def named(self, product_id: str) -> int | str:
         """An id as the catalogue of the version writes its ids."""
@@ -141,19 +184,20 @@ class Searcher:
             return
         if now < self._revision:  # the database was put back to an earlier state
             self._start_over()
-        last, changed = changes_since(self._url, self._revision, self._model, self._version)
+        last, changed = changes_since(self._url, self._revision, self._by)
         vectors = {product.product_id: product.vector for product in changed if product.vector is not None}
         vectors |= self._embedded([product for product in changed if product.product_id not in vectors])
         for product in changed:
             self._apply(product, vectors.get(product.product_id))
         self._revision = last
         self._answers.clear()
-        metrics.products_indexed(self._size)
+        self._observe(self._size)
 
     def _start_over(self) -> None:
         for product_id in self._rows.keys() - self._own.rows.keys():
             self._own.restore(product_id, self._rows[product_id])
         self._put = Shelf(self._put.dimensions)
+        self._listed.put.clear()
         self._revision = 0
 
     def _apply(self, product: Product, vector: bytes | None) -> None:
@@ -162,11 +206,14 @@ class Searcher:
             self._own.restore(name, self._rows[name])
         else:
             self._own.remove(name)
-        if shown and product.listing is not None and vector is not None and self._index is not None:
+        self._put.remove(name)
+        self._listed.put.pop(name, None)
+        if shown and product.listing is not None:
             told = facts(ListingIn.model_validate(product.listing).listing(None))
-            self._put.put(name, told | {"product_id": self.named(name)}, np.frombuffer(vector, dtype="<f4"))
-        else:
-            self._put.remove(name)
+            told |= {"product_id": self.named(name), "has_photo": product.has_photo}
+            self._listed.put[name] = told
+            if vector is not None and self._index is not None:
+                self._put.put(name, told, np.frombuffer(vector, dtype="<f4"))
 
     def _embedded(self, products: Sequence[Product]) -> dict[str, bytes]:
         """Vectors of those that are shown and say something to this version, computed and stored."""
@@ -179,9 +226,9 @@ class Searcher:
             vectors = self._predictor.place(list(told.values())) if told else ()
             new = {name: np.asarray(vector, dtype="<f4").tobytes() for name, vector in zip(told, vectors, strict=True)}
             numbered = {product.product_id: product.revision for product in some}
-            keep_vectors(self._url, self._model, self._version, [Vector(name, numbered[name], new[name]) for name in new])
+            keep_vectors(self._url, self._by, [Vector(name, numbered[name], new[name]) for name in new])
             found |= new
-            logger.info("model %s version %s embedded %d products of clients", self._model, self._version, len(found))
+            logger.info("model %s version %s embedded %d products of clients", self._model, self.version, len(found))
         return found
 
     def _listings(self, products: Sequence[Product]) -> Iterator[Listing]:
@@ -238,7 +285,7 @@ class Searcher:
         else:
             own = nearest_by_lists(self._own, unit, filters, count, lists, config)
         put = nearest(self._put, unit, filters, count) if len(self._put) else [_NOTHING] * len(queries)
-        model = Served(name=self._model, version=self._version)
+        model = Served(name=self._model, version=self.version)
         for query, *of_shelves in zip(queries, own, put, strict=True):
             found = [
                 (float(score), shelf, int(row))
@@ -256,6 +303,7 @@ class Searcher:
         told = {shelf: iter(shelf.tell([row for _, of, row in chosen if of is shelf])) for shelf in (self._own, self._put)}
         for score, shelf, _ in chosen:
             known = next(told[shelf])
+            seen = known["has_photo"] if shelf is self._put else self.has_photo(str(known["product_id"]))
             yield Similar(
                 product_id=known["product_id"],
                 score=round(min(max(score, -1.0), 1.0), 6),
@@ -263,7 +311,12 @@ class Searcher:
                 brand=known["brand"],
                 price=known["price"],
                 categories={level: known[level] for level in CATEGORY_LEVELS if known[level]},
+                has_photo=seen,
             )
+
+
+def _unobserved(_: int) -> None:
+    """What a challenger searches is in no metric."""
 
 
 def _unit(vector: Sequence[float] | Floats) -> Floats:
@@ -274,24 +327,27 @@ def _unit(vector: Sequence[float] | Floats) -> Floats:
     return unit
 
 
-def attach(settings: Settings, config: ServingConfig, source: Source, model: str, loaded: Loaded, replaces: int | None) -> None:
-    """Give a version that was loaded its searcher, where its predictor places listings; it `replaces` the version before it.
+def attach(settings: Settings, config: ServingConfig, source: Source, slot: Slot, loaded: Loaded, beside: Sequence[int]) -> None:
+    """Give a version that was loaded for a slot its searcher, where its predictor places listings.
 
-    A database that cannot be read keeps nobody from predictions: then each search tries again.
+    `beside` are the versions of the model that answer until it does, or go on to. A database that cannot be read keeps nobody
+    from predictions: then each search tries again.
 
     Raises:
         VitrinaError: the index is damaged, or was made by another model.
     """
-    predictor = loaded.predictor
+    predictor, model = loaded.predictor, slot.name
     if not isinstance(predictor, Places):
         return
     index = source.index(model, loaded.version)
     if index is not None and index.spec.dimensions != predictor.dimensions:
         made, own = index.spec.dimensions, predictor.dimensions
         raise VitrinaError(f"the index of {model} version {loaded.version} has vectors of {made} numbers, the model makes {own}")
-    loaded.searcher = Searcher(settings.database_url, config, model, loaded.version, predictor, index)
+    observe = metrics.products_indexed if slot.alias == CHAMPION else _unobserved
+    by = Placing(model, loaded.version, loaded.digest)
+    loaded.searcher = Searcher(settings.database_url, config, by, predictor, index, observe)
     try:
-        loaded.searcher.prepare(replaces)
+        loaded.searcher.prepare(beside)
     except DatabaseError as error:
         logger.warning(
             "model %s version %s answers without what clients put until the next search: %s", model, loaded.version, error

@@ -157,3 +157,18 @@ def test_a_damaged_index_is_not_served(packed: Path, settings: Settings, tmp_pat
         assert client.post(URL, json={"text": "a"}).status_code == 503
         write_manifest(folder / "product" / "1")  # sealed as it is: then the index itself refuses
         wait_until(lambda: "cannot read the index" in client.get("/readyz").json()["models"][0]["last_error"])
+
+
+def test_every_product_whose_photo_can_be_read_shows_it(client: TestClient, product_catalogue: Catalogue) -> None:
+    items, after = [], None
+    while True:
+        page = client.get("/v1/catalog/products", params={"limit": 100} | ({"after": after} if after else {})).json()
+        items += page["items"]
+        if (after := page["next"]) is None:
+            break
+    assert [item["product_id"] for item in items] == sorted(product_catalogue.keys("products", "product_id").unique())
+    for item in items[::25]:
+        response = client.get(f"/v1/catalog/products/{item['product_id']}/image")
+        sent = product_catalogue.images.get(item["product_id"])
+        assert (response.status_code, response.content) == (200, sent) if item["has_photo"] else (404, response.content)
+    assert sum(item["has_photo"] for item in items) == len(items) - 4  # three have none, and one is cut off

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.serving.conftest import CONFIG, photo
-from vitrina_client import AsyncClient, Client, InvalidRequest, ItemFailed, NotFound, models
+from vitrina_client import AsyncClient, Client, Conflict, InvalidRequest, ItemFailed, NotFound, models
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "client" / "openapi.json").read_text(encoding="utf-8"))
@@ -149,6 +149,10 @@ def test_search_and_the_catalogue(vitrina):
     found = vitrina.search_similar(text="green velvet jeans", limit=1, filters={"brands": ["Delta"], "price_max": 34})
     assert [(item.product_id, item.brand) for item in found.items] == [(name, "Delta")]
     assert vitrina.search_similar(vector=np.ones(16), limit=2).products >= 7
+    assert vitrina.get_product_image(name) == photo()
+    page = vitrina.list_products(limit=1, q="velvet jeans")
+    assert ([item.product_id for item in page.items], page.items[0].has_photo, page.next) == ([name], True, None)
+    assert [item.product_id for item in vitrina.list_products(after=1, article_type="Jeans").items] == [2, 3]
     assert vitrina.put_product(name, hidden=True).hidden is True
     assert vitrina.get_product(name).hidden is True
     assert [item.product_id for item in vitrina.put_products([{"product_id": name, "title": "red velvet jeans"}]).items] == [name]
@@ -205,11 +209,33 @@ def test_recommendations_and_events(vitrina):
     assert vitrina.tell_events(events) == models.Stored(count=1, repeated=0)
 
 
+def test_users_to_try_it_with(vitrina):
+    known = vitrina.list_users(limit=2)
+    assert [(user.user_id, user.newest[0].title) for user in known.users] == [
+        (5, "Blue Denim Jacket"),
+        ("user 1", "Blue Denim Jacket"),
+    ]
+
+
 def test_an_idempotency_key_of_the_caller_s_own(vitrina):
     named = vitrina.client.options(idempotency_key=f"night {vitrina.waits}".replace(" ", "-"))
     events = [{"user_id": 6, "item_id": "a", "kind": "view"}]
     told = [vitrina.run(named.tell_events(events)) for _ in range(2)]
     assert told == [models.Stored(count=1, repeated=0), models.Stored(count=1, repeated=1)]
+
+
+def test_the_challenger_is_asked_where_the_caller_says_so(face):
+    said = []
+
+    def answer(request):
+        said.append(request.headers.get("Vitrina-Alias"))
+        return httpx.Response(409, json={"error": {"code": "no_challenger", "message": "there is none", "field": None}})
+
+    client = face(transport=httpx.MockTransport(answer))
+    for asked in (client.client, client.client.options(alias="challenger"), client.client.options(alias="champion")):
+        with pytest.raises(Conflict, match="409 no_challenger: there is none"):
+            client.run(asked.options(request_id="r").classify(title="Belt"))
+    assert said == [None, "challenger", "champion"]
 
 
 def test_texts(vitrina):
@@ -246,6 +272,8 @@ def test_feedback(vitrina):
 
 def test_the_service(vitrina):
     assert {model.name for model in vitrina.list_models().models} >= {"product", "recommender"}
+    assert vitrina.list_versions("product", limit=3) == models.RegisteredVersions(model="product", versions=[])
+    assert vitrina.list_moves("product") == models.Moves(model="product", moves=[])
     assert vitrina.get_readyz().ready is True
     assert vitrina.get_healthz() is None
     assert vitrina.get_livez() is None

@@ -7,6 +7,7 @@ import pytest
 
 from database.catalog import (
     Change,
+    Placing,
     Vector,
     changes_since,
     find,
@@ -32,7 +33,7 @@ def product(name, **said):
 
 
 def write(url, *changes, version=1, most=100):
-    return put(url, changes, most=most, model="product", version=version)
+    return put(url, changes, most=most, by=Placing("product", version, "b"))
 
 
 def test_a_product_is_found_as_it_was_put(url):
@@ -53,7 +54,7 @@ def test_what_is_put_again_is_what_it_is_said_to_be_now(url):
     assert (written.revision, written.new) == (2, frozenset())
     assert find(url, "5").listing == {"title": "Red jeans"}
     assert photos(url, ["5"]) == {}
-    last, [changed] = changes_since(url, 0, "product", 1)
+    last, [changed] = changes_since(url, 0, Placing("product", 1, "b"))
     assert (last, changed.revision, changed.vector) == (2, 2, vector(2))
 
 
@@ -67,11 +68,11 @@ def test_hiding_and_showing_keep_what_is_known_with_its_vector(url):
     write(url, product("5", photo=b"photo"))
     hide, show = (Change(product_id="5", hidden=hidden) for hidden in (True, False))
     assert write(url, hide, version=0).new == frozenset()
-    last, [changed] = changes_since(url, 1, "product", 1)
+    last, [changed] = changes_since(url, 1, Placing("product", 1, "b"))
     assert (last, changed.state, changed.listing, changed.vector) == (2, "hidden", LISTING, vector(1))
     write(url, show, version=0)
     assert (find(url, "5").state, photos(url, ["5"])) == ("shown", {"5": b"photo"})
-    assert changes_since(url, 2, "product", 1)[1][0].vector == vector(1)
+    assert changes_since(url, 2, Placing("product", 1, "b"))[1][0].vector == vector(1)
 
 
 def test_a_product_of_the_version_is_hidden_without_a_listing_and_one_that_nobody_knows_is_not(url):
@@ -89,7 +90,7 @@ def test_deleting_leaves_a_mark_and_twice_is_once(url):
     assert remove(url, "5", known=False) == 2
     found = find(url, "5")
     assert (found.state, found.listing, photos(url, ["5"])) == ("deleted", None, {})
-    assert changes_since(url, 0, "product", 1)[1][0].vector is None
+    assert changes_since(url, 0, Placing("product", 1, "b"))[1][0].vector is None
     with pytest.raises(NotFound, match="no product '6'"):
         remove(url, "6", known=False)
     assert remove(url, "6", known=True) == 3
@@ -102,8 +103,12 @@ def test_changes_are_read_from_a_revision_on(url):
     write(url, product("1"), product("2"), product("3"))
     remove(url, "2", known=False)
     write(url, product("1", hidden=True))
-    assert [(p.product_id, p.revision) for p in changes_since(url, 0, "product", 1)[1]] == [("3", 3), ("2", 4), ("1", 5)]
-    assert changes_since(url, 5, "product", 1) == (5, [])
+    assert [(p.product_id, p.revision) for p in changes_since(url, 0, Placing("product", 1, "b"))[1]] == [
+        ("3", 3),
+        ("2", 4),
+        ("1", 5),
+    ]
+    assert changes_since(url, 5, Placing("product", 1, "b")) == (5, [])
     last, changed = states_since(url, 3)
     assert (last, dict(changed)) == (5, {"2": "deleted", "1": "hidden"})
 
@@ -120,14 +125,25 @@ def test_no_more_products_than_allowed(url):
 
 def test_vectors_of_another_version_are_added_and_those_of_old_ones_forgotten(url):
     write(url, product("1"), product("2"))
-    keep_vectors(url, "product", 2, [Vector("1", 1, vector(3)), Vector("2", 99, vector(4)), Vector("gone", 1, vector(5))])
-    assert [p.vector for p in changes_since(url, 0, "product", 2)[1]] == [vector(3), None]
-    keep_vectors(url, "product", 2, [Vector("1", 1, vector(6))])
-    assert changes_since(url, 0, "product", 2)[1][0].vector == vector(6)
-    keep_vectors(url, "other", 1, [Vector("1", 1, vector(7))])
-    assert forget_vectors(url, "product", [2]) == 2
-    assert [p.vector for p in changes_since(url, 0, "product", 1)[1]] == [None, None]
-    assert changes_since(url, 0, "other", 1)[1][0].vector == vector(7)
+    second = Placing("product", 2, "b")
+    keep_vectors(url, second, [Vector("1", 1, vector(3)), Vector("2", 99, vector(4)), Vector("gone", 1, vector(5))])
+    assert [p.vector for p in changes_since(url, 0, second)[1]] == [vector(3), None]
+    keep_vectors(url, second, [Vector("1", 1, vector(6))])
+    assert changes_since(url, 0, second)[1][0].vector == vector(6)
+    keep_vectors(url, Placing("other", 1, "b"), [Vector("1", 1, vector(7))])
+    assert forget_vectors(url, second, [2]) == 2
+    assert [p.vector for p in changes_since(url, 0, Placing("product", 1, "b"))[1]] == [None, None]
+    assert changes_since(url, 0, Placing("other", 1, "b"))[1][0].vector == vector(7)
+
+
+def test_a_version_of_the_same_number_in_another_bundle_has_vectors_of_its_own(url):
+    write(url, product("1"), product("2"))
+    anew = Placing("product", 1, "another")
+    assert [p.vector for p in changes_since(url, 0, anew)[1]] == [None, None]
+    keep_vectors(url, anew, [Vector("1", 1, vector(5))])
+    assert [p.vector for p in changes_since(url, 0, anew)[1]] == [vector(5), None]
+    assert forget_vectors(url, anew, [1]) == 1
+    assert [p.vector for p in changes_since(url, 0, Placing("product", 1, "b"))[1]] == [None, None]
 
 
 def test_writers_at_once_get_revisions_of_their_own(url):
@@ -139,5 +155,5 @@ def test_writers_at_once_get_revisions_of_their_own(url):
     with ThreadPoolExecutor(8) as pool:
         last = sorted(pool.map(one, range(24)))
     assert last == list(range(2, 50, 2))
-    found = changes_since(url, 0, "product", 1)[1]
+    found = changes_since(url, 0, Placing("product", 1, "b"))[1]
     assert [p.revision for p in found] == list(range(1, 49))

@@ -1,3 +1,4 @@
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,13 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path):
     with pytest.raises(DatabaseError, match=r"junk\.db: file is not a database"), reading(f"sqlite:///{path}"):
         pass
     assert path.read_bytes() == b"this is not SQLite" * 100
+
+
+@pytest.mark.parametrize(("query", "idle"), [("", 5), ("?keepalives_idle=60", 60)])
+def test_a_server_that_is_gone_without_a_word_is_given_up(postgres_url, query, idle):
+    with reading(postgres_url + query) as connection:
+        driver = connection.connection.driver_connection
+        with socket.fromfd(driver.fileno(), socket.AF_INET, socket.SOCK_STREAM) as held:
+            assert held.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert held.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == idle
+            assert held.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -106,6 +107,23 @@ def test_a_job_gives_what_a_request_would_have_and_the_worker_is_started_again(s
     server.process.terminate()
     assert server.process.wait(60) in (0, -signal.SIGTERM)
     assert worker.wait(30) is None
+
+
+@pytest.mark.slow
+def test_what_a_service_started_ends_where_it_is_killed(settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    server = Server(settings.home, port, tmp_path / "server.log")
+    try:
+        server.until(lambda: server.is_ready() and server.workers())
+        started = psutil.Process(server.process.pid).children(recursive=True)
+    finally:
+        server.process.kill()
+        server.process.wait(30)
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert alive == []
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
 
 
 @pytest.mark.slow

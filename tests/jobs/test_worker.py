@@ -233,3 +233,13 @@ def test_a_worker_that_lost_its_connection_holds_its_name_again(postgres_url, wo
     until(lambda: worker._held.is_held())
     assert workers.take(postgres_url, worker.name) is None
     assert ended(postgres_url, left(postgres_url)).state == "succeeded"
+
+
+def test_a_worker_that_runs_touches_its_file_and_takes_it_away(url, working, tmp_path: Path):
+    alive = tmp_path / "workers" / "worker-1.alive"
+    worker = working(Computing(lambda _: None))
+    until(alive.exists)
+    first = alive.stat().st_mtime_ns
+    until(lambda: alive.stat().st_mtime_ns > first)
+    worker.tell_to_stop()
+    until(lambda: not alive.exists())

@@ -329,6 +329,18 @@ def test_the_same_file_again_changes_nothing_and_another_changes_what_differs(
     assert Client().active_stack_model.id == before
 
 
+def test_pods_may_reach_the_zenml_server_by_another_address(
+    settings: Settings, stack: ClusterConfig, configured: Configured, kubeflow: Records, server: str
+) -> None:
+    register_cluster(settings, configured(zenml="http://127.0.0.1:1"))
+    assert active_stack(settings).store == server
+    with pytest.raises(CheckFailed):
+        promote(settings)
+    for _, container, _ in containers(kubeflow.runs[-1]).values():
+        assert {variable.value for variable in container.env if variable.name == "ZENML_STORE_URL"} == {"http://127.0.0.1:1"}
+    register_cluster(settings, stack)
+
+
 def test_what_an_interrupted_call_left_is_completed(
     settings: Settings, stack: ClusterConfig, configured: Configured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import registry.promotion as promotion
 from database.errors import DatabaseError, LedgerMoved
 from database.ledger import promotions
 from registry.errors import PromotionRefused, RegistryError
-from registry.promotion import history, promote, reconcile, rollback
+from registry.promotion import NOTE_TAG, history, promote, reconcile, rollback
 from registry.register import mark_challenger
 from registry.versions import alias_targets
 
@@ -211,6 +212,39 @@ def test_a_ledger_row_that_somebody_else_adds_first_is_not_doubled(settings, thr
 
     monkeypatch.setattr(promotion, "append_promotion", slow)
     promote(settings, "product", 1, "ana")
+    assert moves(settings) == [(None, 1, "ana", "promote")]
+
+
+def test_promoters_at_once_wait_for_each_other_and_each_signs_its_own_move(settings, three):
+    start, errors = threading.Barrier(3), []
+
+    def work(version: int) -> None:
+        start.wait()
+        try:
+            promote(settings, "product", version, f"reviewer of {version}")
+        except (RegistryError, DatabaseError) as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(version,)) for version in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    made = moves(settings)
+    assert {(after, who, action) for _, after, who, action in made} == {(n, f"reviewer of {n}", "promote") for n in (1, 2, 3)}
+    assert [before for before, *_ in made] == [None, *(after for _, after, *_ in made[:-1])]
+    assert alias_targets(settings, "product") == {"champion": made[-1][1], "previous": made[-1][0]}
+
+
+def test_a_promotion_while_the_database_is_away_moves_nothing(settings, three):
+    promote(settings, "product", 1, "ana")
+    away = replace(settings, database_url="postgresql://nobody@127.0.0.1:9/nothing")
+    for move in (lambda: promote(away, "product", 2, "bo"), lambda: rollback(away, "product", "bo")):
+        with pytest.raises(DatabaseError, match="connection"):
+            move()
+    assert alias_targets(settings, "product") == {"champion": 1}
+    assert NOTE_TAG not in MlflowClient(settings.tracking_uri).get_registered_model("vitrina-product").tags
     assert moves(settings) == [(None, 1, "ana", "promote")]
 
 

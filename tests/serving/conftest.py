@@ -33,7 +33,7 @@ from models.product.heads.quality import QualityEstimate
 from models.product.heads.sentiment import Sentiment
 from models.product.predictor import ProductPrediction
 from models.quality.answers import Assessment, AxisScore, Evidence, Improvement
-from models.recommender.answers import Reason, Recommendation, Recommendations
+from models.recommender.answers import Bought, KnownUser, Reason, Recommendation, Recommendations
 from serving.app import create_app
 from serving.search.index import read, write
 
@@ -77,10 +77,18 @@ def placed(text, version=1):
 
 
 def index_of(shop, version=1):
-    """An index of products, written and read."""
+    """An index of products, written and read; every second one has a photo."""
     with tempfile.TemporaryDirectory() as folder:
         vectors = np.stack([placed(title, version) for title in shop["title"]])
-        write(Path(folder, "index"), shop["product_id"], vectors, shop, IndexConfig())
+        pictured = shop["product_id"].iloc[1::2].to_list()
+        write(
+            Path(folder, "index"),
+            shop["product_id"],
+            vectors,
+            shop,
+            IndexConfig(),
+            lambda key: photo() if key in pictured else None,
+        )
         return read(Path(folder, "index"))
 
 
@@ -151,9 +159,16 @@ class Recommender:
         self.version = version
         self.asked = []
         self.seconds = 0.0
+        self.known = True
 
     def lists(self, product_id):
         return product_id in ("7", "next 1")
+
+    def known_users(self, counts):
+        if not self.known:
+            raise NotSupported("this version knows no user who bought anything")
+        bought = (Bought(7, "Blue Denim Jacket", 2199.5, "Jackets"), Bought("next 1"))
+        return [[KnownUser(f"user {place}" if place else 5, 2, bought) for place in range(min(count, 12))] for count in counts]
 
     def recommend(self, queries):
         self.asked.extend(queries)
@@ -409,9 +424,10 @@ class Imagegen:
 
 @dataclass
 class Source:
-    """A registry in memory; `error` is every model's, `errors` are single models'."""
+    """A registry in memory; `error` is every model's, `errors` are single models'. Another `registry` has other bundles."""
 
     at: int = 1
+    registry: str = "the first"
     predictors: dict = field(default_factory=dict)
     recommenders: dict = field(default_factory=dict)
     fewshots: dict = field(default_factory=dict)
@@ -421,6 +437,20 @@ class Source:
     shops: dict = field(default_factory=dict)
     error: Exception | None = None
     errors: dict = field(default_factory=dict)
+    challengers: dict = field(default_factory=dict)
+    registered: list = field(default_factory=list)
+    asked: int = 0
+
+    def versions(self, model, limit):
+        self.asked += 1
+        if error := self.errors.get(model, self.error):
+            raise error
+        return [(version, run) for version, run in self.registered if version.model == model][:limit]
+
+    def challenger(self, model):
+        if error := self.errors.get(model, self.error):
+            raise error
+        return self.challengers.get(model)
 
     def champion(self, model):
         if error := self.errors.get(model, self.error):
@@ -439,6 +469,9 @@ class Source:
         if model == "imagegen":
             return self.imagers.setdefault(version, Imagegen(version))
         return self.predictors.setdefault(version, Predictor(version))
+
+    def digest(self, model, version):
+        return f"{model} {version} of {self.registry}"
 
     def index(self, model, version):
         if not isinstance(self.predictors.get(version), Predictor):

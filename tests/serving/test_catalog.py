@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from configs.errors import VitrinaError
 from configs.schema import ResultsConfig, SearchConfig
 from database import jobs
-from database.catalog import changes_since, photos
+from database.catalog import Placing, changes_since, photos
 from database.jobs import Item
 from models.recommender.answers import Query
 from serving.app import create_app
@@ -20,7 +20,7 @@ from serving.errors import ApiError, detail
 from serving.results import Results
 from serving.routes import Excludes, discover, kinds
 from serving.slots import Loaded
-from tests.serving.conftest import CONFIG, Predictor, photo, placed, refused, wait_until
+from tests.serving.conftest import CONFIG, Predictor, Source, photo, placed, refused, wait_until
 
 URL = "/v1/catalog/products"
 JEANS = {
@@ -75,6 +75,7 @@ def test_a_new_product_is_found_by_the_next_search(client):
         "price": 33.5,
         "categories": {"article_type": "Jeans"},
         "attributes": {"Fabric": "Velvet"},
+        "has_photo": False,
     }
     assert (products(client), found(client, text="green velvet jeans", limit=1)) == (7, [99])
     assert found(client, text="jeans", filters={"brands": ["Delta"], "attributes": {"Fabric": "Velvet"}, "price_max": 34}) == [99]
@@ -281,11 +282,26 @@ def test_a_new_version_knows_what_was_put_before_it_answers(client, source, sett
     body = client.post("/v1/search/similar", json={"text": "green velvet jeans", "limit": 1}).json()
     assert (body["items"][0]["product_id"], body["items"][0]["score"]) == (99, pytest.approx(1, abs=1e-5))
     assert 1 not in found(client, text="denim")
-    by_id = {p.product_id: p.vector for p in changes_since(settings.database_url, 0, "product", 2)[1]}
+    by = Placing("product", 2, "product 2 of the first")
+    by_id = {p.product_id: p.vector for p in changes_since(settings.database_url, 0, by)[1]}
     assert by_id["99"] == placed("green velvet jeans", 2).astype("<f4").tobytes()
     assert (by_id["98"], by_id["97"]) == (None, None)
     client.put(f"{URL}/98", json={"hidden": False})
     assert found(client, text="yellow hat", limit=1) == [98]
+
+
+def test_version_1_of_a_registry_begun_anew_places_what_was_put_by_itself(client, settings, config):
+    client.put(f"{URL}/99", json=JEANS)
+    anew = Source(registry="the second", predictors={1: Predictor(2)})
+    with TestClient(create_app(settings, config, anew)) as other:
+        wait_until(lambda: other.get("/readyz").status_code == 200)
+        assert anew.predictors[1].placed.count("green velvet jeans") == 1
+        assert found(other, text="green velvet jeans", limit=1) == [99]
+    for registry, version in (("first", 1), ("second", 2)):
+        by = Placing("product", 1, f"product 1 of the {registry}")
+        [(_, vector)] = [(p.product_id, p.vector) for p in changes_since(settings.database_url, 0, by)[1]]
+        assert (vector is None) == (registry == "first")
+        assert vector is None or vector == placed("green velvet jeans", version).astype("<f4").tobytes()
 
 
 def test_no_product_is_lost_while_versions_change(client, source):

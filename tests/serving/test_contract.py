@@ -24,7 +24,8 @@ from serving.app import create_app
 from serving.schemas import PHOTO_TYPES
 from tests.serving.conftest import CONFIG, Source, photo
 
-ALL = CONFIG.model_copy(update={"models": ("describer", "fewshot", "imagegen", "product", "quality", "recommender")})
+MODELS = ("describer", "fewshot", "imagegen", "product", "quality", "recommender")
+ALL = CONFIG.model_copy(update={"models": MODELS, "challengers": True})
 PHOTOS = st.sampled_from([photo(kind, size) for kind in ("JPEG", "PNG", "WEBP") for size in ((1, 1), (60, 80))])
 PAST = st.datetimes(max_value=datetime(2026, 1, 1), timezones=st.just(UTC))
 
@@ -53,7 +54,7 @@ REJECTION = CHECKS.get_one("negative_data_rejection")
 
 def application(home: Path) -> FastAPI:
     stores = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-    return create_app(stores, ALL, Source())
+    return create_app(stores, ALL, Source(challengers={"product": 2, "quality": 2}))
 
 
 DOCUMENT = application(Path("unused")).openapi()

@@ -38,6 +38,9 @@ class Source:
             raise self.broken[version]
         return Predictor(version)
 
+    def digest(self, model, version):
+        return f"{model} {version}"
+
     def settled(self, model):
         self.settlements += 1
 

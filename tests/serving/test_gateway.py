@@ -83,9 +83,12 @@ def asked(
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     home: Path = tmp_path_factory.mktemp("shop")
-    sources = {name: Source() for name in INNER}
+    sources = {name: Source(challengers={"product": 2}) for name in INNER}
     with ExitStack() as stack:
-        ports = {name: stack.enter_context(inner(home, models, sources[name])) for name, models in INNER.items()}
+        ports = {
+            name: stack.enter_context(inner(home, models, sources[name], challengers=name == "words"))
+            for name, models in INNER.items()
+        }
         yield Shop(home, sources, ports, CONFIG.model_copy(update={"models": (), "upstreams": upstreams(ports)}))
 
 
@@ -123,6 +126,17 @@ def test_each_models_routes_are_answered_by_its_service(gateway: TestClient, sho
     assert answer.status_code == direct[0] == 200, answer.text
     assert answer.json()["model"] == direct[1]["model"] == {"name": model, "version": 1}
     assert set(answer.json()) == set(direct[1])
+
+
+def test_a_challenger_is_asked_for_where_it_is_held(gateway: TestClient) -> None:
+    ask = {"Vitrina-Alias": "challenger"}
+    wait_until(lambda: gateway.get("/v1/models").json()["models"][0]["challenger"] == 2)
+    answer = gateway.post("/v1/multimodal/analyze", json=LISTING, headers=ask)
+    assert (answer.status_code, answer.json()["model"]) == (200, {"name": "product", "version": 2})
+    assert gateway.post("/v1/multimodal/analyze", json=LISTING).json()["model"]["version"] == 1
+    refused(gateway.post("/v1/quality/assess", json=LISTING, headers=ask), 409, "no_challenger")
+    refused(gateway.post("/v1/generate/image", json={"prompt": "a blue shirt"}, headers=ask), 409, "no_challenger")
+    refused(gateway.get("/v1/models", headers=ask), 400, "invalid_input", "Vitrina-Alias")
 
 
 def test_forms_and_photos_pass(gateway: TestClient, shop: Shop) -> None:

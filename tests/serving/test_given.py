@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from configs.schema import ResultsConfig
 from database.predictions import feedback_for, newest_predictions
 from serving.app import create_app
-from tests.serving.conftest import CONFIG, photo, refused, wait_until
+from tests.serving.conftest import CONFIG, Predictor, Source, photo, refused, wait_until
 
 LISTING = {"title": "Nordal Men Blue Shirt", "attributes": {"Fabric": "Cotton", "Fit": "Slim"}}
 OTHER = {"title": "Nordal Women Red Dress"}
@@ -131,4 +131,15 @@ def test_another_process_gives_what_one_kept(settings, config, source):
     with TestClient(create_app(settings, config, source), raise_server_exceptions=False) as two:
         wait_until(lambda: two.get("/readyz").status_code == 200)
         assert without_ids(body(post(two, "embeddings", LISTING))) == without_ids(first)
+    assert len(source.predictors[1].asked) == 1
+
+
+def test_version_1_of_a_registry_begun_anew_answers_for_itself(client, settings, config, source):
+    body(post(client, "embeddings", LISTING))
+    anew = Source(registry="the second", predictors={1: Predictor(2)})
+    with TestClient(create_app(settings, config, anew), raise_server_exceptions=False) as other:
+        wait_until(lambda: other.get("/readyz").status_code == 200)
+        for _ in range(2):
+            body(post(other, "embeddings", LISTING))
+    assert len(anew.predictors[1].asked) == 1
     assert len(source.predictors[1].asked) == 1

@@ -9,12 +9,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from catalog import images
-from catalog.images import decode
+from catalog.images import LARGEST_SIDE, decode
 from catalog.listing import Listing
 from database.predictions import newest_predictions
 from models.product.summary import summarise
 from serving.app import create_app
-from serving.images import LARGEST_SIDE, decoded
+from serving.images import decoded
 from tests.serving.conftest import Predictor, Source, photo, wait_until
 
 

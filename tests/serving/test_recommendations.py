@@ -623,3 +623,30 @@ def test_readyz_does_not_wait_for_what_was_never_promoted(settings, config, sour
         del source.errors["recommender"]
         wait_until(lambda: ask(made, user_id="u").status_code == 200)
         assert made.get("/readyz").json()["ready"]
+
+
+# Users
+
+
+def test_users_to_try_it_with(steady):
+    body = steady.get(f"{URL}/users", params={"limit": 2}).json()
+    newest = [
+        {"item_id": 7, "title": "Blue Denim Jacket", "price": 2199.5, "article_type": "Jackets"},
+        {"item_id": "next 1", "title": None, "price": None, "article_type": None},
+    ]
+    users = [{"user_id": name, "purchases": 2, "newest": newest} for name in (5, "user 1")]
+    assert body == {"model": {"name": "recommender", "version": 1}, "users": users}
+    assert len(steady.get(f"{URL}/users").json()["users"]) == 10
+    for limit in (0, 101, "x"):
+        refused(steady.get(f"{URL}/users", params={"limit": limit}), 400, "invalid_input", "limit")
+
+
+def test_a_version_that_knows_no_users(client, source):
+    source.recommenders[1].known = False
+    assert "knows no user" in refused(client.get(f"{URL}/users"), 501, "not_supported")
+
+
+def test_users_of_a_version_that_is_not_there_yet(settings, source):
+    source.error = VitrinaError("no champion")
+    with TestClient(create_app(settings, BOTH, source)) as client:
+        refused(client.get(f"{URL}/users"), 503, "not_ready")

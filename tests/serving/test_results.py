@@ -113,16 +113,18 @@ def test_contents_that_differ_in_anything_are_told_apart():
     same = {"attributes": {"Sole": "Rubber", "Fabric": "Mesh"}, "title": "Blue Shoes"}
     photo = ListingIn.model_validate({"image": "aGVsbG8="})
     digests = {
-        digest_of("embeddings", ListingIn.model_validate(plain)),
-        digest_of("analyze", ListingIn.model_validate(plain)),
-        digest_of("embeddings", ListingIn.model_validate(plain | {"price": 5.0})),
-        digest_of("embeddings", ListingIn.model_validate(plain | {"title": "Blue shoes"})),
-        digest_of("embeddings", CategoriesIn.model_validate(plain | {"top_k": 2})),
-        digest_of("embeddings", photo),
-        digest_of("embeddings", ListingIn.model_validate({"image": "aGVsbHA="})),
+        digest_of("embeddings", "v1", ListingIn.model_validate(plain)),
+        digest_of("analyze", "v1", ListingIn.model_validate(plain)),
+        digest_of("embeddings", "v1", ListingIn.model_validate(plain | {"price": 5.0})),
+        digest_of("embeddings", "v1", ListingIn.model_validate(plain | {"title": "Blue shoes"})),
+        digest_of("embeddings", "v1", CategoriesIn.model_validate(plain | {"top_k": 2})),
+        digest_of("embeddings", "v1", photo),
+        digest_of("embeddings", "v1", ListingIn.model_validate({"image": "aGVsbHA="})),
     }
     assert len(digests) == 7
-    assert digest_of("embeddings", ListingIn.model_validate(same)) == digest_of("embeddings", ListingIn.model_validate(plain))
+    assert digest_of("embeddings", "v1", ListingIn.model_validate(same)) == digest_of(
+        "embeddings", "v1", ListingIn.model_validate(plain)
+    )
 
 
 def test_ids_are_uuids_that_differ():

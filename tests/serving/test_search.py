@@ -51,6 +51,7 @@ def test_products_that_are_like_one_of_the_catalogue_without_itself(steady):
     assert (best["title"], best["brand"], best["price"]) == (row["title"], row["brand"], row["price"])
     levels = ("master_category", "sub_category", "article_type")
     assert best["categories"] == {level: row[level] for level in levels}
+    assert {item["product_id"]: item["has_photo"] for item in body["items"]} == {3: False, 1: False, 6: True}
 
 
 def test_an_id_is_the_same_as_number_and_as_text(steady):

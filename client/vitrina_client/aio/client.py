@@ -69,12 +69,17 @@ class AsyncClient:
         deadline: float | None = None,
         idempotency_key: str | None = None,
         request_id: str | None = None,
+        alias: Literal["champion", "challenger"] | None = None,
+        api_key: str | None = None,
     ) -> "AsyncClient":
         """This client with other values, over the same connections; what is None stays as it is.
 
         Args:
             idempotency_key: Names the next request, so that the service counts it once however often your program runs.
             request_id: Of the next requests in the service's log; else each gets its own.
+            alias: Who answers the next requests. What a challenger does not answer, such as a job, is refused; where there is
+                none, all are, with the code `no_challenger`.
+            api_key: For whom the next requests are.
         """
         now = self._connection.policy
         other = object.__new__(AsyncClient)
@@ -87,6 +92,8 @@ class AsyncClient:
             ),
             idempotency_key=idempotency_key or self._connection.idempotency_key,
             request_id=request_id or self._connection.request_id,
+            alias=alias or self._connection.alias,
+            api_key=api_key or self._connection.api_key,
         )
         return other
 
@@ -162,6 +169,24 @@ class AsyncClient:
         """A product as it was put, or else as the version that answers was trained on it."""
         return await self._connection.ask("GET", _product(product_id), models.CatalogueProduct)
 
+    async def get_product_image(self, product_id: int | str) -> bytes:
+        """A small photo of a product, as a JPEG; `NotFound` where it has none."""
+        answer = await self._connection.send("GET", f"{_product(product_id)}/image", headers={"Accept": "image/jpeg"})
+        return answer.content
+
+    async def list_products(
+        self, *, limit: int = 20, after: int | str | None = None, q: str | None = None, article_type: str | None = None
+    ) -> models.CatalogueProducts:
+        """A page of the products that are shown, by their ids; `next` of the answer is the `after` of the next page.
+
+        Args:
+            q: Words that the title has, each of them, also as a part of a word.
+            article_type: Lowest category, as the catalogue writes it.
+        """
+        asked = {"limit": limit, "after": after, "q": q, "article_type": article_type}
+        query = {name: value for name, value in asked.items() if value is not None}
+        return await self._connection.ask("GET", "/v1/catalog/products", models.CatalogueProducts, query=query)
+
     async def delete_product(self, product_id: int | str) -> None:
         """Take a product out of every search and recommendation from the next answer on."""
         await self._connection.send("DELETE", _product(product_id))
@@ -171,6 +196,10 @@ class AsyncClient:
     async def recommend(self, **asked: Unpack[params.RecommendationsIn]) -> models.Recommended:
         """Items for a user or a visitor, best first, each with the reason for it."""
         return await self._connection.ask("POST", "/v1/recommendations", models.Recommended, asked)
+
+    async def list_users(self, *, limit: int = 10) -> models.KnownBuyers:
+        """Some users whose purchases the version knows, with the newest of these."""
+        return await self._connection.ask("GET", "/v1/recommendations/users", models.KnownBuyers, query={"limit": limit})
 
     async def tell_events(self, events: Sequence[params.EventIn]) -> models.Stored:
         """Views, carts and purchases, in the order in which they happened; the next recommendations take them in."""
@@ -268,6 +297,15 @@ class AsyncClient:
     async def list_models(self) -> models.Models:
         """The models that are served, and the versions that answer."""
         return await self._connection.ask("GET", "/v1/models", models.Models)
+
+    async def list_versions(self, model: str, *, limit: int = 20) -> models.RegisteredVersions:
+        """The newest versions of a model, with their aliases, gates, metrics and reports."""
+        path = f"/v1/models/{segment(model)}/versions"
+        return await self._connection.ask("GET", path, models.RegisteredVersions, query={"limit": limit})
+
+    async def list_moves(self, model: str, *, limit: int = 20) -> models.Moves:
+        """Who promoted which version of a model, and when; newest first."""
+        return await self._connection.ask("GET", f"/v1/models/{segment(model)}/history", models.Moves, query={"limit": limit})
 
     async def get_healthz(self) -> None:
         """Return where the service answers."""

@@ -30,12 +30,16 @@ class Connection:
     Attributes:
         idempotency_key: Of the requests; None gives each its own.
         request_id: Of the requests in the service's log; None gives each its own.
+        alias: Of the versions that answer; None leaves that to the service.
+        api_key: Of the requests, in place of the one that `http` sends.
     """
 
     http: httpx.Client = field(repr=False)
     policy: Policy
     idempotency_key: str | None = None
     request_id: str | None = None
+    alias: str | None = None
+    api_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def to(cls, base_url: str | None, api_key: str | None, policy: Policy, transport: httpx.BaseTransport | None) -> "Connection":
@@ -103,8 +107,12 @@ class Connection:
         headers: Mapping[str, str] | None,
     ) -> httpx.Request:
         said = {REQUEST_ID: self.request_id or uuid.uuid4().hex}
+        if self.api_key is not None:
+            said["Authorization"] = f"Bearer {self.api_key}"
         if method == "POST":
             said["Idempotency-Key"] = self.idempotency_key or str(uuid.uuid4())
+        if self.alias is not None:
+            said["Vitrina-Alias"] = self.alias
         if body is not None:
             said["Content-Type"] = JSON
         content = None if body is None else encoded(body)

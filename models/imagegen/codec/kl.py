@@ -29,7 +29,8 @@ from models.imagegen.config import CodecConfig
 from models.imagegen.memory import enough_memory
 from models.imagegen.photos import fitted
 from models.imagegen.reading import weights
-from models.training.batches import mix, moved
+from models.training.batches import mix, moved, part_of
+from models.training.distributed import drawn_rows
 from models.training.trainer import Task, fit, training_loader, validation_loader
 
 Photos = Sequence[bytes | DecodedPhoto]
@@ -209,7 +210,7 @@ class Squares(Dataset[SquareBatch]):
         return len(self._photos)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> SquareBatch:
-        epoch, first = keys[0]
+        epoch, first = part_of(keys).whole[0]
         turn = first // len(keys) if epoch < 0 else mix(self._seed, epoch, first)
         size = self._sizes[turn % len(self._sizes)]
         return SquareBatch(torch.stack([self._square(size, epoch, row) for epoch, row in keys]))
@@ -232,7 +233,8 @@ class CodecTask(Task):
     def training_loss(self, batch: SquareBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """L1 through a latent drawn from the posterior."""
         pixels, posterior = self._posterior(batch)
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(pixels.device)
+        shape = posterior.mean.shape[1:]
+        noise = drawn_rows(len(batch), lambda rows: torch.randn((rows, *shape), generator=generator)).to(pixels.device)
         return self._losses(pixels, posterior, posterior.mean + posterior.std * noise)
 
     def validation_loss(self, batch: SquareBatch) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from models.imagegen.config import JudgeConfig
 from models.imagegen.judge.network import JudgeNet
 from models.imagegen.photos import Pixels
+from models.training.distributed import drawn_rows, sum_over_ranks
 from models.training.trainer import Task
 
 UNLABELLED = -1
@@ -114,20 +115,19 @@ def changed(x: Tensor, config: JudgeConfig, generator: torch.Generator) -> Tenso
 
 
 def _changed(x: Tensor, config: JudgeConfig, generator: torch.Generator) -> Tensor:
-    rows = len(x)
-
     def drawn(*columns: int) -> Tensor:
-        return torch.rand(rows, *columns, generator=generator).to(x.device)
+        return drawn_rows(len(x), lambda rows: torch.rand(rows, *columns, generator=generator)).to(x.device)
 
     scale = 1 + config.zoom * (2 * drawn() - 1)
-    where = x.new_zeros(rows, 2, 3)
+    where = x.new_zeros(len(x), 2, 3)
     where[:, 0, 0] = where[:, 1, 1] = scale
     where[:, :, 2] = 2 * config.shift * (2 * drawn(2) - 1)  # a photo is 2 wide
     grid = F.affine_grid(where, list(x.shape), align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     strength = (config.blur * drawn()).view(-1, 1, 1, 1)
     x = torch.lerp(x, softened(x), strength)
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    shape = x.shape[1:]
+    noise = drawn_rows(len(x), lambda rows: torch.randn((rows, *shape), generator=generator)).to(x.device)
     return x + 2 * config.noise * drawn().view(-1, 1, 1, 1) * noise
 
 
@@ -141,6 +141,9 @@ def softened(x: Tensor) -> Tensor:
 
 
 def _likelihood(logits: Tensor, codes: Tensor, smoothing: float) -> Tensor:
-    """Mean over the photos that have the label; 0 where none has."""
-    total = F.cross_entropy(logits.float(), codes, ignore_index=UNLABELLED, reduction="sum", label_smoothing=smoothing)
-    return total / (codes != UNLABELLED).sum().clamp(min=1)
+    """Mean over the photos that have the label, in training over those of every rank; 0 where none has."""
+    lost = F.cross_entropy(logits.float(), codes, ignore_index=UNLABELLED, reduction="sum", label_smoothing=smoothing)
+    found = torch.stack([lost, (codes != UNLABELLED).sum().to(lost.dtype)])
+    total, count = sum_over_ranks(found) if torch.is_grad_enabled() else found
+    mean: Tensor = total / count.clamp(min=1)
+    return mean

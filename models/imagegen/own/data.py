@@ -19,7 +19,7 @@ from models.imagegen.config import ImagegenModelConfig
 from models.imagegen.own.task import Batch
 from models.imagegen.photos import fitted
 from models.imagegen.styles import looks
-from models.training.batches import mix
+from models.training.batches import mix, part_of
 
 PLAIN = STYLES.index("photorealistic")
 
@@ -58,8 +58,8 @@ class PhotoDataset(Dataset[Batch]):
         return len(self.products)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
-        """One batch of (epoch, index); its size is drawn by its first key. In epoch -1 the first caption counts, and no style."""
-        first = np.random.default_rng(mix(self.seed, *(max(0, part + 1) for part in keys[0])))
+        """One batch of (epoch, index); the whole's first draws its size. In epoch -1 the first caption counts, and no style."""
+        first = np.random.default_rng(mix(self.seed, *(max(0, part + 1) for part in part_of(keys).whole[0])))
         size = self.config.sizes[int(first.integers(len(self.config.sizes)))]
         drawn = [self._drawn(epoch, index) for epoch, index in keys]
         texts, styles = (np.array(part, dtype=np.int64) for part in zip(*drawn, strict=True))

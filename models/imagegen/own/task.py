@@ -17,6 +17,7 @@ from models.imagegen.own.denoiser import velocity
 from models.imagegen.own.prior import RidgePrior
 from models.imagegen.own.text import PromptEncoder
 from models.training.batches import moved
+from models.training.distributed import drawn_rows
 from models.training.trainer import Task
 
 
@@ -73,9 +74,9 @@ class DiffusionTask(Task):
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Mean over the batch at random noise levels, of which each batch has low and high ones; some prompts are hidden."""
-        spread = (torch.rand(1, generator=generator) + torch.arange(len(batch)) / len(batch)) % 1
+        spread = drawn_rows(len(batch), lambda rows: (torch.rand(1, generator=generator) + torch.arange(rows) / rows) % 1)
         times = (spread * self.config.steps).long()
-        told = torch.rand(len(batch), generator=generator) >= self.config.condition_dropout
+        told = drawn_rows(len(batch), lambda rows: torch.rand(rows, generator=generator)) >= self.config.condition_dropout
         return {"loss": self._loss(batch, times, told, generator)}
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -102,7 +103,8 @@ class DiffusionTask(Task):
     def _loss(self, batch: Batch, times: Tensor, told: Tensor, generator: torch.Generator) -> Tensor:
         device = batch.pixels.device
         latents, prior = self.latents(batch), self._fixed["prior"].to(device)
-        noise = torch.randn(latents.shape, generator=generator).to(device)
+        shape = latents.shape[1:]
+        noise = drawn_rows(len(batch), lambda rows: torch.randn((rows, *shape), generator=generator)).to(device)
         times, told = times.to(device), told.to(device)
         a, s = (level[times][:, None, None, None] for level in (self.alphas, self.sigmas))
         with torch.no_grad(), torch.autocast(device.type, enabled=False):

@@ -21,7 +21,7 @@ from models.imagegen.answers import Size
 from models.imagegen.memory import enough_memory
 from models.imagegen.photos import fitted
 from models.imagegen.shots import Shot
-from models.training.batches import mix, moved
+from models.training.batches import mix, moved, part_of
 
 Latents = Mapping[Size, NDArray[np.float16]]
 """Of each size (n, C, h, w)."""
@@ -72,7 +72,7 @@ class ShotRows(Dataset[ShotBatch]):
         return len(self._starts)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> ShotBatch:
-        epoch, first = keys[0]
+        epoch, first = part_of(keys).whole[0]
         turn = first // len(keys) if epoch < 0 else mix(self._seed, epoch, first)
         rows = [row for _, row in keys]
         latents = self._latents[self._sizes[turn % len(self._sizes)]][rows]

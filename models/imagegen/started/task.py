@@ -20,6 +20,7 @@ from models.imagegen.started.data import ShotBatch
 from models.imagegen.started.pipeline import Parts
 from models.imagegen.started.words import Words, states
 from models.training.batches import mix
+from models.training.distributed import drawn_rows
 from models.training.trainer import Task
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -52,9 +53,10 @@ class StartedTask(Task):
 
     def training_loss(self, batch: ShotBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """Noise and its level by chance, and by chance no prompt."""
-        noise = torch.randn(batch.latents.shape, generator=generator)
-        levels = torch.randint(0, self._steps, (len(batch),), generator=generator)
-        hidden = torch.rand(len(batch), generator=generator) < self.condition_dropout
+        shape = batch.latents.shape[1:]
+        noise = drawn_rows(len(batch), lambda rows: torch.randn((rows, *shape), generator=generator))
+        levels = drawn_rows(len(batch), lambda rows: torch.randint(0, self._steps, (rows,), generator=generator))
+        hidden = drawn_rows(len(batch), lambda rows: torch.rand(rows, generator=generator)) < self.condition_dropout
         nothing, hidden = self.nothing.to(batch.tokens.device), hidden.to(batch.tokens.device)
         return {"loss": self._loss(batch.latents, torch.where(hidden[:, None], nothing, batch.tokens), noise, levels)}
 

@@ -29,9 +29,8 @@ from models.layers import SwiGLU, norm
 from models.product.heads.head import Codec, Decoded, HeadConfig, HeadContext, ListingHead
 from models.product.heads.type_evidence import EvidenceWeights, TypeEvidenceHead
 from models.product.inputs import Batch, Inputs
-from models.product.losses import LOG_TEMPERATURE, MAX_LOG_SCALE, info_nce, mean
+from models.product.losses import LOG_TEMPERATURE, MAX_LOG_SCALE, anywhere, info_nce, mean
 from models.product.parts import PHOTO, SEGMENTS, TITLE, WHOLE
-from models.training.distributed import world_size
 
 Floats = NDArray[np.float32]
 
@@ -191,7 +190,7 @@ class EmbeddingHead(ListingHead[EmbeddingOutput, EmbeddingAnswers]):
         """InfoNCE between title, photo and whole of listings without a fault; nothing without two rows to compare."""
         listings = batch.listings
         rows = (listings.title != 0).any(dim=1) & listings.has_image & batch.good
-        if world_size() == 1 and int(rows.sum()) < 2:
+        if not anywhere(rows, least=2):
             return {}
         scale = self.log_scale.clamp(max=MAX_LOG_SCALE).exp()
         instance = decoded.of(EmbeddingHead).instance

@@ -18,8 +18,7 @@ from torch.nn import functional as F
 
 from models.product.heads.head import Codec, HeadConfig, HeadContext, ReviewHead
 from models.product.inputs import Reviews
-from models.product.losses import mean
-from models.training.distributed import world_size
+from models.product.losses import anywhere, mean
 
 RATING = 4.0
 """The rating that is expected of a review before it is read, about the mean of shops' reviews."""
@@ -93,7 +92,7 @@ class SentimentHead(ReviewHead[SentimentOutput, SentimentAnswers]):
     def losses(self, output: SentimentOutput, reviews: Reviews) -> dict[str, Tensor]:
         """Cross-entropy of "recommended", and a share of the squared error of the rating; nothing without labels."""
         known = ~reviews.recommended.isnan()
-        if world_size() == 1 and not bool(known.any()):
+        if not anywhere(known):
             return {}
         loss = F.binary_cross_entropy_with_logits(output.logit, reviews.recommended.nan_to_num(), reduction="none")
         error = (output.rating - reviews.rating.nan_to_num()) ** 2

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_task import PointTask, fit_points
 from torch import Tensor
 
-from models.training import trainer
+from models.training import distributed
 from models.training.batches import EpochBatches, OrderedBatches
 from models.training.distributed import gather_objects, gather_rows, run_ranks, sum_over_ranks
 from models.training.trainer import BEST, LAST, TrainingError
@@ -33,7 +33,7 @@ FSDP = {"devices": 2, "strategy": "fsdp", "ema_decay": 0.0}
 @pytest.fixture(autouse=True)
 def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranks start at once, with what is imported already."""
-    monkeypatch.setattr(trainer, "run_ranks", START)
+    monkeypatch.setattr(distributed, "run_ranks", START)
 
 
 def same(first: Path, second: Path) -> None:
@@ -96,7 +96,7 @@ def test_what_ranks_log_is_handled_here_once(tmp_path: Path, caplog: pytest.LogC
 
 @pytest.mark.slow
 def test_ranks_start_as_fresh_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "run_ranks", run_ranks)
+    monkeypatch.setattr(distributed, "run_ranks", run_ranks)
     fit_points(tmp_path / "one", epochs=1)
     fit_points(tmp_path / "two", epochs=1, **DDP)
     same(tmp_path / "two", tmp_path / "one")

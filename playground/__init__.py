@@ -1,0 +1,1 @@
+"""The page where people see what Vitrina does: a client of its API like any other, which can do nothing else."""

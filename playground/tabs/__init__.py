@@ -1,0 +1,56 @@
+"""The tabs, a file each; one is found by its file, and is there where the models that it needs are served."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import gradio as gr
+
+from playground.visitor import Service
+
+Update = dict[Any, Any]
+"""New values by component; the others stay as they are."""
+QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
+"""Of every event: the page shows itself what it waits for, and a click during an answer counts once that is there."""
+ORDER = ("listing", "search", "recommendations", "generate", "teach", "versions")
+"""From left to right; others come after them."""
+FIRST = ORDER[0]
+"""Is open where the page's address names none."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a tab shows when a visitor comes to it.
+
+    Attributes:
+        show: From the request, and what the page's address says of this tab, to updates of `outputs`, as they come.
+        outputs: Components of the tab.
+    """
+
+    show: Callable[[gr.Request, Mapping[str, str]], AsyncIterator[Update]]
+    outputs: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab.
+
+    Attributes:
+        name: In the page's address.
+        title: On the tab.
+        needs: Models of which one must be served; empty: it is always there.
+        build: Makes its components, where the tab is open for them.
+    """
+
+    name: str
+    title: str
+    needs: frozenset[str]
+    build: Callable[[Service], Opening]
+
+
+def discover() -> list[Tab]:
+    """Every tab, in their order."""
+    found = [import_module(f"{__name__}.{module.name}").TAB for module in iter_modules(__path__)]
+    return sorted(found, key=lambda tab: (ORDER.index(tab.name) if tab.name in ORDER else len(ORDER), tab.name))

@@ -1,0 +1,161 @@
+"""Search by words, by a photo or by both, within filters; a product that was found leads to those like it."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from playground.examples import examples
+from playground.html import Markup, el, joined
+from playground.pieces import grid, hint, kind, money, notice, piece, place, product, waiting
+from playground.tabs import QUIET, Opening, Tab, Update
+from playground.visitor import Service
+from vitrina_client import VitrinaError, models
+
+FOUND = 24
+EXAMPLES = 6
+CHOICES = 100
+"""Products whose brands and types are offered as filters; others can be written."""
+
+
+def build(service: Service) -> Opening:
+    """Its components."""
+    with gr.Row(elem_classes=["v-columns"]):
+        with gr.Column(scale=3, min_width=300, elem_classes=["v-form"]):
+            text = gr.Textbox("", label="Words", placeholder="blue jeans for men", max_length=500)
+            photo = gr.Image(label="Photo", type="filepath", sources=["upload", "clipboard"], height=160, buttons=[])
+            with gr.Accordion("Filters", open=False):
+                brands = gr.Dropdown(label="Brand", choices=[], multiselect=True, allow_custom_value=True)
+                types = gr.Dropdown(label="Type", choices=[], multiselect=True, allow_custom_value=True)
+                with gr.Row():
+                    low = gr.Number(label="Price from", value=None, minimum=0, min_width=110)
+                    high = gr.Number(label="Price to", value=None, minimum=0, min_width=110)
+            ask = gr.Button("Search", variant="primary")
+        with gr.Column(scale=7, min_width=320, elem_classes=["v-answer"]):
+            chips = piece("search-examples")
+            found = piece("search-found", hint("Say what you look for, or show a photo of it."))
+    form = [text, photo, brands, types, low, high]
+    like = gr.State(None)
+
+    async def answer(request: gr.Request, product_id: str | None, *fields: Any) -> AsyncIterator[Update]:
+        words, path, of_brands, of_types, least, most = fields
+        sought: dict[str, Any] = {}
+        if product_id is not None:
+            sought["product_id"] = product_id
+        else:
+            sought |= {"text": words.strip()} if words and words.strip() else {}
+            sought |= {"image": Path(path).read_bytes()} if path else {}
+        if not sought:
+            yield {found: hint("Say what you look for, or show a photo of it.")}
+            return
+        filters = {"brands": of_brands, "categories": of_types, "price_min": least, "price_max": most}
+        stands = place(
+            "search", text=words, like=product_id, brands="|".join(of_brands), types="|".join(of_types), low=least, high=most
+        )
+        yield {found: joined([stands, waiting("Looking …")])}
+        client = service.of(request)
+        try:
+            given = {name: value for name, value in filters.items() if value}
+            answered = await client.search_similar(**sought, filters=given, limit=FOUND)  # type: ignore[typeddict-item]
+            of = (await client.get_product(product_id)).title or product_id if product_id is not None else None
+        except VitrinaError as error:
+            yield {found: joined([stands, notice(error)])}
+            return
+        yield {found: joined([stands, _found(answered, of)])}
+
+    async def asked(request: gr.Request, *fields: Any) -> AsyncIterator[Update]:
+        yield {like: None}
+        async for update in answer(request, None, *fields):
+            yield update
+
+    async def clicked(request: gr.Request, event: gr.EventData, *fields: Any) -> AsyncIterator[Update]:
+        product_id = str(event.id) if event.do == "like" else None
+        yield {like: product_id}
+        async for update in answer(request, product_id, *fields):
+            yield update
+
+    async def exemplified(request: gr.Request, event: gr.EventData, *fields: Any) -> AsyncIterator[Update]:
+        yield {text: event.words, photo: None, like: None}
+        async for update in answer(request, None, event.words, None, *fields[2:]):
+            yield update
+
+    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
+        client = service.of(request)
+        words, product_id = at.get("text", ""), at.get("like")
+        of_brands, of_types = ([one for one in at.get(name, "").split("|") if one] for name in ("brands", "types"))
+        least, most = (_number(at.get(name)) for name in ("low", "high"))
+        try:
+            known = (await client.list_products(limit=CHOICES)).items
+            tried = await examples(client, EXAMPLES)
+        except VitrinaError as error:
+            yield {chips: notice(error)}
+            known = tried = []
+        if not words and product_id is None and tried:
+            words = tried[0].title or ""
+        yield {
+            chips: _tries(tried),
+            text: words,
+            brands: gr.update(choices=sorted({one.brand for one in known if one.brand} | {*of_brands}), value=of_brands),
+            types: gr.update(choices=sorted({kind(one.categories) or "" for one in known} - {""} | {*of_types}), value=of_types),
+            low: least,
+            high: most,
+            like: product_id,
+        }
+        async for update in answer(request, product_id, words, None, of_brands, of_types, least, most):
+            yield update
+
+    gr.on([ask.click, text.submit, photo.upload], asked, form, [like, found], **QUIET)
+    found.select(clicked, form, [like, found], **QUIET)
+    chips.select(exemplified, form, [text, photo, like, found], **QUIET)
+    return Opening(opened, [chips, found, text, brands, types, low, high, like])
+
+
+def _found(answer: models.SimilarProducts, like: str | None) -> Markup:
+    said = f"{len(answer.items)} of {answer.products:,} products, the most alike first"
+    head: list[Markup] = []
+    if like is not None:
+        back = el("button", "Back to the search", type="button", class_="v-button", data_do="back")
+        head.append(el("div", el("h2", "Like ", el("em", like)), back, class_="v-head"))
+    if not answer.items:
+        return joined([*head, hint("Nothing fits these filters.")])
+    tiles = [
+        product(
+            one.product_id,
+            one.title,
+            one.brand,
+            money(one.price),
+            f"{one.score:.2f} alike",
+            there=one.has_photo,
+            do="like",
+            said="More like this",
+        )
+        for one in answer.items
+    ]
+    return joined([*head, el("p", said, class_="v-note", role="status"), grid(tiles, "Products that were found")])
+
+
+def _tries(tried: list[models.CatalogueProduct]) -> Markup:
+    buttons = [
+        el(
+            "button",
+            one.title,
+            type="button",
+            class_="v-chip",
+            data_do="try",
+            data_words=one.title,
+            data_key=f"try {one.product_id}",
+        )
+        for one in tried
+    ]
+    return el("p", el("span", "Try", class_="v-note"), *buttons, class_="v-chips") if buttons else Markup("")
+
+
+def _number(said: str | None) -> float | None:
+    try:
+        return None if said is None else float(said)
+    except ValueError:
+        return None
+
+
+TAB = Tab("search", "Search", frozenset({"product"}), build)

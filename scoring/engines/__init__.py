@@ -1,0 +1,1 @@
+"""How shards reach workers; a module an engine."""
