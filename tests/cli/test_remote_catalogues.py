@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from bundles import tiny_catalogue
 from commands import home_with_product, vitrina_here
@@ -68,6 +69,15 @@ def test_a_version_measures_the_same_on_it(said: Callable[..., tuple[int, Any]],
     assert {name: there[name] for name in ("data", "n", "split")} == {name: here[name] for name in ("data", "n", "split")}
     accuracy = "article_type_accuracy"
     assert there["metrics"][accuracy] == here["metrics"][accuracy]
+
+
+def test_it_is_scored_to_the_same_answers(said: Callable[..., tuple[int, Any]], shop: Path, tmp_path: Path) -> None:
+    answers = []
+    for data in (SHOP, str(shop)):
+        code, told = said("score", "product@1", "--data", data, "--out", str(tmp_path / str(len(answers))))
+        assert (code, told["n"], told["quarantined"]) == (0, 120, 0)
+        answers.append(pd.read_parquet(tmp_path / str(len(answers)) / "scores"))
+    pd.testing.assert_frame_equal(*answers)
 
 
 def test_what_is_not_there_is_bad_input(said: Callable[..., tuple[int, Any]], store: str) -> None:
