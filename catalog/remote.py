@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ def folder_of(address: str | Path, cache: Path) -> Path:
     bucket, prefix = _parts(str(address))
     where = f"{SCHEME}{bucket}{prefix}"
     _probe(where)
-    with _translated(where, bucket):
+    with _translated(where):
         store = _store()
         tables = _tables(store, f"{bucket}{prefix}", where)
         folder = cache / _name(bucket, prefix, tables)
@@ -85,7 +86,8 @@ def _probe(where: str) -> None:
     if not (address := os.environ.get(ENDPOINT)):
         return
     try:
-        with urllib.request.urlopen(address, timeout=PROBE_SECONDS):  # noqa: S310 - the scheme is checked by what it raises
+        trusted = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+        with urllib.request.urlopen(address, timeout=PROBE_SECONDS, context=trusted):  # noqa: S310 - the user's own address
             return
     except urllib.error.HTTPError:
         return  # it answers; whether it lets us in is for its client to find out
@@ -152,15 +154,9 @@ def _require_room(folder: Path, size: int, where: str) -> None:
 
 
 @contextmanager
-def _translated(where: str, bucket: str) -> Iterator[None]:
+def _translated(where: str) -> Iterator[None]:
     """Errors of the store as one line."""
-    from botocore.exceptions import (
-        BotoCoreError,
-        ConnectionError,
-        HTTPClientError,
-        NoCredentialsError,
-        PartialCredentialsError,
-    )
+    from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 
     store = os.environ.get(ENDPOINT) or "AWS"
     try:
@@ -171,21 +167,11 @@ def _translated(where: str, bucket: str) -> Iterator[None]:
         raise CatalogueError(f"{where}: no keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
     except (ConnectionError, HTTPClientError) as error:
         raise CatalogueError(f"{where}: the store {store} does not answer; see {ENDPOINT}") from error
-    except OSError as error:
-        raise CatalogueError(_refused(error, where, store, bucket)) from error
+    except OSError as error:  # with a name, of a file here; else what the store says, in the words for files
+        what = f"cannot write {error.filename}" if error.filename else f"{where}: the store {store} says"
+        raise CatalogueError(f"{what}: {_line(error)}") from error
     except (BotoCoreError, ValueError) as error:
         raise CatalogueError(f"{where}: {_line(error)}") from error
-
-
-def _refused(error: OSError, where: str, store: str, bucket: str) -> str:
-    """What this machine or, in its words for files, the store does not do."""
-    if error.filename:
-        return f"cannot write {error.filename}: {_line(error)}"
-    if isinstance(error, FileNotFoundError):
-        return f"{where}: the store {store} has no bucket {bucket}: {_line(error)}"
-    if isinstance(error, PermissionError):
-        return f"{where}: the store {store} does not let these keys read it: {_line(error)}"
-    return f"{where}: {_line(error)}"
 
 
 def _line(error: Exception) -> str:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from catalog.catalogue import Catalogue
 from catalog.links import key_type
+from catalog.remote import is_remote, open_catalogue
 from catalog.write import check_new
 from configs.errors import CheckFailed, VitrinaError
 from configs.load import validate
@@ -38,7 +39,7 @@ def run_scoring(settings: Settings, request: ScoringRequest, progress: Progress 
     started = time.monotonic()
     chosen = scorer(parse(request.reference).model, request.table)
     config = validate(chosen.config, request.values, where=f"how {chosen.table} are scored")
-    catalogue = Catalogue.open(*map(Path, request.data))
+    catalogue = open_catalogue(request.data, settings.deliveries)
     catalogue.require([chosen.table])
     key_type(catalogue, chosen.table, chosen.key)
     version = resolve(settings, request.reference)
@@ -64,9 +65,9 @@ def run_scoring(settings: Settings, request: ScoringRequest, progress: Progress 
     done = sum(shard.rows for shard in before.values())
     left = plan.rows - done
     tell("scoring", done, plan.rows)
-    folders = tuple(str(folder.resolve()) for folder in catalogue.folders)
+    given = tuple(one if is_remote(one) else str(Path(one).resolve()) for one in request.data)
     told = replace(settings, database_url="")  # it may hold a password, and no worker asks the database
-    for shard in _scored(Job(told, version, folders, str(out)), todo, request):
+    for shard in _scored(Job(told, version, given, str(out)), todo, request):
         done += shard.rows
         tell("scoring", done, plan.rows)
     if changed := [table for table, stamp in files.items() if _stamp(catalogue.path(table)) != stamp]:

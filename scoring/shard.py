@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from catalog.catalogue import Catalogue
 from catalog.images import LARGEST_SIDE, DecodedPhoto, decode
+from catalog.remote import is_remote, open_catalogue
 from configs.errors import VitrinaError
 from configs.settings import Settings
 from models import family
@@ -31,7 +32,7 @@ class Job:
         settings: Where state lives, without the database: a worker fetches the version from the registry, once a machine, into
             the same folder there.
         version: That answers.
-        data: Folders of the catalogue.
+        data: Folders of the catalogue, or addresses from which each machine brings what it lacks.
         out: Folder of the answers.
     """
 
@@ -48,13 +49,14 @@ class ShardScorer:
         """Load the version.
 
         Raises:
-            VitrinaError: the folders or the version are not there, or this machine runs another source than the one that planned.
+            VitrinaError: the folders or the version are not there, a store holds another catalogue now, or this machine runs
+                another source than the one that planned.
         """
         manifest = read_manifest(Path(job.out))
         if scoring_source(manifest.model) != manifest.source:
             raise VitrinaError(f"{os.uname().nodename} runs another source of {manifest.model} than the machine that planned")
         self.plan = Plan(Path(job.out), manifest)
-        self.reader = Reader(self.plan, Catalogue.open(*map(Path, job.data)))
+        self.reader = Reader(self.plan, _catalogue(job, manifest.data))
         self.predictor = family.load(manifest.model, fetch(job.settings, job.version))
         self._known: tuple[Row, Any] | None = None  # a row that was answered
         key = self.plan.scorer.key
@@ -137,3 +139,11 @@ class ShardScorer:
             if path.is_file():  # another worker was faster, and whoever waited for it has tidied up
                 return
             raise VitrinaError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _catalogue(job: Job, planned: str) -> Catalogue:
+    """The rows that were planned; what is brought from a store might be others."""
+    catalogue = open_catalogue(job.data, job.settings.deliveries)
+    if any(map(is_remote, job.data)) and catalogue.fingerprint() != planned:
+        raise VitrinaError(f"{', '.join(job.data)} has changed while it was scored; score it into another --out")
+    return catalogue

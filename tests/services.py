@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from ports import free_port
 
-STARTS_WITHIN = 120.0
+STARTS_WITHIN = 300.0
 
 
 class Postgres:

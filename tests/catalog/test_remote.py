@@ -181,7 +181,7 @@ def test_what_is_not_there_is_named(put: Callable[..., None], store: str, tmp_pa
     assert refused("s3://shop/2025", tmp_path).startswith("s3://shop/2025 holds no catalogue table; known: products.parquet, ")
     assert refused("s3://shop/2026", tmp_path).startswith("s3://shop/2026 holds no catalogue table; known: ")
     missing = refused("s3://mall/2026", tmp_path)
-    assert missing == f"s3://mall/2026: the store {store} has no bucket mall: The specified bucket does not exist"
+    assert missing == f"s3://mall/2026: the store {store} says: The specified bucket does not exist"
     assert left(tmp_path) == []
 
 
@@ -198,7 +198,7 @@ def test_keys_that_may_not_read_are_told(
 ) -> None:
     put(products=3)
     monkeypatch.setattr(S3FileSystem, "ls", lambda *_, **__: (_ for _ in ()).throw(PermissionError("Access Denied")))
-    assert refused(SHOP, tmp_path) == f"{SHOP}: the store {store} does not let these keys read it: Access Denied"
+    assert refused(SHOP, tmp_path) == f"{SHOP}: the store {store} says: Access Denied"
 
 
 def test_a_store_that_does_not_answer_is_told_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from bundles import tiny_catalogue
 from commands import home_with_product, vitrina_here
@@ -70,8 +71,17 @@ def test_a_version_measures_the_same_on_it(said: Callable[..., tuple[int, Any]],
     assert there["metrics"][accuracy] == here["metrics"][accuracy]
 
 
+def test_it_is_scored_to_the_same_answers(said: Callable[..., tuple[int, Any]], shop: Path, tmp_path: Path) -> None:
+    answers = []
+    for data in (SHOP, str(shop)):
+        code, told = said("score", "product@1", "--data", data, "--out", str(tmp_path / str(len(answers))))
+        assert (code, told["n"], told["quarantined"]) == (0, 120, 0)
+        answers.append(pd.read_parquet(tmp_path / str(len(answers)) / "scores"))
+    pd.testing.assert_frame_equal(*answers)
+
+
 def test_what_is_not_there_is_bad_input(said: Callable[..., tuple[int, Any]], store: str) -> None:
-    line = f"vitrina: s3://mall/x: the store {store} has no bucket mall: The specified bucket does not exist"
+    line = f"vitrina: s3://mall/x: the store {store} says: The specified bucket does not exist"
     assert said("data", "validate", "s3://mall/x") == (2, line)
     code, line = said("evaluate", "product@1", "--data", f"{SHOP}/none")
     assert (code, line.startswith(f"vitrina: {SHOP}/none holds no catalogue table; known: products.parquet")) == (2, True)
