@@ -23,9 +23,9 @@ from models.training.distributed import (
     gather_rows,
     run_ranks,
     share,
-    shared_norms,
     sum_over_ranks,
 )
+from models.training.norms import shared_norms
 from models.training.trainer import BEST, LAST, TrainingError
 
 pytestmark = pytest.mark.trains
