@@ -7,10 +7,10 @@ not the mean of what each row says alone is that of the global batch through the
     gather_rows      the rows of all ranks, for contrastive losses
     gather_parts     what each rank computed of something that all need
     drawn_rows       random numbers of rows: a row gets those that it has without other ranks
-    SharedNorm       batch normalisation by the rows of all ranks
 
-Every rank must call them equally often, so never where only some ranks come by, and not in validation: there, each rank
-has whole batches of its own. Of a last batch with fewer rows than ranks, the others see a row twice, which counts nowhere.
+Batch normalisation is in `models.training.norms`. Every rank must call them equally often, so never where only some ranks come
+by, and not in validation: there, each rank has whole batches of its own. Of a last batch with fewer rows than ranks, the others
+see a row twice, which counts nowhere.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
@@ -91,7 +91,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum of a tensor that has the same shape on every rank; gradients flow back to each rank's own."""
     if world_size() == 1:
         return values
-    return _summed(values if has_rows() else 0 * values)
+    return summed(values if has_rows() else 0 * values)
 
 
 def gather_rows(values: Tensor) -> Tensor:
@@ -119,10 +119,11 @@ def gather_parts(values: Tensor) -> Tensor:
     dist.all_reduce(counts)
     before, after = int(counts[: rank()].sum()), int(counts[rank() + 1 :].sum())
     padding = [values.new_zeros(n, *values.shape[1:]) for n in (before, after)]
-    return _summed(torch.cat([padding[0], values, padding[1]]))
+    return summed(torch.cat([padding[0], values, padding[1]]))
 
 
-def _summed(values: Tensor) -> Tensor:
+def summed(values: Tensor) -> Tensor:
+    """As `sum_over_ranks` of what does not belong to rows; there must be several ranks."""
     total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
     return total
 
@@ -156,72 +157,6 @@ def gather_objects(value: T) -> list[T]:
     found: list[Any] = [None] * world_size()
     dist.all_gather_object(found, value)
     return found
-
-
-class SharedNorm(nn.Module):
-    """Batch normalisation whose statistics, in training, are of the rows of all ranks; on any device.
-
-    A mixin before a class of `nn.BatchNorm1d` and its kind. Means and squared deviations of ranks are put together as in Chan
-    et al. 1979.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) to the same shape."""
-        norm: Any = self
-        if not self.training or world_size() == 1:
-            plain: Tensor = super().forward(x)
-            return plain
-        dims = [dim for dim in range(x.ndim) if dim != 1]
-        with torch.autocast(x.device.type, enabled=False):
-            values = x.float()
-            cells = float(values.numel() // values.shape[1]) if has_rows() else 0.0
-            own_mean = values.mean(dims)
-            own_spread = (values - _channels(own_mean, x)).square().sum(dims)
-            own = torch.cat([own_mean, own_spread, own_mean.new_tensor([cells])])
-            place = torch.arange(world_size(), device=x.device) == rank()
-            mean, spread, counts = torch.split(_summed(place[:, None] * own), [x.shape[1], x.shape[1], 1], dim=1)
-            count = counts.sum()
-            total = (counts * mean).sum(0) / count
-            variance = ((spread * (counts > 0)).sum(0) + (counts * (mean - total).square()).sum(0)) / count
-            if norm.track_running_stats:
-                norm.num_batches_tracked.add_(1)
-                momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-                with torch.no_grad():
-                    norm.running_mean.lerp_(total, momentum)
-                    norm.running_var.lerp_(variance * count / (count - 1), momentum)
-            scaled = (values - _channels(total, x)) * _channels((variance + norm.eps).rsqrt(), x)
-            if norm.affine:
-                scaled = scaled * _channels(norm.weight, x) + _channels(norm.bias, x)
-        return scaled.to(x.dtype)
-
-
-def _channels(values: Tensor, like: Tensor) -> Tensor:
-    """(C) to (1, C, 1, ...)."""
-    return values.view(1, -1, *[1] * (like.ndim - 2))
-
-
-class _SharedNorm1d(SharedNorm, nn.BatchNorm1d):
-    pass
-
-
-class _SharedNorm2d(SharedNorm, nn.BatchNorm2d):
-    pass
-
-
-_NORMS: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: _SharedNorm1d, nn.BatchNorm2d: _SharedNorm2d}
-
-
-@contextlib.contextmanager
-def shared_norms(model: nn.Module) -> Iterator[None]:
-    """Meanwhile, batch normalisation of `model` is `SharedNorm`."""
-    found = [part for part in model.modules() if type(part) in _NORMS]
-    for part in found:
-        part.__class__ = _NORMS[type(part)]
-    try:
-        yield
-    finally:
-        for part in found:
-            part.__class__ = next(plain for plain, shared in _NORMS.items() if shared is type(part))
 
 
 def on_ranks(function: Callable[..., Any], ranks: int, folder: Path, *arguments: Any, loggers: Sequence[Any] = ()) -> Any:

@@ -4,12 +4,16 @@ A follower waits for calls in the store that the ranks share, as long as it take
 could time out. In a call all ranks form a process group, get function and arguments from rank 0 by pickle, and run it; then the
 group is gone, and `models.training.distributed.world_size` is 1 again for whatever else the command does.
 
+torchrun starts ranks again whatever ended them. What a command said on its own account - a gate's no, bad input - is kept in the
+store, and every further start ends with it at once.
+
 A domain error of one rank becomes rank 0's: whoever fails says so in the store and drops its group, whose closed connections end
 what the others wait for. Where that is not noticed (NCCL), and where a rank dies, torchrun ends the others.
 """
 
 import contextlib
 import gc
+import json
 import logging
 import os
 import socket
@@ -46,6 +50,8 @@ FAREWELL = 60.0
 """Seconds that ranks wait for each other at the end."""
 MARK = "ranks"
 """File in the folder of a call, while that runs, by which ranks know that it is the same."""
+VERDICT = "verdict"
+"""Key of what rank 0 ended with."""
 LOOK = 0.1
 """Seconds between two looks into the store."""
 
@@ -181,21 +187,36 @@ def joined() -> Iterator[World]:
     """Join the ranks that `launched` says there are.
 
     Raises:
-        TrainingError: the variables do not agree, or not all ranks come.
+        TrainingError: the variables do not agree, not all ranks come, or an earlier start ended with an error of its own.
     """
     global _joined
     number = _numbers()
     store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=ARRIVAL)))
+    if store.check([VERDICT]):
+        _say_again(json.loads(store.get(VERDICT)), rank)
     for name in ("RANK", "WORLD_SIZE"):  # what a command starts is no rank
         del os.environ[name]
     shared = PrefixStore(_name(store, rank, size), store)
     _joined = World(shared, rank, size, number["LOCAL_RANK"], number["LOCAL_WORLD_SIZE"])
     try:
         yield _joined
+    except (VitrinaError, SystemExit) as error:
+        code = error.exit_code if isinstance(error, VitrinaError) else error.code
+        if rank == 0 and code:
+            store.set(VERDICT, json.dumps({"code": code, "message": str(error) if isinstance(error, VitrinaError) else ""}))
+        raise
     finally:
         if rank == 0:
             _joined.end()
         _joined = None
+
+
+def _say_again(verdict: Mapping[str, Any], rank: int) -> None:
+    if rank or not verdict["message"]:
+        raise SystemExit(verdict["code"])
+    error = TrainingError(f"{verdict['message']} (said before torchrun started this again)")
+    error.exit_code = verdict["code"]
+    raise error
 
 
 def _numbers() -> dict[str, int]:

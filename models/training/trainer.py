@@ -45,10 +45,11 @@ from models.training.allocator import keep_freed_memory
 from models.training.balancing import balancer_of
 from models.training.batches import EpochBatches, OrderedBatches, mix, training_loader, validation_loader
 from models.training.callbacks import BestWeights, training_callbacks
-from models.training.distributed import on_ranks, rank, shared_norms, world_size
+from models.training.distributed import on_ranks, rank, world_size
 from models.training.environment import Launched
 from models.training.loggers import check_wandb, configured_loggers
 from models.training.muon import Muon
+from models.training.norms import shared_norms
 
 __all__ = [
     "BEST",

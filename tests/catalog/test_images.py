@@ -305,3 +305,16 @@ def test_light_is_the_mean_and_spread_of_a_photo_by_hand() -> None:
     assert light(DecodedPhoto(half)) == pytest.approx((0.5, 0.5), abs=0.02)
     assert light(DecodedPhoto(np.full((8, 8, 3), (255, 0, 0), dtype=np.uint8))) == pytest.approx((0.299, 0.0), abs=1e-6)
     assert light(None) == (None, None)
+
+
+def test_a_pickled_store_must_find_the_same_file(tmp_path: Path) -> None:
+    """Another machine that does not share the folder would see no photo at all, and say nothing."""
+    path = tmp_path / "images.parquet"
+    absent = pickle.dumps(ImageStore(path))
+    pq.write_table(pa.table({"product_id": [1], "jpeg": [b"one"]}), path)
+    told = pickle.dumps(ImageStore(path))
+    with pytest.raises(CatalogueError, match=r"images\.parquet: [\d,]+ bytes on .*, no file where it was opened; .* same path"):
+        pickle.loads(absent)
+    path.rename(tmp_path / "elsewhere")
+    with pytest.raises(CatalogueError, match=r"images\.parquet: no file on .*, [\d,]+ bytes where it was opened"):
+        pickle.loads(told)

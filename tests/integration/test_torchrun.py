@@ -1,9 +1,12 @@
 """torchrun starts the ranks: trainings that end well, that one rank refuses, and that lose ranks to `kill -9`."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_task import fit_points
 
+from catalog.sample import write_sample
 from models.training.trainer import BEST, LAST
 
 pytestmark = [pytest.mark.slow, pytest.mark.trains]
@@ -26,10 +30,13 @@ TORCHRUN = str(Path(sys.executable).with_name("torchrun"))
 
 def torchrun(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Two ranks of a module, each with one thread."""
-    where = os.pathsep.join([str(ROOT), str(ROOT / "client"), str(ROOT / "tests")])
-    variables = commands.environment(home) | {"PYTHONPATH": where, "OMP_NUM_THREADS": "1"}
     command = [TORCHRUN, "--standalone", "--nproc-per-node", "2", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=variables, cwd=home, timeout=600)
+    return subprocess.run(command, capture_output=True, text=True, env=variables(home), cwd=home, timeout=600)
+
+
+def variables(home: Path) -> dict[str, str]:
+    where = os.pathsep.join([str(ROOT), str(ROOT / "client"), str(ROOT / "tests")])
+    return commands.environment(home) | {"PYTHONPATH": where, "OMP_NUM_THREADS": "1"}
 
 
 def told(folder: Path, case: str, *options: str) -> tuple[dict[str, Any], "subprocess.CompletedProcess[str]"]:
@@ -78,6 +85,65 @@ def test_standard_output_is_rank_0s_and_it_is_alone_between_trainings(fits: tupl
     _, found, out = fits
     assert out == "rank 0 alone prints\n"
     assert found["world between"] == [1]
+
+
+def test_a_gates_no_is_not_asked_for_again(tmp_path: Path) -> None:
+    """torchrun starts the command twice more, which says the same at once."""
+    ended = torchrun(tmp_path, "--max-restarts", "2", "-m", "torchrun_cases", "refused", str(tmp_path))
+    assert ended.returncode == 1
+    assert (tmp_path / "starts").read_text() == "one\n"
+    said = [line for line in ended.stderr.splitlines() if line.startswith("no better than the champion")]
+    again = "no better than the champion (said before torchrun started this again) (1)"
+    assert said == ["no better than the champion (1)", again, again]
+
+
+def rank_1_of(agent: int) -> int:
+    """The process that a torchrun started as rank 1, of those that are its children now."""
+    for child in Path(f"/proc/{agent}/task/{agent}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if b"LOCAL_RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+                return int(child)
+    raise AssertionError("rank 1 is not there")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the rank by /proc")
+def test_the_command_goes_on_where_a_killed_rank_left_it(tmp_path: Path) -> None:
+    """`vitrina train` of the describer: registered once, told once, by rank 0 alone."""
+    shop = write_sample(tmp_path / "shop", products=200)
+    small = {
+        "model.writer": "{width: 32, layers: 1, heads: 2, kv_heads: 1, mlp_hidden: 64, vocab_size: 512, context: 256, "
+        "prompt_tokens: 120}",
+        "model.measured": "4",
+        "trainer.epochs": "60",
+        "trainer.max_minutes": "null",
+        "trainer.checkpoint_minutes": "0.001",
+        "gates": "{}",
+        "evaluation.latency_calls": "2",
+    }
+    arguments = ["train", "describer", "--data", str(shop), "--env", "demo", "--json"]
+    arguments += [part for name, value in small.items() for part in ("--set", f"{name}={value}")]
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        command = [TORCHRUN, "--standalone", "--nproc-per-node", "2", "--max-restarts", "3", "-m", "cli", *arguments]
+        agent = subprocess.Popen(command, stdout=out, stderr=err, env=variables(tmp_path), cwd=tmp_path)
+        try:
+            ends = time.monotonic() + 600
+            while not list(tmp_path.rglob(LAST)):
+                assert agent.poll() is None and time.monotonic() < ends, (tmp_path / "err").read_text()
+                time.sleep(0.05)
+            os.kill(rank_1_of(agent.pid), signal.SIGKILL)
+            assert agent.wait(timeout=600) == 0, (tmp_path / "err").read_text()
+        finally:
+            agent.terminate()
+            agent.wait(timeout=60)
+    outcome = json.loads((tmp_path / "out").read_text())
+    assert (outcome["model"], outcome["version"]) == ("describer", 1)
+    assert "exitcode: -9" in (tmp_path / "err").read_text()
+    (folder,) = {path.parent for path in tmp_path.rglob(LAST)}
+    assert _epochs(folder) == 60
+
+
+def _epochs(folder: Path) -> int:
+    return int(torch.load(folder / LAST, weights_only=True)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
 
 def test_a_training_that_loses_ranks_ends_as_one_that_does_not(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import attention_cases
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,7 @@ from recommender_cases import cells, random_cells, whole_graph
 from scipy.sparse import csr_matrix
 
 from models.recommender.attention import AttentionConfig, GraphAttention
-from models.recommender.graph import Edges, Graph, Layer, drawn
+from models.recommender.graph import Edges, Graph, Layer, drawn, leading_to
 
 USERS, ITEMS, ATTRIBUTES = 40, 25, 7
 
@@ -145,3 +146,21 @@ def test_with_room_for_every_neighbour_the_states_are_those_of_the_whole_graph(
     whole = whole_graph(model, bought, attributes)
     np.testing.assert_allclose(of_users.numpy(), whole.users[users], atol=1e-5)
     np.testing.assert_allclose(of_items.numpy(), whole.items[items], atol=1e-5)
+
+
+def test_what_leads_to_some_nodes_computes_the_same_of_them() -> None:
+    model, graph = (
+        attention_cases.model_of(attention_cases.ITEMS),
+        Graph.of(attention_cases.bought(), attention_cases.attributes()),
+    )
+    users, items = np.arange(0, 20, 2), np.arange(attention_cases.ITEMS)
+    pairs = np.stack([np.arange(10), np.arange(10)])
+    whole = drawn(graph, users, items, pairs, (3, 2, 2, 2), np.random.default_rng(0))
+    some_users, some_items = np.array([1, 4, 7]), np.arange(9, 18)
+    part = leading_to(whole, some_users, some_items)
+    with torch.no_grad():
+        (all_users, all_items), (found_users, found_items) = model(whole), model(part)
+    torch.testing.assert_close(found_users, all_users[some_users])
+    torch.testing.assert_close(found_items, all_items[some_items])
+    assert len(part[0].items) <= len(whole[0].items) and len(part[0].users) < len(whole[0].users)
+    assert sum(layer.item_edges.shape[1] for layer in part) < sum(layer.item_edges.shape[1] for layer in whole)

@@ -3,6 +3,7 @@
 import functools
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,17 @@ from torch import Tensor
 
 from models.training import distributed
 from models.training.batches import EpochBatches, OrderedBatches
-from models.training.distributed import gather_objects, gather_rows, run_ranks, sum_over_ranks
+from models.training.distributed import (
+    Shared,
+    agreed,
+    drawn_rows,
+    gather_objects,
+    gather_rows,
+    run_ranks,
+    share,
+    sum_over_ranks,
+)
+from models.training.norms import shared_norms
 from models.training.trainer import BEST, LAST, TrainingError
 
 pytestmark = pytest.mark.trains
@@ -150,6 +161,48 @@ def test_sums_and_gathered_rows_by_hand() -> None:
     assert gradient0 + gradient1 == [[1.0, 0.0], [3.0, 2.0], [-1.0, 7.0]]
     assert total == [3.0, 6.0]
     assert own0 == own1 == [12.0, 6.0]  # both ranks' losses depend on each rank's part
+
+
+def rows_alone(rank: int) -> list[Any]:
+    """The second rank has no row of its own: it goes along with the first one, which counts once."""
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    share(Shared(rows=1, own=1 - rank))
+    row = torch.tensor([[2.0, 3.0]])
+    generator = torch.Generator().manual_seed(5)
+    drawn = drawn_rows(1, lambda rows: torch.rand(rows, generator=generator))
+    counted = sum_over_ranks(torch.tensor([4]))
+    return gather_objects([gather_rows(row).tolist(), counted.tolist(), drawn.tolist(), agreed(7.0 + rank)])
+
+
+def test_a_row_that_two_ranks_have_counts_once() -> None:
+    expected = torch.rand(1, generator=torch.Generator().manual_seed(5)).tolist()
+    assert START(rows_alone, 2) == 2 * [[[[2.0, 3.0]], [4], expected, 7.0]]
+
+
+def drawn_and_normed(rank: int) -> list[Any]:
+    """Five rows, of which the first rank has three."""
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    share(Shared(rows=5, own=3 - rank))
+    generator = torch.Generator().manual_seed(5)
+    rows = drawn_rows(3 - rank, lambda count: torch.randn(count, 4, generator=generator)).requires_grad_()
+    norm = torch.nn.BatchNorm1d(4, momentum=0.3)
+    with shared_norms(norm):
+        out = norm(rows)
+    (out**3).sum().backward()
+    assert type(norm) is torch.nn.BatchNorm1d
+    told = [out.detach(), rows.grad, norm.running_mean, norm.running_var]
+    return [[value.tolist() for value in part] for part in gather_objects(told)]
+
+
+def test_rows_are_drawn_and_normed_as_on_one_rank() -> None:
+    rows = torch.randn(5, 4, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    norm = torch.nn.BatchNorm1d(4, momentum=0.3)
+    out = norm(rows)
+    (out**3).sum().backward()
+    for rank, found in enumerate(START(drawn_and_normed, 2)):
+        expected = [out[rank::2], rows.grad[rank::2], norm.running_mean, norm.running_var]  # type: ignore[index]
+        for value, told in zip(expected, found, strict=True):
+            torch.testing.assert_close(torch.tensor(told), value.detach(), atol=1e-5, rtol=1e-5)
 
 
 def test_one_rank_alone_adds_nothing() -> None:
