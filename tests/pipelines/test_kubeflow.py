@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 from kubeflow_records import Records, recording
-from services import zenml_server
+from services import s3_server, zenml_server
 from zenml.client import Client
 from zenml.enums import StackComponentType
 
@@ -103,9 +103,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         patch.setenv("VITRINA_DATABASE_URL", f"postgresql://vitrina:{HIDDEN[0]}@127.0.0.1:1/vitrina")
         patch.setenv("AWS_ACCESS_KEY_ID", HIDDEN[1])
         patch.setenv("AWS_SECRET_ACCESS_KEY", HIDDEN[2])
-        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         patch.delenv("ZENML_STORE_URL", raising=False)
-        yield Settings.from_environment()
+        with s3_server(tmp_path_factory.mktemp("s3"), "shop") as address:
+            patch.setenv("AWS_ENDPOINT_URL", address)
+            yield Settings.from_environment()
 
 
 @pytest.fixture(scope="module")
@@ -431,6 +432,21 @@ def test_a_registry_of_this_machine_alone_is_refused(settings: Settings, stack: 
     before = len(kubeflow.runs)
     with pytest.raises(VitrinaError, match=r"registers models at http://mlflow\.shop\.svc:5000: set MLFLOW_TRACKING_URI"):
         promote(here)
+    assert len(kubeflow.runs) == before
+
+
+def test_an_artifact_store_that_this_machine_does_not_reach_is_told_at_once(
+    settings: Settings, stack: ClusterConfig, kubeflow: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(kubeflow.runs)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(
+        VitrinaError, match=r"^s3://shop/zenml: the store http://127\.0\.0\.1:1 does not answer .* AWS_ENDPOINT_URL$"
+    ):
+        promote(settings)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(VitrinaError, match=r"keeps its artifacts at http://minio\.shop\.svc:9000: set AWS_ENDPOINT_URL"):
+        promote(settings)
     assert len(kubeflow.runs) == before
 
 
