@@ -42,8 +42,8 @@ ARRIVAL = 600.0
 """Seconds in which all ranks have to be there."""
 COLLECTIVE = 1800.0
 """Seconds that a rank waits for the others within a training; whole checkpoints are written in one wait."""
-TOLD = 30.0
-"""Seconds between the end of a rank's connections and its word why."""
+TOLD = 2.0
+"""Seconds in which a rank's word why must be seen after its connections have ended; it comes before. A killed one says none."""
 SHOWN = 30.0
 """Seconds in which a shared volume shows a new file."""
 FAREWELL = 60.0
