@@ -42,8 +42,8 @@ ARRIVAL = 600.0
 """Seconds in which all ranks have to be there."""
 COLLECTIVE = 1800.0
 """Seconds that a rank waits for the others within a training; whole checkpoints are written in one wait."""
-TOLD = 30.0
-"""Seconds between the end of a rank's connections and its word why."""
+TOLD = 2.0
+"""Seconds in which a rank's word why must be seen after its connections have ended; it comes before. A killed one says none."""
 SHOWN = 30.0
 """Seconds in which a shared volume shows a new file."""
 FAREWELL = 60.0
@@ -66,6 +66,7 @@ class World:
         local_rank: Among those of this machine; chooses the GPU.
         local_size: Ranks of every machine.
         calls: Calls so far.
+        broken: A call ended as none should: a rank has died, or this one is being ended.
     """
 
     store: Any
@@ -74,6 +75,7 @@ class World:
     local_rank: int
     local_size: int
     calls: int = field(default=0, init=False)
+    broken: bool = field(default=False, init=False)
 
     @property
     def nodes(self) -> int:
@@ -120,8 +122,10 @@ class World:
         self.store.set(f"left/{self.rank}", b"")
 
     def end(self) -> None:
-        """Rank 0's last word; with it goes the store, so that it waits until the others have read it."""
+        """Rank 0's last word; with it goes the store, so that it waits until the others have read it, if they can."""
         self.store.set("ended", b"")
+        if self.broken:
+            return
         others = [f"left/{rank}" for rank in range(1, self.size)]
         if not _eventually(lambda: self.store.check(others), FAREWELL):
             log.warning("some ranks are still busy %g seconds after the end of the command", FAREWELL)
@@ -132,8 +136,9 @@ class World:
 
     def _take_part(self, number: int, called: tuple[Any, ...] | None, loggers: Sequence[Any]) -> Any:
         """Run a call; what is `called` is known to rank 0 alone."""
-        failed, broken = f"failed/{number}", False
+        failed, told_by_another = f"failed/{number}", False
         failure: VitrinaError | None = None
+        self.broken = True
         _start_group(self, number)
         try:
             told = [called]
@@ -147,14 +152,15 @@ class World:
             self.store.compare_set(failed, "", f"rank {self.rank}: {error}" if self.rank else str(error))
             failure = _bare(error)
         except RuntimeError as error:
-            broken = "gloo" in str(error) or isinstance(error, dist.DistError)
-            if not (broken and _eventually(lambda: self.store.check([failed]), TOLD)):
+            told_by_another = "gloo" in str(error) or isinstance(error, dist.DistError)
+            if not (told_by_another and _eventually(lambda: self.store.check([failed]), TOLD)):
                 raise
         finally:
             called = arguments = None
             told.clear()
             dist.destroy_process_group()
-        if failure is None and not broken:
+        self.broken = False
+        if failure is None and not told_by_another:
             return found
         gc.collect()  # connections end with the last reference to their group
         raise failure or TrainingError(self.store.get(failed).decode())
@@ -202,7 +208,7 @@ def joined() -> Iterator[World]:
         yield _joined
     except (VitrinaError, SystemExit) as error:
         code = error.exit_code if isinstance(error, VitrinaError) else error.code
-        if rank == 0 and code:
+        if rank == 0 and code in (1, 2) and not _joined.broken:  # no signal, and no rank that died
             store.set(VERDICT, json.dumps({"code": code, "message": str(error) if isinstance(error, VitrinaError) else ""}))
         raise
     finally:

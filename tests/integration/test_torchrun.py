@@ -117,7 +117,7 @@ def test_the_command_goes_on_where_a_killed_rank_left_it(tmp_path: Path) -> None
         "trainer.epochs": "60",
         "trainer.max_minutes": "null",
         "trainer.checkpoint_minutes": "0.001",
-        "gates": "{}",
+        "gates": "{thresholds: [{metric: attribute_precision, at_least: 0.0}]}",
         "evaluation.latency_calls": "2",
     }
     arguments = ["train", "describer", "--data", str(shop), "--env", "demo", "--json"]
