@@ -8,6 +8,7 @@ order.
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from scoring.plan import Shard
 from scoring.request import RayConfig
 from scoring.shard import Job, ShardScorer
 
+_KNOCK_SECONDS = 30.0
 _INIT_DEATHS = 10  # of actors, one after the other, before the run ends: nodes come and go
 
 
@@ -109,14 +111,26 @@ def _cluster(config: RayConfig) -> Iterator[None]:
             cores = len(os.sched_getaffinity(0)) if config.workers is None else -(-config.workers * config.cpus // 1)
             ray.init("local", num_cpus=int(cores), include_dashboard=False, **quiet)
         else:
+            _knock(config.address)
             ray.init(config.address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = config.address or "on this machine"
+    except (OSError, RuntimeError, ValueError) as error:
+        where = "on this machine" if config.address is None else f"at {config.address}"
         raise VitrinaError(f"no Ray cluster {where}: {' '.join(str(error).split())[:200]}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Whether anybody listens at host:port: Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 def _gpus(config: RayConfig, resources: dict[str, float]) -> float:

@@ -128,7 +128,7 @@ def test_what_a_person_can_mend_is_one_line(settings: Settings, machines: Machin
     pd.DataFrame({"product_id": [1], "title": [["a", "list"]]}).to_parquet(tmp_path / "shop" / "products.parquet", index=False)
     for address, says in (
         (machines.cluster.address, r"products.parquet: title is list<.*> and does not read as string"),
-        ("127.0.0.1:1", r"^no Ray cluster 127.0.0.1:1: [^\n]*$"),
+        ("127.0.0.1:1", r"^no Ray cluster at 127.0.0.1:1: [^\n]*$"),
     ):
         with pytest.raises(VitrinaError, match=says):
             score(settings, tmp_path / "shop", tmp_path / "out", engine="ray", ray={"address": address})
