@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from playground import answers
-from playground.form import Form
+from playground.form import Form, number
 from playground.html import Markup, el, joined
 from playground.pieces import grid, money, product, section
 from vitrina_client import AsyncClient
@@ -20,7 +20,7 @@ def _listing(form: Form) -> dict[str, Any]:
 
 async def _of_product(client: AsyncClient, form: Form) -> Markup:
     found = await client.analyze(**_listing(form), top_k=3)  # type: ignore[misc]
-    return joined([answers.what(found), answers.price(found, form.price)])
+    return joined([answers.what(found), answers.price(found, number("Price", form.price))])
 
 
 async def _of_quality(client: AsyncClient, form: Form) -> Markup:

@@ -38,7 +38,7 @@ def build(service: Service) -> Opening:
             description = gr.Textbox("", label="Description", lines=3, max_lines=8, max_length=20_000)
             with gr.Row():
                 brand = gr.Textbox("", label="Brand", min_width=120, max_length=200)
-                price = gr.Number(label="Price", value=None, minimum=0, min_width=120)
+                price = gr.Textbox("", label="Price", min_width=120, max_length=40)
             with gr.Accordion("More details", open=False):
                 article_type = gr.Textbox("", label="Type", placeholder="Jeans, Watches …", max_length=200)
                 told = "gender: Women\nbase_colour: Red\nFabric: Cotton"
@@ -78,7 +78,7 @@ def build(service: Service) -> Opening:
             elif isinstance(found, models.Assessment):
                 yield {quality: joined([stands, answers.quality(found, was)])}
             elif isinstance(found, models.Analysis):
-                yield {what: answers.what(found), price_of: answers.price(found, filled.price)}
+                yield {what: answers.what(found), price_of: answers.price(found, asked.get("price"))}
             elif isinstance(found, models.Written):
                 yield {text: answers.text(found)}
             elif isinstance(found, models.SimilarProducts):

@@ -13,7 +13,8 @@ from vitrina_client.models import Fact, Price
 def test_facts_are_marked_where_they_stand() -> None:
     facts = [Fact(name="base_colour", value="Blue"), Fact(name="title", value="Blue Jeans"), Fact(name="Fit", value="<b>")]
     assert marked("blue jeans, BLUE and bluer <b>", facts) == (
-        '<mark title="title">blue jeans</mark>, <mark title="base colour">BLUE</mark> and bluer <mark title="Fit">&lt;b&gt;</mark>'
+        '<mark title="title">blue jeans</mark>, <mark title="base colour">BLUE</mark> '
+        'and bluer <mark title="Fit">&lt;b&gt;</mark>'
     )
     assert marked("a < b", []) == "a &lt; b"
 
