@@ -30,7 +30,7 @@ def price(found: models.Analysis, asked: float | None) -> Markup:
     if found.price is None:
         return NOTHING
     price = found.price
-    said = [f"Such listings cost about {money(price.median)}; 90 % lie between {money(price.low)} and {money(price.high)}."]
+    said = [f"Such listings cost about {money(price.median)}; 90 % lie between {money(price.low)} and {money(price.high)}."]
     if asked is not None and asked < price.low:
         said.append(f"{money(asked)} is below that.")
     elif asked is not None and asked > price.high:

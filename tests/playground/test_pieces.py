@@ -51,5 +51,5 @@ def test_prices_are_written_for_people(value: float | None, said: str) -> None:
 
 
 def test_shares_and_lists_are_written_for_people() -> None:
-    assert [share(value) for value in (0, 0.004, 0.5, 1)] == ["0 %", "0.4 %", "50 %", "100 %"]
+    assert [share(value) for value in (0, 0.004, 0.5, 1)] == ["0\u00a0%", "0.4\u00a0%", "50\u00a0%", "100\u00a0%"]
     assert [listed(names) for names in ([], ["a"], ["a", "b", "c"])] == ["", "a", "a, b and c"]
