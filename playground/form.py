@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitrina_client import models, params
+from vitrina_client import models
 
 FIELDS = ("gender", "age_group", "base_colour", "season", "usage", "master_category", "sub_category")
 """Of a listing, beside what has a field of its own in the form; any other name is an attribute's."""
@@ -59,7 +59,7 @@ class Form:
         """What the page's address says."""
         return cls(**{name: place[name] for name in PLACED if name in place})
 
-    def listing(self) -> params.CandidateIn:
+    def listing(self) -> dict[str, Any]:
         """What the API is sent.
 
         Raises:
@@ -83,8 +83,7 @@ class Form:
             told["image"] = Path(self.photo).read_bytes()
         if not told.keys() - {"price"}:
             raise WrongForm("Give at least a title, a description or a photo.")
-        listing: params.CandidateIn = told  # type: ignore[assignment]
-        return listing
+        return told
 
     def changed(self, change: Mapping[str, str | float]) -> "Form":
         """The form with what the API proposes to write where."""

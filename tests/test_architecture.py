@@ -146,7 +146,9 @@ def test_the_client_imports_httpx_and_pydantic_alone(path: Path) -> None:
 
 
 def test_the_playground_alone_imports_the_client() -> None:
-    found = {package_of(path) for path in sources() for _, module in imports(path) if module.partition(".")[0] == "vitrina_client"}
+    found = {
+        package_of(path) for path in sources() for _, module in imports(path) if module.partition(".")[0] == "vitrina_client"
+    }
     assert found == {"playground"}
 
 

@@ -20,7 +20,7 @@ from playground.pieces import (
 )
 from playground.tabs import QUIET, Opening, Tab, Update
 from playground.visitor import Service, as_they_come
-from vitrina_client import AsyncClient, VitrinaError, models, params
+from vitrina_client import AsyncClient, VitrinaError, models
 
 EXAMPLES = 6
 SIMILAR = 6
@@ -136,21 +136,18 @@ def build(service: Service) -> Opening:
     return Opening(opened, [chips, *everything])
 
 
-async def _calls(client: AsyncClient, asked: params.CandidateIn, product_id: str | None) -> dict[str, Awaitable[object]]:
+async def _calls(client: AsyncClient, asked: Mapping[str, Any], product_id: str | None) -> dict[str, Awaitable[object]]:
     """What is asked of the models that are served, by the name of the part."""
     served = {model.name for model in (await client.list_models()).models if model.version is not None}
-    bare = {name: value for name, value in asked.items() if name != "product_id"}
     calls: dict[str, Awaitable[object]] = {}
     if "product" in served:
-        calls["analysis"] = client.analyze(**bare, top_k=LABELS)  # type: ignore[typeddict-item]
-        words_of_it = " ".join(str(bare[name]) for name in ("brand", "title", "article_type") if name in bare)
-        sought = {"text": words_of_it or None, "image": bare.get("image")}
-        calls["similar"] = client.search_similar(**sought, limit=SIMILAR)  # type: ignore[arg-type]
+        calls["analysis"] = client.analyze(**asked, top_k=LABELS)
+        words = " ".join(str(asked[name]) for name in ("brand", "title", "article_type") if name in asked)
+        calls["similar"] = client.search_similar(text=words or None, image=asked.get("image"), limit=SIMILAR)
     if served & {"product", "quality"}:
-        known = {} if product_id is None else {"product_id": product_id}
-        calls["quality"] = client.assess_quality(**asked, **known)  # type: ignore[typeddict-item]
+        calls["quality"] = client.assess_quality(**asked, product_id=product_id)
     if "describer" in served:
-        calls["text"] = client.generate_description(**bare)  # type: ignore[typeddict-item]
+        calls["text"] = client.generate_description(**asked)
     return calls
 
 

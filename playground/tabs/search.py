@@ -41,13 +41,13 @@ def build(service: Service) -> Opening:
 
     async def answer(request: gr.Request, product_id: str | None, *fields: Any) -> AsyncIterator[Update]:
         words, path, of_brands, of_types, cheapest, dearest = fields
-        sought: dict[str, Any] = {}
+        sought: dict[str, Any] = {"limit": FOUND}
         if product_id is not None:
             sought["product_id"] = product_id
         else:
             sought |= {"text": words.strip()} if words and words.strip() else {}
             sought |= {"image": Path(path).read_bytes()} if path else {}
-        if not sought:
+        if len(sought) == 1:
             yield {found: hint("Say what you look for, or show a photo of it.")}
             return
         try:
@@ -61,8 +61,8 @@ def build(service: Service) -> Opening:
         yield {found: joined([stands, waiting("Looking …")])}
         client = service.of(request)
         try:
-            given = {name: value for name, value in filters.items() if value not in (None, [])}
-            answered = await client.search_similar(**sought, filters=given, limit=FOUND)  # type: ignore[typeddict-item]
+            sought["filters"] = {name: value for name, value in filters.items() if value not in (None, [])}
+            answered = await client.search_similar(**sought)
             of = (await client.get_product(product_id)).title or product_id if product_id is not None else None
         except VitrinaError as error:
             yield {found: joined([stands, notice(error)])}

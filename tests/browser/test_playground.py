@@ -35,7 +35,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 SECONDS = 90
 VIEWS = {"wide": (1280, "light"), "narrow": (390, "dark")}
 MODELS = ("product", "quality", "describer", "fewshot", "imagegen", "recommender")
-SCRIPT = '<script>document.title = "broken"</script><img src=x onerror="document.title = \'broken\'">'
+SCRIPT = 'Belt <script>document.title = "broken"</script><img src=x onerror="document.title = \'broken\'">'
 expect.set_options(timeout=1000 * SECONDS)
 
 
@@ -79,8 +79,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
             headers = {"Authorization": f"Bearer {key}"}
             httpx.put(f"{url}/v1/catalog/products/1", json=put, headers=headers, timeout=SECONDS).raise_for_status()
             yield url, key
+            with httpx.stream("GET", f"{url}/playground/gradio_api/heartbeat/open", headers=headers, timeout=SECONDS) as page:
+                assert page.status_code == 200
+                process.terminate()
+                process.wait(60)  # a page that is open does not hold it up
         finally:
-            process.terminate()
+            process.kill()
             process.wait(60)
     assert "Traceback" not in log.read_text()
 
