@@ -30,7 +30,7 @@ def price(found: models.Analysis, asked: float | None) -> Markup:
     if found.price is None:
         return NOTHING
     price = found.price
-    said = [f"Such listings cost about {money(price.median)}; 90 % lie between {money(price.low)} and {money(price.high)}."]
+    said = [f"Such listings cost about {money(price.median)}; 90 % lie between {money(price.low)} and {money(price.high)}."]
     if asked is not None and asked < price.low:
         said.append(f"{money(asked)} is below that.")
     elif asked is not None and asked > price.high:
@@ -75,7 +75,7 @@ def _improvement(one: models.Improvement, score: float) -> Markup:
         return el("li", el("div", gain, said, class_="v-todo"))
     sure = f"{share(one.confidence)} sure" if one.confidence is not None else None
     inner = gain, said, el("span", sure, class_="v-note"), el("span", "Apply", class_="v-do")
-    do = {"data_do": "improve", "data_change": json.dumps(one.change), "data_score": score}
+    do: dict[str, str | float] = {"data_do": "improve", "data_change": json.dumps(one.change), "data_score": score}
     return el("li", el("button", *inner, type="button", class_="v-improve", **do))
 
 

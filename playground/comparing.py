@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from playground import answers
-from playground.form import Form
+from playground.form import Form, number
 from playground.html import Markup, el, joined
 from playground.pieces import grid, money, product, section
 from vitrina_client import AsyncClient
@@ -19,16 +19,16 @@ def _listing(form: Form) -> dict[str, Any]:
 
 
 async def _of_product(client: AsyncClient, form: Form) -> Markup:
-    found = await client.analyze(**_listing(form), top_k=3)  # type: ignore[misc]
-    return joined([answers.what(found), answers.price(found, form.price)])
+    found = await client.analyze(**_listing(form), top_k=3)
+    return joined([answers.what(found), answers.price(found, number("Price", form.price))])
 
 
 async def _of_quality(client: AsyncClient, form: Form) -> Markup:
-    return answers.quality(await client.assess_quality(**_listing(form)), None)  # type: ignore[misc]
+    return answers.quality(await client.assess_quality(**_listing(form)), None)
 
 
 async def _of_describer(client: AsyncClient, form: Form) -> Markup:
-    return answers.text(await client.generate_description(**_listing(form)))  # type: ignore[misc]
+    return answers.text(await client.generate_description(**_listing(form)))
 
 
 async def _of_recommender(client: AsyncClient, form: Form) -> Markup:

@@ -40,7 +40,7 @@ def price_band(price: models.Price, asked: float | None) -> Markup:
 def score_ring(score: float, threshold: float | None, was: float | None) -> Markup:
     """A score of 0 to 1 as a ring, with the threshold, and what it was before."""
     around = 2 * math.pi * RADIUS
-    circle = {"cx": 44, "cy": 44, "r": RADIUS, "transform": "rotate(-90 44 44)"}
+    circle: dict[str, str | int] = {"cx": 44, "cy": 44, "r": RADIUS, "transform": "rotate(-90 44 44)"}
     tone = "good" if threshold is None or score >= threshold else "warn"
     inner = [
         el("circle", cx=44, cy=44, r=RADIUS, class_="v-track"),

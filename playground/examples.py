@@ -37,7 +37,8 @@ async def photo_of(client: AsyncClient, product: models.CatalogueProduct, folder
         data = await client.get_product_image(product.product_id)
     except NotFound:
         return None
-    return gr.processing_utils.save_bytes_to_cache(data, f"product-{product.product_id}.jpg", folder)
+    path: str = gr.processing_utils.save_bytes_to_cache(data, f"product-{product.product_id}.jpg", folder)
+    return path
 
 
 def choices(products: list[models.CatalogueProduct], label: str) -> Markup:

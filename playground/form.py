@@ -1,16 +1,22 @@
 """A listing as a visitor fills it in: its fields, what the API is sent, and what the page's address keeps of it."""
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitrina_client import models, params
+from vitrina_client import models
 
 FIELDS = ("gender", "age_group", "base_colour", "season", "usage", "master_category", "sub_category")
 """Of a listing, beside what has a field of its own in the form; any other name is an attribute's."""
 ATTRIBUTE = "attributes."
 """Before the name of an attribute in a change that the API proposes."""
+
+
+PLACED = ("title", "brand", "price", "article_type", "details", "description")
+"""What the page's address keeps, the longest last."""
 
 
 class WrongForm(ValueError):
@@ -30,7 +36,7 @@ class Form:
     title: str = ""
     description: str = ""
     brand: str = ""
-    price: float | None = None
+    price: str = ""
     article_type: str = ""
     details: str = ""
 
@@ -43,33 +49,28 @@ class Form:
             product.title or "",
             product.description or "",
             product.brand or "",
-            product.price,
+            "" if product.price is None else f"{product.price:g}",
             product.categories.get("article_type", ""),
             _lines(told),
         )
 
     @classmethod
     def of_place(cls, place: Mapping[str, str]) -> "Form":
-        """What the page's address says; a price that is no number is left out."""
-        try:
-            price = float(place["price"]) if "price" in place else None
-        except ValueError:
-            price = None
-        told = {name: place.get(name, "") for name in ("title", "description", "brand", "article_type", "details")}
-        return cls(price=price, **told)
+        """What the page's address says."""
+        return cls(**{name: place[name] for name in PLACED if name in place})
 
-    def listing(self) -> params.CandidateIn:
+    def listing(self) -> dict[str, Any]:
         """What the API is sent.
 
         Raises:
-            WrongForm: nothing is filled in, or a detail is no NAME: VALUE.
+            WrongForm: nothing is filled in, the price is no number, or a detail is no NAME: VALUE.
         """
         told: dict[str, Any] = {}
         for name in ("title", "description", "brand", "article_type"):
             if value := getattr(self, name).strip():
                 told[name] = value
-        if self.price is not None:
-            told["price"] = self.price
+        if (price := number("Price", self.price)) is not None:
+            told["price"] = price
         attributes = {}
         for name, value in self._details().items():
             if name in FIELDS:
@@ -82,8 +83,7 @@ class Form:
             told["image"] = Path(self.photo).read_bytes()
         if not told.keys() - {"price"}:
             raise WrongForm("Give at least a title, a description or a photo.")
-        listing: params.CandidateIn = told  # type: ignore[assignment]
-        return listing
+        return told
 
     def changed(self, change: Mapping[str, str | float]) -> "Form":
         """The form with what the API proposes to write where."""
@@ -91,7 +91,7 @@ class Form:
         details = self._details()
         for name, value in change.items():
             if name == "price":
-                parts[name] = float(value)
+                parts[name] = f"{float(value):g}"
             elif name in ("title", "description", "brand", "article_type"):
                 parts[name] = str(value)
             else:
@@ -100,14 +100,7 @@ class Form:
 
     def place(self) -> dict[str, str | float | None]:
         """For the page's address; a photo that was uploaded is not in it."""
-        return {
-            "title": self.title,
-            "brand": self.brand,
-            "price": self.price,
-            "article_type": self.article_type,
-            "details": self.details,
-            "description": self.description,
-        }
+        return {name: getattr(self, name) for name in PLACED}
 
     def _details(self) -> dict[str, str]:
         told = {}
@@ -118,6 +111,23 @@ class Form:
             if line.strip():
                 told[name.strip()] = value.strip()
         return told
+
+
+def number(field: str, said: str) -> float | None:
+    """A price as people write it; None where nothing is.
+
+    Raises:
+        WrongForm: it is none, or below 0.
+    """
+    if not said.strip():
+        return None
+    try:
+        found = float(re.sub(r"(?<=\d)[ ,](?=\d{3}(?!\d))", "", said.strip()))
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise WrongForm(f"{field}: {said.strip()[:40]!r} is not a number from 0 on, such as 1299 or 24.50.")
+    return found
 
 
 def _lines(told: Mapping[str, str]) -> str:

@@ -68,7 +68,7 @@ def mount(app: Any, path: str, address: str, folder: Path, bounds: Bounds) -> No
 def page(service: Service, bounds: Bounds) -> gr.Blocks:
     """The page."""
     tabs = discover()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, bounds.keep_seconds)) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, bounds.keep_seconds)) as made:
         head, address = piece("head", _head(None)), gr.Textbox("", visible="hidden")
         places: dict[str, gr.Tab] = {}
         filled: dict[str, Filled] = {}
@@ -80,8 +80,9 @@ def page(service: Service, bounds: Bounds) -> gr.Blocks:
             script = f"(before, _) => [before, vitrina.turn('{name}')]"
             place.select(filled[name].show, [filled[name].before, address], filled[name].outputs, js=script, **QUIET)
         outputs = [head, row, *places.values(), *filled[FIRST].outputs]
-        blocks.load(_arriving(service, tabs, head, row, places, filled[FIRST]), None, outputs, **QUIET)
-    blocks.queue(default_concurrency_limit=bounds.at_once, max_size=bounds.waiting)
+        made.load(_arriving(service, tabs, head, row, places, filled[FIRST]), None, outputs, **QUIET)
+    made.queue(default_concurrency_limit=bounds.at_once, max_size=bounds.waiting)
+    blocks: gr.Blocks = made
     return blocks
 
 
@@ -141,8 +142,8 @@ def _head(known: models.Models | None) -> Markup:
     return el(
         "header",
         el("div", el("h1", "Vitrina"), el("p", "Try the models on this shop's catalogue"), class_="v-name"),
-        el("ul", *answering, aria_label="Models that answer, and their versions", class_="v-served") if answering else None,
         el("nav", el("a", "API", href="/"), aria_label="Elsewhere"),
+        el("ul", *answering, aria_label="Models that answer, and their versions", class_="v-served") if answering else None,
         class_="v-top",
     )
 

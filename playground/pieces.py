@@ -121,7 +121,7 @@ def bar(value: float, tone: str = "") -> Markup:
 
 def share(value: float) -> str:
     """A number from 0 to 1 as people write it."""
-    return f"{100 * value:.0f} %" if value >= 0.095 or value == 0 else f"{100 * value:.1f} %"
+    return f"{100 * value:.0f} %" if value >= 0.095 or value == 0 else f"{100 * value:.1f} %"
 
 
 def money(value: float | None) -> str:

@@ -189,7 +189,8 @@ async def _until(stopped: asyncio.Event, answering: Any, told: _Told) -> None:
 
 async def _first(made: "asyncio.Future[FastAPI]", live: "asyncio.Task[None]") -> FastAPI:
     """The page, once it is made; what kept it from that is raised."""
-    await asyncio.wait({made, live}, return_when=asyncio.FIRST_COMPLETED)
+    both: set[asyncio.Future[Any]] = {made, live}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if not made.done():
         live.result()
     return made.result()

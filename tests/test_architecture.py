@@ -13,6 +13,7 @@ GROUPS = [
     {"catalog", "database"},
     {"models"},
     {"data_validation", "registry", "monitoring", "provenance"},
+    {"playground"},
     {"serving", "scoring"},
     {"steps"},
     {"pipelines"},
@@ -46,6 +47,7 @@ ONLY_IN = {
     "mlflow": {"registry", "steps"},
     "evidently": {"monitoring"},
     "bentoml": {"serving"},
+    "gradio": {"playground"},
     "zenml": {"steps", "pipelines"},
 }
 
@@ -147,5 +149,20 @@ def test_the_client_imports_httpx_and_pydantic_alone(path: Path) -> None:
         assert module.partition(".")[0] in allowed, f"{path}:{line}: the client may not import {module}"
 
 
-def test_no_package_of_the_service_imports_the_client() -> None:
-    assert [path for path in sources() for _, module in imports(path) if module.partition(".")[0] == "vitrina_client"] == []
+def test_the_playground_alone_imports_the_client() -> None:
+    found = {
+        package_of(path) for path in sources() for _, module in imports(path) if module.partition(".")[0] == "vitrina_client"
+    }
+    assert found == {"playground"}
+
+
+def test_the_playground_is_a_client_like_any_other() -> None:
+    allowed = {"gradio", "vitrina_client", "playground"} | sys.stdlib_module_names
+    for path in sorted((ROOT / "playground").rglob("*.py")):
+        for line, module in imports(path):
+            assert module.partition(".")[0] in allowed, f"{path}:{line}: the playground may not import {module}"
+
+
+def test_the_service_mounts_the_playground_in_one_place() -> None:
+    found = {path for path in sources() for _, module in imports(path) if module.partition(".")[0] == "playground"}
+    assert {path for path in found if package_of(path) != "playground"} == {ROOT / "serving" / "playground.py"}

@@ -63,10 +63,11 @@ def build(service: Service) -> Opening:
         if not said.strip():
             yield {drawn: notice("Say what is to be drawn.")}
             return
+        wanted: dict[str, Any] = {"prompt": said.strip(), "style": how}
         for one in range(many):
             yield {drawn: joined([stands, _progress(one, many), _candidates(done)]), stop: gr.update(interactive=True)}
             try:
-                done.append(await client.generate_image(prompt=said.strip(), style=how, seed=int(first or 0) + one))  # type: ignore[typeddict-item]
+                done.append(await client.generate_image(**wanted, seed=int(first or 0) + one))
             except VitrinaError as error:
                 yield {drawn: joined([stands, notice(error), _candidates(done)]), stop: gr.update(interactive=False)}
                 return

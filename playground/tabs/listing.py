@@ -20,7 +20,7 @@ from playground.pieces import (
 )
 from playground.tabs import QUIET, Opening, Tab, Update
 from playground.visitor import Service, as_they_come
-from vitrina_client import AsyncClient, VitrinaError, models, params
+from vitrina_client import AsyncClient, VitrinaError, models
 
 EXAMPLES = 6
 SIMILAR = 6
@@ -38,7 +38,7 @@ def build(service: Service) -> Opening:
             description = gr.Textbox("", label="Description", lines=3, max_lines=8, max_length=20_000)
             with gr.Row():
                 brand = gr.Textbox("", label="Brand", min_width=120, max_length=200)
-                price = gr.Number(label="Price", value=None, minimum=0, min_width=120)
+                price = gr.Textbox("", label="Price", min_width=120, max_length=40)
             with gr.Accordion("More details", open=False):
                 article_type = gr.Textbox("", label="Type", placeholder="Jeans, Watches …", max_length=200)
                 told = "gender: Women\nbase_colour: Red\nFabric: Cotton"
@@ -78,7 +78,7 @@ def build(service: Service) -> Opening:
             elif isinstance(found, models.Assessment):
                 yield {quality: joined([stands, answers.quality(found, was)])}
             elif isinstance(found, models.Analysis):
-                yield {what: answers.what(found), price_of: answers.price(found, filled.price)}
+                yield {what: answers.what(found), price_of: answers.price(found, asked.get("price"))}
             elif isinstance(found, models.Written):
                 yield {text: answers.text(found)}
             elif isinstance(found, models.SimilarProducts):
@@ -136,21 +136,18 @@ def build(service: Service) -> Opening:
     return Opening(opened, [chips, *everything])
 
 
-async def _calls(client: AsyncClient, asked: params.CandidateIn, product_id: str | None) -> dict[str, Awaitable[object]]:
+async def _calls(client: AsyncClient, asked: Mapping[str, Any], product_id: str | None) -> dict[str, Awaitable[object]]:
     """What is asked of the models that are served, by the name of the part."""
     served = {model.name for model in (await client.list_models()).models if model.version is not None}
-    bare = {name: value for name, value in asked.items() if name != "product_id"}
     calls: dict[str, Awaitable[object]] = {}
     if "product" in served:
-        calls["analysis"] = client.analyze(**bare, top_k=LABELS)  # type: ignore[typeddict-item]
-        words_of_it = " ".join(str(bare[name]) for name in ("brand", "title", "article_type") if name in bare)
-        sought = {"text": words_of_it or None, "image": bare.get("image")}
-        calls["similar"] = client.search_similar(**sought, limit=SIMILAR)  # type: ignore[arg-type]
+        calls["analysis"] = client.analyze(**asked, top_k=LABELS)
+        words = " ".join(str(asked[name]) for name in ("brand", "title", "article_type") if name in asked)
+        calls["similar"] = client.search_similar(text=words or None, image=asked.get("image"), limit=SIMILAR)
     if served & {"product", "quality"}:
-        known = {} if product_id is None else {"product_id": product_id}
-        calls["quality"] = client.assess_quality(**asked, **known)  # type: ignore[typeddict-item]
+        calls["quality"] = client.assess_quality(**asked, product_id=product_id)
     if "describer" in served:
-        calls["text"] = client.generate_description(**bare)  # type: ignore[typeddict-item]
+        calls["text"] = client.generate_description(**asked)
     return calls
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from playground.examples import examples
+from playground.form import WrongForm, number
 from playground.html import Markup, el, joined
 from playground.pieces import grid, hint, kind, money, notice, piece, place, product, waiting
 from playground.tabs import QUIET, Opening, Tab, Update
@@ -29,8 +30,8 @@ def build(service: Service) -> Opening:
                 brands = gr.Dropdown(label="Brand", choices=[], multiselect=True, allow_custom_value=True)
                 types = gr.Dropdown(label="Type", choices=[], multiselect=True, allow_custom_value=True)
                 with gr.Row():
-                    low = gr.Number(label="Price from", value=None, minimum=0, min_width=110)
-                    high = gr.Number(label="Price to", value=None, minimum=0, min_width=110)
+                    low = gr.Textbox("", label="Price from", min_width=110, max_length=40)
+                    high = gr.Textbox("", label="Price to", min_width=110, max_length=40)
             ask = gr.Button("Search", variant="primary")
         with gr.Column(scale=7, min_width=320, elem_classes=["v-answer"]):
             chips = piece("search-examples")
@@ -39,25 +40,29 @@ def build(service: Service) -> Opening:
     like = gr.State(None)
 
     async def answer(request: gr.Request, product_id: str | None, *fields: Any) -> AsyncIterator[Update]:
-        words, path, of_brands, of_types, least, most = fields
-        sought: dict[str, Any] = {}
+        words, path, of_brands, of_types, cheapest, dearest = fields
+        sought: dict[str, Any] = {"limit": FOUND}
         if product_id is not None:
             sought["product_id"] = product_id
         else:
             sought |= {"text": words.strip()} if words and words.strip() else {}
             sought |= {"image": Path(path).read_bytes()} if path else {}
-        if not sought:
+        if len(sought) == 1:
             yield {found: hint("Say what you look for, or show a photo of it.")}
             return
+        try:
+            least, most = number("Price from", cheapest), number("Price to", dearest)
+        except WrongForm as error:
+            yield {found: notice(str(error))}
+            return
         filters = {"brands": of_brands, "categories": of_types, "price_min": least, "price_max": most}
-        stands = place(
-            "search", text=words, like=product_id, brands="|".join(of_brands), types="|".join(of_types), low=least, high=most
-        )
+        chosen = {"brands": "|".join(of_brands), "types": "|".join(of_types), "low": cheapest, "high": dearest}
+        stands = place("search", text=words, like=product_id, **chosen)
         yield {found: joined([stands, waiting("Looking …")])}
         client = service.of(request)
         try:
-            given = {name: value for name, value in filters.items() if value}
-            answered = await client.search_similar(**sought, filters=given, limit=FOUND)  # type: ignore[typeddict-item]
+            sought["filters"] = {name: value for name, value in filters.items() if value not in (None, [])}
+            answered = await client.search_similar(**sought)
             of = (await client.get_product(product_id)).title or product_id if product_id is not None else None
         except VitrinaError as error:
             yield {found: joined([stands, notice(error)])}
@@ -84,7 +89,7 @@ def build(service: Service) -> Opening:
         client = service.of(request)
         words, product_id = at.get("text", ""), at.get("like")
         of_brands, of_types = ([one for one in at.get(name, "").split("|") if one] for name in ("brands", "types"))
-        least, most = (_number(at.get(name)) for name in ("low", "high"))
+        least, most = at.get("low", ""), at.get("high", "")
         try:
             known = (await client.list_products(limit=CHOICES)).items
             tried = await examples(client, EXAMPLES)
@@ -149,13 +154,6 @@ def _tries(tried: list[models.CatalogueProduct]) -> Markup:
         for one in tried
     ]
     return el("p", el("span", "Try", class_="v-note"), *buttons, class_="v-chips") if buttons else Markup("")
-
-
-def _number(said: str | None) -> float | None:
-    try:
-        return None if said is None else float(said)
-    except ValueError:
-        return None
 
 
 TAB = Tab("search", "Search", frozenset({"product"}), build)

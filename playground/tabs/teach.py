@@ -53,16 +53,15 @@ def build(service: Service) -> Opening:
 
     async def teaching(request: gr.Request, called: str, *fields: Any) -> AsyncIterator[Update]:
         said, lines, photos = (fields[part * CLASSES : (part + 1) * CLASSES] for part in range(3))
-        lesson = [
+        asked: dict[str, Any] = {"name": called.strip()} if called.strip() else {}
+        asked["examples"] = [
             example
             for label, text, files in zip(said, lines, photos, strict=True)
             for example in _examples(label.strip(), text, files)
         ]
         yield {taught: waiting("Teaching …"), found: Markup("")}
         try:
-            adapted = await service.of(request).adapt_fewshot(
-                examples=lesson, **({"name": called.strip()} if called.strip() else {})
-            )  # type: ignore[typeddict-item]
+            adapted = await service.of(request).adapt_fewshot(**asked)
         except VitrinaError as error:
             yield {taught: notice(error)}
             return
@@ -74,9 +73,10 @@ def build(service: Service) -> Opening:
         if task_id is None or not listing:
             yield {found: notice("Teach it first." if task_id is None else "Give a title or a photo to try.")}
             return
+        asked: dict[str, Any] = {"task_id": task_id, "items": [listing]}
         yield {found: waiting("Looking …")}
         try:
-            answer = await service.of(request).classify_fewshot(task_id=task_id, items=[listing])  # type: ignore[list-item]
+            answer = await service.of(request).classify_fewshot(**asked)
         except VitrinaError as error:
             yield {found: notice(error)}
             return

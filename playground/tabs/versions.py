@@ -81,7 +81,8 @@ def build(service: Service) -> Opening:
             of_product: product_id,
             compared: joined([stands, waiting("Both answer …")]),
         }
-        asked = {alias: COMPARED[name](client.options(alias=alias), form) for alias in (CHAMPION, CHALLENGER)}
+        both = {CHAMPION: client.options(alias="champion"), CHALLENGER: client.options(alias="challenger")}
+        asked = {alias: COMPARED[name](asking, form) for alias, asking in both.items()}
         said: dict[str, Markup] = {}
         async for alias, answer in as_they_come(asked):
             said[alias] = notice(answer) if isinstance(answer, VitrinaError) else Markup(str(answer))
@@ -172,12 +173,10 @@ def _both(known: models.CatalogueProduct, state: models.ModelState, said: Mappin
         el("div", el("h2", alias, f" · version {version}", class_="v-alias"), said.get(alias, waiting("…")))
         for alias, version in ((CHAMPION, state.version), (CHALLENGER, state.challenger))
     ]
-    return joined(
-        [
-            el("p", "On ", el("b", known.title or f"product {known.product_id}"), class_="v-note"),
-            el("div", *columns, class_="v-both"),
-        ]
-    )
+    on = ["On ", el("b", known.title or f"product {known.product_id}")]
+    if len(said) == len(columns) and len({re.sub(r"version \d+", "", one) for one in said.values()}) == 1:
+        on.append(": both answer the same.")
+    return joined([el("p", *on, class_="v-note", role="status"), el("div", *columns, class_="v-both")])
 
 
 def _markdown(text: str) -> Markup:

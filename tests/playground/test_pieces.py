@@ -13,7 +13,8 @@ from vitrina_client.models import Fact, Price
 def test_facts_are_marked_where_they_stand() -> None:
     facts = [Fact(name="base_colour", value="Blue"), Fact(name="title", value="Blue Jeans"), Fact(name="Fit", value="<b>")]
     assert marked("blue jeans, BLUE and bluer <b>", facts) == (
-        '<mark title="title">blue jeans</mark>, <mark title="base colour">BLUE</mark> and bluer <mark title="Fit">&lt;b&gt;</mark>'
+        '<mark title="title">blue jeans</mark>, <mark title="base colour">BLUE</mark> '
+        'and bluer <mark title="Fit">&lt;b&gt;</mark>'
     )
     assert marked("a < b", []) == "a &lt; b"
 
@@ -50,5 +51,5 @@ def test_prices_are_written_for_people(value: float | None, said: str) -> None:
 
 
 def test_shares_and_lists_are_written_for_people() -> None:
-    assert [share(value) for value in (0, 0.004, 0.5, 1)] == ["0 %", "0.4 %", "50 %", "100 %"]
+    assert [share(value) for value in (0, 0.004, 0.5, 1)] == ["0\u00a0%", "0.4\u00a0%", "50\u00a0%", "100\u00a0%"]
     assert [listed(names) for names in ([], ["a"], ["a", "b", "c"])] == ["", "a", "a, b and c"]
