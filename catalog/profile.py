@@ -59,24 +59,22 @@ def profile(catalogue: Catalogue, fingerprint: str) -> Profile:
 
 def told(now: Profile) -> Iterator[str]:
     """What a delivery is like, a phrase each."""
-    for table, count in now.rows.items():
-        yield f"{count:,} {table.replace('_', ' ')}"
-    for name in COUNTED:
-        if now.values.get(name):
-            yield f"{len(now.values[name]):,} {_label(name)}s"
+    if products := now.rows.get("products"):
+        kinds = [f"{len(now.values[name]):,} {_label(name)}s" for name in COUNTED if now.values.get(name)]
+        yield ", ".join([f"{products:,} products", *kinds])
     if now.price is not None:
         yield f"median price {now.price[1]:,.0f}, most between {now.price[0]:,.0f} and {now.price[2]:,.0f}"
-    for name, share in now.missing.items():
+    others = [f"{count:,} {table.replace('_', ' ')}" for table, count in now.rows.items() if table != "products"]
+    if others:
+        yield ", ".join(others)
+    for name, share in sorted(now.missing.items(), key=lambda item: -item[1]):
         if share >= SHARE:
             yield f"{share:.0%} without {_label(name)}"
 
 
 def changes(now: Profile, before: Profile) -> Iterator[tuple[str, bool]]:
-    """What changed between two deliveries, a phrase each, and whether it may change answers; the gravest first of each kind."""
-    for table in dict.fromkeys((*now.rows, *before.rows)):
-        new, old = now.rows.get(table, 0), before.rows.get(table, 0)
-        if new != old:
-            yield f"{old:,} → {new:,} {table.replace('_', ' ')}{_by(new, old)}", _apart(new, old, SIZE)
+    """What changed between two deliveries, a phrase each, and whether it may change answers."""
+    yield from _grown("products", now, before)
     for name in COUNTED:
         yield from _moved(name, now.values.get(name, {}), before.values.get(name, {}))
     if now.price is not None and before.price is not None and now.price[1] != before.price[1]:
@@ -87,6 +85,15 @@ def changes(now: Profile, before: Profile) -> Iterator[tuple[str, bool]]:
     for name, (new_share, old_share) in sorted(shares.items(), key=lambda item: -abs(item[1][0] - item[1][1])):
         if abs(new_share - old_share) >= SHARE:
             yield f"without {_label(name)}: {old_share:.0%} → {new_share:.0%}", True
+    for table in dict.fromkeys((*now.rows, *before.rows)):
+        if table != "products":
+            yield from _grown(table, now, before)
+
+
+def _grown(table: str, now: Profile, before: Profile) -> Iterator[tuple[str, bool]]:
+    new, old = now.rows.get(table, 0), before.rows.get(table, 0)
+    if new != old:
+        yield f"{old:,} → {new:,} {table.replace('_', ' ')}{_by(new, old)}", _apart(new, old, SIZE)
 
 
 def _moved(name: str, now: Mapping[str, int], before: Mapping[str, int]) -> Iterator[tuple[str, bool]]:

@@ -9,7 +9,7 @@ SIDE_BY_SIDE = 4
 
 
 def pick(lost: Iterable[Any], won: Iterable[Any], others: Iterable[Any] = ()) -> list[Any]:
-    """Keys of `SIDE_BY_SIDE` examples at most: as many lost as won, then what is left of either, then others; each in its order."""
+    """Keys of `SIDE_BY_SIDE` examples at most: as many lost as won, then what is left of either, then others; each in order."""
     lost, won, others = list(lost), list(won), list(others)
     half = SIDE_BY_SIDE // 2
     order = dict.fromkeys([*lost[:half], *won[:half], *lost[half:], *won[half:], *others])

@@ -31,9 +31,10 @@ def panels(
     """Better, worse, riskier, and what changed in the data; against simple models while there is no champion."""
     if champion is None or differences is None:
         better, worse = _against_peers(evaluation, names)
+        empty = "Than none of them, clearly." if any(name in evaluation.metrics for name in names.does) else "None was measured."
         first = [
-            Panel("Better than simple models", better, "Than none of them."),
-            Panel("Worse than simple models", worse, "Than none of them."),
+            Panel("Better than simple models", better, empty),
+            Panel("Worse than simple models", worse, empty),
         ]
     else:
         read = {name: reading(difference, names.better(name)) for name, difference in differences.items()}
@@ -61,9 +62,8 @@ def _moved(
     """Metrics that read so, those that are told first in front."""
     order = [name for name in (*names.headline, *names.metrics, *read) if read.get(name) == word]
     for name in dict.fromkeys(order):
-        new, old = evaluation.metrics[name].value, champion.metrics[name].value
-        assert new is not None and old is not None, "a difference has both"
-        yield f"{names.label(name)} {figure(old)} → {figure(new)}"
+        values = (champion.metrics[name].value, evaluation.metrics[name].value)
+        yield f"{names.label(name)} {' → '.join('–' if value is None else figure(value) for value in values)}"
 
 
 def _slice(part: SliceMetric, names: Names) -> str:
@@ -74,8 +74,8 @@ def _slice(part: SliceMetric, names: Names) -> str:
 def _against_peers(evaluation: Evaluation, names: Names) -> tuple[list[Line], list[Line]]:
     """What is clearly better, and clearly worse, than what a simple model reaches on the same rows."""
     found: dict[Reading | None, list[Line]] = {"better": [], "worse": []}
-    for name, peers in names.peers.items():
-        metric = evaluation.metrics.get(name, _NONE)
+    for name in dict.fromkeys([*(name for name in names.headline if name in names.peers), *names.peers]):
+        peers, metric = names.peers[name], evaluation.metrics.get(name, _NONE)
         for peer in peers:
             theirs = evaluation.metrics.get(peer, _NONE)
             if metric.value is None or theirs.value is None or name in evaluation.not_applicable:

@@ -25,7 +25,7 @@ from catalog.thumbnails import small
 Tone = Literal["good", "bad", "warn"]
 Format = str | Callable[[Any], Any]
 MISSING = "–"
-PANEL_LINES = 4
+PANEL_LINES = 5
 """Lines of a panel: four panels and the examples below them are to be seen at once."""
 SHOWN_SIDE = 96
 """Pixels of the longer side of photos beside examples."""

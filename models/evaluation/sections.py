@@ -14,6 +14,8 @@ from models.evaluation.page import Badge, Beside, KeyFigure, Panel, Section, Ton
 from models.evaluation.results import Evaluation, Metric, SliceMetric
 from models.evaluation.verdict import Headline, figure, headline, left_out, value_of
 
+FAILED_SHOWN = 3
+"""Reasons of a refusal that stand on top; the gates below have all."""
 TONES: dict[Reading | None, Tone] = {"better": "good", "worse": "bad"}
 
 
@@ -22,7 +24,9 @@ def verdict(told: Headline, panels: Sequence[Panel], worse: bool) -> Verdict:
     figures = [KeyFigure(f.label, value_of(f.metric), _range(f.metric), tuple(f.against())) for f in told.figures]
     if told.tone == "good" and worse:
         return Verdict(f"{told.verdict}, but it is worse in places", "warn", (), figures, panels)
-    return Verdict(told.verdict, told.tone, told.failed, figures, panels)
+    more = len(told.failed) - FAILED_SHOWN
+    failed = told.failed if more <= 0 else (*told.failed[:FAILED_SHOWN], f"and {more} more, below")
+    return Verdict(told.verdict, told.tone, failed, figures, panels)
 
 
 def gates(decision: GateDecision) -> Section:
