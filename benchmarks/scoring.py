@@ -1,9 +1,9 @@
 """What does a batch that answers for every row of a catalogue cost, beside a plain loop over the predictor?
 
-Rows a second and processor-seconds a million rows of each bundle that is given: read, decoded, answered and written by one worker
-of `vitrina score`; by a loop over the same predictor that holds the catalogue in memory and writes nothing; by Ray with a worker a
-core, from its first finished shard to its last. Without `--bundle product=DIR` an untrained one of the base preset is timed.
-`--plan` lays out a table of so many made-up ids, as the first step of a batch does.
+Rows a second and processor-seconds a million rows of each bundle that is given: read, decoded, answered and written by one
+worker of `vitrina score`; by a loop over the same predictor that holds the catalogue in memory and writes nothing; by Ray with a
+worker a core, from its first finished shard to its last. Without `--bundle product=DIR` an untrained one of the base preset is
+timed. `--plan` lays out a table of so many made-up ids, as the first step of a batch does.
 
     OMP_NUM_THREADS=1 python -m benchmarks.scoring [--bundle MODEL=DIR ...] [--rows 2000] [--plan 100000000]
 """
