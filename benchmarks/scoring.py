@@ -1,9 +1,9 @@
 """What does a batch that answers for every row of a catalogue cost, beside a plain loop over the predictor?
 
-Rows and processor-seconds a million rows of each bundle that is given: read, decoded, answered and written by one worker of
-`vitrina score`; by a loop over the same predictor that holds the catalogue in memory and writes nothing; by Ray with a worker a
-core, from its first finished shard to its last. Without `--bundle product=DIR` an untrained one of the base preset is timed.
-`--plan` lays out a table of so many made-up ids, as the first step of a batch does.
+Rows a second and processor-seconds a million rows of each bundle that is given: read, decoded, answered and written by one
+worker of `vitrina score`; by a loop over the same predictor that holds the catalogue in memory and writes nothing; by Ray with a
+worker a core, from its first finished shard to its last. Without `--bundle product=DIR` an untrained one of the base preset is
+timed. `--plan` lays out a table of so many made-up ids, as the first step of a batch does.
 
     OMP_NUM_THREADS=1 python -m benchmarks.scoring [--bundle MODEL=DIR ...] [--rows 2000] [--plan 100000000]
 """
@@ -35,6 +35,7 @@ from registry.fetch import digest_of, fetch
 from registry.register import register
 from registry.versions import ModelVersion, resolve
 from scoring.engines.cluster import score as score_by_ray
+from scoring.halving import halved
 from scoring.plan import Manifest, Plan, open_plan
 from scoring.request import RayConfig
 from scoring.shard import Job, ShardScorer
@@ -113,25 +114,32 @@ class Case:
 
     def measured(self, workers: int | None) -> dict[str, Any]:
         """Each way once; the plain loop goes first and last, and its better run counts."""
-        plan, loaded = self.plan("local"), time.monotonic()
+        plan, loaded = self.plan("local", None), time.monotonic()
         worker = ShardScorer(self.job(plan))
         load, rows = time.monotonic() - loaded, plan.rows
         first = self.plain(worker, plan)
-        by_one = timed(rows, lambda: [worker.score(number) for number in range(plan.shards)])
+        by_one = self.by_one(worker, plan)
         plain = max(first, self.plain(worker, plan), key=lambda found: found["rows_a_second"])
         found = {"rows": rows, "load_seconds": round(load, 1), "plain_loop": plain, "local": by_one}
         found["local_over_plain"] = round(by_one["rows_a_second"] / plain["rows_a_second"], 3)
         if workers:
-            found["ray"] = self.by_ray(workers)
-            found["ray_over_local"] = round(found["ray"]["rows_a_second"] / by_one["rows_a_second"], 3)
+            small = self.plan("small", SHARDS)
+            found["local_in_small_shards"] = self.by_one(ShardScorer(self.job(small)), small)
+            found["ray_in_small_shards"] = self.by_ray(workers)
+            one = found["local_in_small_shards"]["rows_a_second"]
+            found["ray_over_local"] = round(found["ray_in_small_shards"]["rows_a_second"] / one, 3)
         return found
 
-    def plan(self, name: str) -> Plan:
-        """A new batch of `SHARDS` shards."""
+    def by_one(self, worker: ShardScorer, plan: Plan) -> dict[str, float]:
+        """One worker, shard after shard."""
+        return timed(plan.rows, lambda: [worker.score(number) for number in range(plan.shards)])
+
+    def plan(self, name: str, shards: int | None) -> Plan:
+        """A new batch of so many shards; of the usual size by default."""
         table, rows = self.scorer.table, self.catalogue.rows(self.scorer.table)
         if table == "purchases":
             rows = len(self.catalogue.keys(table, "user_id").unique())
-        config = self.scorer.config(shard_rows=-(-rows // SHARDS))
+        config = self.scorer.config() if shards is None else self.scorer.config(shard_rows=-(-rows // shards))
         manifest = Manifest(
             model=self.version.model,
             version=self.version.version,
@@ -160,7 +168,7 @@ class Case:
             for start in range(0, len(records), plan.config.batch_size):
                 batch = records[start : start + plan.config.batch_size]
                 asked = [self.scorer.read(record, self._photo(record)) for record in batch]
-                self.scorer.answer(worker.predictor, asked, plan.config)
+                list(halved(lambda some: self.scorer.answer(worker.predictor, some, plan.config), asked))
 
         return timed(len(records), loop)
 
@@ -170,7 +178,7 @@ class Case:
 
     def by_ray(self, workers: int) -> dict[str, float]:
         """From the first finished shard to the last; all of it with the start of cluster and workers beside it."""
-        plan, started = self.plan("ray"), time.monotonic()
+        plan, started = self.plan("ray", SHARDS), time.monotonic()
         moments: list[tuple[float, int]] = [
             (time.monotonic(), shard.rows)
             for shard in score_by_ray(self.job(plan), range(plan.shards), RayConfig(workers=workers, least_workers=workers))

@@ -78,7 +78,7 @@ class Plan:
     out: Path
     manifest: Manifest
 
-    @property
+    @cached_property
     def scorer(self) -> Scorer:
         """What answers."""
         return scorer(self.manifest.model, self.manifest.table)
