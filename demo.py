@@ -303,6 +303,8 @@ def main() -> None:
         demo.together(product, recommender)
         demo.together(fewshot, calm)
         demo.together(drift, generators)
+    scores = ("score", "product", "--data", str(second), "--out", str(HOME / "scores"))
+    demo.command("every product scored", *scores, verdict=scored)
     demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
     summary(demo, time.monotonic() - started, second)
 
@@ -362,6 +364,12 @@ def drawn(result: dict[str, Any]) -> str:
     state = "challenger" if result["challenger"] else "gates FAILED"
     shown, real = metrics["type_agreement"], metrics["real.type_agreement"]
     return f"version {result['version']} {state}: {shown:.1%} of images show the type of their prompt, {real:.1%} of real photos"
+
+
+def scored(result: dict[str, Any]) -> str:
+    """Verdict of a batch."""
+    set_aside = f"{result['quarantined']} in quarantine, each with the reason"
+    return f"{result['scored']:,} of {result['n']:,} products answered, {set_aside}"
 
 
 def promoted(result: dict[str, Any]) -> str:
@@ -503,12 +511,13 @@ def summary(demo: Demo, seconds: float, data: Path) -> None:
     home, delivery = os.path.relpath(HOME), os.path.relpath(data)
     vitrina = f"VITRINA_HOME={home} VITRINA_ENV=demo .venv/bin/vitrina"
     commands = {
-        f"{vitrina} up": "the API, the MLflow UI, the ZenML dashboard and a worker; `vitrina down` ends them",
+        f"{vitrina} up": "the API with its page, the MLflow UI, the ZenML dashboard and a worker; `vitrina down` ends them",
         f"{vitrina} history product": "who promoted what, and why",
         f"{vitrina} evaluate product@champion --data {delivery} --modalities image": "what the photos alone tell",
     }
     for command, what in commands.items():
         console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True)
+    console.print("After `vitrina up`, see what it does at [bold]http://127.0.0.1:3000/playground[/bold]", soft_wrap=True)
 
 
 if __name__ == "__main__":
