@@ -1,8 +1,22 @@
 """Ranks that torchrun started, as Lightning asks about them. They form their process group before Lightning comes."""
 
+import signal
+import threading
+
+import lightning as L
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.pytorch.callbacks import Callback
 
 from models.training.torchrun import World
+
+
+class EndsAtOnce(Callback):
+    """Lets a rank end when torchrun says so. Lightning would ask the other ranks first, of which one is dead."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Lightning has set its own handler by now, and puts back what was there when training ends."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Launched(ClusterEnvironment):

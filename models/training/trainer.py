@@ -46,7 +46,7 @@ from models.training.balancing import balancer_of
 from models.training.batches import EpochBatches, OrderedBatches, mix, training_loader, validation_loader
 from models.training.callbacks import BestWeights, training_callbacks
 from models.training.distributed import on_ranks, rank, world_size
-from models.training.environment import Launched
+from models.training.environment import EndsAtOnce, Launched
 from models.training.loggers import check_wandb, configured_loggers
 from models.training.muon import Muon
 from models.training.norms import shared_norms
@@ -383,7 +383,7 @@ def _train(
             max_epochs=config.epochs,
             accumulate_grad_batches=config.accumulate,
             gradient_clip_val=config.clip_norm,  # makes Lightning call the learner's own clipping
-            callbacks=training_callbacks(config, best, last),
+            callbacks=[*training_callbacks(config, best, last), *([EndsAtOnce()] if world else [])],
             logger=[*loggers, *own] if rank == 0 else False,
             enable_checkpointing=False,
             enable_model_summary=False,
