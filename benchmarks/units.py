@@ -23,10 +23,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import sqlalchemy
 
@@ -63,6 +65,7 @@ LISTING = Listing(
 )
 TAKEN = "SELECT pg_total_relation_size('predictions'), count(*) FROM predictions"
 VERSIONS = 5
+DIMENSIONS = 1024
 REQUESTS, AT_ONCE = 3000, 16
 TOKEN = "0123456789abcdef" * 4
 
@@ -123,11 +126,12 @@ def measure_rows(url: str, seconds: float, folder: Path) -> dict[str, Any]:
 
 
 def prediction() -> PredictionRow:
-    """What the service logs of an answer of the product model."""
+    """What the service logs of an answer of the product model, with an embedding of the length that `base` has."""
     predictor: Any = family.load("product", BUNDLE, "cpu")
     answer = Answer(predictor.predict([LISTING])[0], 1)
     body = ListingIn.model_validate({"title": LISTING.title})
-    return row_of("embeddings", embedded(body, answer), LISTING, answer, 5.0)
+    row = row_of("embeddings", embedded(body, answer), LISTING, answer, 5.0)
+    return replace(row, embedding=np.random.default_rng(0).normal(size=DIMENSIONS).astype("<f4").tobytes())
 
 
 @contextmanager
