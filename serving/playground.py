@@ -154,7 +154,7 @@ class _Told:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self.refused: ApiError | None = None
-        self.begun = False
+        self.begun = self.ended = False
 
     async def receive(self) -> MutableMapping[str, Any]:
         try:
@@ -169,6 +169,7 @@ class _Told:
         if message["type"] == "http.response.start":
             self.begun = True
             message = {**message, "headers": [*message.get("headers", ()), *_SAID]}
+        self.ended = message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
 
 
@@ -183,7 +184,7 @@ async def _until(stopped: asyncio.Event, answering: Any, told: _Told) -> None:
         answer.cancel()
         stop.cancel()
         await asyncio.gather(answer, stop, return_exceptions=True)
-    if stopped.is_set() and told.begun:
+    if told.begun and not told.ended:
         await told.send({"type": "http.response.body", "body": b""})
 
 
