@@ -23,7 +23,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Read `VITRINA_HOME`, `VITRINA_DATABASE_URL`, `MLFLOW_TRACKING_URI`, VITRINA_PLAYGROUND; embedded stores by default."""
+        """Read `VITRINA_HOME`, `VITRINA_DATABASE_URL`, `MLFLOW_TRACKING_URI`, `VITRINA_PLAYGROUND`; all embedded by default."""
         home = Path(os.environ.get("VITRINA_HOME", ".vitrina")).expanduser().resolve()
         return cls(
             home=home,
