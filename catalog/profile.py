@@ -4,6 +4,7 @@ Categories and brands are counted as they are written, and shares of what is mis
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 from pydantic import Field
@@ -107,7 +108,7 @@ def _moved(name: str, now: Mapping[str, int], before: Mapping[str, int]) -> Iter
             yield f"{len(found)} {what} {_label(name)}{'s' * (len(found) > 1)} ({products:,} products): {named}", True
 
 
-def _said(column: "pd.Series") -> "pd.Series":  # type: ignore[type-arg]  # of texts or of prices
+def _said(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """A column where it says something."""
     if pd.api.types.is_numeric_dtype(column):
         return column.where(column > 0)

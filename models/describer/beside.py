@@ -25,8 +25,9 @@ def side_by_side(run: EvaluationRun, champion: EvaluationRun | None, catalogue: 
         Beside(
             new.loc[key, "title"] or f"product {key}",
             f"{int(new.loc[key, 'given'])} facts are given",
-            *(Side(_lines(rows.loc[key])) for rows in (new, old)),
-            image=catalogue.images.get(keys[str(key)]) if str(key) in keys else None,
+            Side(_lines(new.loc[key])),
+            Side(_lines(old.loc[key])),
+            catalogue.images.get(keys[str(key)]) if str(key) in keys else None,
         )
         for key in chosen
     ]

@@ -21,9 +21,10 @@ def side_by_side(frame: pd.DataFrame, champion: pd.DataFrame | None, pictures: P
     for key in pick(new.index[lost], new.index[won], new.index[~right & ~was_right]):
         item = pictures.item(str(new.loc[key, "product_id"]))
         true = new.loc[key, "true"]
-        sides = [Side([_line(rows.loc[key], bool(hit[key]))]) for rows, hit in ((new, right), (old, was_right))]
+        judged = ((new, right), (old, was_right))
+        now, before = (Side([_line(rows.loc[key], bool(hit[key]))]) for rows, hit in judged)
         note = f"true: {true}" if isinstance(true, str) else "true: none of the classes"
-        shown.append(Beside(item.title, note, *sides, image=item.image))
+        shown.append(Beside(item.title, note, now, before, item.image))
     return shown
 
 

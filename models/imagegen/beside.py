@@ -22,8 +22,9 @@ def side_by_side(rows: pd.DataFrame, champion: pd.DataFrame | None) -> tuple[lis
         Beside(
             str(new.loc[key, "title"]),
             "beside the real photo",
-            *(Side(_lines(frame.loc[key]), frame.loc[key, "image"]) for frame in (new, old)),
-            image=new.loc[key, "photo"],
+            Side(_lines(new.loc[key]), new.loc[key, "image"]),
+            Side(_lines(old.loc[key]), old.loc[key, "image"]),
+            new.loc[key, "photo"],
         )
         for key in chosen
     ]

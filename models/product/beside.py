@@ -41,8 +41,9 @@ def _surest(rows: pd.DataFrame) -> "pd.Index[Any]":
 def _off(new: pd.DataFrame, old: pd.DataFrame) -> "pd.Series[float]":
     """By how much the errors of prices differ, as logarithms of ratios."""
     priced = (new["true_price"] > 0) & (new["predicted_price"] > 0) & (old["predicted_price"] > 0)
-    errors = [np.abs(np.log(rows["predicted_price"][priced] / new["true_price"][priced])) for rows in (new, old)]
-    return errors[0] - errors[1]
+    true = new["true_price"][priced]
+    now, before = (np.log(rows["predicted_price"][priced] / true).abs() for rows in (new, old))
+    return pd.Series(now - before, index=true.index)
 
 
 def _example(key: Any, new: Any, old: Any, title: Any, catalogue: Catalogue, absent: Any) -> Beside:
@@ -52,8 +53,8 @@ def _example(key: Any, new: Any, old: Any, title: Any, catalogue: Catalogue, abs
     if PRICE not in absent and new["true_price"] > 0:
         true.append(money(new["true_price"]))
     name = title if isinstance(title, str) and title.strip() else f"product {key}"
-    sides = [Side(_lines(row, absent)) for row in (new, old)]
-    return Beside(name, f"true: {', '.join(true)}" if true else "", *sides, image=catalogue.images.get(key))
+    challenger, champion = (Side(_lines(row, absent)) for row in (new, old))
+    return Beside(name, f"true: {', '.join(true)}" if true else "", challenger, champion, catalogue.images.get(key))
 
 
 def _lines(row: Any, absent: Any) -> list[tuple[str, Tone | None]]:

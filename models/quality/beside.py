@@ -17,8 +17,7 @@ def side_by_side(run: EvaluationRun, champion: EvaluationRun | None) -> tuple[li
     """Examples, of listings as they are whose scores differ most, and the risk that fewer of them would be published."""
     if champion is None:
         return [], []
-    both = [frame[(frame["kind"] == GOOD) & frame["told"].notna()] for frame in (run.predictions, champion.predictions)]
-    new, old = shared_rows(*both)
+    new, old = shared_rows(_good(run.predictions), _good(champion.predictions))
     said = [[json.loads(text) for text in rows["told"]] for rows in (new, old)]
     change = pd.Series([a["score"] - b["score"] for a, b in zip(*said, strict=True)], index=new.index, dtype=float)
     order = change.sort_values(kind="stable").index
@@ -28,13 +27,19 @@ def side_by_side(run: EvaluationRun, champion: EvaluationRun | None) -> tuple[li
         Beside(
             str(new.loc[key, "title"]),
             f"score {change[key]:+.3f}",
-            *(Side(_lines(told[place[key]])) for told in said),
-            image=_photo(new.loc[key, "photo"]),
+            Side(_lines(said[0][place[key]])),
+            Side(_lines(said[1][place[key]])),
+            _photo(new.loc[key, "photo"]),
         )
         for key in chosen
     ]
     held = sum(a["verdict"] != "publish" and b["verdict"] == "publish" for a, b in zip(*said, strict=True))
     return shown, [f"{held} of {len(new)} listings that the champion would publish are held now"] if held else []
+
+
+def _good(frame: pd.DataFrame) -> pd.DataFrame:
+    """Listings as they are, whose assessments were kept."""
+    return frame[(frame["kind"] == GOOD) & frame["told"].notna()]
 
 
 def _lines(told: Any) -> list[tuple[str, Tone | None]]:

@@ -37,9 +37,9 @@ def keys_of(shared: tuple[pd.DataFrame, pd.DataFrame] | None) -> set[str]:
 def _example(user: Any, new: Any, old: Any, catalogue: Catalogue, titles: Mapping[str, str]) -> Beside:
     bought = [str(key) for key in new["true"]]
     first = next((key for key in bought if key in titles), bought[0] if bought else "")
-    sides = [Side(_lines(row["predicted"], set(bought), titles)) for row in (new, old)]
+    challenger, champion = (Side(_lines(row["predicted"], set(bought), titles)) for row in (new, old))
     photo = catalogue.images.get(first) if "images" in catalogue.tables() else None
-    return Beside(f"user {user}", f"bought next: {titles.get(first, f'item {first}')}", *sides, image=photo)
+    return Beside(f"user {user}", f"bought next: {titles.get(first, f'item {first}')}", challenger, champion, photo)
 
 
 def _lines(predicted: Sequence[Any], bought: set[str], titles: Mapping[str, str]) -> list[tuple[str, Tone | None]]:
