@@ -23,11 +23,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-<<<<<<< HEAD
         """Read the four variables `VITRINA_HOME`, `VITRINA_DATABASE_URL`, `MLFLOW_TRACKING_URI` and `VITRINA_PLAYGROUND`."""
-=======
-        """Read `VITRINA_HOME`, `VITRINA_DATABASE_URL`, `MLFLOW_TRACKING_URI`, `VITRINA_PLAYGROUND`; all embedded by default."""
->>>>>>> wt-pageapi
         home = Path(os.environ.get("VITRINA_HOME", ".vitrina")).expanduser().resolve()
         tracking = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
         return cls(
