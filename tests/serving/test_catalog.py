@@ -367,7 +367,7 @@ def test_only_what_answers_with_products_leaves_some_out():
 
 
 def test_products_that_are_left_as_a_job_are_put_when_it_is_done(client, settings, monkeypatch):
-    monkeypatch.setattr("serving.search.putting._ids", lambda version: frozenset({"1", "2"}))
+    monkeypatch.setattr("serving.search.putting._ids", lambda version, digest: frozenset({"1", "2"}))
     items = [
         *({"product_id": f"hat-{place}", "title": f"hat number{place}"} for place in range(70)),
         {"product_id": 1, "hidden": True},
