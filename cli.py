@@ -325,13 +325,14 @@ def score(
     """Answer for every row of a catalogue: Parquet, a file a shard; what is finished is never computed again."""
     with _results() as write:
         from configs.load import merged, validate
+        from configs.settings import Settings
+        from operations.scoring import score as run_score
         from scoring.request import ScoringRequest
         from scoring.run import require_share as require
-        from scoring.run import run_scoring
 
         asked: dict[str, Any] = {
             "reference": reference,
-            "data": [str(folder) for folder in _directories(data)],
+            "data": data,
             "out": out,
             "table": table,
             "values": merged(config, overrides or []),
@@ -340,7 +341,7 @@ def score(
             "require_share": require_share,
         }
         with _progress(shown=not as_json) as progress:
-            outcome = run_scoring(_settings(), validate(ScoringRequest, asked, where="vitrina score"), progress)
+            outcome = run_score(Settings.from_environment(), validate(ScoringRequest, asked, where="vitrina score"), progress)
         write(outcome.model_dump(mode="json"), as_json, _show_scoring)
         require(outcome)
 

@@ -63,7 +63,7 @@ def folder_of(address: str | Path, cache: Path) -> Path:
         return Path(address)
     bucket, prefix = _parts(str(address))
     where = f"{SCHEME}{bucket}{prefix}"
-    _probe(where)
+    probe(where)
     with _translated(where):
         store = _store()
         tables = _tables(store, f"{bucket}{prefix}", where)
@@ -81,8 +81,12 @@ def _parts(address: str) -> tuple[str, str]:
     return found[1], found[2].rstrip("/")
 
 
-def _probe(where: str) -> None:
-    """Ask the store whether it is there: its client would try for minutes."""
+def probe(where: str) -> None:
+    """Ask the store whether it is there: its client would try for minutes.
+
+    Raises:
+        CatalogueError: it is not.
+    """
     if not (address := os.environ.get(ENDPOINT)):
         return
     try:

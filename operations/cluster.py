@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from catalog.remote import SCHEME, is_remote
+from catalog.remote import ENDPOINT, SCHEME, is_remote, probe
 from configs.cluster import ClusterConfig
 from configs.errors import ConfigError, VitrinaError
 from configs.schema import StrictModel
@@ -72,17 +72,26 @@ def active_stack(settings: Settings) -> ActiveStack:
 
 
 def stack_for_run(settings: Settings) -> ActiveStack:
-    """The active stack; where it is a cluster's, this machine must look into the same registry as the pods.
+    """The active stack; where it is a cluster's, this machine must look into the same registry and artifact store as the pods.
 
     Raises:
-        VitrinaError: it does not, or ZenML's server does not answer.
+        VitrinaError: it does not, or ZenML's server or the store does not answer.
     """
     stack = active_stack(settings)
-    if stack.cluster and settings.tracking_uri.startswith("sqlite"):
+    if stack.cluster is None:
+        return stack
+    if settings.tracking_uri.startswith("sqlite"):
         raise VitrinaError(
             f"the active stack {stack.name} registers models at {stack.cluster.mlflow}: set MLFLOW_TRACKING_URI to the address "
             "by which this machine reaches it, or go back with `vitrina stack local`"
         )
+    artifacts = stack.cluster.artifacts
+    if artifacts.endpoint and not os.environ.get(ENDPOINT):
+        raise VitrinaError(
+            f"the active stack {stack.name} keeps its artifacts at {artifacts.endpoint}: set {ENDPOINT} to the address by which "
+            "this machine reaches it, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    probe(artifacts.path)
     return stack
 
 
@@ -100,11 +109,21 @@ def _folder(stack: ActiveStack, text: str) -> str:
         if not Path(text).is_dir():
             raise ConfigError(f"{text} is not a catalogue directory; `vitrina data import` makes one from a CSV")
         return str(Path(text).resolve())
+    return on_volume(stack, "--data", text, f"an address such as {SCHEME}bucket/catalogue")
+
+
+def on_volume(stack: ActiveStack, option: str, text: str, *otherwise: str) -> str:
+    """The whole path of a folder that pods of the stack see.
+
+    Raises:
+        ConfigError: none of their volumes holds it; `otherwise` is allowed besides.
+    """
+    assert stack.cluster is not None
     path = os.path.abspath(text)  # noqa: PTH100 - a link of this machine is none of the pods'
     if not any(volume.covers(path) for volume in stack.cluster.volumes):
-        below = " or ".join(f"a folder below {volume.path}" for volume in stack.cluster.volumes)
-        allowed = " or ".join(filter(None, [f"an address such as {SCHEME}bucket/catalogue", below]))
-        raise ConfigError(f"--data {text}: pods of the active stack {stack.name} do not see it; allowed: {allowed}")
+        below = [f"a folder below {volume.path}" for volume in stack.cluster.volumes]
+        allowed = " or ".join([*otherwise, *below]) or "none, as the stack has no volume"
+        raise ConfigError(f"{option} {text}: pods of the active stack {stack.name} do not see it; allowed: {allowed}")
     return path
 
 

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 from kubeflow_records import Records, recording
-from services import zenml_server
+from services import s3_server, zenml_server
 from zenml.client import Client
 from zenml.enums import StackComponentType
 
@@ -23,8 +23,10 @@ from configs.settings import Settings
 from models import family
 from operations.cluster import active_stack, register_cluster, use_local
 from operations.run import run_monitoring, run_promotion, run_training
+from operations.scoring import score
 from operations.tuning import run_tuning
 from pipelines.kubeflow.flavor import NAME
+from scoring.request import ScoringRequest
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +89,7 @@ GRAPHS: dict[str, dict[str, set[str]]] = {
         "report_study": {"run_trials"},
     },
     "monitoring": {"detect_drift": set()},
+    "scoring": {"score_catalogue": set()},
     "promotion": {"verify_version": set(), "promote_version": {"verify_version"}},
 }
 
@@ -100,9 +103,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         patch.setenv("VITRINA_DATABASE_URL", f"postgresql://vitrina:{HIDDEN[0]}@127.0.0.1:1/vitrina")
         patch.setenv("AWS_ACCESS_KEY_ID", HIDDEN[1])
         patch.setenv("AWS_SECRET_ACCESS_KEY", HIDDEN[2])
-        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         patch.delenv("ZENML_STORE_URL", raising=False)
-        yield Settings.from_environment()
+        with s3_server(tmp_path_factory.mktemp("s3"), "shop") as address:
+            patch.setenv("AWS_ENDPOINT_URL", address)
+            yield Settings.from_environment()
 
 
 @pytest.fixture(scope="module")
@@ -155,11 +159,16 @@ def promote(settings: Settings) -> None:
     run_promotion(settings, "product", 3, "ana", "looks right")
 
 
+def answer(settings: Settings) -> None:
+    score(settings, ScoringRequest(reference="product@champion", data=("/data/spring",), out="/data/scores"))
+
+
 SUBMISSIONS: dict[str, tuple[str, Callable[[Settings], None]]] = {
     **{f"training of {name}": ("training", lambda settings, name=name: train(settings, name)) for name in family.names()},
     "tuning": ("tuning", tune),
     "monitoring": ("monitoring", watch),
     "promotion": ("promotion", promote),
+    "scoring": ("scoring", answer),
 }
 
 
@@ -399,6 +408,15 @@ def test_a_folder_that_pods_do_not_see_is_refused_before_anything_is_submitted(
     assert len(kubeflow.runs) == before
 
 
+def test_answers_must_lie_where_pods_see_them(settings: Settings, stack: ClusterConfig, kubeflow: Records) -> None:
+    before = len(kubeflow.runs)
+    with pytest.raises(
+        ConfigError, match=r"^--out scores: pods .* do not see it; allowed: a folder below /var/lib/vitrina or a "
+    ):
+        score(settings, ScoringRequest(reference="product", data=("/data/spring",), out="scores"))
+    assert len(kubeflow.runs) == before
+
+
 def test_a_folder_on_a_volume_is_submitted_as_it_is(settings: Settings, stack: ClusterConfig, kubeflow: Records) -> None:
     with pytest.raises(CheckFailed):
         train(settings, "quality", "/data/spring")
@@ -414,6 +432,21 @@ def test_a_registry_of_this_machine_alone_is_refused(settings: Settings, stack: 
     before = len(kubeflow.runs)
     with pytest.raises(VitrinaError, match=r"registers models at http://mlflow\.shop\.svc:5000: set MLFLOW_TRACKING_URI"):
         promote(here)
+    assert len(kubeflow.runs) == before
+
+
+def test_an_artifact_store_that_this_machine_does_not_reach_is_told_at_once(
+    settings: Settings, stack: ClusterConfig, kubeflow: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(kubeflow.runs)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(
+        VitrinaError, match=r"^s3://shop/zenml: the store http://127\.0\.0\.1:1 does not answer .* AWS_ENDPOINT_URL$"
+    ):
+        promote(settings)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(VitrinaError, match=r"keeps its artifacts at http://minio\.shop\.svc:9000: set AWS_ENDPOINT_URL"):
+        promote(settings)
     assert len(kubeflow.runs) == before
 
 
