@@ -15,7 +15,6 @@ from vitrina_client import AsyncClient, NotFound, VitrinaError, models
 
 ITEMS = 12
 USERS = 20
-EXAMPLES = 6
 VISITOR = "visitor"
 KINDS = {"view": "View", "cart": "Add to cart"}
 DONE = {"view": "viewed", "cart": "put into the cart"}

@@ -150,7 +150,7 @@ def looked_over(page: Page, name: str) -> None:
     )
     if folder := os.environ.get("VITRINA_TEST_PICTURES"):
         page.evaluate("for (const image of document.images) image.loading = 'eager'")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function("[...document.images].every((image) => image.complete)")
         page.screenshot(path=str(Path(folder, f"{name}-{width}.png")), full_page=True)
     faults = [fault for fault in Axe().run(page)["violations"] if fault["impact"] in ("serious", "critical")]
     assert not faults, [(fault["id"], [node["html"][:200] for node in fault["nodes"][:3]]) for fault in faults]

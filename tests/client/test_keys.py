@@ -36,6 +36,15 @@ def test_a_key_opens_what_it_is_for(face, shop):
         assert caught.value.request_id
 
 
+def test_a_client_may_ask_with_the_key_of_another(face, shop):
+    url, keys = shop
+    mine = face(url, api_key=keys["predict"])
+    with pytest.raises(Forbidden):
+        mine.run(mine.client.options(api_key=keys["catalog"]).classify(title="Shirt"))
+    assert mine.classify(title="Shirt").model.version == 1
+    assert keys["catalog"] not in repr(mine.client.options(api_key=keys["catalog"])._connection)
+
+
 def test_a_job_belongs_to_its_key(face, shop):
     url, keys = shop
     mine = face(url, api_key=keys["predict"])
