@@ -175,7 +175,10 @@ def test_tables_of_several_folders_are_one_delivery(
     assert Catalogue.open(shop, reviews).fingerprint() == fingerprint
 
 
-def test_a_version_tells_what_it_was_compared_with(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
+def test_a_version_tells_what_it_was_compared_with(
+    settings: Settings, trained: TrainingOutcome, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITRINA_PLAYGROUND", "http://127.0.0.1:3000")
     before = run_training(settings, "product", [sample], config("trainer.seed=18"))
     run_promotion(settings, "product", before.version, "ana", "")
     judged = run_training(settings, "product", [sample], config("gates.no_regression=[{metric: price_rmsle, better: lower}]"))
@@ -184,6 +187,9 @@ def test_a_version_tells_what_it_was_compared_with(settings: Settings, trained: 
     assert all("champion" in line for line in figures[:3])
     assert f"Champion: version {before.version}, measured on the same rows." in description
     html = Path(judged.report).read_text(encoding="utf-8")
+    to_try = "http://127.0.0.1:3000/playground?tab=versions&model=product"
+    assert f"[Open the playground on challenger against champion]({to_try})\n" in description
+    assert f'href="{to_try.replace("&", "&amp;")}"' in html
     assert panel(html, "What changed in the data") == ["Nothing: it is the data that the champion was trained on."]
     assert len(beside(html)) == 4
 
