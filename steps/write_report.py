@@ -8,6 +8,7 @@ from zenml.types import HTMLString
 
 from configs.settings import Settings
 from models import family
+from models.evaluation.first_screen import link
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from models.family import EvaluationRun
@@ -31,4 +32,7 @@ def write_report(
     run = EvaluationRun(evaluation, predictions)
     first = family.get(model).report(run, against, delivery.open(), gates, out, settings.playground)
     beside = f"Champion: version {champion.version}, measured on the same rows." if against else "There is no champion yet."
-    return HTMLString(out.read_text(encoding="utf-8")), "\n".join([*first.markdown(), "", beside])
+    lines = [*first.markdown(), "", beside]
+    if to_try := link(model, against is not None, gates.passed, settings.playground):
+        lines += ["", f"[{to_try[1]}]({to_try[0]})"]  # MLflow shows the page in a frame that opens nothing
+    return HTMLString(out.read_text(encoding="utf-8")), "\n".join(lines)

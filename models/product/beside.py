@@ -42,7 +42,7 @@ def _off(new: pd.DataFrame, old: pd.DataFrame) -> "pd.Series[float]":
     """By how much the errors of prices differ, as logarithms of ratios."""
     priced = (new["true_price"] > 0) & (new["predicted_price"] > 0) & (old["predicted_price"] > 0)
     true = new["true_price"][priced]
-    now, before = (np.log(rows["predicted_price"][priced] / true).abs() for rows in (new, old))
+    now, before = (np.abs(np.log((rows["predicted_price"][priced] / true).to_numpy(dtype=float))) for rows in (new, old))
     return pd.Series(now - before, index=true.index)
 
 
