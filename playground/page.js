@@ -3,6 +3,7 @@ const vitrina = {
   places: {},
   first: "listing",
   moved: false,
+  clicked: {},
   tab: new URLSearchParams(location.search).get("tab") || "listing",
 
   piece(element, trigger, watch, event) {
@@ -11,7 +12,8 @@ const vitrina = {
       const button = clicked.target.closest("[data-do]");
       if (button && element.contains(button)) {
         focused = button.dataset.key || null;
-        trigger(event, { ...button.dataset });
+        vitrina.clicked = { ...button.dataset };
+        trigger(event);
       }
     });
     const shown = () => {

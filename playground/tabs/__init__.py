@@ -20,6 +20,16 @@ FIRST = ORDER[0]
 """Is open where the page's address names none."""
 
 
+def on_click(pieces: Sequence[gr.HTML], handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Let `handler` take what was clicked in pieces of ours: the request, the `data-` values of the button as JSON, and `inputs`.
+
+    A click during an answer counts once that is there; Gradio has forgotten by then what it was, so that the page remembers it.
+    """
+    said = gr.Textbox("", visible="hidden")
+    script = "(_, ...values) => [JSON.stringify(vitrina.clicked), ...values]"
+    gr.on([one.select for one in pieces], handler, [said, *inputs], list(outputs), js=script, **QUIET)
+
+
 @dataclass(frozen=True)
 class Opening:
     """What a tab shows when a visitor comes to it.

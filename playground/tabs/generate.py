@@ -1,8 +1,11 @@
 """Images for a prompt, one after another until all are there or the visitor stops; and texts that state given facts alone."""
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -10,7 +13,7 @@ from playground.examples import choices, examples
 from playground.form import Form, WrongForm
 from playground.html import NOTHING, Markup, el, joined
 from playground.pieces import bars, hint, listed, notice, piece, place, section, share, waiting
-from playground.tabs import QUIET, Opening, Tab, Update
+from playground.tabs import QUIET, Opening, Tab, Update, on_click
 from playground.texts import texts
 from playground.visitor import Service
 from vitrina_client import VitrinaError, models
@@ -56,6 +59,7 @@ def build(service: Service) -> Opening:
             written = piece("generate-text")
     brief = [title, brand, article_type, details, tone, audience, keywords]
     wish = [prompt, style, candidates, seed]
+    running: WeakValueDictionary[str | None, asyncio.Event] = WeakValueDictionary()
 
     async def drawing(request: gr.Request, said: str, how: str, count: float, first: float | None) -> AsyncIterator[Update]:
         client, done, many = service.of(request), list[models.Drawn](), int(count)
@@ -64,18 +68,23 @@ def build(service: Service) -> Opening:
             yield {drawn: notice("Say what is to be drawn.")}
             return
         wanted: dict[str, Any] = {"prompt": said.strip(), "style": how}
+        over = running[request.session_hash] = asyncio.Event()
         for one in range(many):
             yield {drawn: joined([stands, _progress(one, many), _candidates(done)]), stop: gr.update(interactive=True)}
             try:
-                done.append(await client.generate_image(**wanted, seed=int(first or 0) + one))
+                found = await _unless(over, client.generate_image(**wanted, seed=int(first or 0) + one))
             except VitrinaError as error:
                 yield {drawn: joined([stands, notice(error), _candidates(done)]), stop: gr.update(interactive=False)}
                 return
+            if found is None:
+                yield {drawn: joined([stands, hint("Stopped."), _candidates(done)]), stop: gr.update(interactive=False)}
+                return
+            done.append(found)
         yield {drawn: joined([stands, _candidates(done)]), stop: gr.update(interactive=False)}
 
-    async def stopped(shown: str) -> Update:
-        kept = shown[shown.index(CANDIDATES_BEGIN) :] if CANDIDATES_BEGIN in shown else ""
-        return {drawn: joined([hint("Stopped."), Markup(kept)]), stop: gr.update(interactive=False)}
+    def stopping(request: gr.Request) -> None:
+        if request.session_hash in running:
+            running[request.session_hash].set()
 
     async def writing(request: gr.Request, *fields: Any) -> AsyncIterator[Update]:
         *listing, how, whom, words = fields
@@ -96,9 +105,9 @@ def build(service: Service) -> Opening:
             return
         yield {written: section("Text", texts(found), note=f"{found.model.name}, version {found.model.version}")}
 
-    async def chosen(request: gr.Request, event: gr.EventData) -> AsyncIterator[Update]:
+    async def chosen(request: gr.Request, said: str) -> AsyncIterator[Update]:
         try:
-            known = await service.of(request).get_product(str(event.id))
+            known = await service.of(request).get_product(json.loads(said)["id"])
         except VitrinaError as error:
             yield {drawn: notice(error)}
             return
@@ -130,15 +139,23 @@ def build(service: Service) -> Opening:
                 filled[number] = int(said)
         yield {chips: choices(tried, "Try one of the catalogue"), **filled}
 
-    draws = draw.click(drawing, wish, [drawn, stop], **QUIET)
-    submits = prompt.submit(drawing, wish, [drawn, stop], **QUIET)
-    stop.click(stopped, drawn, [drawn, stop], cancels=[draws, submits], **QUIET)
+    gr.on([draw.click, prompt.submit], drawing, wish, [drawn, stop], **QUIET)
+    stop.click(stopping, None, None, **QUIET)
     gr.on([write.click, title.submit], writing, brief, [written], **QUIET)
-    chips.select(chosen, None, [drawn, prompt, title, brand, article_type, details], **QUIET)
+    on_click([chips], chosen, [], [drawn, prompt, title, brand, article_type, details])
     return Opening(opened, [chips, images, descriptions, *wish, *brief])
 
 
-CANDIDATES_BEGIN = '<ul class="v-grid v-drawn"'
+async def _unless(over: asyncio.Event, drawing: Coroutine[Any, Any, models.Drawn]) -> models.Drawn | None:
+    """What is drawn; None where it was over before, when nothing is drawn any more."""
+    drawn, stopped = asyncio.ensure_future(drawing), asyncio.ensure_future(over.wait())
+    try:
+        await asyncio.wait({drawn, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return drawn.result() if drawn.done() else None
+    finally:
+        for task in (drawn, stopped):
+            task.cancel()
+        await asyncio.gather(drawn, stopped, return_exceptions=True)
 
 
 def _progress(done: int, many: int) -> Markup:

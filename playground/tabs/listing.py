@@ -18,7 +18,7 @@ from playground.pieces import (
     place,
     waiting,
 )
-from playground.tabs import QUIET, Opening, Tab, Update
+from playground.tabs import QUIET, Opening, Tab, Update, on_click
 from playground.visitor import Service, as_they_come
 from vitrina_client import AsyncClient, VitrinaError, models
 
@@ -106,10 +106,10 @@ def build(service: Service) -> Opening:
             async for update in answer(request, filled, product_id):
                 yield update
 
-    async def chosen(request: gr.Request, event: gr.EventData) -> AsyncIterator[Update]:
+    async def chosen(request: gr.Request, said: str) -> AsyncIterator[Update]:
         client = service.of(request)
         try:
-            known = await client.get_product(str(event.id))
+            known = await client.get_product(json.loads(said)["id"])
             filled = Form.of_product(known, await photo_of(client, known, service.folder))
         except VitrinaError as error:
             yield dict.fromkeys(parts, NOTHING) | {quality: notice(error)}
@@ -118,21 +118,22 @@ def build(service: Service) -> Opening:
         async for update in answer(request, filled, str(known.product_id)):
             yield update
 
-    async def improved(request: gr.Request, event: gr.EventData, product_id: str | None, *fields: Any) -> AsyncIterator[Update]:
+    async def improved(request: gr.Request, said: str, product_id: str | None, *fields: Any) -> AsyncIterator[Update]:
+        click = json.loads(said)
         try:
-            filled = Form(*fields).changed(json.loads(event.change))
+            filled = Form(*fields).changed(json.loads(click["change"]))
         except WrongForm as error:
             yield {quality: notice(str(error))}
             return
         yield filled_in(filled, product_id)
-        async for update in answer(request, filled, product_id, float(event.score) if event.score else None):
+        async for update in answer(request, filled, product_id, float(click["score"]) if click["score"] else None):
             yield update
 
     everything = [of_product, *form, *parts]
     gr.on([ask.click, title.submit, brand.submit, price.submit], asked, [of_product, *form], parts, **QUIET)
     gr.on([photo.upload, photo.clear], lambda: None, None, of_product, **QUIET)
-    gr.on([chips.select, similar.select], chosen, None, everything, **QUIET)
-    gr.on([quality.select, text.select], improved, [of_product, *form], everything, **QUIET)
+    on_click([chips, similar], chosen, [], everything)
+    on_click([quality, text], improved, [of_product, *form], everything)
     return Opening(opened, [chips, *everything])
 
 

@@ -1,5 +1,6 @@
 """Recommendations for a user or a visitor, the reasons for them, and what an event changes. Nothing of it is stored."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import gradio as gr
 from playground.examples import with_photo
 from playground.html import NOTHING, Markup, el, joined
 from playground.pieces import grid, hint, listed, money, notice, piece, place, product, section, waiting
-from playground.tabs import QUIET, Opening, Tab, Update
+from playground.tabs import QUIET, Opening, Tab, Update, on_click
 from playground.visitor import Service
 from vitrina_client import AsyncClient, NotFound, VitrinaError, models
 
@@ -90,12 +91,13 @@ def build(service: Service) -> Opening:
             yield update
 
     async def clicked(
-        request: gr.Request, event: gr.EventData, user: str, diverse: float, done: Any, before: Any, known: Any
+        request: gr.Request, said: str, user: str, diverse: float, done: Any, before: Any, known: Any
     ) -> AsyncIterator[Update]:
-        if event.do == "forget":
+        click = json.loads(said)
+        if click["do"] == "forget":
             now: tuple[Event, ...] = ()
         else:
-            now = (*done, Event(str(event.id), str(event.do), str(event.name)))[-MOST_EVENTS:]
+            now = (*done, Event(click["id"], click["do"], click["name"]))[-MOST_EVENTS:]
         async for update in answer(request, user, diverse, now, before, known):
             yield update
 
@@ -124,7 +126,7 @@ def build(service: Service) -> Opening:
     form = [who, diversity, events, order, users]
     who.input(another, [who, diversity, users], outputs, **QUIET)
     diversity.release(changed, form, outputs, **QUIET)
-    gr.on([found.select, past.select], clicked, form, outputs, **QUIET)
+    on_click([found, past], clicked, form, outputs)
     return Opening(opened, [who, diversity, users, *outputs])
 
 

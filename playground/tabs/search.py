@@ -1,5 +1,6 @@
 """Search by words, by a photo or by both, within filters; a product that was found leads to those like it."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from playground.examples import examples
 from playground.form import WrongForm, number
 from playground.html import Markup, el, joined
 from playground.pieces import grid, hint, kind, money, notice, piece, place, product, waiting
-from playground.tabs import QUIET, Opening, Tab, Update
+from playground.tabs import QUIET, Opening, Tab, Update, on_click
 from playground.visitor import Service
 from vitrina_client import VitrinaError, models
 
@@ -74,15 +75,17 @@ def build(service: Service) -> Opening:
         async for update in answer(request, None, *fields):
             yield update
 
-    async def clicked(request: gr.Request, event: gr.EventData, *fields: Any) -> AsyncIterator[Update]:
-        product_id = str(event.id) if event.do == "like" else None
+    async def clicked(request: gr.Request, said: str, *fields: Any) -> AsyncIterator[Update]:
+        click = json.loads(said)
+        product_id = click["id"] if click["do"] == "like" else None
         yield {like: product_id}
         async for update in answer(request, product_id, *fields):
             yield update
 
-    async def exemplified(request: gr.Request, event: gr.EventData, *fields: Any) -> AsyncIterator[Update]:
-        yield {text: event.words, photo: None, like: None}
-        async for update in answer(request, None, event.words, None, *fields[2:]):
+    async def exemplified(request: gr.Request, said: str, *fields: Any) -> AsyncIterator[Update]:
+        tried = json.loads(said)["words"]
+        yield {text: tried, photo: None, like: None}
+        async for update in answer(request, None, tried, None, *fields[2:]):
             yield update
 
     async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
@@ -111,8 +114,8 @@ def build(service: Service) -> Opening:
             yield update
 
     gr.on([ask.click, text.submit, photo.upload], asked, form, [like, found], **QUIET)
-    found.select(clicked, form, [like, found], **QUIET)
-    chips.select(exemplified, form, [text, photo, like, found], **QUIET)
+    on_click([found], clicked, form, [like, found])
+    on_click([chips], exemplified, form, [text, photo, like, found])
     return Opening(opened, [chips, found, text, brands, types, low, high, like])
 
 

@@ -1,5 +1,6 @@
 """A classifier of a few examples: name classes, give each some titles or photos, try it, and see what is none of these."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import gradio as gr
 from playground.examples import LOOKED_AT, choices, photo_of
 from playground.html import Markup, el, joined
 from playground.pieces import bars, hint, kind, notice, piece, place, section, share, waiting
-from playground.tabs import QUIET, Opening, Tab, Update
+from playground.tabs import QUIET, Opening, Tab, Update, on_click
 from playground.visitor import Service
 from vitrina_client import AsyncClient, VitrinaError, models
 
@@ -82,7 +83,7 @@ def build(service: Service) -> Opening:
             return
         yield {found: _classified(answer.items[0])}
 
-    async def clicked(request: gr.Request, event: gr.EventData, task_id: str | None) -> AsyncIterator[Update]:
+    async def clicked(request: gr.Request, said: str, task_id: str | None) -> AsyncIterator[Update]:
         if task_id is None:
             yield {found: Markup("")}
             return
@@ -130,10 +131,10 @@ def build(service: Service) -> Opening:
             filled |= {title: strange.title, photo: path}
         yield filled
 
-    async def chosen(request: gr.Request, event: gr.EventData, task_id: str | None) -> AsyncIterator[Update]:
+    async def chosen(request: gr.Request, said: str, task_id: str | None) -> AsyncIterator[Update]:
         client = service.of(request)
         try:
-            known = await client.get_product(str(event.id))
+            known = await client.get_product(json.loads(said)["id"])
             path = await photo_of(client, known, service.folder)
         except VitrinaError as error:
             yield {found: notice(error)}
@@ -146,17 +147,18 @@ def build(service: Service) -> Opening:
         now = (*kept, *more_of_it)
         return now, _shots(now)
 
-    def removed(kept: tuple[str, ...], event: gr.EventData) -> tuple[tuple[str, ...], Markup]:
-        now = tuple(path for path in kept if path != event.id)
+    def removed(said: str, kept: tuple[str, ...]) -> tuple[tuple[str, ...], Markup]:
+        taken = json.loads(said)["id"]
+        now = tuple(path for path in kept if path != taken)
         return now, _shots(now)
 
     for add, shown_photos, kept in zip(adds, shots, paths, strict=True):
         add.upload(added, [kept, add], [kept, shown_photos], **QUIET)
-        shown_photos.select(removed, [kept], [kept, shown_photos], **QUIET)
+        on_click([shown_photos], removed, [kept], [kept, shown_photos])
     teach.click(teaching, [name, *classes], [taught, found, task], **QUIET)
     gr.on([ask.click, title.submit], asking, [task, title, photo], [found], **QUIET)
-    taught.select(clicked, [task], [taught, task, found], **QUIET)
-    chips.select(chosen, [task], [title, photo, found], **QUIET)
+    on_click([taught], clicked, [task], [taught, task, found])
+    on_click([chips], chosen, [task], [title, photo, found])
     more.click(another, shown, [shown, more, *rows], **QUIET)
     return Opening(opened, [name, *classes, *shots, taught, task, chips, title, photo])
 

@@ -1,5 +1,6 @@
 """Versions of a model as the registry has them, who promoted which, and two of them side by side on the same product."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from playground.examples import choices, examples, photo_of
 from playground.form import Form
 from playground.html import NOTHING, Inner, Markup, el, joined
 from playground.pieces import hint, notice, piece, place, section, waiting, words
-from playground.tabs import QUIET, Opening, Tab, Update
+from playground.tabs import QUIET, Opening, Tab, Update, on_click
 from playground.visitor import Service, as_they_come
 from vitrina_client import VitrinaError, models
 
@@ -97,8 +98,8 @@ def build(service: Service) -> Opening:
         async for update in side_by_side(request, name, product_id):
             yield update
 
-    async def chosen(request: gr.Request, event: gr.EventData, name: str) -> AsyncIterator[Update]:
-        async for update in side_by_side(request, name, str(event.id)):
+    async def chosen(request: gr.Request, said: str, name: str) -> AsyncIterator[Update]:
+        async for update in side_by_side(request, name, json.loads(said)["id"]):
             yield update
 
     async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
@@ -116,7 +117,7 @@ def build(service: Service) -> Opening:
             yield update
 
     model.input(turned, [model, of_product], outputs, **QUIET)
-    gr.on([chips.select], chosen, [model], outputs, **QUIET)
+    on_click([chips], chosen, [model], outputs)
     return Opening(opened, [model, *outputs])
 
 

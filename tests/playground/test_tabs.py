@@ -1,6 +1,7 @@
 """The tabs over the whole API in this process, with predictors that answer without a model."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,7 @@ class Shown:
         return " ".join(str(value) for component, value in self.values.items() if isinstance(component, gr.HTML))
 
     def click(self, name: str, /, **data: str) -> "Shown":
-        event = gr.EventData(None, data)
-        return self.take(self.handler(name)(NOBODY, event, *self.fields(name)))
+        return self.take(self.handler(name)(NOBODY, json.dumps(data), *self.fields(name)[1:]))
 
     def ask(self, name: str) -> "Shown":
         return self.take(self.handler(name)(NOBODY, *self.fields(name)))
@@ -167,6 +167,21 @@ def test_candidates_come_one_by_one_with_the_best_first(shown: Callable[[str], S
     assert ["Drawing" in piece for piece in pieces] == [True, True, True, False]
     assert pieces[-1].count("best") == 1
     assert [f"seed {seed}" in pieces[-1] for seed in (5, 6, 7, 8)] == [True, True, True, False]
+
+
+def test_a_drawing_is_stopped_between_two_candidates(shown: Callable[[str], Shown]) -> None:
+    tab = shown("generate").open(prompt="red shirt", candidates="8")
+    pieces = []
+
+    async def draw() -> None:
+        async for update in tab.handler("drawing")(NOBODY, *tab.fields("drawing")):
+            pieces.extend(str(value) for component, value in update.items() if isinstance(component, gr.HTML))
+            if len(pieces) == 3:
+                tab.handler("stopping")(NOBODY)
+
+    tab.runner.run(draw())
+    assert "Stopped." in pieces[-1]
+    assert [piece.count("<li>") for piece in pieces] == [0, 1, 2, 2]
 
 
 def test_a_task_is_taught_tried_and_forgotten(shown: Callable[[str], Shown]) -> None:
