@@ -420,10 +420,8 @@ def test_answers_must_lie_where_pods_see_them(settings: Settings, stack: Cluster
 def test_a_folder_on_a_volume_is_submitted_as_it_is(settings: Settings, stack: ClusterConfig, kubeflow: Records) -> None:
     with pytest.raises(CheckFailed):
         train(settings, "quality", "/data/spring")
-    [task] = [
-        words for _, container, _ in containers(kubeflow.runs[-1]).values() if "load_catalogue" in (words := container.args)
-    ]
-    snapshot = Client().zen_store.get_snapshot(task[task.index("--snapshot_id") + 1])
+    words = list(containers(kubeflow.runs[-1])["load_catalogue"][1].args)
+    snapshot = Client().zen_store.get_snapshot(words[words.index("--snapshot_id") + 1])
     assert snapshot.step_configurations["load_catalogue"].config.parameters["data"] == ["/data/spring"]
 
 
