@@ -154,6 +154,7 @@ def looked_over(page: Page, name: str) -> None:
         page.evaluate("for (const image of document.images) image.loading = 'eager'")
         page.wait_for_function("[...document.images].every((image) => image.complete)")
         page.screenshot(path=str(Path(folder, f"{name}-{width}.png")), full_page=True)
+    assert page.get_by_label("Textbox").filter(visible=True).count() == 0
     faults = [fault for fault in Axe().run(page)["violations"] if fault["impact"] in ("serious", "critical")]
     assert not faults, [(fault["id"], [node["html"][:200] for node in fault["nodes"][:3]]) for fault in faults]
 
