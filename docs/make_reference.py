@@ -38,6 +38,11 @@ VARIABLES = {
     "MLFLOW_TRACKING_URI": ("SQLite and files in `VITRINA_HOME`", "MLflow tracking and registry"),
     "VITRINA_ENV": ("`base`", "folder of `configs/` that commands take their configuration from; `--env` goes before it"),
     "VITRINA_SERVING": ("`{}`", "JSON of the serving configuration; `vitrina serve` sets it for its workers"),
+    "VITRINA_PLAYGROUND": (
+        "",
+        "address at which a browser reaches the service with the playground, such as `http://127.0.0.1:3000`: reports of "
+        "evaluations link to it",
+    ),
     "VITRINA_URL": ("`http://127.0.0.1:3000`", "address of the service that the Python client asks"),
     "VITRINA_API_KEY": ("", "key that the Python client sends"),
     "VITRINA_INNER_TOKEN": (

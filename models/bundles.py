@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from catalog.profile import Profile
 from configs.errors import VitrinaError
 from configs.schema import StrictModel
 
@@ -29,6 +30,8 @@ BASE = "base"
 """Folder of a bundle with the whole bundle that it rests on, where it rests on one."""
 BASE_VERSION = "base.json"
 """Which version that is."""
+PROFILE = "data.json"
+"""File of a registered bundle that says what the data was like that it was trained on."""
 INDEX = "index"
 """Folder of a registered bundle with the index of its products, where the model embeds them; what rests on it copies it not."""
 RESTS_ON = "vitrina.rests_on"
@@ -138,6 +141,23 @@ def save_reference(folder: Path, rows: Sequence[Mapping[str, Any]], spec: Mappin
 def save_card(folder: Path, text: str) -> None:
     """Write the model card, Markdown."""
     (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def save_profile(folder: Path, profile: Profile | None) -> None:
+    """Note down what the data was like; nothing where that is not known."""
+    if profile is not None:
+        write_json(folder / PROFILE, profile.model_dump(mode="json"))
+
+
+def read_profile(folder: Path) -> Profile | None:
+    """What `save_profile` noted down; None where a bundle is of a time when nobody did.
+
+    Raises:
+        VitrinaError: it is damaged.
+    """
+    if not (folder / PROFILE).exists():
+        return None
+    return _read(folder / PROFILE, Profile, "it does not say what the data was like")
 
 
 def read_config(folder: Path, schema: type[Config], model: str) -> Config:

@@ -200,8 +200,12 @@ class Family(Protocol):
         catalogue: Catalogue,
         gates: Any,
         out: Path,
+        playground: str | None = None,
     ) -> Headline:
-        """Write the one HTML page from which a reviewer decides; returns what it says first."""
+        """Write the one HTML page from which a reviewer decides; returns what it says first.
+
+        `playground`: address of the service whose page lets versions be tried; None where it is not known.
+        """
         ...
 
     def load(self, bundle: Path, device: str = "auto") -> Predictor:

@@ -8,6 +8,7 @@ from zenml import step
 from configs.schema import EvaluationConfig
 from configs.settings import Settings
 from models import family
+from models.bundles import read_profile
 from registry.fetch import fetch
 from registry.versions import find_alias
 from steps.evaluate_model import test_rows
@@ -19,11 +20,12 @@ from steps.results import Delivery, MaybeEvaluation
 def evaluate_champion(
     delivery: Delivery, split: pd.DataFrame, model: str, config: EvaluationConfig
 ) -> tuple[Annotated[MaybeEvaluation, "champion"], Annotated[pd.DataFrame, "champion_predictions"]]:
-    """The champion's metrics and predictions; empty while there is no champion."""
+    """The champion's metrics, what its own data was like, and predictions; empty while there is no champion."""
     settings = Settings.from_environment()
     champion = find_alias(settings, model, "champion")
     if champion is None:
         return MaybeEvaluation(), pd.DataFrame()
     catalogue, bundle = delivery.open(), fetch(settings, champion)
     run = family.get(model).evaluate_rows(bundle, catalogue, config, test_rows(split))
-    return MaybeEvaluation(version=champion.version, evaluation=run.evaluation), run.predictions
+    evaluation = run.evaluation.model_copy(update={"profile": read_profile(bundle)})
+    return MaybeEvaluation(version=champion.version, evaluation=evaluation), run.predictions

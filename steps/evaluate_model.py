@@ -5,6 +5,7 @@ from typing import Annotated
 import pandas as pd
 from zenml import step
 
+from catalog.profile import profile
 from configs.schema import EvaluationConfig
 from models import family
 from models.evaluation.results import Evaluation
@@ -16,9 +17,11 @@ from steps.results import Bundle, Delivery, ModelRun
 def evaluate_model(
     bundle: Bundle, delivery: Delivery, split: pd.DataFrame, run: ModelRun, config: EvaluationConfig
 ) -> tuple[Annotated[Evaluation, "evaluation"], Annotated[pd.DataFrame, "predictions"]]:
-    """Metrics with intervals, slices, and the predictions behind them, on the test rows."""
-    measured = family.get(run.model).evaluate_rows(bundle.path, delivery.open(), config, test_rows(split))
-    return measured.evaluation, measured.predictions
+    """Metrics with intervals, slices, what the data is like, and the predictions behind them, on the test rows."""
+    catalogue = delivery.open()
+    measured = family.get(run.model).evaluate_rows(bundle.path, catalogue, config, test_rows(split))
+    evaluation = measured.evaluation.model_copy(update={"profile": profile(catalogue, delivery.fingerprint)})
+    return evaluation, measured.predictions
 
 
 def test_rows(split: pd.DataFrame) -> pd.Series:

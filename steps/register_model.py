@@ -9,6 +9,7 @@ from zenml import get_step_context, step
 from zenml.types import HTMLString
 
 from configs.settings import Settings
+from models.bundles import save_profile
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from provenance.tags import version_tags
@@ -36,6 +37,7 @@ def register_model(
     tags = version_tags(delivery.paths, delivery.fingerprint, config, gates, zenml_run, base.version)
     metrics = {name: value for name, value in evaluation.flat().items() if value is not None}
     shutil.copytree(index.path, bundle.path, dirs_exist_ok=True)
+    save_profile(bundle.path, evaluation.profile)
     with tempfile.TemporaryDirectory() as folder:
         reports = {"evaluation.html": evaluation_report, "validation.html": validation_report}
         paths = {name: Path(folder, name) for name in reports}

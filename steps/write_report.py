@@ -8,6 +8,7 @@ from zenml.types import HTMLString
 
 from configs.settings import Settings
 from models import family
+from models.evaluation.first_screen import link
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
 from models.family import EvaluationRun
@@ -25,9 +26,13 @@ def write_report(
     model: str,
 ) -> tuple[Annotated[HTMLString, "evaluation_report"], Annotated[str, "headline"]]:
     """Challenger against champion, on one page, in the reports folder and as an artifact; and what it says first, as Markdown."""
-    out = Settings.from_environment().reports / "evaluation" / model / f"{get_step_context().pipeline_run.name}.html"
+    settings = Settings.from_environment()
+    out = settings.reports / "evaluation" / model / f"{get_step_context().pipeline_run.name}.html"
     against = EvaluationRun(champion.evaluation, champion_predictions) if champion.evaluation else None
-    catalogue = delivery.open()
-    first = family.get(model).report(EvaluationRun(evaluation, predictions), against, catalogue, gates, out)
+    run = EvaluationRun(evaluation, predictions)
+    first = family.get(model).report(run, against, delivery.open(), gates, out, settings.playground)
     beside = f"Champion: version {champion.version}, measured on the same rows." if against else "There is no champion yet."
-    return HTMLString(out.read_text(encoding="utf-8")), "\n".join([*first.markdown(), "", beside])
+    lines = [*first.markdown(), "", beside]
+    if to_try := link(model, against is not None, gates.passed, settings.playground):
+        lines += ["", f"[{to_try[1]}]({to_try[0]})"]  # MLflow shows the page in a frame that opens nothing
+    return HTMLString(out.read_text(encoding="utf-8")), "\n".join(lines)

@@ -126,11 +126,19 @@ class DescriberFamily:
         known = everything[np.isin(keys(everything), load_seen(folder)) & ~everything["product_id"].isin(products["product_id"])]
         return measure(DescriberPredictor.load(folder), catalogue.fingerprint(), products, known, config, split)
 
-    def report(self, run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, gates: Any, out: Path) -> Headline:
+    def report(
+        self,
+        run: EvaluationRun,
+        champion: EvaluationRun | None,
+        catalogue: Catalogue,
+        gates: Any,
+        out: Path,
+        playground: str | None = None,
+    ) -> Headline:
         """The page from which a reviewer decides."""
         from models.describer.report import write_report
 
-        return write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out, playground)
 
     def load(self, folder: Path, device: str = "auto") -> DescriberPredictor:
         """The predictor, warmed up."""

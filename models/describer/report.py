@@ -8,6 +8,7 @@ import pandas as pd
 
 from catalog.catalogue import Catalogue
 from models.describer.answers import Fact
+from models.describer.beside import side_by_side
 from models.describer.evaluate import COMPARED, OWN
 from models.describer.names import NAMES, PEERS
 from models.describer.shown import Shown, read_row
@@ -28,7 +29,12 @@ LABELS = {"seo_title": "Title", "meta_description": "Meta description", "descrip
 
 
 def write_report(
-    run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, decision: GateDecision, out: Path
+    run: EvaluationRun,
+    champion: EvaluationRun | None,
+    catalogue: Catalogue,
+    decision: GateDecision,
+    out: Path,
+    playground: str | None = None,
 ) -> Headline:
     """Write the page to the file `out`, and return what it says first."""
     new, old = run.evaluation, champion.evaluation if champion else None
@@ -44,7 +50,10 @@ def write_report(
         _unsaid(run.predictions),
         *_descriptions(run.predictions, catalogue),
     ]
-    return sections.write(out, new, old, decision, differences, parts, NAMES, "products")
+    examples, risks = side_by_side(run, champion, catalogue)
+    return sections.write(
+        out, new, old, decision, differences, parts, NAMES, "products", examples=examples, risks=risks, playground=playground
+    )
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

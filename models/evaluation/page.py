@@ -19,9 +19,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image
 
+from catalog.errors import ImageError
+from catalog.thumbnails import small
+
 Tone = Literal["good", "bad", "warn"]
 Format = str | Callable[[Any], Any]
 MISSING = "–"
+PANEL_LINES = 5
+"""Lines of a panel: four panels and the examples below them are to be seen at once."""
+SHOWN_SIDE = 96
+"""Pixels of the longer side of photos beside examples."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +42,53 @@ class KeyFigure:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """A question and its answer in a few lines, each with its own tone or none; `empty` where there is none."""
+
+    title: str
+    lines: Sequence[tuple[str, Tone | None]]
+    empty: str
+
+    @property
+    def shown(self) -> Sequence[tuple[str, Tone | None]]:
+        """The first lines, and how many more there are."""
+        more = len(self.lines) - PANEL_LINES
+        return self.lines if more <= 0 else [*self.lines[:PANEL_LINES], (f"and {more:,} more", None)]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one of two says, in short lines with a tone or none; `image` where it drew one."""
+
+    lines: Sequence[tuple[str, Tone | None]]
+    image: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What challenger and champion say of the same; `note` is what is true, `image` a photo that may be missing."""
+
+    title: str
+    note: str
+    challenger: Side
+    champion: Side
+    image: bytes | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The answer on top of the page: a short sentence, its tone, lines that explain it, and the figures behind it."""
+    """The answer on top of the page: a short sentence, its tone, lines that explain it, and the figures behind it.
+
+    Below them stand panels and examples; `link` is where to go on, and what that is called.
+    """
 
     text: str
     tone: Tone
     details: Sequence[str] = ()
     figures: Sequence[KeyFigure] = ()
+    panels: Sequence[Panel] = ()
+    beside: Sequence[Beside] = ()
+    link: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +157,9 @@ class Section:
 
 def render_page(title: str, subtitle: str, verdict: Verdict | None, sections: Sequence[Section]) -> str:
     """The whole page as HTML."""
-    return _template("page.html.jinja").render(title=title, subtitle=subtitle, verdict=verdict, sections=sections)
+    return _template("page.html.jinja").render(
+        title=title, subtitle=subtitle, verdict=verdict, sections=sections, thumbnail=_thumbnail
+    )
 
 
 def write_page(path: Path, html: str) -> Path:
@@ -216,6 +265,14 @@ def image_rows(rows: Sequence[ImageRow]) -> Block:
 
 def _source(item: ImageItem | Card) -> str | None:
     return _data_uri(item.image) if item.image else None
+
+
+def _thumbnail(image: bytes | None) -> str | None:
+    """A photo as a small data URI; None where there is none that can be read."""
+    try:
+        return _data_uri(small(image, SHOWN_SIDE)) if image else None
+    except ImageError:
+        return None
 
 
 def _data_uri(image: bytes) -> str | None:

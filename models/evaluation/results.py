@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
+from catalog.profile import Profile
 from configs.schema import StrictModel
 
 
@@ -66,6 +67,9 @@ class Evaluation(StrictModel):
     against: tuple[AgainstBaseline, ...] = Field((), description="metrics compared row by row with a baseline's")
     not_applicable: dict[str, str] = Field(
         default_factory=dict, description="metric: why this version has no such task, decided from the data before training"
+    )
+    profile: Profile | None = Field(
+        None, description="what the data was like that it was trained on; None where nobody noted that down"
     )
 
     def flat(self) -> dict[str, float | None]:

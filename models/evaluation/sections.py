@@ -2,43 +2,31 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.evaluation import charts, page
+from models.evaluation import charts, first_screen, page
 from models.evaluation.comparison import Reading, independent_difference, reading
 from models.evaluation.gates import GateDecision, State, difference_of
 from models.evaluation.names import Names
-from models.evaluation.page import Badge, KeyFigure, Section, Tone, Verdict
+from models.evaluation.page import Badge, Beside, KeyFigure, Panel, Section, Tone, Verdict
 from models.evaluation.results import Evaluation, Metric, SliceMetric
 from models.evaluation.verdict import Headline, figure, headline, left_out, value_of
 
+FAILED_SHOWN = 3
+"""Reasons of a refusal that stand on top; the gates below have all."""
 TONES: dict[Reading | None, Tone] = {"better": "good", "worse": "bad"}
 
 
-def verdict(
-    told: Headline, differences: Mapping[str, Metric] | None, worse_slices: Sequence[SliceMetric], names: Names
-) -> Verdict:
-    """May it ship, and how does it compare; `differences` as of `differences_of`, None without a champion."""
-    readings = {name: reading(d, names.better(name)) for name, d in (differences or {}).items()}
-    lines = []
-    for word in ("better", "worse"):
-        which = [names.label(name) for name, r in readings.items() if r == word]
-        if which:
-            lines.append(f"Clearly {word} than the champion: {'; '.join(which)}.")
-    for part in worse_slices:
-        change = signed(part.result.value) if part.result.value is not None else page.MISSING
-        lines.append(f"Clearly worse than the champion on {names.slice(part)}: {names.label(part.metric)} {change}.")
-    if differences is None:
-        lines.append("There is no champion yet: nothing to compare with.")
-    elif not lines:
-        lines.append("No clear difference from the champion on any metric.")
-    lines += [f"The champion has tasks that this version lacks: {', '.join(told.lost)}."] if told.lost else []
-    lines += [f"Not judged: {'; '.join(told.left_out)}."] if told.left_out else []
+def verdict(told: Headline, panels: Sequence[Panel], worse: bool) -> Verdict:
+    """May it ship; `worse` says whether it is clearly worse than the champion on anything."""
     figures = [KeyFigure(f.label, value_of(f.metric), _range(f.metric), tuple(f.against())) for f in told.figures]
-    if told.tone == "good" and (worse_slices or "worse" in readings.values()):
-        return Verdict(f"{told.verdict}, but it is worse in places", "warn", lines, figures)
-    return Verdict(told.verdict, told.tone, [*told.failed, *lines], figures)
+    if told.tone == "good" and worse:
+        return Verdict(f"{told.verdict}, but it is worse in places", "warn", (), figures, panels)
+    more = len(told.failed) - FAILED_SHOWN
+    failed = told.failed if more <= 0 else (*told.failed[:FAILED_SHOWN], f"and {more} more, below")
+    return Verdict(told.verdict, told.tone, failed, figures, panels)
 
 
 def gates(decision: GateDecision) -> Section:
@@ -211,15 +199,32 @@ def write(
     parts: Sequence[Section],
     names: Names,
     rows: str,
+    *,
+    examples: Sequence[Beside] = (),
+    risks: Sequence[str] = (),
+    playground: str | None = None,
 ) -> Headline:
-    """Write the page to the file `out`: the verdict, then `parts`, then what to do; `rows` says what was measured, in plural.
+    """Write the page to the file `out`: the verdict, then `parts`, then what to do.
+
+    Args:
+        differences: Of `differences_of`; None without a champion.
+        rows: What was measured, in plural.
+        examples: What both say of the same.
+        risks: What the model's own predictions tell of risk, a line each.
+        playground: Address of the service whose page lets challenger and champion be tried; None where it is not known.
 
     Returns what the page says first.
     """
     title = f"Evaluation of {evaluation.model} {f'version {evaluation.version}' if evaluation.version else 'candidate'}"
     worse = worse_slices(evaluation, champion, names) if champion else []
     first = headline(evaluation, champion, decision, names, differences)
-    told = verdict(first, differences, worse, names)
+    panels = first_screen.panels(evaluation, champion, differences, worse, first, risks, names)
+    readings = (reading(difference, names.better(name)) for name, difference in (differences or {}).items())
+    told = replace(
+        verdict(first, panels, bool(worse) or "worse" in readings),
+        beside=examples,
+        link=first_screen.link(evaluation.model, champion is not None, decision.passed, playground),
+    )
     subtitle = f"{evaluation.n:,} {evaluation.split} {rows} of catalogue {evaluation.data[:12]}"
     last = [what_to_do(evaluation, decision), what_was_measured(evaluation, champion)]
     page.write_page(out, page.render_page(title, subtitle, told, [*parts, *last]))

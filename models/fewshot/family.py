@@ -149,11 +149,19 @@ class FewshotFamily:
         enough = rows["article_type"].map(rows["article_type"].value_counts()) >= types.min_products
         return measure(predictor, catalogue, rows[enough], config, split)
 
-    def report(self, run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, gates: Any, out: Path) -> Headline:
+    def report(
+        self,
+        run: EvaluationRun,
+        champion: EvaluationRun | None,
+        catalogue: Catalogue,
+        gates: Any,
+        out: Path,
+        playground: str | None = None,
+    ) -> Headline:
         """The page from which a reviewer decides."""
         from models.fewshot.report import write_report
 
-        return write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out, playground)
 
     def load(self, folder: Path, device: str = "auto") -> FewshotPredictor:
         """The predictor, warmed up."""

@@ -16,6 +16,7 @@ from models.evaluation.results import Evaluation, Metric
 from models.evaluation.verdict import Headline, figure
 from models.family import EvaluationRun
 from models.fewshot import learner as learners
+from models.fewshot.beside import side_by_side
 from models.fewshot.card import flatters
 from models.fewshot.names import NAMES
 from models.fewshot.pictures import Pictures
@@ -43,7 +44,12 @@ MISSING = Metric(value=None)
 
 
 def write_report(
-    run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, decision: GateDecision, out: Path
+    run: EvaluationRun,
+    champion: EvaluationRun | None,
+    catalogue: Catalogue,
+    decision: GateDecision,
+    out: Path,
+    playground: str | None = None,
 ) -> Headline:
     """Write the page to the file `out`, and return what it says first."""
     new, old = _main(run.evaluation), _main(champion.evaluation) if champion else None
@@ -64,7 +70,10 @@ def write_report(
     ]
     if NOVEL in set(frame["setting"]):
         parts += _novel(new, frame[frame["setting"] == NOVEL], pictures)
-    return sections.write(out, new, old, decision, differences, parts, NAMES, "products")
+    examples = side_by_side(frame, champion.predictions if champion else None, pictures)
+    return sections.write(
+        out, new, old, decision, differences, parts, NAMES, "products", examples=examples, playground=playground
+    )
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

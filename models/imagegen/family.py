@@ -130,11 +130,12 @@ class ImagegenFamily:
         catalogue: Catalogue,
         gates: Any,
         out: Path,
+        playground: str | None = None,
     ) -> Headline:
         """See `models.family`."""
         from models.imagegen.report import write_report
 
-        return write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out, playground)
 
     def load(self, folder: Path, device: str = "auto") -> Any:
         """See `models.family`."""

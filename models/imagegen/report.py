@@ -16,6 +16,7 @@ from models.evaluation.page import ImageItem, Section, Tone
 from models.evaluation.results import Metric
 from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
+from models.imagegen.beside import side_by_side
 from models.imagegen.drawn import enlarged, png
 from models.imagegen.judge.judge import COLOUR, TYPE
 from models.imagegen.names import NAMES, PEERS
@@ -59,7 +60,12 @@ MADE_BY = {"first_": "First candidate", "": "Best candidate", "real_": "Real pho
 
 
 def write_report(
-    run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, decision: GateDecision, out: Path
+    run: EvaluationRun,
+    champion: EvaluationRun | None,
+    catalogue: Catalogue,
+    decision: GateDecision,
+    out: Path,
+    playground: str | None = None,
 ) -> Headline:
     """Write the page to the file `out`, and return what it says first; its images come with the run."""
     new, old = run.evaluation, champion.evaluation if champion else None
@@ -81,7 +87,10 @@ def write_report(
         sections.slices(new, old, NAMES),
         *_sweeps(run.predictions),
     ]
-    return sections.write(out, new, old, decision, differences, parts, NAMES, "products")
+    examples, risks = side_by_side(rows, _measured(champion.predictions) if champion else None)
+    return sections.write(
+        out, new, old, decision, differences, parts, NAMES, "products", examples=examples, risks=risks, playground=playground
+    )
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

@@ -193,11 +193,12 @@ class ProductFamily:
         catalogue: Catalogue,
         gates: Any,
         out: Path,
+        playground: str | None = None,
     ) -> Headline:
         """The page from which a reviewer decides."""
         from models.product.report import write_report
 
-        return write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out, playground)
 
     def load(self, folder: Path, device: str = "auto") -> ProductPredictor:
         """The predictor, warmed up."""

@@ -20,6 +20,7 @@ from models.evaluation.page import Badge, ImageItem, Section, Tone
 from models.evaluation.results import Evaluation, Metric
 from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
+from models.product.beside import money, side_by_side
 from models.product.names import NAMES
 
 HEAT_MAP_TYPES = 18
@@ -35,6 +36,7 @@ def write_report(
     catalogue: Catalogue,
     decision: GateDecision,
     out: Path,
+    playground: str | None = None,
     worst: int = EvaluationConfig().worst,
 ) -> Headline:
     """Write the page to the file `out`, and return what it says first; `worst` errors are shown with their photos.
@@ -62,7 +64,10 @@ def write_report(
     if "sentiment_auc" not in new.not_applicable:
         parts.append(_sentiment(new, old))
     parts += _worst(run.predictions, catalogue, worst, new.not_applicable)
-    return sections.write(out, new, old, decision, differences, parts, NAMES, "products")
+    examples, risks = side_by_side(run, champion, catalogue)
+    return sections.write(
+        out, new, old, decision, differences, parts, NAMES, "products", examples=examples, risks=risks, playground=playground
+    )
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:
@@ -297,8 +302,8 @@ def _worst(predictions: pd.DataFrame, catalogue: Catalogue, worst: int, absent: 
         return f"true: {row.true_article_type}", f"predicted: {row.predicted_article_type} ({row.article_type_confidence:.0%})"
 
     def price_lines(row: Any) -> tuple[str, str]:
-        between = f"{_money(row.price_low)}–{_money(row.price_high)}"
-        return f"true: {_money(row.true_price)}", f"predicted: {_money(row.predicted_price)} ({between})"
+        between = f"{money(row.price_low)}–{money(row.price_high)}"
+        return f"true: {money(row.true_price)}", f"predicted: {money(row.predicted_price)} ({between})"
 
     blocks = []
     if "article_type_accuracy" not in absent:
@@ -325,7 +330,3 @@ def _hits(rows: pd.DataFrame, level: str = "article_type") -> "pd.Series[bool]":
 
 def _bins(rows: pd.DataFrame) -> pd.DataFrame:
     return calibration_bins(rows["article_type_confidence"], _hits(rows))
-
-
-def _money(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"

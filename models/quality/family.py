@@ -167,11 +167,19 @@ class QualityFamily:
             raise VitrinaError(f"no {split} listing of the catalogue says anything that is read: there is nothing to measure")
         return measure(predictor, good, catalogue.fingerprint(), config, split)
 
-    def report(self, run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, gates: Any, out: Path) -> Headline:
+    def report(
+        self,
+        run: EvaluationRun,
+        champion: EvaluationRun | None,
+        catalogue: Catalogue,
+        gates: Any,
+        out: Path,
+        playground: str | None = None,
+    ) -> Headline:
         """The page from which a reviewer decides."""
         from models.quality.report import write_report
 
-        return write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out, playground)
 
     def load(self, folder: Path, device: str = "auto") -> QualityPredictor:
         """The predictor, warmed up."""

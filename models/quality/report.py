@@ -18,6 +18,7 @@ from models.evaluation.verdict import Headline, figure
 from models.family import EvaluationRun
 from models.quality.answers import AXES
 from models.quality.axes import readers
+from models.quality.beside import side_by_side
 from models.quality.evaluate import SHAPE, by_listing
 from models.quality.names import KIND_LABELS, NAMES
 from models.quality.trials import GOOD
@@ -36,7 +37,12 @@ MISSING = Metric(value=None)
 
 
 def write_report(
-    run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, decision: GateDecision, out: Path
+    run: EvaluationRun,
+    champion: EvaluationRun | None,
+    catalogue: Catalogue,
+    decision: GateDecision,
+    out: Path,
+    playground: str | None = None,
 ) -> Headline:
     """Write the page to the file `out`, and return what it says first; its photos come with the run."""
     new, old = _main(run.evaluation), _main(champion.evaluation) if champion else None
@@ -56,7 +62,10 @@ def write_report(
         _assessments("Assessments of listings that were made worse", listings[listings["kind"] != GOOD]),
         sections.slices(new, old, NAMES),
     ]
-    return sections.write(out, new, old, decision, differences, parts, NAMES, "products")
+    examples, risks = side_by_side(run, champion)
+    return sections.write(
+        out, new, old, decision, differences, parts, NAMES, "products", examples=examples, risks=risks, playground=playground
+    )
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

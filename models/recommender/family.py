@@ -199,11 +199,12 @@ class RecommenderFamily:
         catalogue: Catalogue,
         gates: Any,
         out: Path,
+        playground: str | None = None,
     ) -> Headline:
         """The page from which a reviewer decides."""
         from models.recommender.report import write_report
 
-        return write_report(run, champion, catalogue, gates, out)
+        return write_report(run, champion, catalogue, gates, out, playground)
 
     def load(self, folder: Path, device: str = "auto") -> RecommenderPredictor:
         """The predictor, warmed up; it computes on the CPU."""

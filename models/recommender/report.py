@@ -16,6 +16,7 @@ from models.evaluation.results import Evaluation, Metric
 from models.evaluation.verdict import Headline, figure
 from models.family import EvaluationRun
 from models.recommender import part as parts
+from models.recommender.beside import keys_of, side_by_side
 from models.recommender.evaluate import DIVERSITIES, MEANS, TIERS
 from models.recommender.names import NAMES
 
@@ -31,7 +32,12 @@ TIER_NAMES = {"head": "best sellers", "middle": "middle", "tail": "slow sellers"
 
 
 def write_report(
-    run: EvaluationRun, champion: EvaluationRun | None, catalogue: Catalogue, decision: GateDecision, out: Path
+    run: EvaluationRun,
+    champion: EvaluationRun | None,
+    catalogue: Catalogue,
+    decision: GateDecision,
+    out: Path,
+    playground: str | None = None,
 ) -> Headline:
     """Write the page to the file `out`, and return what it says first."""
     new, old = _main(run.evaluation), _main(champion.evaluation) if champion else None
@@ -49,7 +55,10 @@ def write_report(
         _popularity(whole, before, run.predictions),
         _examples(run.predictions, shared, catalogue),
     ]
-    return sections.write(out, new, old, decision, differences, parts, NAMES, "users")
+    examples, risks = side_by_side(shared, catalogue, _titles(catalogue, keys_of(shared)))
+    return sections.write(
+        out, new, old, decision, differences, parts, NAMES, "users", examples=examples, risks=risks, playground=playground
+    )
 
 
 def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:

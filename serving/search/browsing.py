@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from catalog.errors import ImageError
 from catalog.images import SERVED_FORMATS
+from catalog.thumbnails import small
 from database.catalog import Product, find, find_all, photos
 from database.errors import NotFound as NoSuchRow
 from serving.context import Context
@@ -14,7 +15,6 @@ from serving.replies import json_reply
 from serving.requests import an_id, count, said
 from serving.schemas import Served
 from serving.search.listed import Wanted
-from serving.search.photos import small
 from serving.search.putting import unknown
 from serving.search.routes import NAME, PHOTO, OfPhoto, named, searcher
 from serving.search.schemas import MODEL, CatalogueProduct, CatalogueProducts
@@ -121,12 +121,18 @@ def _photos(context: Context, routes: APIRouter) -> None:
         if known is None or known.hidden:
             raise unknown(name)
         headers = {"ETag": f'"{of_version.version}-{found.revision if found else 0}"', "Cache-Control": KEPT_FOR}
-        if known.has_photo and headers["ETag"] in request.headers.get("if-none-match", "").replace("W/", "").split(", "):
+        if known.has_photo and _is_known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         photo = await of_client(found, of_version.photo_side) if found and known.put else of_version.photo(name)
         if photo is None:
             raise NoPhoto(f"product {name!r} has no photo", "product_id")
         return Response(photo, media_type=JPEG, headers=headers | {"X-Content-Type-Options": "nosniff"})
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether the client has what an ETag names (RFC 9110)."""
+    known = {named.strip().removeprefix("W/") for named in request.headers.get("if-none-match", "").split(",")}
+    return bool(known & {tag, "*"})
 
 
 class NoPhoto(NotFound):

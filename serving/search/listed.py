@@ -30,13 +30,15 @@ class Wanted:
 
     def within(self, products: pa.Table) -> NDArray[np.bool_]:
         """Rows [n] of an index that are."""
-        mask = np.ones(products.num_rows, dtype=bool)
-        if self.words:
-            titles = pc.fill_null(pc.utf8_lower(products["title"]), "")
-            for word in self.words:
-                mask &= np.asarray(pc.match_substring(titles, word.lower()))
+        rows = np.arange(products.num_rows)
         if self.article_type is not None:
-            mask &= np.asarray(pc.fill_null(pc.equal(products["article_type"], self.article_type), False))
+            rows = rows[np.asarray(pc.fill_null(pc.equal(products["article_type"], self.article_type), False))]
+        titles = products["title"].take(pa.array(rows))
+        for word in dict.fromkeys(word.lower() for word in self.words):
+            found = pc.fill_null(pc.match_substring(pc.utf8_lower(titles), word), False)
+            rows, titles = rows[np.asarray(found)], titles.filter(found)  # the next word is looked for in what is left
+        mask = np.zeros(products.num_rows, dtype=bool)
+        mask[rows] = True
         return mask
 
     def fits(self, told: Mapping[str, Any]) -> bool:

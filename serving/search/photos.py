@@ -4,7 +4,6 @@ A product takes 8 bytes and those of its photo: 4 to 5 kB at 160 pixels, and 2 k
 Workers hold none of it; what is shown is in the system's page cache. Shapes: n products, b bytes.
 """
 
-import io
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,14 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from catalog.errors import ImageError
-from catalog.images import FORMATS, MAX_PIXELS, decode
+from catalog.thumbnails import small
 
 PHOTOS, OFFSETS = "photos.npy", "photo_offsets.npy"
-QUALITY = 80
-"""Of JPEGs that are made: at 160 pixels 90 takes half as many bytes again, and nobody sees it."""
 _AT_ONCE = 1024
 """Photos that are made before they are written."""
 
@@ -46,27 +42,6 @@ class Photos:
     def get(self, row: int) -> bytes | None:
         """The JPEG of a row; None where it has none."""
         return self.data[self.offsets[row] : self.offsets[row + 1]].tobytes() or None
-
-
-def small(photo: bytes, side: int, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> bytes:
-    """A JPEG of at most `side` pixels a side, upright; one that is small already and holds nothing else stays as it is.
-
-    Raises:
-        ImageError: it cannot be decoded.
-    """
-    pixels = decode(photo, max_pixels=max_pixels, max_side=side, formats=formats)
-    if _is_small(photo, side):
-        return photo
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return buffer.getvalue()
-
-
-def _is_small(photo: bytes, side: int) -> bool:
-    """Whether it is such a JPEG, with no more bytes than its pixels have, and nothing said of who took it and where."""
-    with Image.open(io.BytesIO(photo)) as image:
-        plain = image.format == "JPEG" and image.mode in ("RGB", "L") and "exif" not in image.info
-        return plain and max(image.size) <= side and len(photo) <= 3 * image.width * image.height
 
 
 def write(folder: Path, ids: Sequence[Any], photo: Callable[[Any], bytes | None], side: int) -> int:

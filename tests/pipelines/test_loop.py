@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from screens import beside, panel
 
 from catalog.catalogue import Catalogue, listing_of
 from catalog.errors import CatalogueError
 from configs.errors import VitrinaError
 from configs.load import environment_file, load
 from configs.settings import Settings
+from models.bundles import read_profile
 from models.product.config import ProductRunConfig
 from models.product.predictor import ProductPredictor
 from operations.run import TrainingOutcome, run_promotion, run_training
+from registry.fetch import fetch
 from registry.promotion import history
 from registry.versions import resolve
 from serving.source import RegistrySource
@@ -88,6 +91,12 @@ def test_a_version_is_registered_with_the_index_of_its_delivery(
     assert row["title"] == told["title"]
     listing = listing_of(told.to_dict() | {"product_id": row["product_id"]}, Catalogue.open(sample).images.get(row["product_id"]))
     assert float(predictor.place([listing])[0] @ index.vectors[7]) == pytest.approx(1, abs=1e-3)
+    assert index.photos is not None
+    assert index.photos.get(7) == Catalogue.open(sample).images.get(row["product_id"])
+    [(version, run)] = [found for found in source.versions("product", 20) if found[0].version == trained.version]
+    assert (run.gated, run.reports) == (("article_type_accuracy",), ("evaluation.html", "validation.html"))
+    data = read_profile(fetch(settings, version))
+    assert data is not None and data.fingerprint == version.tags["vitrina.data_fingerprint"]
 
 
 def test_a_changed_configuration_trains_again_but_does_not_validate_again(
@@ -166,7 +175,10 @@ def test_tables_of_several_folders_are_one_delivery(
     assert Catalogue.open(shop, reviews).fingerprint() == fingerprint
 
 
-def test_a_version_tells_what_it_was_compared_with(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
+def test_a_version_tells_what_it_was_compared_with(
+    settings: Settings, trained: TrainingOutcome, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITRINA_PLAYGROUND", "http://127.0.0.1:3000")
     before = run_training(settings, "product", [sample], config("trainer.seed=18"))
     run_promotion(settings, "product", before.version, "ana", "")
     judged = run_training(settings, "product", [sample], config("gates.no_regression=[{metric: price_rmsle, better: lower}]"))
@@ -174,6 +186,12 @@ def test_a_version_tells_what_it_was_compared_with(settings: Settings, trained: 
     figures = [line for line in description.splitlines() if line.startswith("- ")]
     assert all("champion" in line for line in figures[:3])
     assert f"Champion: version {before.version}, measured on the same rows." in description
+    html = Path(judged.report).read_text(encoding="utf-8")
+    to_try = "http://127.0.0.1:3000/playground?tab=versions&model=product"
+    assert f"[Open the playground on challenger against champion]({to_try})\n" in description
+    assert f'href="{to_try.replace("&", "&amp;")}"' in html
+    assert panel(html, "What changed in the data") == ["Nothing: it is the data that the champion was trained on."]
+    assert len(beside(html)) == 4
 
 
 def test_another_index_trains_nothing_again(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from bundles import COLOURS, draw
 from PIL import Image
+from screens import beside, panel
 
 from catalog.catalogue import Catalogue
 from configs.schema import BetterThan, GateConfig
@@ -124,5 +125,17 @@ def test_a_champion_is_compared_on_the_same_tasks(made_up_run: EvaluationRun, sh
     frame = made_up_run.predictions
     worse = replace(made_up_run, predictions=frame.assign(accuracy=frame["accuracy"] - 0.05))
     told = page(made_up_run, worse, shop, tmp_path / "report.html")
-    assert "Clearly better than the champion: 5 classes, 1 example: accuracy" in told
-    assert "No clear difference from the champion on any metric" in page(made_up_run, made_up_run, shop, tmp_path / "same.html")
+    assert panel(told, "Better than the champion")[0].startswith("5 classes, 1 example: accuracy ")
+    same = page(made_up_run, made_up_run, shop, tmp_path / "same.html")
+    assert panel(same, "Better than the champion") == panel(same, "Worse than the champion") == ["On nothing, clearly."]
+
+
+def test_questions_that_turned_stand_side_by_side(made_up_run: EvaluationRun, shop: Catalogue, tmp_path: Path) -> None:
+    frame = made_up_run.predictions
+    asked = frame["kind"] == "asked"
+    other = frame["answered"].where(~asked, "another class")
+    old = replace(made_up_run, predictions=frame.assign(answered=other, stranger=frame["stranger"].where(~asked, 0.0)))
+    shown = beside(page(made_up_run, old, shop, tmp_path / "report.html"))
+    assert len(shown) == 4
+    assert all("true: type " in one and "champion another class" in one for one in shown)
+    assert beside(page(made_up_run, None, shop, tmp_path / "alone.html")) == []

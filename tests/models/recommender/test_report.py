@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from screens import beside, panel
 
 from catalog.catalogue import Catalogue
 from configs.schema import GateConfig
@@ -107,7 +108,8 @@ def test_page_of_a_first_version(catalogue: Catalogue, tmp_path: Path) -> None:
     assert "May be promoted: all 2 gates passed" in html
     assert "vitrina promote recommender 7 " in html
     assert "600 test users of catalogue" in html
-    assert "There is no champion yet" in html
+    assert "no champion to compare with: all of it is new to clients" in panel(html, "Riskier")
+    assert panel(html, "Better than simple models")[0].startswith("nDCG@10 ")
     assert "Champion</th>" not in html
     assert "What changed against the champion" not in html
     overall = section(html, "Is it better?")
@@ -123,8 +125,13 @@ def test_a_version_that_got_worse_is_refused_and_says_where(catalogue: Catalogue
     new, old = run(users(0.3, 1)), run(users(0.6, 2), "3")
     html = page_of(new, old, catalogue, tmp_path)
     assert "Do not ship: 1 of 2 gates failed" in html
-    assert "Clearly worse than the champion: Recall@20; nDCG@20; Hit rate@10; nDCG@10; Mean reciprocal rank" in unescape(html)
-    assert "Clearly worse than the champion on Items in the history: " in html
+    worse = panel(html, "Worse than the champion")
+    assert [line.split(" 0.")[0] for line in worse[:3]] == ["nDCG@10", "Recall@20", "nDCG@20"]
+    assert worse[-1].startswith("and ")
+    lost = int(((new.predictions["hit_rate_at_10"] == 0) & (old.predictions["hit_rate_at_10"] > 0)).sum())
+    assert panel(html, "Riskier")[0].startswith(f"{lost} of 600 users that the champion got right are wrong now; ")
+    assert len(beside(html)) == 4
+    assert all(re.fullmatch(r"user .+ bought next: .+ challenger \d+\. .+ champion \d+\. .+", one) for one in beside(html))
     changes = section(html, "What changed against the champion")
     won = int(((new.predictions["hit_rate_at_10"] > 0) & (old.predictions["hit_rate_at_10"] == 0)).sum())
     assert f"Of 600 shared users, {won} find" in changes
