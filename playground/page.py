@@ -69,7 +69,7 @@ def page(service: Service, bounds: Bounds) -> gr.Blocks:
     """The page."""
     tabs = discover()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, bounds.keep_seconds)) as made:
-        head, address = piece("head", _head(None)), gr.Textbox("", visible="hidden")
+        head, address = piece("head", _head(None)), gr.Textbox("", elem_classes=["v-hidden"])
         places: dict[str, gr.Tab] = {}
         filled: dict[str, Filled] = {}
         with gr.Tabs(elem_classes=["v-tabs"]) as row:
@@ -157,6 +157,7 @@ def _own_document(folder: Path) -> None:
     ours = (
         f'<meta name="description" content="What the models make of a listing"><link rel="icon" href="{ICON}">'
         '<meta name="color-scheme" content="light dark">'
+        "<style>@media (max-width: 640px) { .gradio-container > .main.main { padding: 0 !important; } }</style>"
     )
     text = lines[:start] + ours + lines[end:]
     start, end = text.index('<meta property="og:url"'), text.index("<script>window.gradio_config")

@@ -25,7 +25,7 @@ def on_click(pieces: Sequence[gr.HTML], handler: Callable[..., Any], inputs: Seq
 
     A click during an answer counts once that is there; Gradio has forgotten by then what it was, so that the page remembers it.
     """
-    said = gr.Textbox("", visible="hidden")
+    said = gr.Textbox("", elem_classes=["v-hidden"])
     script = "(_, ...values) => [JSON.stringify(vitrina.clicked), ...values]"
     gr.on([one.select for one in pieces], handler, [said, *inputs], list(outputs), js=script, **QUIET)
 

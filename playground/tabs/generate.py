@@ -210,7 +210,7 @@ def _candidate(drawn: models.Drawn, best: bool) -> Markup:
         ("as said", score.agreement),
         ("sharp", score.sharpness),
         ("exposed", score.exposure),
-        ("white border", score.white_background),
+        ("border", score.white_background),
     ]
     alt = f"Drawn image, seed {image.seed}"
     return el(
