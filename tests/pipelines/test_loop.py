@@ -26,6 +26,7 @@ from steps.results import Bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
+TO_TRY = "http://127.0.0.1:3000/playground?tab=versions&model=product"
 FAST = ["trainer.epochs=1", "evaluation.bootstrap_samples=50", "evaluation.latency_calls=5"]
 NO_COMPARISON = ["gates.better_than=[]", "gates.not_worse_than=[]", "gates.no_regression=[]"]
 LENIENT = ["gates.thresholds=[{metric: article_type_accuracy, at_least: 0.0}]", *NO_COMPARISON]
@@ -40,6 +41,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VITRINA_HOME", str(home))
+        patch.setenv("VITRINA_PLAYGROUND", "http://127.0.0.1:3000")
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield Settings.from_environment()
 
@@ -65,7 +67,9 @@ def test_a_run_registers_a_challenger_with_its_provenance(settings: Settings, tr
     first, _, figure, *_ = version.description.splitlines()
     assert first == "**May be promoted: its only gate passed.**"
     assert figure.startswith("- Article type: accuracy **")
-    assert "\n\nThere is no champion yet.\n\n[Evaluation report](#/experiments/" in version.description
+    to_try = f"[Open the playground on the challenger]({TO_TRY})"
+    assert f"\n\nThere is no champion yet.\n\n{to_try}\n\n[Evaluation report](#/experiments/" in version.description
+    assert f'href="{TO_TRY.replace("&", "&amp;")}"' in Path(trained.report).read_text(encoding="utf-8")
 
 
 def test_the_same_run_again_is_cached_and_registers_nothing_new(
@@ -175,10 +179,7 @@ def test_tables_of_several_folders_are_one_delivery(
     assert Catalogue.open(shop, reviews).fingerprint() == fingerprint
 
 
-def test_a_version_tells_what_it_was_compared_with(
-    settings: Settings, trained: TrainingOutcome, sample: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VITRINA_PLAYGROUND", "http://127.0.0.1:3000")
+def test_a_version_tells_what_it_was_compared_with(settings: Settings, trained: TrainingOutcome, sample: Path) -> None:
     before = run_training(settings, "product", [sample], config("trainer.seed=18"))
     run_promotion(settings, "product", before.version, "ana", "")
     judged = run_training(settings, "product", [sample], config("gates.no_regression=[{metric: price_rmsle, better: lower}]"))
@@ -187,9 +188,6 @@ def test_a_version_tells_what_it_was_compared_with(
     assert all("champion" in line for line in figures[:3])
     assert f"Champion: version {before.version}, measured on the same rows." in description
     html = Path(judged.report).read_text(encoding="utf-8")
-    to_try = "http://127.0.0.1:3000/playground?tab=versions&model=product"
-    assert f"[Open the playground on challenger against champion]({to_try})\n" in description
-    assert f'href="{to_try.replace("&", "&amp;")}"' in html
     assert panel(html, "What changed in the data") == ["Nothing: it is the data that the champion was trained on."]
     assert len(beside(html)) == 4
 

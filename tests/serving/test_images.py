@@ -51,7 +51,7 @@ def opened(monkeypatch):
 
 def test_a_photo_is_decoded_once_and_what_is_logged_is_the_same(settings, config, opened):
     data = scene("JPEG", (60, 80))
-    with TestClient(create_app(settings, config, Source(predictors={1: Looking(1)}))) as client:
+    with TestClient(create_app(settings, config, Source(predictors={1: Looking(1)}, shops={1: None}))) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         body = {"image": base64.b64encode(data).decode()}
         assert client.post("/v1/multimodal/analyze", json=body).status_code == 200
