@@ -43,7 +43,9 @@ VITRINA = Path(sys.executable).with_name("vitrina")
 PORT = 3210
 ADDRESS = f"http://127.0.0.1:{PORT}"
 REQUESTS = 400
-ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo"}
+UP = "http://127.0.0.1:3000"
+"""Where `vitrina up` serves; reports link to its page."""
+ENVIRONMENT = os.environ | {"VITRINA_HOME": str(HOME), "VITRINA_ENV": "demo", "VITRINA_PLAYGROUND": UP}
 ITEMS = 64
 """Listings that a request may hold."""
 EXAMPLES, STRANGERS = 5, 40
@@ -517,7 +519,7 @@ def summary(demo: Demo, seconds: float, data: Path) -> None:
     }
     for command, what in commands.items():
         console.print(f"  {command}  [dim]# {what}[/dim]", soft_wrap=True)
-    console.print("After `vitrina up`, see what it does at [bold]http://127.0.0.1:3000/playground[/bold]", soft_wrap=True)
+    console.print(f"After `vitrina up`, see what it does at [bold]{UP}/playground[/bold]", soft_wrap=True)
 
 
 if __name__ == "__main__":

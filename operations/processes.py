@@ -100,6 +100,9 @@ def stack(
         "ZENML_SERVER_DEPLOYMENT_TYPE": "other",
         "ZENML_SERVER_AUTO_ACTIVATE": "True",
     }
+    own_mlflow = settings.tracking_uri.startswith("sqlite")
+    linked = ("--set", f"mlflow_ui={tracking}") if own_mlflow and not serving.mlflow_ui else ()
+    page = {"VITRINA_PLAYGROUND": settings.playground or api} if serving.playground.enabled else {}  # for links of reports
     processes = [
         Process("zenml", zenml, dashboard, f"{dashboard}/health", zenml_environment, decline_form),
         Process(
@@ -107,13 +110,18 @@ def stack(
             (
                 *(vitrina, "serve", "--no-worker", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
                 *("--workers", str(serving.workers)),
+                *linked,
             ),
             api,
             f"{api}/livez",
         ),
-        Process("worker", (vitrina, "worker", "--env", environment, "--set", f"jobs.watch_seconds={watch_seconds:g}")),
+        Process(
+            "worker",
+            (vitrina, "worker", "--env", environment, "--set", f"jobs.watch_seconds={watch_seconds:g}"),
+            environment=page,
+        ),
     ]
-    if settings.tracking_uri.startswith("sqlite"):
+    if own_mlflow:
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         processes.insert(0, Process("mlflow", mlflow, tracking, f"{tracking}/health", quiet))
     return processes

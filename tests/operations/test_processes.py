@@ -73,7 +73,17 @@ def test_status_names_the_processes_that_a_process_runs(settings):
 def test_the_api_has_as_many_workers_as_it_is_told(settings):
     processes = stack(settings, ServingConfig(workers=2), "base", 300, 5000, 8237)
     [api] = [process for process in processes if process.name == "api"]
-    assert api.command[-2:] == ("--workers", "2")
+    assert " --workers 2 " in " ".join(api.command)
+
+
+def test_versions_link_to_mlflow_and_reports_to_the_playground(settings):
+    on = ServingConfig.model_validate({"port": 3100, "playground": {"enabled": True}})
+    api, worker = stack(settings, on, "base", 300, 5001, 8237)[2:]
+    assert api.command[-2:] == ("--set", "mlflow_ui=http://127.0.0.1:5001")
+    assert worker.environment == {"VITRINA_PLAYGROUND": "http://127.0.0.1:3100"}
+    api, worker = stack(settings, ServingConfig(mlflow_ui="https://mlflow.example"), "base", 300, 5001, 8237)[2:]
+    assert "--set" not in api.command
+    assert worker.environment == {}
 
 
 def test_jobs_are_done_by_one_process_of_their_own(settings):
