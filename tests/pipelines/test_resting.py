@@ -80,7 +80,7 @@ class Upper:
         evaluation = Evaluation(model="upper", data=catalogue.fingerprint(), split="test", n=len(rows), metrics=metrics)
         return EvaluationRun(evaluation, pd.DataFrame({"product_id": rows}))
 
-    def report(self, run: Any, champion: Any, catalogue: Any, gates: Any, out: Path) -> Headline:
+    def report(self, run: Any, champion: Any, catalogue: Any, gates: Any, out: Path, playground: Any = None) -> Headline:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text("<!doctype html>", encoding="utf-8")
         return Headline("May be promoted", "good", (), (), ())
