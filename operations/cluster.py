@@ -8,9 +8,11 @@ from typing import Any
 from catalog.remote import ENDPOINT, SCHEME, is_remote, probe
 from configs.cluster import ClusterConfig
 from configs.errors import ConfigError, VitrinaError
+from configs.load import read_yaml
 from configs.schema import StrictModel
 from configs.settings import Settings
 from operations.environment import prepare
+from registry.connection import is_http
 
 STEPS = Path(__file__).parents[1] / "steps"
 
@@ -95,6 +97,27 @@ def stack_for_run(settings: Settings) -> ActiveStack:
     return stack
 
 
+def require_folders(settings: Settings, data: Sequence[str | Path]) -> None:
+    """Refuse a folder that is not there before anything is written; pods may see others than this machine.
+
+    Raises:
+        ConfigError: steps run on this machine, and it is not there.
+    """
+    file = Path(os.environ.get("ZENML_CONFIG_PATH") or settings.home / "zenml") / "config.yaml"
+    store = read_yaml(file).get("store") or {} if file.is_file() else {}
+    url = os.environ.get("ZENML_STORE_URL") or str(store.get("url", ""))
+    if is_http(url):
+        return
+    for one in data:
+        if not is_remote(one):
+            _require_folder(str(one))
+
+
+def _require_folder(text: str) -> None:
+    if not Path(text).is_dir():
+        raise ConfigError(f"{text} is not a catalogue directory; `vitrina data import` makes one from a CSV")
+
+
 def deliveries(stack: ActiveStack, data: Sequence[str | Path]) -> list[str]:
     """Catalogue directories as steps open them: addresses as they are, folders by their whole path.
 
@@ -106,8 +129,7 @@ def deliveries(stack: ActiveStack, data: Sequence[str | Path]) -> list[str]:
 
 def _folder(stack: ActiveStack, text: str) -> str:
     if stack.cluster is None:
-        if not Path(text).is_dir():
-            raise ConfigError(f"{text} is not a catalogue directory; `vitrina data import` makes one from a CSV")
+        _require_folder(text)
         return str(Path(text).resolve())
     return on_volume(stack, "--data", text, f"an address such as {SCHEME}bucket/catalogue")
 

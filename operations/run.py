@@ -11,7 +11,7 @@ from configs.schema import RunConfig, StrictModel
 from configs.settings import Settings
 from models.evaluation.gates import GateDecision
 from models.evaluation.results import Evaluation
-from operations.cluster import ActiveStack, deliveries, stack_for_run
+from operations.cluster import ActiveStack, deliveries, require_folders, stack_for_run
 
 ROOT = Path(__file__).parents[1]
 MIN_FREE_BYTES = 500 * 1024**2
@@ -44,6 +44,7 @@ def run_training(settings: Settings, model: str, data: Sequence[Path | str], con
     Raises:
         VitrinaError: the data, the configuration or a service stopped it; the message says which.
     """
+    require_folders(settings, data)
     stack = stack_for_run(settings)
     require_space(settings, stack)
     paths = deliveries(stack, data)

@@ -9,7 +9,7 @@ from configs.errors import ConfigError
 from configs.schema import StrictModel
 from configs.settings import Settings
 from models.tuning.result import TrialResult
-from operations.cluster import deliveries, stack_for_run
+from operations.cluster import deliveries, require_folders, stack_for_run
 from operations.run import execute, kept, output_of, require_space
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -49,6 +49,7 @@ def run_tuning(
 
     schema = family.get(model).config
     space = check_space(schema, values)
+    require_folders(settings, data)
     stack = stack_for_run(settings)
     require_space(settings, stack)
     paths = deliveries(stack, data)
