@@ -1,10 +1,14 @@
 """The tabs, a file each; one is found by its file, and is there where the models that it needs are served."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -28,6 +32,27 @@ def on_click(pieces: Sequence[gr.HTML], handler: Callable[..., Any], inputs: Seq
     said = gr.Textbox("", elem_classes=["v-hidden"])
     script = "(_, ...values) => [JSON.stringify(vitrina.clicked), ...values]"
     gr.on([one.select for one in pieces], handler, [said, *inputs], list(outputs), js=script, **QUIET)
+
+
+class Turns:
+    """Of what a visitor asks of a tab only the newest counts: an older answer that is still on its way is shown no more."""
+
+    def __init__(self) -> None:
+        self._newest: WeakValueDictionary[str | None, asyncio.Event] = WeakValueDictionary()
+
+    def newest(self, handler: Callable[..., AsyncGenerator[Update, None]]) -> Callable[..., AsyncIterator[Update]]:
+        """`handler`, whose first argument is the request, until something newer is asked."""
+
+        @wraps(handler)
+        async def answering(request: gr.Request, *values: Any) -> AsyncIterator[Update]:
+            turn = self._newest[request.session_hash] = asyncio.Event()
+            async with aclosing(handler(request, *values)) as updates:
+                async for update in updates:
+                    if self._newest.get(request.session_hash) is not turn:
+                        return
+                    yield update
+
+        return answering
 
 
 @dataclass(frozen=True)

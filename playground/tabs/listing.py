@@ -1,7 +1,7 @@
 """A listing, and everything that the models say of it; what would make it better is applied at a click."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from playground.pieces import (
     place,
     waiting,
 )
-from playground.tabs import QUIET, Opening, Tab, Update, on_click
+from playground.tabs import QUIET, Opening, Tab, Turns, Update, on_click
 from playground.visitor import Service, as_they_come
 from vitrina_client import AsyncClient, VitrinaError, models
 
@@ -30,6 +30,7 @@ LABELS = 3
 
 def build(service: Service) -> Opening:
     """Its components."""
+    turns = Turns()
     chips = piece("listing-examples", hint("Looking for examples in the catalogue …"))
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=4, min_width=320, elem_classes=["v-form"]):
@@ -84,11 +85,13 @@ def build(service: Service) -> Opening:
             elif isinstance(found, models.SimilarProducts):
                 yield {similar: answers.similar(found)}
 
-    async def asked(request: gr.Request, product_id: str | None, *fields: Any) -> AsyncIterator[Update]:
+    @turns.newest
+    async def asked(request: gr.Request, product_id: str | None, *fields: Any) -> AsyncGenerator[Update, None]:
         async for update in answer(request, Form(*fields), product_id):
             yield update
 
-    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
+    @turns.newest
+    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncGenerator[Update, None]:
         client, filled, product_id = service.of(request), Form.of_place(at), at.get("product")
         try:
             found = await examples(client, EXAMPLES)
@@ -106,7 +109,8 @@ def build(service: Service) -> Opening:
             async for update in answer(request, filled, product_id):
                 yield update
 
-    async def chosen(request: gr.Request, said: str) -> AsyncIterator[Update]:
+    @turns.newest
+    async def chosen(request: gr.Request, said: str) -> AsyncGenerator[Update, None]:
         client = service.of(request)
         try:
             known = await client.get_product(json.loads(said)["id"])
@@ -118,7 +122,8 @@ def build(service: Service) -> Opening:
         async for update in answer(request, filled, str(known.product_id)):
             yield update
 
-    async def improved(request: gr.Request, said: str, product_id: str | None, *fields: Any) -> AsyncIterator[Update]:
+    @turns.newest
+    async def improved(request: gr.Request, said: str, product_id: str | None, *fields: Any) -> AsyncGenerator[Update, None]:
         click = json.loads(said)
         try:
             filled = Form(*fields).changed(json.loads(click["change"]))

@@ -1,7 +1,7 @@
 """Recommendations for a user or a visitor, the reasons for them, and what an event changes. Nothing of it is stored."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import gradio as gr
 from playground.examples import with_photo
 from playground.html import NOTHING, Markup, el, joined
 from playground.pieces import grid, hint, listed, money, notice, piece, place, product, section, waiting
-from playground.tabs import QUIET, Opening, Tab, Update, on_click
+from playground.tabs import QUIET, Opening, Tab, Turns, Update, on_click
 from playground.visitor import Service
 from vitrina_client import AsyncClient, NotFound, VitrinaError, models
 
@@ -33,6 +33,7 @@ class Event:
 
 def build(service: Service) -> Opening:
     """Its components."""
+    turns = Turns()
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=3, min_width=300, elem_classes=["v-form"]):
             who = gr.Dropdown(label="Recommend to", choices=[("a visitor, of whom nothing is known", VISITOR)], value=VISITOR)
@@ -80,19 +81,22 @@ def build(service: Service) -> Opening:
             order: tuple(ids),
         }
 
+    @turns.newest
     async def changed(
         request: gr.Request, user: str, diverse: float, done: Any, before: Any, known: Any
-    ) -> AsyncIterator[Update]:
+    ) -> AsyncGenerator[Update, None]:
         async for update in answer(request, user, diverse, done, before, known):
             yield update
 
-    async def another(request: gr.Request, user: str, diverse: float, known: Any) -> AsyncIterator[Update]:
+    @turns.newest
+    async def another(request: gr.Request, user: str, diverse: float, known: Any) -> AsyncGenerator[Update, None]:
         async for update in answer(request, user, diverse, (), (), known):
             yield update
 
+    @turns.newest
     async def clicked(
         request: gr.Request, said: str, user: str, diverse: float, done: Any, before: Any, known: Any
-    ) -> AsyncIterator[Update]:
+    ) -> AsyncGenerator[Update, None]:
         click = json.loads(said)
         if click["do"] == "forget":
             now: tuple[Event, ...] = ()
@@ -101,7 +105,8 @@ def build(service: Service) -> Opening:
         async for update in answer(request, user, diverse, now, before, known):
             yield update
 
-    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
+    @turns.newest
+    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncGenerator[Update, None]:
         client = service.of(request)
         try:
             known = {str(one.user_id): one for one in (await client.list_users(limit=USERS)).users}

@@ -1,7 +1,7 @@
 """Search by words, by a photo or by both, within filters; a product that was found leads to those like it."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from playground.examples import examples
 from playground.form import WrongForm, number
 from playground.html import Markup, el, joined
 from playground.pieces import grid, hint, kind, money, notice, piece, place, product, waiting
-from playground.tabs import QUIET, Opening, Tab, Update, on_click
+from playground.tabs import QUIET, Opening, Tab, Turns, Update, on_click
 from playground.visitor import Service
 from vitrina_client import VitrinaError, models
 
@@ -23,6 +23,7 @@ CHOICES = 100
 
 def build(service: Service) -> Opening:
     """Its components."""
+    turns = Turns()
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=3, min_width=300, elem_classes=["v-form"]):
             text = gr.Textbox("", label="Words", placeholder="blue jeans for men", max_length=500)
@@ -70,25 +71,29 @@ def build(service: Service) -> Opening:
             return
         yield {found: joined([stands, _found(answered, of)])}
 
-    async def asked(request: gr.Request, *fields: Any) -> AsyncIterator[Update]:
+    @turns.newest
+    async def asked(request: gr.Request, *fields: Any) -> AsyncGenerator[Update, None]:
         yield {like: None}
         async for update in answer(request, None, *fields):
             yield update
 
-    async def clicked(request: gr.Request, said: str, *fields: Any) -> AsyncIterator[Update]:
+    @turns.newest
+    async def clicked(request: gr.Request, said: str, *fields: Any) -> AsyncGenerator[Update, None]:
         click = json.loads(said)
         product_id = click["id"] if click["do"] == "like" else None
         yield {like: product_id}
         async for update in answer(request, product_id, *fields):
             yield update
 
-    async def exemplified(request: gr.Request, said: str, *fields: Any) -> AsyncIterator[Update]:
+    @turns.newest
+    async def exemplified(request: gr.Request, said: str, *fields: Any) -> AsyncGenerator[Update, None]:
         tried = json.loads(said)["words"]
         yield {text: tried, photo: None, like: None}
         async for update in answer(request, None, tried, None, *fields[2:]):
             yield update
 
-    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
+    @turns.newest
+    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncGenerator[Update, None]:
         client = service.of(request)
         words, product_id = at.get("text", ""), at.get("like")
         of_brands, of_types = ([one for one in at.get(name, "").split("|") if one] for name in ("brands", "types"))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from playground.examples import choices, examples, photo_of
 from playground.form import Form
 from playground.html import NOTHING, Inner, Markup, el, joined
 from playground.pieces import hint, notice, piece, place, section, waiting, words
-from playground.tabs import QUIET, Opening, Tab, Update, on_click
+from playground.tabs import QUIET, Opening, Tab, Turns, Update, on_click
 from playground.visitor import Service, as_they_come
 from vitrina_client import VitrinaError, models
 
@@ -25,6 +25,7 @@ ACTIONS = {"promote": "promoted", "rollback": "rolled back to", "moved_in_ui": "
 
 def build(service: Service) -> Opening:
     """Its components."""
+    turns = Turns()
     with gr.Row(elem_classes=["v-columns"]):
         with gr.Column(scale=4, min_width=320, elem_classes=["v-form"]):
             model = gr.Dropdown(label="Model", choices=[], value=None)
@@ -89,7 +90,8 @@ def build(service: Service) -> Opening:
             said[alias] = notice(answer) if isinstance(answer, VitrinaError) else Markup(str(answer))
             yield {compared: joined([stands, _both(known, state, said)])}
 
-    async def turned(request: gr.Request, name: str | None, product_id: str | None) -> AsyncIterator[Update]:
+    @turns.newest
+    async def turned(request: gr.Request, name: str | None, product_id: str | None) -> AsyncGenerator[Update, None]:
         if name is None:
             yield {listed: hint("No model is served.")}
             return
@@ -98,11 +100,13 @@ def build(service: Service) -> Opening:
         async for update in side_by_side(request, name, product_id):
             yield update
 
-    async def chosen(request: gr.Request, said: str, name: str) -> AsyncIterator[Update]:
+    @turns.newest
+    async def chosen(request: gr.Request, said: str, name: str) -> AsyncGenerator[Update, None]:
         async for update in side_by_side(request, name, json.loads(said)["id"]):
             yield update
 
-    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncIterator[Update]:
+    @turns.newest
+    async def opened(request: gr.Request, at: Mapping[str, str]) -> AsyncGenerator[Update, None]:
         try:
             known = (await service.of(request).list_models()).models
         except VitrinaError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import gradio as gr
 import pytest
 
 from playground.page import Bounds, page
-from playground.tabs import ORDER, Opening, Tab, discover
+from playground.tabs import ORDER, Opening, Tab, Turns, discover
 from playground.visitor import Service
 from tests.client.conftest import ALL, served
 from vitrina_client import Client
@@ -207,3 +207,29 @@ def test_a_title_is_never_markup(shown: Callable[[str], Shown], name: str) -> No
     assert "onerror=alert(1)>" not in tab.everything().replace("&gt;", "")
     if name not in ("versions", "teach"):
         assert "&lt;script&gt;" in tab.everything()
+
+
+def test_an_older_answer_is_shown_no_more_once_something_newer_is_asked() -> None:
+    turns, said = Turns(), list[str]()
+
+    @turns.newest
+    async def answer(request: gr.Request, name: str, waits: asyncio.Event) -> AsyncGenerator[dict[str, str], None]:
+        yield {"now": f"{name} begins"}
+        await waits.wait()
+        yield {"now": f"{name} ends"}
+
+    async def show(name: str, waits: asyncio.Event) -> None:
+        async for update in answer(NOBODY, name, waits):
+            said.append(update["now"])
+
+    async def both() -> None:
+        slow, quick = asyncio.Event(), asyncio.Event()
+        older = asyncio.ensure_future(show("older", slow))
+        await asyncio.sleep(0)
+        quick.set()
+        await show("newer", quick)
+        slow.set()
+        await older
+
+    asyncio.run(both())
+    assert said == ["older begins", "newer begins", "newer ends"]
