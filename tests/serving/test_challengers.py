@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from configs.errors import VitrinaError
 from configs.schema import ResultsConfig
-from database.catalog import changes_since
+from database.catalog import Placing, changes_since
 from database.predictions import newest_predictions
 from serving.app import create_app
 from serving.routes import discover
@@ -99,7 +99,8 @@ def test_its_searches_have_an_index_of_their_own_and_take_in_what_clients_put(cl
         assert (body["model"]["version"], body["items"][0]["product_id"]) == (version, 99)
         assert body["items"][0]["score"] == pytest.approx(1, abs=1e-5)
     for version in (1, 2):
-        [put] = changes_since(settings.database_url, 0, "product", version)[1]
+        by = Placing("product", version, source.digest("product", version))
+        [put] = changes_since(settings.database_url, 0, by)[1]
         assert put.vector is not None, "a version forgets no vectors of the other"
     assert client.delete("/v1/catalog/products/1").status_code == 204
     body = client.post("/v1/search/similar", json={"text": "denim"}, headers=ASK).json()
