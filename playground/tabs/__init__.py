@@ -41,7 +41,7 @@ class Turns:
         self._newest: WeakValueDictionary[str | None, asyncio.Event] = WeakValueDictionary()
 
     def newest(self, handler: Callable[..., AsyncGenerator[Update, None]]) -> Callable[..., AsyncIterator[Update]]:
-        """`handler`, whose first argument is the request, until something newer is asked."""
+        """`handler`, whose first argument is the request, until something newer is asked; it calls no other of these itself."""
 
         @wraps(handler)
         async def answering(request: gr.Request, *values: Any) -> AsyncIterator[Update]:

@@ -90,14 +90,18 @@ def build(service: Service) -> Opening:
             said[alias] = notice(answer) if isinstance(answer, VitrinaError) else Markup(str(answer))
             yield {compared: joined([stands, _both(known, state, said)])}
 
-    @turns.newest
-    async def turned(request: gr.Request, name: str | None, product_id: str | None) -> AsyncGenerator[Update, None]:
+    async def both(request: gr.Request, name: str | None, product_id: str | None) -> AsyncIterator[Update]:
         if name is None:
             yield {listed: hint("No model is served.")}
             return
         async for update in about(request, name, product_id):
             yield update
         async for update in side_by_side(request, name, product_id):
+            yield update
+
+    @turns.newest
+    async def turned(request: gr.Request, name: str | None, product_id: str | None) -> AsyncGenerator[Update, None]:
+        async for update in both(request, name, product_id):
             yield update
 
     @turns.newest
@@ -117,7 +121,7 @@ def build(service: Service) -> Opening:
         name = at.get("model") if at.get("model") in names else next(iter(contested or names), None)
         product_id = at.get("product")
         yield {model: gr.update(choices=names, value=name), of_product: product_id}
-        async for update in turned(request, name, product_id):
+        async for update in both(request, name, product_id):
             yield update
 
     model.input(turned, [model, of_product], outputs, **QUIET)

@@ -83,8 +83,16 @@ class Shown:
 
 
 @pytest.fixture
-def shown(address: str, tmp_path: Path) -> Callable[[str], Shown]:
-    return lambda name: Shown(TABS[name], Service(address, str(tmp_path)))
+def shown(address: str, tmp_path: Path) -> Iterator[Callable[[str], Shown]]:
+    made: list[Shown] = []
+
+    def make(name: str) -> Shown:
+        made.append(Shown(TABS[name], Service(address, str(tmp_path))))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.runner.close()
 
 
 def test_every_file_is_a_tab_in_its_place() -> None:
@@ -207,6 +215,13 @@ def test_a_title_is_never_markup(shown: Callable[[str], Shown], name: str) -> No
     assert "onerror=alert(1)>" not in tab.everything().replace("&gt;", "")
     if name not in ("versions", "teach"):
         assert "&lt;script&gt;" in tab.everything()
+
+
+def test_versions_say_what_the_registry_says(shown: Callable[[str], Shown]) -> None:
+    tab = shown("versions").open(model="product")
+    assert "Looking" not in tab.piece("versions-listed")
+    assert "model=product" in tab.piece("versions-listed")
+    assert "Nobody answers as its challenger" in tab.piece("versions-compared")
 
 
 def test_an_older_answer_is_shown_no_more_once_something_newer_is_asked() -> None:
