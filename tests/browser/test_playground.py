@@ -226,9 +226,8 @@ def test_images_are_drawn_until_the_visitor_stops_and_texts_state_what_is_given(
     expect(page.get_by_text("best", exact=True)).to_be_visible()
     looked_over(page, "generate")
     page.get_by_role("spinbutton", name=re.compile("Candidates")).first.fill("8")
-    page.get_by_role("spinbutton", name="Seed").fill(
-        str(page.viewport_size["width"]) if page.viewport_size else ""
-    )  # none is kept
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    page.get_by_role("spinbutton", name="Seed").fill(str(width))  # whose answers are not kept
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.get_by_role("progressbar")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
