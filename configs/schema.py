@@ -581,11 +581,7 @@ class PlaygroundConfig(StrictModel):
     pages: PositiveInt = Field(64, description="open pages at once; of each the service holds a connection")
     at_once: PositiveInt = Field(8, description="questions of one kind that are answered at the same time")
     waiting: PositiveInt = Field(64, description="questions that wait beyond these; one more is told to come back")
-<<<<<<< HEAD
     keep_minutes: PositiveInt = Field(30, description="so long a visitor's photo lies on the disk; at the end none does")
-=======
-    keep_minutes: PositiveInt = Field(30, description="so long a photo that a visitor chose lies on the disk")
->>>>>>> wt-page
 
 
 Precision = Literal["fp32", "bf16"]
