@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import httpx
+from browser.test_playground import CHROMIUM, shop
 from playwright.sync_api import sync_playwright
 
 from benchmarks.machine import write
@@ -25,7 +26,6 @@ from benchmarks.serving_load import free_port
 from configs.schema import PlaygroundConfig, ServingConfig
 from configs.settings import Settings
 from serving.run import command, with_all_models
-from tests.browser.test_playground import CHROMIUM, shop
 
 LONGEST = 600.0
 
