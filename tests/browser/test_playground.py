@@ -192,7 +192,7 @@ def test_search_leads_from_words_to_products_like_one(opened: Opened) -> None:
     looked_over(page, "search")
     found.get_by_role("button").nth(1).click()
     expect(page.get_by_role("heading", name=re.compile("^Like "))).to_be_visible()
-    assert "like=" in page.url
+    expect(page).to_have_url(re.compile("like="))
     page.get_by_role("button", name="Back to the search").click()
     expect(page.get_by_role("heading", name=re.compile("^Like "))).to_have_count(0)
     page.get_by_role("button", name="Filters").click()
@@ -212,7 +212,7 @@ def test_recommendations_follow_what_is_done(opened: Opened) -> None:
     expect(page.get_by_text(re.compile(r"was put into the cart: .*(new|moved|nothing)"))).to_be_visible()
     expect(page.get_by_role("region", name="Done here, and not stored")).to_be_visible()
     looked_over(page, "recommendations")
-    assert re.search(r"events=view\.\d+%2Ccart\.\d+", page.url)
+    expect(page).to_have_url(re.compile(r"events=view\.\d+%2Ccart\.\d+"))
 
 
 def test_images_are_drawn_until_the_visitor_stops_and_texts_state_what_is_given(opened: Opened) -> None:
