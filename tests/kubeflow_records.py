@@ -1,11 +1,12 @@
 """Stands for Kubeflow Pipelines' API where only what is submitted matters: it records, and carries nothing out."""
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from typing import Any
+from urllib.parse import SplitResult
+
+from json_server import serving_json
 
 ERROR = {"code": 2, "message": "nothing is carried out here"}
 
@@ -53,28 +54,9 @@ def recording() -> Iterator[Records]:
     """The API on 127.0.0.1."""
     records = Records()
 
-    class Handler(BaseHTTPRequestHandler):
-        def _any(self) -> None:
-            records.tokens += [told] if (told := self.headers.get("Authorization")) else []
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-            status, answer = records.answer(self.command, self.path.partition("?")[0], body)
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(method: str, address: SplitResult, headers: Message, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        records.tokens += [told] if (told := headers.get("Authorization")) else []
+        return records.answer(method, address.path, body)
 
-        do_GET = do_POST = _any
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    records.address = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving_json(answer) as records.address:
         yield records
-    finally:
-        server.shutdown()
-        server.server_close()

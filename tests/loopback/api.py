@@ -2,14 +2,15 @@
 
 import json
 import re
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs
+
+from json_server import serving_json
 
 from loopback.pods import Refused
 from loopback.runs import ENDED, Node, Run, Runs
@@ -116,30 +117,11 @@ def kubeflow(node: Node, port: int = 0) -> Iterator[KubeflowApi]:
     """The API on 127.0.0.1 with its runs; what still runs at the end is ended."""
     api = KubeflowApi(node)
 
-    class Handler(BaseHTTPRequestHandler):
-        def _any(self) -> None:
-            parts = urlsplit(self.path)
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-            status, told = api.answer(self.command, parts.path, parse_qs(parts.query), body)
-            content = json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(method: str, address: SplitResult, _: Message, body: Body) -> tuple[int, Body]:
+        return api.answer(method, address.path, parse_qs(address.query), body)
 
-        do_GET = do_POST = _any
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    api.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield api
-    finally:
-        api.runs.end()
-        server.shutdown()
-        server.server_close()
+    with serving_json(answer, port) as api.address:
+        try:
+            yield api
+        finally:
+            api.runs.end()
