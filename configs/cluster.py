@@ -18,6 +18,8 @@ Memory = Annotated[str, Field(pattern=r"^[0-9]+(M|Mi|G|Gi|T|Ti)$")]
 """Such as 512Mi or 8Gi, as Kubernetes and Kubeflow Pipelines both read it."""
 GPUS = "nvidia.com/gpu"
 """Resource of the NVIDIA device plugin."""
+USER = 10001
+"""User and group of the image, `deploy/Containerfile`."""
 
 
 def _without_password(address: str) -> str:
@@ -56,6 +58,11 @@ class Resources(StrictModel):
     gpus: int = Field(0, ge=0, description="whole GPUs")
     node_selector: dict[str, str] = Field({}, description="labels of the nodes that may run it")
     tolerate: tuple[str, ...] = Field((), description="keys of taints that it bears; with GPUs, nvidia.com/gpu as well")
+
+    @property
+    def taints(self) -> tuple[str, ...]:
+        """Keys of all taints that it bears."""
+        return tuple(dict.fromkeys([*self.tolerate, *([GPUS] if self.gpus else [])]))
 
 
 class Image(StrictModel):
@@ -172,7 +179,7 @@ class ClusterConfig(StrictModel):
         found = {"VITRINA_DATABASE_URL": self.database}
         if self.artifacts.key and self.artifacts.secret:
             found |= {"AWS_ACCESS_KEY_ID": self.artifacts.key, "AWS_SECRET_ACCESS_KEY": self.artifacts.secret}
-        return found | self.secrets
+        return found | self.secrets | ({"ZENML_STORE_API_KEY": self.zenml_key} if self.zenml_key else {})
 
     @property
     def volumes(self) -> tuple[Volume, ...]:

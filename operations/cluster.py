@@ -97,16 +97,20 @@ def stack_for_run(settings: Settings) -> ActiveStack:
     return stack
 
 
+def shares_store(settings: Settings) -> bool:
+    """Whether ZenML's store is a server's, known without opening it; a file of this machine knows no stack of a cluster."""
+    file = Path(os.environ.get("ZENML_CONFIG_PATH") or settings.home / "zenml") / "config.yaml"
+    store = read_yaml(file).get("store") or {} if file.is_file() else {}
+    return is_http(os.environ.get("ZENML_STORE_URL") or str(store.get("url", "")))
+
+
 def require_folders(settings: Settings, data: Sequence[str | Path]) -> None:
     """Refuse a folder that is not there before anything is written; pods may see others than this machine.
 
     Raises:
         ConfigError: steps run on this machine, and it is not there.
     """
-    file = Path(os.environ.get("ZENML_CONFIG_PATH") or settings.home / "zenml") / "config.yaml"
-    store = read_yaml(file).get("store") or {} if file.is_file() else {}
-    url = os.environ.get("ZENML_STORE_URL") or str(store.get("url", ""))
-    if is_http(url):
+    if shares_store(settings):
         return
     for one in data:
         if not is_remote(one):

@@ -1,7 +1,7 @@
 """Score a catalogue where the active stack runs things: in this process, or in a pod."""
 
 from configs.settings import Settings
-from operations.cluster import ActiveStack, deliveries, on_volume, stack_for_run
+from operations.cluster import ActiveStack, deliveries, on_volume, shares_store, stack_for_run
 from operations.environment import prepare
 from operations.run import execute, output_of
 from scoring.request import ScoringOutcome, ScoringRequest
@@ -15,9 +15,7 @@ def score(settings: Settings, request: ScoringRequest, progress: Progress | None
         VitrinaError: the request, the data or a service stopped it; the message says which.
     """
     prepare(settings)
-    from pipelines.store import is_shared
-
-    stack = stack_for_run(settings) if is_shared() else ActiveStack(name="default", store="", cluster=None)
+    stack = stack_for_run(settings) if shares_store(settings) else ActiveStack(name="default", store="", cluster=None)
     asked = request.model_copy(update={"data": tuple(deliveries(stack, request.data))})
     if stack.cluster is None:
         return run_scoring(settings, asked, progress)

@@ -15,7 +15,8 @@ from kubeflow_trainer_api.models import IoK8sApiCoreV1PodTemplateSpec as PodTemp
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime as TrainingRuntime
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
 
-from configs.cluster import GPUS, ClusterConfig, Resources
+from catalog.remote import is_remote
+from configs.cluster import GPUS, USER, ClusterConfig, Resources
 from configs.errors import ConfigError
 
 KINDS = ("trainjob", "pytorchjob")
@@ -23,7 +24,6 @@ KINDS = ("trainjob", "pytorchjob")
 BINARIES = "/opt/venv/bin"
 HOME = "/var/lib/vitrina"
 """As `deploy/Containerfile` makes them."""
-USER = 10001
 PORT = 29500
 """At which torchrun's agents meet; Kubeflow Trainer opens the same."""
 SHARED_MEMORY = "2Gi"
@@ -82,7 +82,7 @@ def _check(config: ClusterConfig, name: str, data: Sequence[str]) -> None:
     if wanted.nodes > 1 and config.home is None:
         raise ConfigError(f"home: {wanted.nodes} pods share checkpoints; name a volume that all of them write (ReadWriteMany)")
     for path in data:
-        if path.startswith("s3://"):
+        if is_remote(path):
             continue
         if not PurePosixPath(path).is_absolute() or not any(volume.covers(path) for volume in config.volumes):
             places = ", ".join(volume.path for volume in config.volumes) or "none"
@@ -194,7 +194,6 @@ def _pod(config: ClusterConfig, container: Object, restart: str | None) -> Objec
     places += [("shm", "/dev/shm", {"emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY}})]  # noqa: S108
     if config.home is None:
         places += [("home", HOME, {"emptyDir": {}})]
-    taints = [*wanted.tolerate, *([GPUS] if wanted.gpus and GPUS not in wanted.tolerate else [])]
     confined = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     spec = {
         "automountServiceAccountToken": False,
@@ -208,7 +207,7 @@ def _pod(config: ClusterConfig, container: Object, restart: str | None) -> Objec
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "nodeSelector": dict(wanted.node_selector),
-        "tolerations": [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints],
+        "tolerations": [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in wanted.taints],
         "imagePullSecrets": [{"name": config.image.pull_secret}] if config.image.pull_secret else [],
         "restartPolicy": restart,
         "containers": [
@@ -234,12 +233,9 @@ def _variables(config: ClusterConfig) -> list[Object]:
     }
     if config.zenml:
         plain["ZENML_STORE_URL"] = config.zenml
-    named = dict(config.references)
-    if config.zenml_key:
-        named["ZENML_STORE_API_KEY"] = config.zenml_key
-    return [{"name": key, "value": value} for key, value in (plain | config.variables).items()] + [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": held.secret, "key": held.key}}} for key, held in named.items()
-    ]
+    values = [{"name": key, "value": value} for key, value in (plain | config.variables).items()]
+    references = {key: {"name": held.secret, "key": held.key} for key, held in config.references.items()}
+    return [*values, *({"name": key, "valueFrom": {"secretKeyRef": held}} for key, held in references.items())]
 
 
 def _threads(cpu: str, processes: int) -> int:

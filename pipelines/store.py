@@ -34,11 +34,6 @@ def open_store() -> None:
             assert Client().zen_store is not None  # the attribute opens it
 
 
-def is_shared() -> bool:
-    """Whether the store is a server's, which is known before it is opened; a file of this machine knows no stack of a cluster."""
-    return not GlobalConfiguration().uses_sql_store
-
-
 @contextmanager
 def logged_in(url: str) -> Iterator[None]:
     """Says how, where a server does not know who asks."""

@@ -105,7 +105,7 @@ class Compared:
         if self._challengers.version(name) is None and stand_in is not None:
             name = self._context.answering(name, stand_in)
         if self._challengers.version(name) is None:
-            raise NoChallenger(f"model {name} has no challenger that answers now; `vitrina train {name}` makes one")
+            raise NoChallenger.of(name)
 
 
 def _application(challengers: Challengers, context: Context, routes: Mapping[str, ModelRoutes]) -> FastAPI:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -81,6 +81,11 @@ class NoChallenger(ApiError):
 
     status = 409
     code = "no_challenger"
+
+    @classmethod
+    def of(cls, model: str) -> Self:
+        """That a model has none."""
+        return cls(f"model {model} has no challenger that answers now; `vitrina train {model}` makes one")
 
 
 class TooLarge(ApiError):

@@ -152,7 +152,7 @@ class Slot:
 
     def _not_ready(self) -> ApiError:
         if self.alias != CHAMPION:
-            return NoChallenger(f"model {self.name} has no challenger that answers now; `vitrina train {self.name}` makes one")
+            return NoChallenger.of(self.name)
         return Unavailable("not_ready", f"model {self.name} cannot answer yet; /readyz says why", retry_after_seconds=5)
 
     def state(self, challenger: int | None = None) -> ModelState:

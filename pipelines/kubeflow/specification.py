@@ -8,10 +8,8 @@ from typing import Any
 
 from kfp import compiler, dsl, kubernetes
 
-from configs.cluster import GPUS, ClusterConfig, Resources
+from configs.cluster import GPUS, USER, ClusterConfig, Resources
 
-USER = 10001
-"""User and group of the image, `deploy/Containerfile`."""
 QUIET = {
     "ZENML_ENABLE_REPO_INIT_WARNINGS": "false",
     "ZENML_LOGGING_COLORS_DISABLED": "true",
@@ -74,8 +72,7 @@ def _surround(task: Any, step: Step, cluster: ClusterConfig) -> None:
     for name, value in (QUIET | cluster.variables | dict(step.variables)).items():
         task.set_env_variable(name, value)
     kubernetes.use_field_path_as_env(task, RUN_ID, RUN_LABEL)
-    references = cluster.references | ({"ZENML_STORE_API_KEY": cluster.zenml_key} if cluster.zenml_key else {})
-    for name, reference in references.items():
+    for name, reference in cluster.references.items():
         kubernetes.use_secret_as_env(task, reference.secret, {reference.key: name})
     for volume in cluster.volumes:
         kubernetes.mount_pvc(task, volume.claim, volume.path)
@@ -90,11 +87,9 @@ def _place(task: Any, resources: Resources) -> None:
     """What the pod gets, and where it may run."""
     task.set_cpu_request(resources.cpu)
     task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
-    tolerate = list(resources.tolerate)
     if resources.gpus:
         task.set_accelerator_type(GPUS).set_accelerator_limit(resources.gpus)
-        tolerate = list(dict.fromkeys([*tolerate, GPUS]))
     for key, value in resources.node_selector.items():
         kubernetes.add_node_selector(task, key, value)
-    for key in tolerate:
+    for key in resources.taints:
         kubernetes.add_toleration(task, key=key, operator="Exists")
