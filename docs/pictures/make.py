@@ -1,11 +1,12 @@
-"""The pictures of the README, taken from the pages that `make demo` left behind; the API's page is served for it, and closed.
+"""The pictures of the README: of the pages that `make demo` left behind, of the API's page, and of what the browser test sees.
 
     .venv/bin/python docs/pictures/make.py [--home .vitrina/demo]
 
-Needs Chromium (`apt-get install chromium`). Writes evaluation.png, drift.png and api.png beside itself.
+Needs Chromium (`apt-get install chromium`). Writes evaluation.png, drift.png, api.png and playground.png beside itself.
 """
 
 import argparse
+import os
 import shutil
 import socket
 import subprocess
@@ -23,15 +24,18 @@ FOLDER = Path(__file__).parent
 WIDTH = 900
 """Pixels of a picture, which is taken at twice the size and shrunk, so that small letters stay sharp."""
 
-HEIGHTS = {"evaluation": 974, "drift": 746, "api": 946}
+HEIGHTS = {"evaluation": 850, "drift": 746, "api": 946}
 """Pixels of each page that are shown, from its top."""
+
+SHOWN = (60, 0, 1220, 1290)
+"""Left, top, right and bottom of what is shown of the playground's tab Listing, 1,280 pixels wide."""
 
 LIMIT = 150_000
 """Bytes of a picture at most."""
 
 
 def main() -> None:
-    """Take all three pictures."""
+    """Take all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path, default=Path(".vitrina/demo"), help="what `make demo` wrote")
     home = parser.parse_args().home.resolve()
@@ -43,6 +47,7 @@ def main() -> None:
     with api() as address:
         for name, page in (("evaluation", evaluation.as_uri()), ("drift", drift.as_uri()), ("api", address)):
             take(chromium, name, page)
+    playground()
 
 
 def newest(home: Path, pattern: str) -> Path:
@@ -85,7 +90,6 @@ def api() -> Iterator[str]:
 
 def take(chromium: str, name: str, page: str) -> None:
     """Photograph the top of a page."""
-    out = FOLDER / f"{name}.png"
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
@@ -93,6 +97,23 @@ def take(chromium: str, name: str, page: str) -> None:
         flags += [f"--window-size={WIDTH + 200},{HEIGHTS[name]}", "--force-device-scale-factor=2", "--virtual-time-budget=15000"]
         subprocess.run([chromium, *flags, f"--screenshot={shot}", page], capture_output=True, timeout=180, check=True)
         picture = Image.open(shot).convert("RGB")
+    write(name, picture)
+
+
+def playground() -> None:
+    """What the browser test sees of a listing."""
+    test = ["tests/browser/test_playground.py", "-k", "test_a_listing_is_read and wide"]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pytest", "--quiet", *test]
+        subprocess.run(
+            command, cwd=FOLDER.parents[1], env=os.environ | {"VITRINA_TEST_PICTURES": folder}, timeout=900, check=True
+        )
+        write("playground", Image.open(Path(folder, "listing-1280.png")).convert("RGB").crop(SHOWN))
+
+
+def write(name: str, picture: Image.Image) -> None:
+    """A picture as small as the README takes it."""
+    out = FOLDER / f"{name}.png"
     height = round(picture.height * WIDTH / picture.width)
     small = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
     small.quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
