@@ -75,15 +75,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vitrina-scoring-") as folder:
         home = Path(folder)
         bundles = dict(given.split("=", 1) for given in options.bundle)
-        untrained = "product" not in bundles
-        if untrained:
-            bundles["product"] = str(write_bundle(home / "product", options.data / "myntra", rows=options.rows))
+        if "product" not in bundles:
+            learned = (options.data / "myntra", options.data / "reviews")
+            bundles["product"] = str(write_bundle(home / "product", *learned, rows=options.rows))
         settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
         for model, bundle in bundles.items():
             register(settings, model, Path(bundle), metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
         for name, (model, data, tables, divisor) in CASES.items():
-            if name == "reviews" and untrained:  # it has learned from none
-                continue
             if model in bundles and (options.data / data).is_dir():
                 shop = few(options.data / data, home / name / "shop", tables.split(), max(SHARDS, options.rows // divisor))
                 case = Case(settings, model, name, shop, home / name)

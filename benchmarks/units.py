@@ -215,7 +215,7 @@ def measure_memory(home: Path) -> dict[str, Any]:
     home.mkdir()
     settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
     catalogue = write_sample(home / "catalogue")
-    write_bundle(home / "bundle", catalogue, "base")
+    write_bundle(home / "bundle", catalogue)
     register(settings, "product", home / "bundle", metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     promote(settings, "product", 1, "benchmark", "first")
     port, requests = free_port(), [request("/v1/multimodal/analyze", body) for body in payloads(catalogue, 200, photos=0.25)]

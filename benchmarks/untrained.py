@@ -20,10 +20,10 @@ from models.product.export import export_model
 from models.product.fitting import fit_encoders
 
 
-def write_bundle(out: Path, data: Path, preset: str = "base", rows: int | None = None) -> Path:
+def write_bundle(out: Path, *data: Path, preset: str = "base", rows: int | None = None) -> Path:
     """A bundle in the new folder `out`, fitted on the first `rows` products of a catalogue and its reviews, with ONNX graphs."""
     config = load(ProductRunConfig, environment_file("base", "product"), [f"model.preset={preset}"])
-    catalogue = Catalogue.open(data)
+    catalogue = Catalogue.open(*data)
     products = catalogue.products().drop_duplicates("product_id").iloc[:rows].reset_index(drop=True)
     encoders, lacks = fit_encoders(Part(products, _reviews(catalogue)), catalogue.images, config)
     torch.manual_seed(SEED)
