@@ -1,7 +1,5 @@
 """Where a model computes."""
 
-import torch
-
 from configs.errors import VitrinaError
 
 
@@ -11,6 +9,8 @@ def resolve(name: str) -> str:
     Raises:
         VitrinaError: this machine has no such device.
     """
+    import torch  # seconds: who only names models, or passes requests on, computes nothing
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import pandas as pd
-from lightning.pytorch.loggers import MLFlowLogger
 from zenml import step
 
 from configs.settings import Settings
@@ -20,6 +19,8 @@ def train_model(
     delivery: Delivery, split: pd.DataFrame, augmented: pd.DataFrame, run: ModelRun, base: MaybeBase
 ) -> tuple[Annotated[Bundle, "bundle"], Annotated[str, "mlflow_run"]]:
     """Fit the model in a folder that its inputs name, so that the same call after a kill finds its checkpoint."""
+    from lightning.pytorch.loggers import MLFlowLogger  # seconds, which no other step and no pipeline has to wait
+
     settings = Settings.from_environment()
     folder = training_folder(settings.home, run.model, delivery.fingerprint, run.config, run.source, base.version)
     under = fetch_base(settings, base.version) if base.version else None
