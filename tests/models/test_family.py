@@ -75,14 +75,14 @@ def test_those_who_load_at_once_get_the_same(slow: Slow, folder: Path) -> None:
     found: list[Predictor] = []
 
     def load() -> None:
-        slow.together.wait(10)
+        slow.together.wait(60)
         found.append(family.load("a", folder))
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(found) == 4
     assert len(set(map(id, found))) == len(slow.loaded) == 1
 

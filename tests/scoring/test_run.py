@@ -81,7 +81,8 @@ def test_the_answers_are_one_table_in_the_order_of_the_rows(scored: Path) -> Non
     rows = [row for row in range(PRODUCTS) if row not in BAD]
     dataset = ds.dataset(scored / "scores", format="parquet")
     assert dataset.to_table(columns=["row"]).column("row").to_pylist() == rows
-    assert duckdb.sql(f"SELECT row FROM '{scored}/scores/*.parquet'").fetchall() == [(row,) for row in rows]
+    with duckdb.connect() as connection:
+        assert connection.sql(f"SELECT row FROM '{scored}/scores/*.parquet'").fetchall() == [(row,) for row in rows]
     expected = ["row", "product_id", *(f.name for f in family.scorer("product").schema(_config("product", embedding=True)))]
     assert dataset.schema.names == expected
 

@@ -96,7 +96,7 @@ def test_a_full_queue_refuses_and_recovers():
     gate = threading.Event()
 
     def run(items):
-        gate.wait(5)
+        gate.wait(60)
         return items
 
     async def scenario(made):
@@ -120,7 +120,7 @@ def test_a_client_that_left_costs_nothing_and_harms_nobody():
 
     def run(items):
         seen.extend(items)
-        gate.wait(5)
+        gate.wait(60)
         return items
 
     async def scenario(made):
@@ -143,7 +143,7 @@ def test_stopping_answers_those_who_wait():
     gate = threading.Event()
 
     async def scenario():
-        made = batcher(lambda items: gate.wait(5) and items)
+        made = batcher(lambda items: gate.wait(60) and items)
         made.start()
         running = asyncio.ensure_future(made.submit([0]))
         await asyncio.sleep(0.05)

@@ -303,7 +303,7 @@ def at_the_same_moment(monkeypatch, name, count):
 
     def written(*arguments):
         if next(turn) < count:
-            gate.wait(10)
+            gate.wait(60)
         return write(*arguments)
 
     monkeypatch.setattr(tasks, name, written)
@@ -571,7 +571,7 @@ def test_what_waits_while_champion_moves_is_answered_by_one_version(client, sour
     old = source.fewshots[1]
     with ThreadPoolExecutor(2) as pool, held(old):
         running = pool.submit(classify, client, task_id)
-        assert old.started.wait(10)
+        assert old.started.wait(60)
         waiting = pool.submit(classify, client, task_id, {"title": "walking shoe leather"})
         time.sleep(0.3)  # it is in the queue then, with the classifier of the old version; later, the answer is the same
         swapped(client, source, base=2)
@@ -590,7 +590,7 @@ def test_a_task_that_is_adapted_while_champion_moves_says_which_version_did(clie
     old = source.fewshots[1]
     with ThreadPoolExecutor(1) as pool, held(old):
         running = pool.submit(adapt, client, keep_examples=True)
-        assert old.started.wait(10)
+        assert old.started.wait(60)
         swapped(client, source, base=2)
         old.may_answer.set()
         answer = running.result().json()

@@ -160,21 +160,21 @@ def test_a_batch_in_flight_ends_on_the_version_it_began_with(parts):
 
     def slow(listings):
         begun.set()
-        assert go_on.wait(5)
+        assert go_on.wait(60)
         return [f"{listing} by 1" for listing in listings]
 
     predictor.predict = slow
     answers = []
     thread = threading.Thread(target=lambda: answers.extend(slot.predict(["shirt"])))
     thread.start()
-    assert begun.wait(5)
+    assert begun.wait(60)
     old = slot._loaded
     source.at = 2
     follower.look()  # swaps, waits drain_seconds for the old one, goes on
     assert slot.predict(["shirt"])[0].version == 2
     assert not slot.drained(old, 0)
     go_on.set()
-    thread.join(5)
+    thread.join(60)
     assert (answers[0].prediction, answers[0].version) == ("shirt by 1", 1)
     assert slot.drained(old, 1)
 
@@ -195,9 +195,9 @@ def test_the_thread_follows_by_itself(parts):
     follower._on_swap = lambda model, old, new: new == 2 and seen.set()
     follower.start()
     source.at = 2
-    assert seen.wait(5)
+    assert seen.wait(60)
     follower.stop()
-    follower._thread.join(5)
+    follower._thread.join(60)
     assert not follower._thread.is_alive()
 
 

@@ -214,7 +214,7 @@ def test_events_are_passed_on_as_they_come(port: int, upstream: Upstream) -> Non
         handler.end_headers()
         handler.wfile.write(b"data: 1\n\n")
         handler.wfile.flush()
-        assert first.wait(10), "the first event was kept back"
+        assert first.wait(60), "the first event was kept back"
         handler.wfile.write(b"data: 2\n\n")
         handler.close_connection = True
 

@@ -116,7 +116,7 @@ def test_product_answers_until_quality_is_there_and_no_request_fails_while_it_co
     source = Source(errors={"quality": RegistryError("model 'quality' has no champion")})
     loads = threading.Event()
     load = source.load
-    source.load = lambda model, version: (model != "quality" or loads.wait(10)) and load(model, version)
+    source.load = lambda model, version: (model != "quality" or loads.wait(60)) and load(model, version)
     with TestClient(create_app(settings, BESIDE, source), raise_server_exceptions=False) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert client.post(URL, json=LISTING).json()["model"]["name"] == "product"

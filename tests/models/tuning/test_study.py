@@ -239,12 +239,12 @@ def test_the_trial_of_a_killed_worker_is_run_again(url: str, tmp_path: Path) -> 
     process.start()
     with study_storage(url, 1, 1) as storage:
         study = study_of(storage, config)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (running := study.get_trials(states=(TrialState.RUNNING,))) or len(running[0].params) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.kill(process.pid or 0, signal.SIGKILL)
-        process.join(10)
+        process.join(60)
         with closing(sqlite3.connect(make_url(url).database or "")) as database, database:  # its last heartbeat was long ago
             database.execute("UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 minute')")
         found = search(storage, config, Curve(good_where_small), tmp_path)
