@@ -89,7 +89,7 @@ def test_standard_output_is_rank_0s_and_it_is_alone_between_trainings(fits: tupl
 
 def test_a_gates_no_is_not_asked_for_again(tmp_path: Path) -> None:
     """torchrun starts the command again, twice or, where it counts the end of another rank, once; it says the same at once."""
-    ended = torchrun(tmp_path, "--max-restarts", "2", "-m", "torchrun_cases", "refused", str(tmp_path))
+    ended = torchrun(tmp_path, "--max-restarts", "1", "-m", "torchrun_cases", "refused", str(tmp_path))
     assert ended.returncode == 1
     assert (tmp_path / "starts").read_text() == "one\n"
     said = [line for line in ended.stderr.splitlines() if line.startswith("no better than the champion")]
@@ -115,7 +115,7 @@ def test_the_command_goes_on_where_a_killed_rank_left_it(tmp_path: Path) -> None
         "model.writer": "{width: 32, layers: 1, heads: 2, kv_heads: 1, mlp_hidden: 64, vocab_size: 512, context: 256, "
         "prompt_tokens: 120}",
         "model.measured": "4",
-        "trainer.epochs": "60",
+        "trainer.epochs": "20",
         "trainer.max_minutes": "null",
         "trainer.checkpoint_minutes": "0.001",
         "gates": "{thresholds: [{metric: attribute_precision, at_least: 0.0}]}",
@@ -140,7 +140,7 @@ def test_the_command_goes_on_where_a_killed_rank_left_it(tmp_path: Path) -> None
     assert (outcome["model"], outcome["version"]) == ("describer", 1)
     assert "exitcode: -9" in (tmp_path / "err").read_text()
     (folder,) = {path.parent for path in tmp_path.rglob(LAST)}
-    assert _epochs(folder) == 60
+    assert _epochs(folder) == 20
 
 
 def _epochs(folder: Path) -> int:
