@@ -10,6 +10,7 @@ import ast
 import hashlib
 import subprocess
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -99,15 +100,20 @@ def _files(path: Path) -> list[Path]:
 
 
 def _imported(path: Path, root: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for name in _names(path.read_bytes()):
+        yield from _run_by(name, root)
+
+
+@lru_cache(maxsize=2048)
+def _names(source: bytes) -> tuple[str, ...]:
+    """Dotted names that a file imports: modules, or what is in one."""
+    names = list[str]()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]  # a module, or something in one
-        else:
-            continue
-        for name in names:
-            yield from _run_by(name, root)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def _run_by(name: str, root: Path) -> Iterator[Path]:
