@@ -54,7 +54,7 @@ from models.recommender.attention import LinkTask, Pairs
 from models.recommender.graph import Graph
 from models.recommender.neighbours import co_purchases
 from models.recommender.sequence import NextItemTask, Sequences
-from models.training.trainer import Task
+from models.training.task import Task
 
 SIZES = ((40, 32), (32, 48))
 

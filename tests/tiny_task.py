@@ -13,7 +13,8 @@ from configs.schema import TrainerConfig
 from models.errors import TrainingError
 from models.training.balancing import balancer
 from models.training.distributed import gather_rows, sum_over_ranks
-from models.training.trainer import FitResult, Task, fit, training_loader, validation_loader
+from models.training.task import Task
+from models.training.trainer import FitResult, fit, training_loader, validation_loader
 
 
 @dataclass

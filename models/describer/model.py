@@ -23,7 +23,7 @@ from configs.errors import VitrinaError
 from models.describer.config import WriterConfig
 from models.describer.data import IGNORED, Batch
 from models.training.distributed import sum_over_ranks
-from models.training.trainer import Task
+from models.training.task import Task
 
 MODELS: Any = AutoModelForCausalLM  # its methods have no types
 

@@ -32,7 +32,8 @@ from models.product.model import ProductModel
 from models.product.tasks import Lacks
 from models.product.towers import PhotoTower
 from models.training.batches import moved
-from models.training.trainer import FitResult, Task, fit, training_loader, validation_loader
+from models.training.task import Task
+from models.training.trainer import FitResult, fit, training_loader, validation_loader
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from models.product.parts import PARTS, PHOTO, SEGMENTS, TITLE, WHOLE
 from models.product.towers import PhotoTower
 from models.training.balancing import balancer
 from models.training.distributed import drawn_rows
-from models.training.trainer import Task
+from models.training.task import Task
 
 HIDDEN = 1 + len(SEGMENTS)
 """The view after the standard ones: the listing with parts hidden."""

@@ -36,7 +36,7 @@ from models.recommender.neighbours import chunks, product
 from models.recommender.readings import Floats
 from models.training.batches import mix, moved, part_of, training_loader, validation_loader
 from models.training.distributed import gather_parts
-from models.training.trainer import Task, fit
+from models.training.task import Task
 
 EDGES_A_CHUNK = 250_000
 """Edges over which the whole graph is attended at once."""
@@ -310,6 +310,8 @@ def train(
     loggers: Sequence[Any] = (),
 ) -> None:
     """Item vectors by themselves, then every layer; the best by what `held` (users, items) say."""
+    from models.training.trainer import fit  # brings Lightning: seconds for whoever only answers
+
     pairs = np.repeat(np.arange(len(histories)), histories.lengths), histories.items
     config = network.config
     lessons = trainer.model_copy(

@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from configs.schema import PositiveFloat, PositiveInt, Share, StrictModel, TrainerConfig
 from models.recommender.interactions import Histories
 from models.training.batches import mix, moved, part_of, training_loader, validation_loader
-from models.training.trainer import Task, fit
+from models.training.task import Task
 
 
 class SequenceConfig(StrictModel):
@@ -247,6 +247,8 @@ def train(
     loggers: Sequence[Any] = (),
 ) -> None:
     """Train `network` on histories; `held` are histories whose last item chooses the epoch, some of the same where it is None."""
+    from models.training.trainer import fit  # brings Lightning: seconds for whoever only answers
+
     config, items = network.config, len(network.items.weight)
     settings = trainer.model_copy(
         update={

@@ -18,7 +18,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -50,13 +50,13 @@ from models.training.environment import EndsAtOnce, Launched
 from models.training.loggers import check_wandb, configured_loggers
 from models.training.muon import Muon
 from models.training.norms import shared_norms
+from models.training.task import Task
 
 __all__ = [
     "BEST",
     "LAST",
     "FitResult",
     "Learner",
-    "Task",
     "TrainingError",
     "fit",
     "precision",
@@ -68,40 +68,6 @@ BETAS = (0.9, 0.98)
 LAST = "last.ckpt"
 BEST = "best.safetensors"
 SPAWN = "torch.multiprocessing.spawn"
-
-
-class Task(nn.Module):
-    """A model with its losses. A `models.training.balancing.Balancer` in its attribute `balancer` is told when an epoch ends."""
-
-    def training_loss(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scalar terms of which `loss` is minimised; randomness comes from `generator`, which follows the step.
-
-        What is drawn for rows of the batch goes through `models.training.distributed.drawn_rows`.
-        """
-        raise NotImplementedError
-
-    def validation_loss(self, batch: Any) -> dict[str, Tensor]:
-        """Means over the batch of what is logged after each epoch; the lowest `loss` is the best."""
-        raise NotImplementedError
-
-    def compile_parts(self) -> Iterable[nn.Module]:
-        """Modules, each called as such, that `trainer.compile` compiles and strategy fsdp divides one by one.
-
-        Under fsdp every batch must call all of them. The rest of the task is divided as one.
-        """
-        return ()
-
-    def slow_parts(self) -> Mapping[nn.Module, float]:
-        """Modules that learn at this factor of the learning rate: what was trained before."""
-        return {}
-
-    def checkpoint_activations(self) -> None:
-        """From now on, compute activations again in the backward pass.
-
-        Raises:
-            TrainingError: this model cannot.
-        """
-        raise TrainingError("this model has no gradient checkpointing; set trainer.gradient_checkpointing to false")
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from models.imagegen.config import CodecConfig
 from models.imagegen.memory import enough_memory
 from models.imagegen.photos import fitted
 from models.imagegen.reading import weights
-from models.training.batches import mix, moved, part_of
+from models.training.batches import mix, moved, part_of, training_loader, validation_loader
 from models.training.distributed import drawn_rows
-from models.training.trainer import Task, fit, training_loader, validation_loader
+from models.training.task import Task
 
 Photos = Sequence[bytes | DecodedPhoto]
 
@@ -170,6 +170,8 @@ def _train(
     workdir: Path,
     loggers: Sequence[Any],
 ) -> None:
+    from models.training.trainer import fit  # brings Lightning: seconds for whoever only answers
+
     own = trainer.model_copy(
         update={
             "epochs": config.epochs,

@@ -26,7 +26,7 @@ from models.imagegen.config import JudgeConfig
 from models.imagegen.judge.lessons import UNLABELLED, JudgeDataset, JudgeTask, scaled
 from models.imagegen.judge.network import JudgeNet
 from models.imagegen.photos import Pixels, fitted
-from models.training.trainer import fit, training_loader, validation_loader
+from models.training.batches import training_loader, validation_loader
 
 WEIGHTS, SETTINGS = "judge.safetensors", "judge.json"
 TYPE, COLOUR = "article_type", "base_colour"
@@ -92,6 +92,8 @@ class Judge:
         Raises:
             TrainingError: no photos, or no label has two values with enough photos; see also `models.training.trainer.fit`.
         """
+        from models.training.trainer import fit  # brings Lightning: seconds for whoever only answers
+
         photos = {label: Counter(value for value in values if value is not None) for label, values in training.labels.items()}
         classes = learnable(training, config)
         if not classes:

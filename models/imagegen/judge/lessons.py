@@ -20,7 +20,7 @@ from models.imagegen.config import JudgeConfig
 from models.imagegen.judge.network import JudgeNet
 from models.imagegen.photos import Pixels
 from models.training.distributed import drawn_rows, sum_over_ranks
-from models.training.trainer import Task
+from models.training.task import Task
 
 UNLABELLED = -1
 """Code of a photo without a label, or with one that is too rare to be learned."""

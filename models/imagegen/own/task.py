@@ -18,7 +18,7 @@ from models.imagegen.own.prior import RidgePrior
 from models.imagegen.own.text import PromptEncoder
 from models.training.batches import moved
 from models.training.distributed import drawn_rows
-from models.training.trainer import Task
+from models.training.task import Task
 
 
 @dataclass(frozen=True)

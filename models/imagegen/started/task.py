@@ -21,7 +21,7 @@ from models.imagegen.started.pipeline import Parts
 from models.imagegen.started.words import Words, states
 from models.training.batches import mix
 from models.training.distributed import drawn_rows
-from models.training.trainer import Task
+from models.training.task import Task
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 """Layers of attention that get adapters, as in diffusers' own training of them (Hu et al. 2022 adapt attention alone)."""

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from tiny_task import PointRows, Points, PointTask, fit_points, point_config
 from torch import Tensor
 
-from models.training.trainer import LAST, Learner, Task, TrainingError, fit, training_loader, validation_loader
+from models.training.task import Task
+from models.training.trainer import LAST, Learner, TrainingError, fit, training_loader, validation_loader
 
 pytestmark = pytest.mark.trains
 

@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from configs.schema import TrainerConfig
 from models.training.batches import EpochBatches
 from models.training.callbacks import warm_average
-from models.training.trainer import BEST, LAST, Learner, Task, TrainingError, fit, precision, training_loader, validation_loader
+from models.training.task import Task
+from models.training.trainer import BEST, LAST, Learner, TrainingError, fit, precision, training_loader, validation_loader
 
 pytestmark = pytest.mark.trains
 
