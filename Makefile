@@ -26,9 +26,8 @@ demo: setup  ## the whole loop on the embedded sample catalogue, about ten minut
 	$(BIN)/python demo.py
 
 # In the order of their names: xdist would put files of few tests last, and those are the long ones, a worker waiting for each.
-# Three for two cores: many tests wait for a process, a poll or a clock.
 test: setup  ## every test that needs no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## ruff and mypy
 	$(BIN)/ruff check .
