@@ -148,6 +148,9 @@ def looked_over(page: Page, name: str) -> None:
     """Nothing is wider than the screen, and nobody is shut out, in either of the colours; a picture is taken."""
     width = page.viewport_size["width"] if page.viewport_size else 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.classList.contains('dark') || document.body.classList.contains('dark')") == (
+        width == VIEWS["narrow"][0]
+    )
     if folder := os.environ.get("VITRINA_TEST_PICTURES"):
         page.evaluate("for (const image of document.images) image.loading = 'eager'")
         page.wait_for_function("[...document.images].every((image) => image.complete)")
