@@ -9,7 +9,7 @@ def resolve(name: str) -> str:
     Raises:
         VitrinaError: this machine has no such device.
     """
-    import torch  # seconds: who only names models, or passes requests on, computes nothing
+    import torch  # seconds, which who only names models need not wait
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -20,7 +20,7 @@ def imported(modules: Iterable[str], names: tuple[str, ...], folder: Path) -> st
     return done.stdout.splitlines()[-1]
 
 
-def test_who_stands_in_front_of_models_starts_without_what_computes(tmp_path: Path) -> None:
+def test_modules_that_only_name_models_load_nothing_that_computes(tmp_path: Path) -> None:
     modules = ("models.family", "serving.app", "serving.gateway", "serving.workers", "pipelines.training")
     assert imported(modules, ("torch", "transformers", "scipy", "sklearn", "matplotlib"), tmp_path) == ""
 
