@@ -244,6 +244,8 @@ def _rank(
         raise
     if rank == 0:
         outcome.put(result)
+    if dist.is_initialized():  # gloo's threads must not outlive what they work on: an exit would abort
+        dist.destroy_process_group()
 
 
 def _free_port() -> int:

@@ -111,9 +111,10 @@ def build(service: Service) -> Opening:
             text: words,
             brands: gr.update(choices=sorted({one.brand for one in known if one.brand} | {*of_brands}), value=of_brands),
             types: gr.update(choices=sorted({kind(one.categories) or "" for one in known} - {""} | {*of_types}), value=of_types),
-            low: least,
-            high: most,
             like: product_id,
+            # Boxes of a folded accordion get their value a moment after it opens: an empty one would wipe what is written by then.
+            **({low: least} if least else {}),
+            **({high: most} if most else {}),
         }
         async for update in answer(request, product_id, words, None, of_brands, of_types, least, most):
             yield update
