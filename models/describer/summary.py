@@ -1,6 +1,6 @@
 """One description as the flat row that monitoring logs, and compares with the same rows of the training reference."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -8,7 +8,9 @@ from catalog.catalogue import listing_of, records_of
 from catalog.text import normalise
 from models.describer.answers import Brief, Description
 from models.describer.facts.extractor import NOT_ASKED
-from models.describer.predictor import DescriberPredictor
+
+if TYPE_CHECKING:
+    from models.describer.predictor import DescriberPredictor
 
 REFERENCE_ROWS = 300
 """Validation products of the reference, at most: writing for each takes most of a second."""
@@ -52,7 +54,7 @@ def summarise(brief: Brief, answer: Description) -> dict[str, Any]:
     }
 
 
-def reference(predictor: DescriberPredictor, validation: pd.DataFrame) -> list[dict[str, Any]]:
+def reference(predictor: "DescriberPredictor", validation: pd.DataFrame) -> list[dict[str, Any]]:
     """What descriptions of validation products look like, in a neutral tone."""
     products = validation.sample(min(REFERENCE_ROWS, len(validation)), random_state=0)
     told = [(row["product_id"], Brief(listing_of(row, None))) for row in records_of(products)]

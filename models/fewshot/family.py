@@ -23,7 +23,8 @@ from models.fewshot.learner import Pools
 from models.fewshot.names import NAMES
 from models.fewshot.pools import bare_pools, chosen, parts, pool_of
 from models.fewshot.predictor import FewshotPredictor
-from models.fewshot.summary import REFERENCE_SPEC, reference
+from models.fewshot.reference import reference
+from models.fewshot.summary import REFERENCE_SPEC
 from models.fewshot.types import split_types
 
 log = logging.getLogger(__name__)

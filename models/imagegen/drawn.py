@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,11 @@ from pydantic import TypeAdapter
 
 from configs.errors import VitrinaError
 from models.imagegen.answers import MAX_SEED, Prompt, Score
-from models.imagegen.judge.judge import Judge
 from models.imagegen.painter import Painter
 from models.imagegen.photos import Pixels
+
+if TYPE_CHECKING:
+    from models.imagegen.judge.judge import Judge
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Measurable(Protocol):
         ...
 
     @property
-    def judge(self) -> Judge | None:
+    def judge(self) -> "Judge | None":
         """Says what images show; None where the catalogue said nothing that it could have learned."""
         ...
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from catalog.images import light
 from catalog.listing import CATEGORY_LEVELS, Listing
 from catalog.text import normalise
-from models.product.predictor import ProductPrediction
 from models.product.tasks import Lacks
+
+if TYPE_CHECKING:
+    from models.product.predictor import ProductPrediction
 
 EMBEDDING_DIM = 64
 
@@ -81,7 +83,7 @@ def ways(listing: Listing, levels: Collection[str] = CATEGORY_LEVELS) -> list[Li
     return [listing, replace(listing, categories={})] if set(listing.categories) & set(levels) else [listing]
 
 
-def summarise(listing: Listing, prediction: ProductPrediction) -> dict[str, Any]:
+def summarise(listing: Listing, prediction: "ProductPrediction") -> dict[str, Any]:
     """The row for one listing; missing values are None.
 
     The photo must be decodable, as it is where there is a prediction that read it. Lengths are characters of the normalised text.

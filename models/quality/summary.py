@@ -1,12 +1,14 @@
 """One assessment as the flat row that monitoring logs, and compares with the same rows of the training reference."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog.images import light
 from catalog.text import normalise
 from models.quality.answers import AXES, Assessment, Candidate
-from models.quality.predictor import QualityPredictor
+
+if TYPE_CHECKING:
+    from models.quality.predictor import QualityPredictor
 
 INPUTS = (
     "title_length",
@@ -78,7 +80,7 @@ def told(answer: Assessment) -> str:
     return " and ".join(parts) or "facts alone"
 
 
-def reference(predictor: QualityPredictor, good: Sequence[Candidate]) -> list[dict[str, Any]]:
+def reference(predictor: "QualityPredictor", good: Sequence[Candidate]) -> list[dict[str, Any]]:
     """What assessments of validation listings look like: they were published, as everything in a catalogue is."""
     rows = []
     for start in range(0, min(len(good), REFERENCE_LISTINGS), _BATCH):

@@ -2,18 +2,20 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
 from catalog.listing import CATEGORY_LEVELS
 from configs.schema import FaultKind
-from models.product.heads.quality import QualityEstimate
-from models.product.heads.sentiment import Sentiment
 from serving.errors import NotSupported
 from serving.schemas import SAID, Count, Line, ListingIn, RequestModel, ResponseModel, Served, Text, at_least_one
 from serving.slots import Answer
+
+if TYPE_CHECKING:
+    from models.product.heads.quality import QualityEstimate
+    from models.product.heads.sentiment import Sentiment
 
 MODEL = "product"
 MAX_LABELS = 5

@@ -18,7 +18,8 @@ from models.fewshot.answers import Example, Lesson, Question
 from models.fewshot.config import FewshotRunConfig
 from models.fewshot.pools import chosen, photo_of
 from models.fewshot.predictor import FewshotPredictor
-from models.fewshot.summary import INPUTS, NONE_OF_THESE, REFERENCE_SPEC, TASKS, size, summarise
+from models.fewshot.reference import TASKS
+from models.fewshot.summary import INPUTS, NONE_OF_THESE, REFERENCE_SPEC, size, summarise
 from monitoring.drift import judge
 from monitoring.matching import match
 from monitoring.verdict import DriftVerdict, ReferenceSpec
