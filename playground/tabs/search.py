@@ -112,7 +112,7 @@ def build(service: Service) -> Opening:
             brands: gr.update(choices=sorted({one.brand for one in known if one.brand} | {*of_brands}), value=of_brands),
             types: gr.update(choices=sorted({kind(one.categories) or "" for one in known} - {""} | {*of_types}), value=of_types),
             like: product_id,
-            # Boxes of a folded accordion get their value a moment after it opens: an empty one would wipe what is written by then.
+            # A box of a folded accordion gets its value just after that opens: an empty one would wipe what was written by then.
             **({low: least} if least else {}),
             **({high: most} if most else {}),
         }
