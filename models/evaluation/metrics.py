@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[Any]
 Integers = NDArray[Any]
@@ -53,6 +52,8 @@ def top_k(true: Integers, scores: Floats, k: int) -> float:
 
 def roc_auc(scores: ArrayLike, truth: ArrayLike) -> float:
     """Probability that a true row [n] scores higher than a false one, ties counting half; NaN without both."""
+    from scipy.stats import rankdata  # a second, which models that only answer are spared
+
     positive = np.asarray(truth, dtype=bool)
     ones, zeros = int(positive.sum()), int((~positive).sum())
     if not ones or not zeros:
