@@ -7,9 +7,9 @@ from pathlib import Path
 
 import committed
 import pytest
+from homes import fresh
 
 import cli
-from configs.settings import Settings
 from registry.register import register
 
 VITRINA = str(Path(sys.executable).with_name("vitrina"))
@@ -22,7 +22,7 @@ def home_with_product(root: Path) -> Path:
 
 def home_with(model: str, root: Path) -> Path:
     """Version 1 of a model is registered in `root`: the committed one, of which `bundle` is a copy."""
-    settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    settings = fresh(root)
     tags = {"vitrina.gates": "passed"}
     bundle = committed.copied(model, root / "bundle")
     register(settings, model, bundle, metrics={}, config={}, tags=tags, reports={})

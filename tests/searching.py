@@ -4,10 +4,10 @@ import sys
 import time
 from pathlib import Path
 
+from homes import settings_of
 from starlette.testclient import TestClient
 
 from configs.schema import ServingConfig
-from configs.settings import Settings
 from serving.app import create_app
 from serving.source import PackedSource
 
@@ -15,7 +15,7 @@ SECONDS = 60
 
 
 def main(home: Path, packed: Path) -> None:
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     with TestClient(create_app(settings, ServingConfig(models=("product",)), PackedSource(packed))) as client:
         deadline = time.monotonic() + SECONDS
         while client.get("/readyz").status_code != 200:

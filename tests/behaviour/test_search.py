@@ -10,6 +10,7 @@ from pathlib import Path
 import committed
 import numpy as np
 import pytest
+from homes import settings_of
 from starlette.testclient import TestClient
 
 from catalog.catalogue import Catalogue, listing_of, records_of
@@ -42,7 +43,7 @@ def packed(product_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home = tmp_path_factory.mktemp("home")
-    return Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    return settings_of(home)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from homes import settings_of
 from ports import free_port
 
 from catalog.catalogue import Catalogue
 from configs.schema import ServingConfig, ValidationConfig
-from configs.settings import Settings
 from data_validation.report import write_report
 from data_validation.run import validate
 from serving.app import create_app
@@ -39,7 +39,7 @@ def dom(address: str) -> str:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     port = free_port()
     application = create_app(settings, ServingConfig(port=port), NoChampion())
     server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=port, log_level="warning"))

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from axe_core_python.sync_playwright import Axe
 from commands import VITRINA, environment
+from homes import fresh
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from ports import free_port
 from services import until
@@ -45,7 +46,7 @@ expect.set_options(timeout=1000 * SECONDS)
 def shop(root: Path) -> Settings:
     """Every committed model is champion, and one of product challenger; the recommender's catalogue is indexed."""
     root.mkdir()
-    settings = Settings(root, f"sqlite:///{root / 'vitrina.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    settings = fresh(root)
     catalogue = committed.catalogue("recommender", root / "catalogue")
     index = build("product", committed.bundle("product"), catalogue, IndexConfig(), root / "built")
     for model in (*MODELS, "product"):

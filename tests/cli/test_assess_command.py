@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from bundles import tiny_catalogue
 from commands import home_with, vitrina, vitrina_here
+from homes import settings_of
 
-from configs.settings import Settings
 from registry.promotion import promote
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def test_the_champion_assesses_a_catalogue(
     assert (without.returncode, without.stdout) == (2, "")
     assert "champion" in without.stderr
     assert not (tmp_path / "none").exists()
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     promote(settings, "quality", 1, reviewer="Ada")
 
     out = tmp_path / "out"

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
+from homes import settings_of
 
-from configs.settings import Settings
 from serving.app import create_app
 from serving.routes import discover
 from tests.serving.conftest import CONFIG, Source, wait_until
@@ -21,7 +21,7 @@ ALL = CONFIG.model_copy(update={"models": tuple(discover())})
 @contextmanager
 def served(home, config=ALL):
     """Address of the service, and of its database in `home`."""
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     app = create_app(settings, config, Source())
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 import yaml
+from homes import settings_of
 from ports import free_port
 
 from configs.settings import Settings
@@ -205,7 +206,7 @@ def firing(url: str) -> dict[str, str]:
 def test_a_real_prometheus_scrapes_the_service_with_a_key_and_its_alerts_fire(tmp_path: Path) -> None:
     tool("prometheus")
     folder, source = copied(tmp_path / "observability"), Source()
-    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    settings = settings_of(tmp_path)
     _, token = create(settings.database_url, "prometheus", ("read",), who="test")
     with served(settings, source) as port, prometheus(folder, port) as url:
         until(lambda: firing(url).get("VitrinaDown") == f"127.0.0.1:{port} does not answer")  # the key is not its own yet

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import VITRINA, environment, home_with_product
+from homes import settings_of
 from ports import free_port
 
-from configs.settings import Settings
 from registry.promotion import promote
 from vitrina_client import AsyncClient, Client, ConnectionFailed, models
 
@@ -23,7 +23,7 @@ LISTINGS = [{"title": f"Nordal Men Blue Striped Shirt {number}"} for number in r
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = home_with_product(tmp_path_factory.mktemp("client") / "home")
-    promote(Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}"), "product", 1, "test", "first")
+    promote(settings_of(home), "product", 1, "test", "first")
     return home
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from commands import VITRINA, environment, home_with_product
+from homes import settings_of
 from ports import free_port
 
 from configs.settings import Settings
@@ -67,7 +68,7 @@ class Server:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     home = home_with_product(tmp_path / "home")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     promote(settings, "product", 1, "test", "first")
     return settings
 

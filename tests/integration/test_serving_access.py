@@ -12,10 +12,10 @@ from typing import NamedTuple
 import psutil
 import pytest
 from commands import home_with_product
+from homes import settings_of
 from ports import free_port
 
 from configs.schema import AccessConfig, ServingConfig
-from configs.settings import Settings
 from database.keys import create, forget, revoke
 from registry.promotion import promote
 from serving.run import command
@@ -42,7 +42,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A server that listens on loopback and has no key yet; its log is JSON."""
     root = tmp_path_factory.mktemp("server")
     home = home_with_product(root / "home")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     promote(settings, "product", 1, "test", "first")
     port, log = free_port(), root / "server.log"
     config = ServingConfig(port=port, workers=request.param, poll_seconds=0.5, access=ACCESS, log="json")

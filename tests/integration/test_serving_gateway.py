@@ -16,6 +16,7 @@ import committed
 import psutil
 import pytest
 from commands import home_with_product
+from homes import settings_of
 from ports import free_port
 
 from configs.schema import ServingConfig
@@ -43,7 +44,7 @@ class Deployed(NamedTuple):
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     root = tmp_path_factory.mktemp("gateway")
     home = home_with_product(root / "home")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     bundle = committed.copied("describer", root / "describer")
     register(settings, "describer", bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     for model in MODELS:

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from homes import fresh
 from ports import free_port
 
 from benchmarks import serving_load
@@ -17,7 +18,7 @@ from serving.run import ServingError, command
 
 @pytest.mark.slow
 def test_no_request_fails_while_champion_moves_three_times(tmp_path):
-    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    settings = fresh(tmp_path)
     serving_load.prepare(settings, serving_load.BUNDLE)
     found = serving_load.moving(settings, count=2400, clients=8)
     assert found["problems"] == []
@@ -29,7 +30,7 @@ def test_no_request_fails_while_champion_moves_three_times(tmp_path):
 @pytest.fixture
 def empty_server(tmp_path):
     """Two workers, and nothing registered yet."""
-    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    settings = fresh(tmp_path)
     port = free_port()
     config = ServingConfig(port=port, workers=2, max_body_bytes=100_000, request_seconds=3)
     arguments, environment = command(settings, config)

@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 from commands import home_with_product
+from homes import settings_of
 from ports import free_port
 
 from configs.schema import ServingConfig
-from configs.settings import Settings
 from registry.promotion import promote
 from serving.run import command
 
@@ -36,7 +36,7 @@ REQUESTS = (
 def server(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Its address and its process."""
     home = home_with_product(tmp_path / "home")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     promote(settings, "product", 1, "test", "first")
     port = free_port()
     arguments, environment = command(settings, ServingConfig(port=port, workers=2, poll_seconds=0.5))

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from homes import fresh
 
 from configs.settings import Settings
 from monitoring.verdict import ReferenceSpec
@@ -58,7 +59,7 @@ def bundle(tmp_path: Path, reference: pd.DataFrame, spec: ReferenceSpec) -> Path
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return fresh(tmp_path)
 
 
 @pytest.fixture(scope="session")

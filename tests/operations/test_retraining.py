@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from homes import fresh
 
 from catalog.catalogue import Catalogue
 from cli import _show_monitoring
@@ -80,7 +81,7 @@ class Loop:
 
 @pytest.fixture
 def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
-    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    settings = fresh(tmp_path)
     return Loop(settings, monkeypatch)
 
 
@@ -144,7 +145,7 @@ def test_a_base_that_moved_on_is_something_new(loop: Loop, monkeypatch: pytest.M
 
 
 def test_events_since_the_champions_training_are_something_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    settings = fresh(tmp_path)
     data = tmp_path / "data"
     data.mkdir()
     pd.DataFrame({"user_id": [1], "item_id": [5]}).to_parquet(data / "purchases.parquet")

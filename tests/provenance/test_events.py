@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from homes import settings_of
 
 from catalog.catalogue import Catalogue
 from configs.settings import Settings
@@ -16,7 +17,7 @@ from provenance.events import with_events, without_events
 def settings(tmp_path: Path) -> Settings:
     home = tmp_path / "home"
     home.mkdir()
-    return Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    return settings_of(home)
 
 
 @pytest.fixture

@@ -1,40 +1,20 @@
 """Homes with an MLflow store of their own, and small bundles to register."""
 
-import contextlib
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from homes import fresh
 
 from configs.settings import Settings
 from registry.register import register
-from registry.versions import ModelVersion, alias_targets
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing in it."""
-    home = tmp_path_factory.mktemp("empty")
-    alias_targets(local_settings(home), "product")
-    return home / "mlflow.db"
+from registry.versions import ModelVersion
 
 
 @pytest.fixture
-def settings(tmp_path: Path, empty_store: Path) -> Settings:
+def settings(tmp_path: Path) -> Settings:
     """A fresh home with the embedded stores."""
-    home = tmp_path / "home"
-    home.mkdir()
-    with contextlib.ExitStack() as stack:
-        source, copy = (
-            stack.enter_context(contextlib.closing(sqlite3.connect(path))) for path in (empty_store, home / "mlflow.db")
-        )
-        source.backup(copy)
-    return local_settings(home)
-
-
-def local_settings(home: Path) -> Settings:
-    return Settings(home=home, database_url=f"sqlite:///{home / 'vitrina.db'}", tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
+    return fresh(tmp_path / "home")
 
 
 @pytest.fixture

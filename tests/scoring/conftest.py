@@ -5,6 +5,7 @@ from pathlib import Path
 import committed
 import pytest
 from commands import home_with
+from homes import settings_of
 from scored import bad_shop
 
 from configs.settings import Settings
@@ -15,7 +16,7 @@ from registry.register import register
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Version 1 of each model that scores is registered."""
     home = home_with("product", tmp_path_factory.mktemp("scoring"))
-    found = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    found = settings_of(home)
     for model in ("quality", "describer", "recommender"):
         bundle = committed.copied(model, home / f"bundle-{model}")
         register(found, model, bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})

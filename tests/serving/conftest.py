@@ -14,6 +14,7 @@ import committed
 import numpy as np
 import pandas as pd
 import pytest
+from homes import settings_of
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -22,7 +23,6 @@ from catalog.images import decode
 from catalog.listing import CATEGORY_LEVELS
 from configs.errors import VitrinaError
 from configs.schema import IndexConfig, ResultsConfig, ServingConfig
-from configs.settings import Settings
 from models.bundles import BaseVersion
 from models.describer.answers import Description, Fact, Keyword, Sentence
 from models.errors import NotSupported, OutOfMemory
@@ -490,7 +490,7 @@ def source():
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return settings_of(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -502,7 +502,7 @@ def config():
 @contextmanager
 def serving(home, config):
     """A client of an application with its databases in `home`."""
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     with TestClient(create_app(settings, config, Source()), raise_server_exceptions=False) as made:
         wait_until(lambda: made.get("/readyz").status_code == 200)
         yield made

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI, Request
+from homes import settings_of
 from starlette.testclient import TestClient
 
 from database.errors import DatabaseError
@@ -40,10 +41,8 @@ def running(settings, config=KEYED, **options):
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory):
     """A service that asks for keys, and keys: one of each scope, one that has expired, one that was revoked."""
-    from configs.settings import Settings
-
     home = tmp_path_factory.mktemp("keyed")
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     url = settings.database_url
     tokens = {scope: create(url, scope, (scope,), who="ada")[1] for scope in SCOPES}
     past = datetime.now(UTC) - timedelta(seconds=1)

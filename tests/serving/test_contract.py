@@ -15,11 +15,11 @@ import pytest
 import schemathesis
 import uvicorn
 from fastapi import FastAPI
+from homes import settings_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
 
-from configs.settings import Settings
 from serving.app import create_app
 from serving.schemas import PHOTO_TYPES
 from tests.serving.conftest import CONFIG, Source, photo
@@ -53,7 +53,7 @@ REJECTION = CHECKS.get_one("negative_data_rejection")
 
 
 def application(home: Path) -> FastAPI:
-    stores = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    stores = settings_of(home)
     return create_app(stores, ALL, Source(challengers={"product": 2, "quality": 2}))
 
 

@@ -7,10 +7,10 @@ import time
 import httpx
 import pytest
 import uvicorn
+from homes import settings_of
 from ports import free_port
 
 import serving.routes._fewshot_tasks as tasks
-from configs.settings import Settings
 from database.fewshot import insert_task, kept_examples, newest_tasks
 from serving.app import create_app
 from tests.serving.conftest import CONFIG, Source
@@ -61,7 +61,7 @@ def _serve_and_be_killed(home, moment, port):
 
     try:
         tasks.insert_task = killed
-        settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+        settings = settings_of(home)
         uvicorn.run(create_app(settings, FEWSHOT, Source()), port=port, log_level="warning")
     finally:
         os._exit(1)

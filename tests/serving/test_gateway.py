@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import uvicorn
+from homes import settings_of
 from ports import free_port
 from starlette.testclient import TestClient
 
@@ -50,10 +51,6 @@ class Shop(NamedTuple):
     sources: dict[str, Source]
     ports: dict[str, int]
     config: ServingConfig
-
-
-def settings_of(home: Path) -> Settings:
-    return Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
 
 
 def upstreams(ports: dict[str, int]) -> dict[str, str]:

@@ -6,9 +6,9 @@ import time
 
 import pytest
 import uvicorn
+from homes import settings_of
 from ports import free_port
 
-from configs.settings import Settings
 from serving.app import create_app
 from tests.serving.conftest import CONFIG, Source, wait_until
 from tests.serving.test_job_events import asked, left, watching
@@ -46,7 +46,7 @@ def serve(home, port):
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
     try:
-        settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+        settings = settings_of(home)
         uvicorn.run(create_app(settings, CONFIG, Source()), port=port, log_level="warning")
     finally:
         os._exit(0)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import uvicorn
+from homes import settings_of
 from starlette.types import ASGIApp
 
-from configs.settings import Settings
 from serving.app import create_app
 from serving.front import Front
 from tests.serving.conftest import CONFIG, Imagegen, Source, wait_until
@@ -45,7 +45,7 @@ def source() -> Source:
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Iterator[int]:
     home: Path = tmp_path_factory.mktemp("worker")
-    app = create_app(Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}"), DRAWS, source)
+    app = create_app(settings_of(home), DRAWS, source)
     with listening(app) as port:
         wait_until(lambda: 1 in source.imagers)
         wait_until(lambda: ask(port, "GET", "/readyz")[0] == 200)

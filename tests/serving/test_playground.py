@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from homes import settings_of
 
 from configs.schema import PlaygroundConfig, ServingConfig
 from configs.settings import Settings
@@ -32,7 +33,7 @@ STREAM = "/playground/gradio_api/heartbeat/abc"
 @contextmanager
 def served(home, config=SHOWN):
     """Its address, the address of its database, and what stops it."""
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    settings = settings_of(home)
     server = uvicorn.Server(uvicorn.Config(create_app(settings, config, Source()), host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

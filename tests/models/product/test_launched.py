@@ -12,12 +12,12 @@ import committed
 import numpy as np
 import pytest
 import torch
+from homes import settings_of
 from product_batches import listings, model, reviews
 from torch import Tensor
 
 from configs.errors import ConfigError, VitrinaError
 from configs.schema import ServingConfig
-from configs.settings import Settings
 from models import family
 from models.product.inputs import Inputs
 from models.product.launched import SIZES, Launched, Lowered, compiled
@@ -209,7 +209,7 @@ def test_cuda_graphs_without_cuda_are_refused() -> None:
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_service_that_cannot_compute_as_configured_does_not_start(tmp_path: Any, config: dict[str, Any], says: str) -> None:
-    settings = Settings(tmp_path, f"sqlite:///{tmp_path / 'vitrina.db'}", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    settings = settings_of(tmp_path)
     with pytest.raises(VitrinaError, match=says.replace("(", r"\(")):
         command(settings, ServingConfig(**config))
 
