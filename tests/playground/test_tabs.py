@@ -150,6 +150,13 @@ def test_search_finds_filters_and_leads_on(shown: Callable[[str], Shown]) -> Non
     assert "<em>" not in tab.piece("search-found")
 
 
+def test_boxes_of_a_folded_accordion_are_left_alone_where_the_address_says_nothing_of_them(shown: Callable[[str], Shown]) -> None:
+    """Gradio gives them their value when the accordion opens, over what a visitor may have written by then."""
+    bare, told = shown("search").open(text="jeans"), shown("search").open(text="jeans", low="5", high="70")
+    assert not {"Price from", "Price to"} & {component.label for component in bare.values}
+    assert told.fields("asked")[-2:] == ["5", "70"]
+
+
 def test_events_change_recommendations_and_are_told_of(shown: Callable[[str], Shown]) -> None:
     tab = shown("recommendations").open()
     assert "Bought by many." in tab.piece("recommendations-found")
