@@ -80,9 +80,9 @@ def test_what_remains_is_printable_and_single_spaced(text: str) -> None:
 )
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     text = "&#" + "9" * 5000 + piece * (200_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     normalise(text)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 30.0  # it takes 0.1 s, and minutes where it grows with the square
 
 
 @pytest.mark.parametrize(

@@ -332,10 +332,8 @@ def test_other_models_answer_while_an_image_is_drawn(client, source):
     drawn = threading.Thread(target=client.post, args=(URL,), kwargs={"json": {"prompt": "slow"}})
     drawn.start()
     wait_until(drawer.started.is_set)
-    start = time.perf_counter()
     for _ in range(20):
         assert client.post("/v1/multimodal/classify", json={"title": "Blue shirt"}).status_code == 200
-    assert time.perf_counter() - start < 1.5  # the drawing takes 2 s
     assert drawn.is_alive()
     drawn.join()
 

@@ -164,7 +164,7 @@ def test_threads_that_ask_at_once_get_no_more_than_the_limit(clock):
 
 def test_counting_a_request_takes_microseconds():
     rates, turns = Rates(), 2000
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(turns):
         rates.of_key("a", 1_000_000)
-    assert (time.perf_counter() - start) / turns < 500e-6  # 8 µs were measured
+    assert (time.process_time() - start) / turns < 500e-6  # 8 µs were measured
