@@ -52,7 +52,7 @@ def top_k(true: Integers, scores: Floats, k: int) -> float:
 
 def roc_auc(scores: ArrayLike, truth: ArrayLike) -> float:
     """Probability that a true row [n] scores higher than a false one, ties counting half; NaN without both."""
-    from scipy.stats import rankdata  # a second, which models that only answer are spared
+    from scipy.stats import rankdata  # a second, which a step that measures nothing need not wait
 
     positive = np.asarray(truth, dtype=bool)
     ones, zeros = int(positive.sum()), int((~positive).sum())
