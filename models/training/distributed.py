@@ -181,7 +181,7 @@ def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any, method:
     """`function(rank, *arguments)` in `ranks` new processes of this machine; returns what rank 0 returned.
 
     Arguments and result are pickled; the result holds no tensor, those of the arguments are shared: copy what changes. Log
-    records are handled here. `method` is one of multiprocessing's; only spawn can use a GPU, and fork has one thread a rank.
+    records are handled here. `method` is one of multiprocessing's that start from a process without threads: spawn or forkserver.
 
     Raises:
         TrainingError: a rank raised a domain error.
@@ -192,7 +192,7 @@ def run_ranks(function: Callable[..., Any], ranks: int, *arguments: Any, method:
     listener = logging.handlers.QueueListener(records, _Handled())
     listener.start()
     level = logging.getLogger().getEffectiveLevel()
-    threads = 1 if method == "fork" else max(1, torch.get_num_threads() // ranks)  # OpenMP hangs in a fork
+    threads = max(1, torch.get_num_threads() // ranks)
     try:
         start_processes(  # type: ignore[no-untyped-call]
             _rank, (function, ranks, _free_port(), threads, records, level, outcome, arguments), nprocs=ranks, start_method=method

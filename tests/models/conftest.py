@@ -1,10 +1,12 @@
 """The committed bundle of the product model for all tests of models that need one, and what it was trained on."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import committed
 import pandas as pd
 import pytest
+import quick_ranks
 
 from catalog.catalogue import Catalogue
 from models.product.predictor import ProductPredictor
@@ -31,3 +33,10 @@ def some(product_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory)
     images[images["product_id"].isin(products["product_id"])].to_parquet(folder / "images.parquet", index=False)
     reviews.assign(recommended=reviews["recommended"].where(labelled)).to_parquet(folder / "reviews.parquet", index=False)
     return Catalogue.open(folder)
+
+
+@pytest.fixture
+def quick_start() -> Iterator[None]:
+    """For tests of several ranks."""
+    with quick_ranks.started_quickly():
+        yield

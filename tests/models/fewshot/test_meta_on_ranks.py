@@ -1,6 +1,5 @@
 """Meta-training on two processes against one: the same tasks, shared."""
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import fewshot_cases as cases
 import pytest
 import torch
+from meta_cases import Broken, Cut, Kept
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import Tensor
 
 from models.errors import TrainingError
 from models.fewshot.episodes import EpisodesConfig
@@ -18,12 +17,10 @@ from models.fewshot.learner import Settings
 from models.fewshot.learners.maml import FeatureMaml, FeatureMamlConfig
 from models.fewshot.learners.photo_maml import PhotoMaml, PhotoMamlConfig
 from models.fewshot.learners.prototypes import Prototypes, PrototypesConfig
-from models.fewshot.meta import LAST, Drill, MetaConfig
+from models.fewshot.meta import LAST, MetaConfig
 from models.fewshot.trained import TrainedLearner
-from models.training import distributed
-from models.training.distributed import run_ranks
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
 
 EPISODES = EpisodesConfig(queries=5, strangers=0, choosing=10)
 SMALL = {"iterations": 5, "tasks": 3, "validate_every": 2, "validation_episodes": 5, "rate": 0.01}
@@ -35,25 +32,6 @@ LEARNERS: dict[str, tuple[type[TrainedLearner[Any]], MetaConfig]] = {
         PhotoMamlConfig(**SMALL | {"validation_episodes": 2}, filters=8, groups=2, max_minutes=600, inner_steps=1),
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranks start at once, with what is imported already."""
-    pytest.importorskip("learn2learn.algorithms")
-    torch.ones(1, requires_grad=True).sum().backward()  # torch allows a fork after that
-    monkeypatch.setattr(distributed, "run_ranks", functools.partial(run_ranks, method="fork"))
-
-
-class Kept:
-    """A logger that writes down what it is told, in whichever process."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        with self.file.open("a") as file:
-            file.write(f"{step} {sorted(metrics.items())}\n")
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -76,18 +54,6 @@ def test_two_ranks_learn_what_one_does(tmp_path: Path, name: str) -> None:
     assert [line.split()[0] for line in of_both] == [line.split()[0] for line in losses] == ["2", "4", "5"]
 
 
-class Cut(Prototypes):
-    """Refuses its fourth task on each rank."""
-
-    calls = 0
-
-    def loss(self, drill: Drill) -> Tensor:
-        Cut.calls += 1
-        if Cut.calls == 4:
-            raise TrainingError("cut")
-        return super().loss(drill)
-
-
 @pytest.mark.parametrize("then", [1, 2])
 def test_a_cut_training_goes_on_with_as_many_ranks_or_fewer(tmp_path: Path, then: int) -> None:
     learner, config = LEARNERS["prototypes"]
@@ -106,18 +72,8 @@ def test_a_cut_training_goes_on_with_as_many_ranks_or_fewer(tmp_path: Path, then
         torch.testing.assert_close(value, expected[tensor], atol=1e-5, rtol=1e-4)
 
 
-class Broken(Prototypes):
-    """The second task of a rank makes a loss that is no number."""
-
-    calls = 0
-
-    def loss(self, drill: Drill) -> Tensor:
-        Broken.calls += 1
-        return super().loss(drill) * (float("nan") if Broken.calls == 2 else 1.0)
-
-
 def test_a_loss_that_is_not_finite_on_one_rank_ends_the_training_of_both(tmp_path: Path) -> None:
     """Of three tasks the first rank has two."""
-    with pytest.raises(TrainingError, match=r"^test_meta_on_ranks: loss nan or gradient nan is not finite at iteration 0"):
+    with pytest.raises(TrainingError, match=r"^meta_cases: loss nan or gradient nan is not finite at iteration 0"):
         Broken.fit(cases.pools(), Settings(LEARNERS["prototypes"][1], EPISODES, 17, tmp_path, (), 2))
     assert not (tmp_path / LAST).exists()

@@ -1,50 +1,30 @@
 """Training on two processes against one, over the same batches."""
 
-import functools
 import logging
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from product_batches import TERMS
 from product_ranks import compared
+from quick_ranks import quick_ranks
+from rank_steps import drawn_and_normed, reduced, rows_alone
 from safetensors.torch import load_file
 from tiny_task import PointTask, fit_points
 from torch import Tensor
 
 from models.training import distributed
 from models.training.batches import EpochBatches, OrderedBatches
-from models.training.distributed import (
-    Shared,
-    agreed,
-    drawn_rows,
-    gather_objects,
-    gather_rows,
-    run_ranks,
-    share,
-    sum_over_ranks,
-)
-from models.training.norms import shared_norms
+from models.training.distributed import gather_rows, run_ranks, sum_over_ranks
 from models.training.trainer import BEST, LAST, TrainingError
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
 
 if torch.cuda.is_available():
     pytest.skip("gloo is tested where there is no GPU; hide it with CUDA_VISIBLE_DEVICES=", allow_module_level=True)
 
-# Torch allows a fork after its first backward pass only if torch.compile had not run before that.
-torch.ones(1, requires_grad=True).sum().backward()
-
-START = functools.partial(run_ranks, method="fork")
 DDP = {"devices": 2}
 FSDP = {"devices": 2, "strategy": "fsdp", "ema_decay": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranks start at once, with what is imported already."""
-    monkeypatch.setattr(distributed, "run_ranks", START)
 
 
 def same(first: Path, second: Path) -> None:
@@ -141,57 +121,17 @@ def test_every_validation_batch_counts_once() -> None:
     assert sorted(counted) == whole
 
 
-def reduced(rank: int) -> list[list[float]]:
-    """Losses over uneven rows, and the gradients of each rank's own."""
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    rows = torch.arange(6.0).reshape(3, 2)[:2] if rank == 0 else torch.tensor([[7.0, -1.0]])
-    rows.requires_grad_()
-    together = gather_rows(rows)
-    (together[:, 0] * together[:, 1]).sum().div(2).backward()  # averaging over ranks divides once more
-    own = torch.tensor([1.0 + rank, 3.0], requires_grad=True)
-    total = sum_over_ranks(own)
-    total.prod().backward()
-    found = gather_objects([together.detach(), rows.grad, total.detach(), own.grad])
-    return [value.tolist() for part in found for value in part if value is not None]
-
-
 def test_sums_and_gathered_rows_by_hand() -> None:
-    first, gradient0, total, own0, second, gradient1, _, own1 = START(reduced, 2)
+    first, gradient0, total, own0, second, gradient1, _, own1 = quick_ranks(reduced, 2)
     assert first == second == [[0.0, 1.0], [2.0, 3.0], [7.0, -1.0]]
     assert gradient0 + gradient1 == [[1.0, 0.0], [3.0, 2.0], [-1.0, 7.0]]
     assert total == [3.0, 6.0]
     assert own0 == own1 == [12.0, 6.0]  # both ranks' losses depend on each rank's part
 
 
-def rows_alone(rank: int) -> list[Any]:
-    """The second rank has no row of its own: it goes along with the first one, which counts once."""
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    share(Shared(rows=1, own=1 - rank))
-    row = torch.tensor([[2.0, 3.0]])
-    generator = torch.Generator().manual_seed(5)
-    drawn = drawn_rows(1, lambda rows: torch.rand(rows, generator=generator))
-    counted = sum_over_ranks(torch.tensor([4]))
-    return gather_objects([gather_rows(row).tolist(), counted.tolist(), drawn.tolist(), agreed(7.0 + rank)])
-
-
 def test_a_row_that_two_ranks_have_counts_once() -> None:
     expected = torch.rand(1, generator=torch.Generator().manual_seed(5)).tolist()
-    assert START(rows_alone, 2) == 2 * [[[[2.0, 3.0]], [4], expected, 7.0]]
-
-
-def drawn_and_normed(rank: int) -> list[Any]:
-    """Five rows, of which the first rank has three."""
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    share(Shared(rows=5, own=3 - rank))
-    generator = torch.Generator().manual_seed(5)
-    rows = drawn_rows(3 - rank, lambda count: torch.randn(count, 4, generator=generator)).requires_grad_()
-    norm = torch.nn.BatchNorm1d(4, momentum=0.3)
-    with shared_norms(norm):
-        out = norm(rows)
-    (out**3).sum().backward()
-    assert type(norm) is torch.nn.BatchNorm1d
-    told = [out.detach(), rows.grad, norm.running_mean, norm.running_var]
-    return [[value.tolist() for value in part] for part in gather_objects(told)]
+    assert quick_ranks(rows_alone, 2) == 2 * [[[[2.0, 3.0]], [4], expected, 7.0]]
 
 
 def test_rows_are_drawn_and_normed_as_on_one_rank() -> None:
@@ -199,7 +139,7 @@ def test_rows_are_drawn_and_normed_as_on_one_rank() -> None:
     norm = torch.nn.BatchNorm1d(4, momentum=0.3)
     out = norm(rows)
     (out**3).sum().backward()
-    for rank, found in enumerate(START(drawn_and_normed, 2)):
+    for rank, found in enumerate(quick_ranks(drawn_and_normed, 2)):
         expected = [out[rank::2], rows.grad[rank::2], norm.running_mean, norm.running_var]  # type: ignore[index]
         for value, told in zip(expected, found, strict=True):
             torch.testing.assert_close(torch.tensor(told), value.detach(), atol=1e-5, rtol=1e-5)

@@ -1,7 +1,6 @@
 """Every task that is trained by gradient learns on two processes what it learns on one."""
 
 import csv
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,17 @@ from lightning.pytorch.loggers import CSVLogger
 from rank_cases import CASES, Some
 from tiny_task import point_config
 
-from models.training import distributed
-from models.training.distributed import run_ranks
 from models.training.trainer import fit, training_loader, validation_loader
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
 
 if torch.cuda.is_available():
     pytest.skip("gloo is tested where there is no GPU; hide it with CUDA_VISIBLE_DEVICES=", allow_module_level=True)
-
-torch.ones(1, requires_grad=True).sum().backward()  # see test_distributed
 
 CLOSE = 2e-5
 """Of validation losses, relative: fifty times what was seen, for sums are made in another order."""
 
 FSDP = {"strategy": "fsdp", "ema_decay": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranks start at once, with what is imported already."""
-    monkeypatch.setattr(distributed, "run_ranks", functools.partial(run_ranks, method="fork"))
 
 
 def losses(name: str, folder: Path, **values: Any) -> dict[str, list[float]]:

@@ -1,5 +1,6 @@
 """Studies whose trials train nothing: what is reported, pruned, shared and retried."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -203,6 +204,7 @@ def worker(url: str, config: TuningConfig, folder: Path, during_a_trial: Callabl
         during_a_trial()
         return good_where_small(rate, epoch)
 
+    gc.disable()  # a fork must not end what other tests left open: its threads are not here
     with study_storage(url, config.heartbeat_seconds, config.retries) as storage:
         search(storage, config, Curve(slow), folder)
 
