@@ -78,7 +78,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @schema.parametrize()
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 def test_every_operation_keeps_its_promise(case: schemathesis.Case, address: str) -> None:
     response = case.call(base_url=address)
     unsayable = response.status_code in (400, 422) and UNSAYABLE.search(response.json()["error"]["message"])

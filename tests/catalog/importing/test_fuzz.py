@@ -184,7 +184,7 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
 def test_any_mapping_ends_in_a_catalogue_or_in_one_line() -> None:
     ended: list[bool] = []
 
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, suppress_health_check=list(HealthCheck))
     @given(mappings(), tables())
     def ends(said: dict[str, Any], rows: list[list[str]]) -> None:
         try:

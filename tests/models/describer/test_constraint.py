@@ -42,7 +42,7 @@ def said(ids: list[int]) -> list[str]:
     return [TOKENIZER.decode(run) for run in runs if run]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=25), st.booleans())
 def test_no_walk_through_allowed_tokens_states_what_is_not_given(choices: list[int], daring: bool) -> None:
     rule, ids = constraint(), []

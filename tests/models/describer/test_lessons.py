@@ -16,7 +16,7 @@ TOKENIZER = cases.tokenizer()
 CALM = LessonsConfig(unsaid_facts=0.0, shared_slot=0.0, audience=1.0, tone=1.0, keywords=0.0, title=1.0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=60))
 def test_any_text_comes_back_and_holds_no_whole_token(text: str) -> None:
     ids = TOKENIZER.encode(text)

@@ -3,7 +3,7 @@
 import describer_cases as cases
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.listing import Listing
@@ -104,7 +104,7 @@ def test_every_listing_gets_texts_that_hold(name: str) -> None:
             assert "<script" not in sentence.text and "[SLOT" not in sentence.text and "\n" not in sentence.text
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(
     title=st.none() | st.text(max_size=40) | st.sampled_from(["Nike Silk Shoes", "Size 38 navy blue"]),
     brand=st.none() | st.text(min_size=1, max_size=20) | st.sampled_from(["Nike", "Only", "Puma 3"]),

@@ -230,7 +230,7 @@ _CELL = st.text(alphabet=st.sampled_from("ab1 ,;\t|\"'\n\r\\=é€日😀"), max
 _TABLE = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.lists(_CELL, min_size=width, max_size=width), min_size=1, max_size=8)
 )
-_FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_FEW = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _written(rows: list[list[str]], separator: str, end: str, quoting: int) -> tuple[str, list[int]]:
