@@ -367,7 +367,7 @@ class Describer:
 
 
 class Imagegen:
-    """Draws one colour a seed, a step every `seconds`, in the form of the image generator."""
+    """Draws one colour a seed, a step every `seconds` while it is `going`, in the form of the image generator."""
 
     name = "imagegen"
     sizes = ((64, 64), (48, 64))
@@ -378,11 +378,13 @@ class Imagegen:
         self.asked = []
         self.ended = []
         self.seconds = 0.0
-        self.started = threading.Event()
+        self.started, self.going = threading.Event(), threading.Event()
+        self.going.set()
 
     def predict(self, prompts):
         self.asked.extend(prompts)
         self.started.set()
+        self.going.wait(60)
         return [self._answer(self._resolved(prompt)) for prompt in prompts]
 
     def _resolved(self, prompt):

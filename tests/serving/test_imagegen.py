@@ -309,15 +309,16 @@ def test_a_drawing_that_takes_too_long_ends_and_the_next_is_answered(client, sou
 @pytest.mark.parametrize("config", [images(max_waiting=1)], ids=["one waits"])
 def test_one_is_drawn_one_waits_and_a_third_is_asked_to_come_back(client, source):
     drawer = source.imagers[1]
-    drawer.seconds = 0.05
+    drawer.going.clear()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(client.post, URL, json={"prompt": "first", "steps": 20})
         wait_until(drawer.started.is_set)
         second = pool.submit(client.post, URL, json={"prompt": "second", "steps": 10})
-        time.sleep(0.2)
+        time.sleep(0.5)  # it waits then
         third = client.post(URL, json={"prompt": "third"})
         assert "more than 1 items are waiting" in refused(third, 503, "overloaded")
         assert third.headers["retry-after"] == "5"
+        drawer.going.set()
         assert (first.result().status_code, second.result().status_code) == (200, 200)
     assert [prompt.text for prompt in drawer.asked] == ["first", "second"]
 
@@ -328,13 +329,14 @@ BESIDE = CONFIG.model_copy(update={"models": ("product", "imagegen")})
 @pytest.mark.parametrize("config", [BESIDE], ids=["beside"])
 def test_other_models_answer_while_an_image_is_drawn(client, source):
     drawer = source.imagers[1]
-    drawer.seconds = 0.1
+    drawer.going.clear()
     drawn = threading.Thread(target=client.post, args=(URL,), kwargs={"json": {"prompt": "slow"}})
     drawn.start()
     wait_until(drawer.started.is_set)
     for _ in range(20):
         assert client.post("/v1/multimodal/classify", json={"title": "Blue shirt"}).status_code == 200
     assert drawn.is_alive()
+    drawer.going.set()
     drawn.join()
 
 
