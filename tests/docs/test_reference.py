@@ -34,7 +34,8 @@ def test_the_reference_is_what_the_code_says() -> None:
 
 
 def test_every_variable_of_ours_is_in_it(script: ModuleType) -> None:
-    sources = [path for path in ROOT.rglob("*.py") if not {"tests", "docs", ".venv"} & set(path.relative_to(ROOT).parts)]
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in ("tests", "docs") and path.name[0] != "."]
+    sources = [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
     read = {name for path in sources for name in re.findall(r'"(VITRINA_[A-Z_]+)"', path.read_text(encoding="utf-8"))}
     assert {"VITRINA_HOME", "VITRINA_ENV"} <= read
     assert read <= set(script.VARIABLES)
