@@ -1,7 +1,6 @@
 """Purchases and events: bots, order, items that nothing else knows; and the real ones, which are people's."""
 
 import os
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,10 +164,8 @@ def test_a_missing_id_does_not_make_the_other_ids_unknown(delivered: Deliver, ta
 
 
 @pytest.mark.skipif(not (DATA / "gowalla").is_dir(), reason=f"no real data in {DATA}")
-def test_gowalla_is_peoples_and_quickly_checked() -> None:
-    start = time.monotonic()
+def test_gowalla_is_peoples() -> None:
     outcome = validate(Catalogue.open(DATA / "gowalla"), ValidationConfig())
-    assert time.monotonic() - start < 45
     assert outcome.quarantine.empty
     assert failed(outcome) == {("purchases", "optional columns hold values")}
 

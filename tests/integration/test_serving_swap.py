@@ -89,7 +89,7 @@ def test_a_server_without_champion_answers_in_the_apis_form(empty_server):
     start = time.monotonic()
     status, body = _raw(config.port, head + b'Content-Length: 1000\r\n\r\n{"tit')  # and then nothing
     assert (status, body["error"]["code"]) == (408, "request_timeout")
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 30
 
     status, body = _raw(config.port, b"GET /assets/../../../../../../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (status, body["error"]["code"]) == (404, "not_found")
