@@ -1,6 +1,7 @@
 """The `vitrina` command as a process, and a home with a registered version for it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +21,11 @@ def home_with_product(root: Path) -> Path:
     return home_with("product", root)
 
 
-def home_with(model: str, root: Path) -> Path:
-    """Version 1 of a model is registered in `root`: the committed one, of which `bundle` is a copy."""
+def home_with(model: str, root: Path, version: Path | None = None) -> Path:
+    """Version 1 of a model is registered in `root`: a bundle, by default the committed one, of which `bundle` is a copy."""
     settings = fresh(root)
     tags = {"vitrina.gates": "passed"}
-    bundle = committed.copied(model, root / "bundle")
+    bundle = shutil.copytree(version, root / "bundle") if version else committed.copied(model, root / "bundle")
     register(settings, model, bundle, metrics={}, config={}, tags=tags, reports={})
     return root
 

@@ -1,6 +1,7 @@
 """Catalogues of which parts are missing, from training to a reloaded bundle."""
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from bundles import tiny_catalogue, tiny_config
+from commands import home_with, vitrina
 from PIL import Image
 
 from catalog.catalogue import Catalogue
+from catalog.images import decode
 from catalog.listing import Listing
 from configs.errors import VitrinaError
 from configs.schema import DriftConfig
@@ -18,8 +21,11 @@ from models.evaluation.gates import decide
 from models.evaluation.results import Evaluation
 from models.product import bundle
 from models.product.bundle import BundleConfig
+from models.product.cleaning import clean
 from models.product.config import PhotoLessons
 from models.product.family import FAMILY
+from models.product.graphs import OnnxModel
+from models.product.heads.embedding import EmbeddingHead
 from models.product.predictor import ProductPredictor
 from models.product.summary import summarise
 from monitoring.drift import judge
@@ -159,8 +165,21 @@ def test_a_photo_that_is_not_read_need_not_be_one(of_titles: Version) -> None:
     assert plain.categories == same.categories
 
 
-def test_a_version_of_photos_is_exported(of_photos: Version, tmp_path: Path) -> None:
-    assert max(FAMILY.export(of_photos.folder, tmp_path / "graphs").values()) < 1e-3
+@pytest.mark.slow
+def test_the_command_exports_a_version_of_photos_as_graphs_that_answer_as_it_does(of_photos: Version, tmp_path: Path) -> None:
+    home, out = home_with("product", tmp_path / "home", of_photos.folder), tmp_path / "graphs"
+    done = vitrina(home, "export", "product@1", "--out", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["model"], told["version"], told["quantised"]) == ("product", "1", False)
+    assert told["files"] == [str(out / name) for name in ("listings.onnx", "photos.onnx", "reviews.onnx")]
+    assert told["largest_difference"] == max(told["differences"].values()) < 1e-3
+    assert {"embedding", "fault_logits", "recommended"} <= set(told["differences"])
+    predictor, photo = of_photos.predictor, of_photos.photo()
+    assert photo.image is not None
+    inputs = predictor.encoders.encode([clean(photo)], [decode(photo.image)], predictor.config.model)
+    expected = predictor.answer(inputs).of(EmbeddingHead).vectors.flatten().tolist()
+    assert OnnxModel(out)(inputs)["embedding"].flatten().tolist() == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["photos", "titles"])
