@@ -10,7 +10,7 @@ from pathlib import Path
 from tiny_task import Points, PointTask, fit_points
 from torch import Generator, Tensor
 
-from configs.errors import CheckFailed, VitrinaError
+from configs.errors import VitrinaError
 from models.errors import TrainingError
 from models.training import torchrun
 from models.training.distributed import rank, world_size
@@ -91,27 +91,12 @@ def killed(folder: Path) -> None:
     (folder / "told.json").write_text(json.dumps({"resumed": result.resumed, "loss": result.best_loss}))
 
 
-def refused(folder: Path) -> None:
-    """A gate that says no, at the end of a command that wrote something."""
-    with (folder / "starts").open("a") as file:
-        file.write("one\n")
-    raise CheckFailed("no better than the champion")
-
-
-def main() -> None:
-    """A rank."""
-    case, folder = {"fits": fits, "killed": killed, "refused": refused}[sys.argv[1]], Path(sys.argv[2])
+if __name__ == "__main__":
+    case, folder = {"fits": fits, "killed": killed}[sys.argv[1]], Path(sys.argv[2])
+    torchrun.SHOWN = 1.0
     with torchrun.joined() as world:
-        torchrun.SHOWN = 1.0
         if world.rank:
             world.follow()
         else:
             sys.stdout.write("rank 0 alone prints\n")
             case(folder)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except VitrinaError as said:
-        sys.exit(f"{said} ({said.exit_code})")

@@ -89,7 +89,7 @@ def test_standard_output_is_rank_0s_and_it_is_alone_between_trainings(fits: tupl
 
 def test_a_gates_no_is_not_asked_for_again(tmp_path: Path) -> None:
     """torchrun starts the command again, twice or, where it counts the end of another rank, once; it says the same at once."""
-    ended = torchrun(tmp_path, "--max-restarts", "2", "-m", "torchrun_cases", "refused", str(tmp_path))
+    ended = torchrun(tmp_path, "--max-restarts", "2", "-m", "torchrun_refused", str(tmp_path))
     assert ended.returncode == 1
     assert (tmp_path / "starts").read_text() == "one\n"
     said = [line for line in ended.stderr.splitlines() if line.startswith("no better than the champion")]
