@@ -4,8 +4,7 @@
   several; events, and jobs of one item, one transaction each; what a prediction takes on disk with its indices.
 - registry: registering and promoting the small bundle of the tests by an MLflow server on the same PostgreSQL, and the question
   that each worker asks it for each model (`serving.poll_seconds`).
-- requests: CPU time of a service, and of a gateway before it, for an answer that is kept; memory of a worker with a bundle of the
-  base preset that was not trained.
+- requests: CPU time of a service, and of a gateway before it, for an answer that is kept.
 
 PostgreSQL waits for its disk at each commit. All of it shares the machine: a server of its own has its cores to itself.
 
@@ -39,7 +38,6 @@ from benchmarks.machine import write
 from benchmarks.serving import payloads, running
 from benchmarks.serving_load import BUNDLE, free_port
 from benchmarks.units_rows import rate
-from benchmarks.untrained import write_bundle
 from catalog.listing import Listing
 from catalog.sample import write_sample
 from configs.schema import AccessConfig, ServingConfig
@@ -85,11 +83,10 @@ def main() -> None:
             with mlflow_server(folder, urls["mlflow"]) as tracking:
                 registry = measure_registry(Settings(folder / "home", urls["vitrina"], tracking), options.seconds)
         requests = measure_requests(folder / "service")
-        memory = measure_memory(folder / "base")
     finally:
         for made_here in (folder, database):
             shutil.rmtree(made_here, ignore_errors=True)
-    result = {"load_average_before": before, "rows": rows, "registry": registry, "requests": requests, "memory": memory}
+    result = {"load_average_before": before, "rows": rows, "registry": registry, "requests": requests}
     if not options.dry:
         write("units", result)
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
@@ -208,26 +205,6 @@ def cpu_seconds(process: psutil.Process) -> float:
     """Of a process and all below it."""
     times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
     return sum(each.user + each.system for each in times)
-
-
-def measure_memory(home: Path) -> dict[str, Any]:
-    """MiB that a worker holds by itself, and its supervisor, with a bundle of the base preset, after requests."""
-    home.mkdir()
-    settings = Settings(home, f"sqlite:///{home / 'vitrina.db'}", f"sqlite:///{home / 'mlflow.db'}")
-    catalogue = write_sample(home / "catalogue")
-    write_bundle(home / "bundle", catalogue)
-    register(settings, "product", home / "bundle", metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
-    promote(settings, "product", 1, "benchmark", "first")
-    port, requests = free_port(), [request("/v1/multimodal/analyze", body) for body in payloads(catalogue, 200, photos=0.25)]
-    arguments, environment = command(settings, ServingConfig(port=port, access=AccessConfig(requests_a_minute=10_000_000)))
-    with running(arguments, environment, home / "log", port, "/readyz") as supervisor, clients() as pool:
-        load(pool, port, requests, len(requests), AT_ONCE)
-        [worker] = [child for child in supervisor.children() if "_bentoml_impl.worker.service" in child.cmdline()]
-        return {
-            "preset": "base",
-            "worker_mebibytes": round(worker.memory_full_info().uss / 2**20),
-            "supervisor_mebibytes": round(supervisor.memory_full_info().uss / 2**20),
-        }
 
 
 if __name__ == "__main__":
