@@ -5,10 +5,11 @@ A fork of the tests' own process would inherit the libraries that other tests le
 
 import functools
 import multiprocessing
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
-from pathlib import Path
 
 import pytest
 import torch.multiprocessing
@@ -24,7 +25,7 @@ def started_quickly() -> Iterator[None]:
     """Meanwhile, trainings on several ranks start them so."""
     before = torch.multiprocessing.get_sharing_strategy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # the server reads this; it is not told `sys.path`
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the server is not told `sys.path` in another way
         multiprocessing.set_forkserver_preload(["rank_cases", "rank_steps", "meta_cases", "learn2learn.algorithms"])
         forkserver.ensure_running()
         patch.setattr(distributed, "run_ranks", quick_ranks)
