@@ -33,7 +33,8 @@ VARIABLES = {
     "VITRINA_HOME": ("`.vitrina`", "folder of everything that is written"),
     "VITRINA_DATABASE_URL": (
         "SQLite in `VITRINA_HOME`",
-        "SQLAlchemy address of predictions, ledger, events, monitoring runs and studies; SQLite or PostgreSQL",
+        "SQLAlchemy address of predictions, feedback, ledger, keys, audit trail, events, few-shot tasks, products that clients "
+        "put, jobs, monitoring runs and studies; SQLite or PostgreSQL",
     ),
     "MLFLOW_TRACKING_URI": ("SQLite and files in `VITRINA_HOME`", "MLflow tracking and registry"),
     "VITRINA_ENV": ("`base`", "folder of `configs/` that commands take their configuration from; `--env` goes before it"),
@@ -47,12 +48,14 @@ VARIABLES = {
     "VITRINA_API_KEY": ("", "key that the Python client sends"),
     "VITRINA_INNER_TOKEN": (
         "",
-        "secret of a gateway and the services of models behind it, at least 32 characters: with `serving.upstreams` it is told "
-        "to them, without it is asked for",
+        "secret of a gateway and the services of models behind it, at least 32 characters: with `upstreams` in `serving.yaml` it "
+        "is told to them, without it is asked for",
     ),
     "AWS_ENDPOINT_URL": ("AWS", "S3-compatible store of `--data s3://…` and of the artifacts of a stack on Kubeflow"),
     "AWS_ACCESS_KEY_ID": ("", "key of that store, with `AWS_SECRET_ACCESS_KEY`; AWS's other ways to give keys work too"),
+    "ZENML_STORE_URL": ("SQLite in `VITRINA_HOME`", "ZenML server, with `ZENML_STORE_API_KEY`; `zenml login` does the same"),
     "VITRINA_KUBEFLOW_TOKEN": ("", "bearer token that Kubeflow Pipelines is asked with, where it wants one"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("", "collector of the service's traces, over HTTP; without it nothing is traced"),
     "WANDB_API_KEY": ("", "needed by `trainer.wandb: online`"),
     "VITRINA_SERVING_PARENT": ("", "the process that a worker of the service ends with; `vitrina serve` sets it"),
     "VITRINA_FRONT_TOKEN": ("", "by which workers know their front; `vitrina serve` draws it at each start"),
@@ -278,9 +281,11 @@ def http() -> Iterator[str]:
     )
     definitions = document.get("components", {}).get("schemas", {})
     routes = [(path, method, what) for path, methods in document["paths"].items() for method, what in methods.items()]
-    rows = [[f"`{method.upper()} {path}`", what.get("summary", ""), _statuses(what)] for path, method, what in routes]
-    rows.append(["`GET /metrics`", "Prometheus metrics, of all workers together", "200"])
-    yield table(("route", "answers", "statuses"), rows)
+    rows = [
+        [f"`{method.upper()} {path}`", what.get("summary", ""), _query(what), _statuses(what)] for path, method, what in routes
+    ]
+    rows.append(["`GET /metrics`", "Prometheus metrics, of all workers together", "", "200"])
+    yield table(("route", "answers", "in the query", "statuses"), rows)
     for path, method, what in routes:
         body = what.get("requestBody", {}).get("content", {})
         answer: Mapping[str, Any] = next(
@@ -297,6 +302,10 @@ def http() -> Iterator[str]:
         if answer.get("application/json", {}).get("schema"):
             yield "Answers:"
             yield from _shapes(answer["application/json"]["schema"], definitions)
+
+
+def _query(route: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{one['name']}`" for one in route.get("parameters", ()) if one["in"] == "query")
 
 
 def _statuses(route: Mapping[str, Any]) -> str:
@@ -324,8 +333,9 @@ def _rows(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
     required = schema.get("required", [])
     for name, inner in schema.get("properties", {}).items():
         need = "required" if name in required and depth == 0 else ""
-        rows.append([f"`{prefix}{name}`", kind_of(inner, definitions), need, inner.get("description", "")])
-        options = inner.get("anyOf", [inner])
+        options = [inner] if "$ref" in inner else inner.get("anyOf", [inner])
+        meaning = inner.get("description") or next((one["description"] for one in options if "description" in one), "")
+        rows.append([f"`{prefix}{name}`", kind_of(inner, definitions), need, meaning])
         for option in options:
             found = _resolved(option, definitions)
             if found.get("type") == "array":
