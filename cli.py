@@ -441,8 +441,14 @@ def _worker_beside(env: str, config: Path | None, overrides: list[str] | None) -
     """The command line of a worker that ends with this process, and is started again where it fails."""
     from operations.beside import command
 
-    chosen = [*(["--config", str(config)] if config else []), *(part for value in overrides or [] for part in ("--set", value))]
-    return command([sys.executable, str(Path(__file__).resolve()), "worker", "--env", env, *chosen], again=True)
+    script = str(Path(__file__).resolve())
+    return command([sys.executable, script, "worker", "--env", env, *_as_options(config, overrides)], again=True)
+
+
+def _as_options(config: Path | None, overrides: list[str] | None) -> list[str]:
+    """What was chosen on this command line, for another command."""
+    file = ["--config", str(config.resolve())] if config else []
+    return [*file, *(part for value in overrides or [] for part in ("--set", value))]
 
 
 @app.command()
@@ -692,13 +698,15 @@ def up(
     watch_seconds: Annotated[float, typer.Option(min=1, help="Seconds between two looks of the worker at each model.")] = 300,
     workers: Workers = None,
     env: Env = "base",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Start MLflow UI, ZenML dashboard, API and worker in the background."""
     with _results() as write:
         from operations.processes import start
 
-        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port, workers)
+        settings, processes = _stack(env, port, watch_seconds, mlflow_port, zenml_port, workers, config, overrides)
         states = start(settings, processes, wait_seconds=180)
         write({"processes": [s.model_dump() for s in states]}, as_json, _show_processes)
 
@@ -851,15 +859,15 @@ def _stack(
     mlflow_port: int = 5000,
     zenml_port: int = 8237,
     workers: int | None = None,
+    config: Path | None = None,
+    overrides: list[str] | None = None,
 ) -> "tuple[Settings, list[Process]]":
-    from configs.load import environment_file, load
-    from configs.schema import ServingConfig
     from operations.processes import stack
 
     settings = _settings()
     chosen = [f"{key}={value}" for key, value in (("port", port), ("workers", workers)) if value is not None]
-    serving = load(ServingConfig, environment_file(env, "serving"), chosen)
-    return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port)
+    serving = _serving(env, config, [*(overrides or []), *chosen])
+    return settings, stack(settings, serving, env, watch_seconds, mlflow_port, zenml_port, _as_options(config, overrides))
 
 
 def _settings() -> "Settings":

@@ -359,11 +359,11 @@ def check_launch(model: str, device: str, precision: Precision, launch: Launch) 
     """
     if (precision, launch) != ("fp32", "none") and not isinstance(get(model), Launches):
         able = ", ".join(name for name in names() if isinstance(get(name), Launches))
-        asked = f"serving.precision = {precision}" if precision != "fp32" else f"serving.compile = {launch}"
+        asked = f"precision = {precision}" if precision != "fp32" else f"compile = {launch}"
         raise ConfigError(f"{asked}: {model} computes in fp32 and is not recorded or compiled; allowed for: {able}")
     found = devices.resolve(device)
     if launch == "cuda_graphs" and found != "cuda":
-        raise ConfigError(f"serving.compile = cuda_graphs: there is no GPU here, the device is {found}; allowed: none, compile")
+        raise ConfigError(f"compile = cuda_graphs: there is no GPU here, the device is {found}; allowed: none, compile")
 
 
 def load(model: str, folder: Path, device: str = "auto", precision: Precision = "fp32", launch: Launch = "none") -> Predictor:

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -80,9 +80,18 @@ class Process:
 
 
 def stack(
-    settings: Settings, serving: ServingConfig, environment: str, watch_seconds: float, mlflow_port: int, zenml_port: int
+    settings: Settings,
+    serving: ServingConfig,
+    environment: str,
+    watch_seconds: float,
+    mlflow_port: int,
+    zenml_port: int,
+    chosen: Sequence[str] = (),
 ) -> list[Process]:
-    """The four processes, configured from `configs/<environment>`; all but the API listen on 127.0.0.1."""
+    """The four processes, configured from `configs/<environment>`; all but the API listen on 127.0.0.1.
+
+    `chosen` are options with which `serving` was made from that configuration: API and worker are given them, too.
+    """
     python, vitrina = sys.executable, str(Path(sys.executable).with_name("vitrina"))
     api = f"http://{serving.host}:{serving.port}"
     tracking, dashboard = f"http://127.0.0.1:{mlflow_port}", f"http://127.0.0.1:{zenml_port}"
@@ -108,8 +117,8 @@ def stack(
         Process(
             "api",
             (
-                *(vitrina, "serve", "--no-worker", "--env", environment, "--host", serving.host, "--port", str(serving.port)),
-                *("--workers", str(serving.workers)),
+                *(vitrina, "serve", "--no-worker", "--env", environment, *chosen),
+                *("--host", serving.host, "--port", str(serving.port), "--workers", str(serving.workers)),
                 *linked,
             ),
             api,
@@ -117,7 +126,7 @@ def stack(
         ),
         Process(
             "worker",
-            (vitrina, "worker", "--env", environment, "--set", f"jobs.watch_seconds={watch_seconds:g}"),
+            (vitrina, "worker", "--env", environment, "--set", f"jobs.watch_seconds={watch_seconds:g}", *chosen),
             environment=page,
         ),
     ]

@@ -75,7 +75,7 @@ def create_app(
     unknown = [name for name in names if name not in available]
     if unknown:
         where = "models" if unknown[0] in config.models else "upstreams"
-        raise ConfigError(f"serving.{where}: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
+        raise ConfigError(f"{where}: {unknown[0]!r} cannot be served; allowed: {', '.join(available)}")
     log = PredictionLog(settings.database_url, config.log_queue)
     slots = {name: Slot(name, awaited=name not in config.unpromoted) for name in names if name not in config.upstreams}
     hidden, traces = Hidden(settings.database_url), Traces()

@@ -15,10 +15,12 @@ from registry.versions import resolve
 from serving.run import ROOT, SERVICE, ServingError
 from serving.source import PACKED
 
-PACKAGES = ("configs", "catalog", "database", "models", "registry", "monitoring", "serving")
+PACKAGES = ("configs", "catalog", "database", "models", "registry", "monitoring", "playground", "serving")
+CLIENT = Path("client", "vitrina_client")
+"""Which the playground imports; in a Bento it lies beside the others."""
 BENTOFILE = f"""\
 service: "{SERVICE}"
-include: ["*.py", "*.yaml", "*.mako", "*.jinja", "{PACKED}/**", "requirements.lock"]
+include: ["*.py", "*.yaml", "*.mako", "*.jinja", "*.css", "*.js", "{PACKED}/**", "requirements.lock"]
 python:
   requirements_txt: requirements.lock
   lock_packages: false
@@ -42,8 +44,8 @@ def build(model: str, settings: Settings) -> str:
     tag = f"vitrina:{model}-{champion.version}-{manifest_sha256(bundle)[:12]}"
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        for package in PACKAGES:
-            shutil.copytree(ROOT / package, context / package, ignore=shutil.ignore_patterns("__pycache__"))
+        for package in (*map(Path, PACKAGES), CLIENT):
+            shutil.copytree(ROOT / package, context / package.name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(ROOT / "requirements.lock", context)
         shutil.copytree(bundle, context / PACKED / model / str(champion.version))
         (context / "bentofile.yaml").write_text(BENTOFILE, encoding="utf-8")

@@ -95,7 +95,7 @@ class Compared:
             allowed = ", ".join(self._models)
             raise InvalidInput(f"{ALIAS}: a challenger does not answer this; it answers POST {allowed}", ALIAS)
         if not self._challengers.models:
-            raise NoChallenger("this service follows no challengers: serving.challengers is false")
+            raise NoChallenger("this service follows no challengers: `challengers` is false in its configuration")
         self._check(name)
         return True
 

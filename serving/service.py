@@ -18,12 +18,12 @@ from serving.inner import front_of, secret
 from serving.logs import configure
 from serving.parent import end_with_parent, know_parent
 from serving.run import CONFIG
-from serving.source import PACKED, PackedSource, RegistrySource
+from serving.source import PACKED, PackedSource, RegistrySource, with_packed
 
 know_parent()
-config = ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}"))
-settings = Settings.from_environment()
 packed = Path(__file__).parents[1] / PACKED
+config = with_packed(ServingConfig.model_validate_json(os.environ.get(CONFIG, "{}")), packed)
+settings = Settings.from_environment()
 follows = "MLFLOW_TRACKING_URI" in os.environ or not packed.is_dir()
 source = RegistrySource(settings, config) if follows else PackedSource(packed, config)
 workers_front = os.environ.get(passed.TOKEN)

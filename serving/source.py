@@ -137,5 +137,12 @@ class PackedSource:
         """Nothing: a Bento has no ledger."""
 
 
+def with_packed(config: ServingConfig, folder: Path) -> ServingConfig:
+    """The configuration, with the models that were packed where it names none itself."""
+    if "models" in config.model_fields_set or not folder.is_dir():
+        return config
+    return config.model_copy(update={"models": tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))})
+
+
 def _loaded(model: str, bundle: Path, config: ServingConfig) -> Predictor:
     return family.load(model, bundle, config.device, config.precision, config.compile)

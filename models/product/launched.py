@@ -142,7 +142,7 @@ def load_launched(
         VitrinaError: weights are missing or damaged, or CUDA graphs are asked for without CUDA.
     """
     if launch == "cuda_graphs" and torch.device(device).type != "cuda":
-        raise VitrinaError(f"serving.compile = cuda_graphs: the device is {device!r}; allowed there: none, compile")
+        raise VitrinaError(f"compile = cuda_graphs: the device is {device!r}; allowed there: none, compile")
     model = load_model(folder, encoders, settings).to(device)
     network: Network = Lowered(model, device) if precision == "bf16" else model
     if launch == "none":

@@ -94,6 +94,13 @@ def test_jobs_are_done_by_one_process_of_their_own(settings):
     assert worker.command[1:] == ("worker", "--env", "demo", "--set", "jobs.watch_seconds=60")
 
 
+def test_api_and_worker_are_told_what_was_chosen(settings):
+    chosen = ("--config", "/shop/serving.yaml", "--set", "playground.enabled=true")
+    api, worker = stack(settings, ServingConfig(), "base", 300, 5000, 8237, chosen)[2:]
+    assert api.command[1:9] == ("serve", "--no-worker", "--env", "base", *chosen)
+    assert worker.command[-4:] == chosen  # after what else the worker is told: what is chosen by name counts
+
+
 def test_a_taken_port_is_named_and_nothing_is_started(settings, web, port):
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import committed
 import pytest
 import yaml
 from ports import free_port
@@ -40,21 +41,24 @@ def test_without_a_champion_there_is_nothing_to_build(settings):
 
 
 @pytest.mark.slow
-def test_a_bento_answers_on_a_machine_without_registry(settings, tmp_path, trained_bundle):
+def test_a_bento_answers_on_a_machine_without_registry(settings, tmp_path):
+    """With the model that was packed, though nobody names it there, and with the page where it is asked for."""
     from registry.promotion import promote
     from registry.register import register
 
-    register(settings, "product", trained_bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
-    promote(settings, "product", 1, "me", "first")
-    tag = build("product", settings)
-    assert tag.startswith("vitrina:product-1-")
+    bundle = committed.copied("recommender", tmp_path / "trained")
+    register(settings, "recommender", bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
+    promote(settings, "recommender", 1, "me", "first")
+    tag = build("recommender", settings)
+    assert tag.startswith("vitrina:recommender-1-")
     bento = settings.home / "bentoml" / "bentos" / Path(*tag.split(":"))
-    assert (bento / "src" / "bundles" / "product" / "1" / "manifest.json").is_file()
+    assert (bento / "src" / "bundles" / "recommender" / "1" / "manifest.json").is_file()
     assert not list((bento / "src").rglob("*.pkl"))
 
     port = free_port()
     elsewhere = {name: value for name, value in os.environ.items() if not name.startswith(("VITRINA", "MLFLOW", "PYTHONPATH"))}
     elsewhere |= {"VITRINA_HOME": str(tmp_path / "elsewhere"), "BENTOML_HOME": str(tmp_path / "bentoml")}
+    elsewhere |= {"VITRINA_SERVING": json.dumps({"playground": {"enabled": True}})}
     arguments = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
     log = tmp_path / "server.log"
     with log.open("wb") as out, subprocess.Popen(arguments, env=elsewhere, cwd=tmp_path, stdout=out, stderr=out) as process:
@@ -65,17 +69,20 @@ def test_a_bento_answers_on_a_machine_without_registry(settings, tmp_path, train
                 assert time.monotonic() < deadline, log.read_text()[-2000:]
                 time.sleep(0.3)
             request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/v1/price/predict",
-                data=json.dumps({"title": "Nordal blue shirt"}).encode(),
+                f"http://127.0.0.1:{port}/v1/recommendations",
+                data=json.dumps({"user_id": "nobody"}).encode(),
                 headers={"content-type": "application/json"},
             )
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 answer = json.load(response)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/playground/", timeout=120) as response:
+                page = response.read().decode()
         finally:
             process.terminate()
             process.wait(30)
-    assert answer["model"] == {"name": "product", "version": 1}
-    assert answer["price"]["low"] <= answer["price"]["median"] <= answer["price"]["high"]
+    assert answer["model"] == {"name": "recommender", "version": 1}
+    assert answer["items"]
+    assert "gradio" in page
 
 
 def _ready(port):

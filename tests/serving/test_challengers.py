@@ -211,7 +211,7 @@ def test_a_service_that_follows_none(settings, source):
     plain = ALL.model_copy(update={"models": ("product",), "challengers": False})
     with TestClient(create_app(settings, plain, source)) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
-        assert "serving.challengers is false" in refused(ask(client, "/v1/embeddings", LISTING), 409, "no_challenger")
+        assert "`challengers` is false" in refused(ask(client, "/v1/embeddings", LISTING), 409, "no_challenger")
         assert (challengers(client), list(source.predictors)) == ({}, [1])
 
 

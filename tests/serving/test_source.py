@@ -3,6 +3,7 @@
 import committed
 import pytest
 
+from configs.schema import ServingConfig
 from models import family
 from models.bundles import BaseVersion
 from registry.bundle import write_manifest
@@ -10,7 +11,7 @@ from registry.errors import TamperedBundle
 from registry.promotion import promote
 from registry.register import register
 from serving.slots import Loaded, Slot
-from serving.source import PackedSource, RegistrySource
+from serving.source import PackedSource, RegistrySource, with_packed
 
 
 def test_a_packed_bundle_and_its_copy_are_one_predictor(tmp_path):
@@ -33,6 +34,19 @@ def test_a_registered_bundle_and_its_copy_are_one_predictor(settings, trained_bu
     source = RegistrySource(settings)
     found = source.load("product", source.champion("product"))
     assert family.load("product", trained_bundle) is found  # which registering has sealed
+
+
+@pytest.mark.parametrize(
+    ("named", "served"), [({}, ("quality", "recommender")), ({"models": ["describer"]}, ("describer",)), ({"models": []}, ())]
+)
+def test_what_was_packed_is_served_where_no_model_is_named(tmp_path, named, served):
+    for model in ("recommender", "quality"):
+        (tmp_path / "packed" / model / "3").mkdir(parents=True)
+    assert with_packed(ServingConfig.model_validate(named), tmp_path / "packed").models == served
+
+
+def test_without_packed_bundles_the_configuration_stays(tmp_path):
+    assert with_packed(ServingConfig(), tmp_path / "packed") == ServingConfig()
 
 
 class Resting:

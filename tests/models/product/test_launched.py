@@ -199,12 +199,12 @@ def test_cuda_graphs_without_cuda_are_refused() -> None:
     ("config", "says"),
     [
         ({"device": "cuda"}, "device 'cuda' is not available here; allowed: auto, cpu, cuda"),
-        ({"compile": "cuda_graphs"}, "serving.compile = cuda_graphs: there is no GPU here, the device is cpu"),
+        ({"compile": "cuda_graphs"}, "compile = cuda_graphs: there is no GPU here, the device is cpu"),
         (
             {"models": ("recommender",), "precision": "bf16"},
-            "serving.precision = bf16: recommender computes in fp32 and is not recorded or compiled; allowed for: product",
+            "precision = bf16: recommender computes in fp32 and is not recorded or compiled; allowed for: product",
         ),
-        ({"models": ("describer",), "compile": "compile"}, "serving.compile = compile: describer computes in fp32"),
+        ({"models": ("describer",), "compile": "compile"}, "compile = compile: describer computes in fp32"),
     ],
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
