@@ -247,7 +247,7 @@ class Demo:
 
 def main() -> None:
     """Run every stage, then say where things lie and what to type next."""
-    shutil.rmtree(HOME, ignore_errors=True)
+    begin_anew()
     started = time.monotonic()
     first, second = HOME / "data" / "first", HOME / "data" / "second"
     demo = Demo()
@@ -309,6 +309,20 @@ def main() -> None:
     demo.command("every product scored", *scores, verdict=scored)
     demo.command("history", "history", "product", verdict=lambda r: f"{len(r['promotions'])} rows in the ledger")
     summary(demo, time.monotonic() - started, second)
+
+
+def begin_anew() -> None:
+    """Remove what an earlier demo left, unless somebody uses it."""
+    if not HOME.exists():
+        return
+    told = subprocess.run([VITRINA, "status", "--json"], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    if not told.stdout:
+        sys.exit(f"{told.stderr}{HOME} is not as a demo leaves it: look at it, and remove it")
+    using = [process["name"] for process in json.loads(told.stdout)["processes"] if process["state"] != "stopped"]
+    if using:
+        sys.exit(f"{HOME} is in use: {', '.join(using)}; end what runs first: VITRINA_HOME={HOME} {VITRINA} down")
+    console.print(f"[dim]removing {HOME}, which an earlier demo left[/dim]")
+    shutil.rmtree(HOME)
 
 
 def checked(result: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 Embeddings that are kept (each listing was asked for before), recommendations for users that the version knows, and health, which
 is what the server costs by itself. A server as `vitrina serve` starts it answers clients in another process; the models are the
-the small bundles of the tests.
+small bundles of the tests.
 
     OMP_NUM_THREADS=1 python -m benchmarks.light_requests [--requests 4000] [--clients 16] [--workers 2] [--rounds 3]
 """

@@ -51,6 +51,39 @@ def test_lanes_run_side_by_side_and_share_the_cores(loop: demo.Demo, tmp_path: P
     assert sorted(path.name[3:] for path in (tmp_path / "logs").iterdir()) == ["one.log", "two.log"]
 
 
+def says(path: Path, text: str) -> Path:
+    """A command that says this of itself."""
+    path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(("state", "left"), [("running", True), ("starting", True), ("stopped", False)])
+def test_what_an_earlier_demo_left_is_removed_unless_it_is_in_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, left: bool
+) -> None:
+    home = tmp_path / "home"
+    (home / "reports").mkdir(parents=True)
+    monkeypatch.setattr(demo, "HOME", home)
+    stack = {"processes": [{"name": "mlflow", "state": "stopped"}, {"name": "api", "state": state}]}
+    monkeypatch.setattr(demo, "VITRINA", says(tmp_path / "vitrina", json.dumps(stack)))
+    if left:
+        with pytest.raises(SystemExit, match=r"home is in use: api; end what runs first: VITRINA_HOME=.*vitrina down$"):
+            demo.begin_anew()
+    else:
+        demo.begin_anew()
+        demo.begin_anew()  # where nothing is left there is nothing to remove
+    assert home.exists() == left
+
+
+def test_a_home_that_nothing_is_known_of_is_not_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo, "HOME", tmp_path)
+    monkeypatch.setattr(demo, "VITRINA", Path("/bin/false"))
+    with pytest.raises(SystemExit, match="look at it, and remove it"):
+        demo.begin_anew()
+    assert tmp_path.exists()
+
+
 def test_a_lane_that_fails_ends_the_others_and_is_told(loop: demo.Demo) -> None:
     start = time.monotonic()
     with pytest.raises(SystemExit, match=r"^fails ended with exit code 3:\nno room"):
