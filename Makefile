@@ -7,12 +7,12 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 # The packages of .venv/ are compiled once, where they lie, not in every process of a loop or a test: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup help demo test check format docs client pictures lock clean
+.PHONY: setup help demo test test-quick check format docs client pictures lock clean
 
 setup: $(STAMP)  ## install everything into .venv/ (the other targets do it when needed)
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)
@@ -26,8 +26,13 @@ demo: setup  ## the whole loop on the embedded sample catalogue, about ten minut
 	$(BIN)/python demo.py
 
 # In the order of their names: xdist would put files of few tests last, and those are the long ones, a worker waiting for each.
-test: setup  ## every test that needs no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: setup  ## every test that needs no GPU, about an hour on two cores
+	$(PYTEST)
+
+test-quick: setup  ## those that take up to ten seconds: without whole trainings, services, clusters and browsers
+	$(PYTEST) -m "not slow"
 
 check: setup  ## ruff and mypy
 	$(BIN)/ruff check .

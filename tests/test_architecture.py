@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def sources() -> list[Path]:
     return [ROOT / "cli.py", *sorted(p for package in RANK if package != "cli" for p in (ROOT / package).rglob("*.py"))]
 
 
+@cache
 def imports(path: Path) -> list[tuple[int, str]]:
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

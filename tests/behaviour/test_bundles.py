@@ -33,6 +33,7 @@ def test_what_rests_on_a_product_model_rests_on_the_one_beside_it(model: str) ->
     assert not (committed.BUNDLES / model / BASE).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_they_answer_as_they_did_where_they_were_made(model: str, threads: int) -> None:

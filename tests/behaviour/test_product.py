@@ -60,6 +60,7 @@ def scores(product: ProductPredictor, listings: list[Listing]) -> np.ndarray:
     return np.array([p.quality.score for p in product.predict(listings)])
 
 
+@pytest.mark.slow
 def test_beats_its_baselines_by_a_wide_margin(product_catalogue: Catalogue) -> None:
     metrics = FAMILY.evaluate(
         committed.bundle("product"), product_catalogue, committed.config("product").evaluation

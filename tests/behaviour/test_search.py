@@ -64,6 +64,7 @@ def search(client: TestClient, **body: object) -> list[dict]:
     return response.json()["items"]
 
 
+@pytest.mark.slow
 def test_similar_products_are_of_the_same_type(client: TestClient, rows: list[dict]) -> None:
     same = [
         item["categories"].get("article_type") == row["article_type"]
@@ -115,6 +116,7 @@ def test_a_product_that_is_put_is_near_those_like_it(client: TestClient, rows: l
     assert client.post(URL, json={"product_id": "new"}).status_code == 404
 
 
+@pytest.mark.slow
 def test_another_process_sees_a_change_in_its_next_answer(client: TestClient, packed: Path, settings: Settings) -> None:
     root = Path(__file__).parents[2]
     other = subprocess.Popen(

@@ -96,6 +96,7 @@ def test_a_basket_a_quick_buyer_and_a_daily_one_are_no_bots(delivered: Deliver, 
     assert run(delivered, {"purchases": with_bot(people, 60, timestamp=START + np.arange(60) * gap)}).quarantine.empty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_bursts_are_those_of_the_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)

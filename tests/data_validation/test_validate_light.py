@@ -50,6 +50,7 @@ def validated(catalogue: Catalogue, tmp_path: Path, *options: str) -> tuple[dict
     return json.loads(lines[-1]) if lines else {}, done.stderr
 
 
+@pytest.mark.slow
 def test_a_small_table_is_validated_without_models_and_in_little_memory(
     delivered: Deliver, tables: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:

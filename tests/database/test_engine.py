@@ -26,6 +26,7 @@ def test_migrations_build_exactly_the_tables_that_the_code_declares(url):
     assert names == {"predictions", "feedback", "promotions", "monitor_runs", "events", "vitrina_schema"} | few_shot | service
 
 
+@pytest.mark.slow
 def test_processes_that_migrate_at_once_all_succeed(url):
     program = f"from database.engine import migrate; migrate({url!r})"
     running = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]

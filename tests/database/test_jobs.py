@@ -75,6 +75,7 @@ def test_eight_threads_that_send_one_request_at_once_leave_one_job(url):
     assert len(told(url)) == 1
 
 
+@pytest.mark.slow
 def test_processes_that_leave_the_first_jobs_of_a_database_at_once_all_succeed(url):
     program = f"from database import jobs; jobs.submit({url!r}, 'k', [jobs.Item(place=0, sent=1)], request='one')"
     running = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]

@@ -65,6 +65,7 @@ def test_a_server_that_is_away_is_an_error_when_the_time_is_over():
         awaited("postgresql://nobody@127.0.0.1:1/x", 0.5)
 
 
+@pytest.mark.slow
 def test_the_commands_end_with_1_before_and_0_after_and_2_without_a_server(tmp_path: Path):
     def vitrina(*arguments: str, url: str | None = None) -> "subprocess.CompletedProcess[str]":
         variables = environment(tmp_path) | ({"VITRINA_DATABASE_URL": url} if url else {})

@@ -9,6 +9,8 @@ from kubernetes import client
 from kubernetes_api import api_server, apply
 from kustomized import RENDERED, Manifest, kubectl, render
 
+pytestmark = pytest.mark.slow
+
 READERS = {
     "ConfigMap": ("CoreV1Api", "list_namespaced_config_map"),
     "Service": ("CoreV1Api", "list_namespaced_service"),

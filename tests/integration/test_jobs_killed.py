@@ -17,6 +17,8 @@ from database.predictions import newest_predictions
 from tests.database.conftest import postgres_server, postgres_url  # noqa: F401
 from tests.database.conftest import url as url
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 ITEMS, BATCH = 100, 10
 

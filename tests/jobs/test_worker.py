@@ -20,6 +20,8 @@ from database.jobs import Item
 from jobs.errors import NameTaken
 from jobs.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 
 def left(url: str, count: int = 4, **named) -> str:
     return jobs.submit(url, "fake", [Item(place=i, sent={"value": i}) for i in range(count)], **named)[0].id

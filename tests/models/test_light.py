@@ -5,7 +5,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from models import family
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

@@ -233,6 +233,7 @@ def run(settings: Settings, bundle: Path) -> MonitorOutcome:
     return outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_a_whole_run_over_calm_traffic(settings: Settings, bundle: Path, share: float) -> None:
     serve(settings, window(400, 10, share))

@@ -39,6 +39,7 @@ def serve(settings: Settings, frame: pd.DataFrame, version: int = 3) -> list[str
     return [row.id for row in rows]
 
 
+@pytest.mark.slow
 def test_a_calm_window_is_no_drift_and_is_kept(settings: Settings, bundle: Path, made: Any) -> None:
     serve(settings, made(500, 1))
     serve(settings, made(500, 2).assign(price=1.0), version=2)  # of another version: not looked at

@@ -76,8 +76,8 @@ def test_a_database_that_is_away_is_told_and_keeps_nothing_else_back(tmp_path):
     text = metrics.exposition(away)
     assert value(text, "vitrina_database_up") == 0
     assert value(text, "vitrina_jobs") is None
-    metrics.predictions_waiting(3)
-    assert value(metrics.exposition(away), "vitrina_prediction_log_queue") == 3
+    metrics.model_stale("nobody's", True)  # which no service that another test left behind counts
+    assert value(metrics.exposition(away), "vitrina_model_stale", model="nobody's") == 1
 
 
 def test_one_that_can_be_read_is_told_too(url):

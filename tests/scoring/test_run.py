@@ -34,6 +34,8 @@ from scoring import shard
 from scoring.request import Quarantined
 from scoring.run import require_share
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -77,6 +77,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=10, suppress_health_check=list(HealthCheck))
 def test_every_operation_keeps_its_promise(case: schemathesis.Case, address: str) -> None:

@@ -1,6 +1,7 @@
 """A real catalogue, written as CSV and brought back."""
 
 import pandas as pd
+import pytest
 
 from catalog.catalogue import Catalogue, parse_attributes
 from catalog.importing.mapping import LABELS, MISSING, ImportMapping
@@ -13,6 +14,7 @@ def _stripped(attributes: dict[str, str]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in attributes.items() if value.strip()}
 
 
+@pytest.mark.slow
 def test_a_real_catalogue_comes_back_as_it_was(myntra: Catalogue, imports: Imports) -> None:
     products = myntra.products()
     columns = {column: column for column in PRODUCT_COLUMNS if products[column].notna().any()}

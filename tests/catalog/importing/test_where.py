@@ -83,6 +83,7 @@ def test_what_is_no_condition_is_refused_with_its_position(condition: str, messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30))
 def test_what_a_person_says_is_never_sql(value: str) -> None:
     assert _one(f"SELECT {text(value)}") == value

@@ -20,6 +20,8 @@ from models.fewshot.config import FewshotRunConfig
 from models.fewshot.family import FAMILY
 from models.fewshot.predictor import FewshotPredictor
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "model": {
         "types": {"most_products": 24},

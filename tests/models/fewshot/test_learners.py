@@ -65,6 +65,7 @@ def uneven(learner: Learner[Any]) -> tuple[Support, Any]:
     return Support(rows[taught], codes[taught], 4), rows[(codes < 4) & ~np.isin(np.arange(len(codes)), taught)]
 
 
+@pytest.mark.slow
 def test_a_classifier_is_restored_exactly(made: Learner[Any]) -> None:
     support, questions = uneven(made)
     adapted = made.adapt(support)

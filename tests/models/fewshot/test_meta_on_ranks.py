@@ -20,7 +20,7 @@ from models.fewshot.learners.prototypes import Prototypes, PrototypesConfig
 from models.fewshot.meta import LAST, MetaConfig
 from models.fewshot.trained import TrainedLearner
 
-pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
+pytestmark = [pytest.mark.slow, pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
 
 EPISODES = EpisodesConfig(queries=5, strangers=0, choosing=10)
 SMALL = {"iterations": 5, "tasks": 3, "validate_every": 2, "validation_episodes": 5, "rate": 0.01}

@@ -19,6 +19,8 @@ from models.fewshot.episodes import Pool
 from models.fewshot.pictures import SIDE
 from models.fewshot.report import write_report
 
+pytestmark = pytest.mark.slow
+
 GATES = GateConfig(
     better_than=(BetterThan(metric="accuracy_5way_1shot", baseline="chance.accuracy_5way_1shot", better="higher"),)
 )

@@ -25,6 +25,7 @@ from models.imagegen.sweeps import GUIDANCES, PRODUCT, STEPS
 from monitoring.verdict import ReferenceSpec
 
 
+@pytest.mark.slow
 def test_agreement_is_what_the_painter_got_right(run: EvaluationRun, judge: Judge) -> None:
     metrics, rows = run.evaluation.metrics, run.predictions[run.predictions["kind"] == PRODUCT]
     first, photos = _images(rows)

@@ -29,6 +29,8 @@ from models.imagegen.predictor import ImagegenPredictor
 from models.imagegen.summary import INPUTS, REFERENCE_SPEC, summarise
 from models.training.trainer import LAST
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "model": {
         "codec": {"coefficients": 4},

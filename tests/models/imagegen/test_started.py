@@ -27,7 +27,7 @@ from models.imagegen.started.pipeline import read
 from models.imagegen.started.task import StartedTask
 from models.training.trainer import LAST
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 SIZES = ((40, 32), (32, 32))
 PROMPT = Prompt("red shirt", size=(40, 32), guidance=3.0, steps=10)

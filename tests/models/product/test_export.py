@@ -29,7 +29,7 @@ from models.product.parts import FACTS, PRIOR_SEGMENTS
 from models.product.predictor import ProductPredictor
 from models.product.priors.neighbours import NAMES
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 SIZES = Sizes(tokens=300, names=10, values=20, levels=(3, 4, 6))
 PATHS = torch.tensor([[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [2, 3, 5]])
@@ -99,7 +99,6 @@ def reviews(rows: int, title: int, text: int) -> Reviews:
     return Reviews(*ids, torch.randn(rows, generator=g), unknown, unknown)
 
 
-@pytest.mark.slow
 def test_one_program_serves_every_size(model: ProductModel, programs: dict[str, ExportedProgram]) -> None:
     program = programs["listing_program"].module()
     for lengths in LENGTHS:
@@ -145,7 +144,6 @@ def test_zeros_stand_for_a_part_that_no_listing_has(model: ProductModel, shown: 
         assert torch.allclose(found[name], wanted, atol=1e-5), name
 
 
-@pytest.mark.slow
 def test_onnx_runtime_answers_as_pytorch_does(model: ProductModel, exported: Path) -> None:
     onnx = OnnxModel(exported)
     samples = [batch(model.config, *lengths) for lengths in LENGTHS]
@@ -168,7 +166,6 @@ def test_onnx_runtime_answers_as_pytorch_does(model: ProductModel, exported: Pat
             assert all(torch.allclose(answers[name], wanted, atol=1e-4) for name, wanted in expected.items())
 
 
-@pytest.mark.slow
 def test_int8_is_smaller_and_close(
     model: ProductModel,
     programs: dict[str, ExportedProgram],
@@ -207,7 +204,6 @@ def with_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, config), config, root / "work")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_bundle_answers_from_its_graphs_as_from_pytorch(with_graphs: Path, threads: int) -> None:
     onnx, settings = ProductPredictor.load(with_graphs, "cpu"), bundle.load_config(with_graphs)
@@ -234,7 +230,6 @@ def test_a_bundle_answers_from_its_graphs_as_from_pytorch(with_graphs: Path, thr
         torch.set_num_threads(before)
 
 
-@pytest.mark.slow
 def test_graphs_answer_without_the_weights_and_say_when_they_are_missing(with_graphs: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(with_graphs, tmp_path / "bundle"))
     assert "it answers from ONNX graphs." in (folder / "card.md").read_text()

@@ -33,7 +33,7 @@ from models.product.summary import REFERENCE_SPEC, project, summarise, ways
 from models.product.task import ProductTask
 from models.product.tasks import METRICS
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 SHIRT = Listing(title="Oakline Men Blue Shirt", fields={"brand": "Oakline"}, attributes={"Fit": "Slim Fit"})
 

@@ -25,6 +25,8 @@ from models.product.model import ProductModel
 from models.product.predictor import ProductPredictor
 from serving.run import command
 
+pytestmark = pytest.mark.slow
+
 
 class Graphs:
     """Records as CUDA graphs do; `shapes` are the rows of each recording."""
@@ -166,7 +168,6 @@ def test_traced_passes_answer_as_the_network_does(network: ProductModel, monkeyp
     assert recorded == [2], "one program answers any number of rows"
 
 
-@pytest.mark.slow
 @torch.inference_mode()
 def test_compiled_passes_answer_as_the_network_does(network: ProductModel) -> None:
     launched = Launched(network, network.config, compiled, ())

@@ -33,7 +33,7 @@ from monitoring.matching import match
 from monitoring.verdict import DriftVerdict
 from monitoring.window import read_reference
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 TITLE = Listing(title="Nordal blue shirt 123")
 
@@ -165,7 +165,6 @@ def test_a_photo_that_is_not_read_need_not_be_one(of_titles: Version) -> None:
     assert plain.categories == same.categories
 
 
-@pytest.mark.slow
 def test_the_command_exports_a_version_of_photos_as_graphs_that_answer_as_it_does(of_photos: Version, tmp_path: Path) -> None:
     home, out = home_with("product", tmp_path / "home", of_photos.folder), tmp_path / "graphs"
     done = vitrina(home, "export", "product@1", "--out", str(out), "--json")

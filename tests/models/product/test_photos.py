@@ -106,6 +106,7 @@ def test_a_row_without_photo_teaches_nothing(listings: ListingDataset) -> None:
         assert value.item() == pytest.approx(learner.validation_loss(alone)[name].item(), abs=1e-5), name
 
 
+@pytest.mark.slow
 def test_lessons_change_the_tower_and_what_reads_it_alone(listings: ListingDataset, tmp_path: Path) -> None:
     whole = model(listings)
     before = copy.deepcopy(whole.state_dict())
@@ -117,6 +118,7 @@ def test_lessons_change_the_tower_and_what_reads_it_alone(listings: ListingDatas
     assert all(any(name.startswith(part) for name in changed) for part in taught)
 
 
+@pytest.mark.slow
 def test_lessons_teach_the_tower_to_tell_types_and_titles(
     listings: ListingDataset,
     tmp_path: Path,

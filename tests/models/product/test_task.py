@@ -51,6 +51,7 @@ def one_part(inputs: Inputs, name: str) -> Inputs:
     return inputs.only([name, "price", "categories"])
 
 
+@pytest.mark.slow
 def test_loss_falls_then_overfits_one_batch(seed: int, measured: Callable[[str, float], float]) -> None:
     task = ProductTask(fresh(seed, **PLAIN)).train()
     told = batch(12, faulty=4, told=8, seed=seed)

@@ -23,6 +23,8 @@ from models.quality.family import FAMILY
 from models.quality.predictor import QualityPredictor
 from models.quality.summary import INPUTS, OF_AXES, REFERENCE_SPEC, summarise
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "model": {"memory": {"dimensions": 16}, "fit": {"listings": 60, "pairs": 40}, "measured": 24},
     "evaluation": {"bootstrap_samples": 50, "latency_calls": 2},

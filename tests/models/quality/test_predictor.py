@@ -28,6 +28,7 @@ def test_a_fault_lowers_the_score_and_is_found_on_its_axis(quality: QualityPredi
     assert len(made) > 400 and np.mean(lower) > 0.94 and np.mean(found) > 0.9
 
 
+@pytest.mark.slow
 def test_a_true_attribute_never_lowers_the_score(quality: QualityPredictor, unseen: list[Candidate]) -> None:
     tried, whole = [], []
     for candidate in unseen:

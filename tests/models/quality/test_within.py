@@ -37,6 +37,7 @@ def batches(candidates: Sequence[Candidate], size: int) -> list[list[Candidate]]
     return [list(candidates[start : start + size]) for start in range(0, len(candidates), size)]
 
 
+@pytest.mark.slow
 def test_a_listing_that_is_there_twice_is_a_duplicate_in_both_places(
     predictor: QualityPredictor, candidates: list[Candidate]
 ) -> None:

@@ -156,6 +156,7 @@ def test_the_first_of_the_best_is_chosen_and_one_alone_is_not_measured() -> None
     assert replace(choice, held=None).best(tried[:1]) is tried[0]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_new_file_takes_part_in_everything(tmp_path: Path) -> None:
     """Everybody buys every second item along a ring: a part that knows so is chosen, weighed, stored and told."""
     walks = [[(start + 2 * place) % 40 for place in range(6)] for start in range(40) if start % 7]  # some items sell more

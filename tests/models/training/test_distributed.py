@@ -18,7 +18,7 @@ from models.training.batches import EpochBatches, OrderedBatches
 from models.training.distributed import gather_rows, run_ranks, sum_over_ranks
 from models.training.trainer import BEST, LAST, TrainingError
 
-pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
+pytestmark = [pytest.mark.slow, pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
 
 if torch.cuda.is_available():
     pytest.skip("gloo is tested where there is no GPU; hide it with CUDA_VISIBLE_DEVICES=", allow_module_level=True)
@@ -85,7 +85,6 @@ def test_what_ranks_log_is_handled_here_once(tmp_path: Path, caplog: pytest.LogC
     assert told[0].startswith(f"epoch 1 of 1: validation loss {result.best_loss:.4f}")
 
 
-@pytest.mark.slow
 def test_ranks_start_as_fresh_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "run_ranks", run_ranks)
     fit_points(tmp_path / "one", epochs=1)
@@ -151,7 +150,6 @@ def test_one_rank_alone_adds_nothing() -> None:
     assert sum_over_ranks(rows) is rows
 
 
-@pytest.mark.slow
 def test_the_product_models_step_on_two_ranks_is_that_of_one() -> None:
     """Labels that few rows have, pairs between the rows of both ranks, reviews."""
     names = run_ranks(compared, 2)

@@ -13,7 +13,7 @@ from tiny_task import point_config
 
 from models.training.trainer import fit, training_loader, validation_loader
 
-pytestmark = [pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
+pytestmark = [pytest.mark.slow, pytest.mark.trains, pytest.mark.usefixtures("quick_start")]
 
 if torch.cuda.is_available():
     pytest.skip("gloo is tested where there is no GPU; hide it with CUDA_VISIBLE_DEVICES=", allow_module_level=True)

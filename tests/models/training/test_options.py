@@ -229,6 +229,7 @@ def told_to_wandb(path: Path) -> tuple[dict[str, str], bool]:
     return logged, ended
 
 
+@pytest.mark.slow
 def test_weights_and_biases_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

@@ -278,6 +278,7 @@ FAMILY.train(catalogue, split, FAMILY.augment(catalogue, split, config), config,
 """
 
 
+@pytest.mark.slow
 def test_training_resumes_after_kill_9(tmp_path: Path) -> None:
     from bundles import tiny_catalogue
 

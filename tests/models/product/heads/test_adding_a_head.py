@@ -28,6 +28,8 @@ from models.product.parts import WHOLE
 from models.product.predictor import ProductPredictor
 from models.product.task import ProductTask
 
+pytestmark = pytest.mark.slow
+
 
 class LengthConfig(HeadConfig):
     """Of a head that tells how long the title is."""
