@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,15 +13,15 @@ from catalog.splits import published, split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
-from models.describer import bundle
-from models.describer.card import card
 from models.describer.config import DescriberRunConfig
 from models.describer.names import NAMES
-from models.describer.predictor import DescriberPredictor
 from models.describer.summary import REFERENCE_SPEC, reference
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, EvaluationRun
+
+if TYPE_CHECKING:  # transformers is seconds of every start
+    from models.describer.predictor import DescriberPredictor
 
 SPLITS = ("unseen", "validation", "train", "all")
 
@@ -61,7 +61,10 @@ class DescriberFamily:
             VitrinaError: no rows in a split, no text that states only what its listing gives, or `workdir` belongs to another
                 run.
         """
+        from models.describer import bundle
+        from models.describer.card import card
         from models.describer.fitting import train
+        from models.describer.predictor import DescriberPredictor
 
         assert isinstance(config, DescriberRunConfig)
         workdir.mkdir(parents=True, exist_ok=True)
@@ -90,6 +93,8 @@ class DescriberFamily:
             VitrinaError: unknown split, a damaged bundle, or no row to measure.
             NotSupported: `modalities` are given.
         """
+        from models.describer import bundle
+
         if split not in SPLITS:
             raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
         if modalities is not None:
@@ -119,6 +124,7 @@ class DescriberFamily:
         self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, products: pd.DataFrame, split: str
     ) -> EvaluationRun:
         from models.describer.evaluate import measure
+        from models.describer.predictor import DescriberPredictor
 
         if products.empty:
             raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
@@ -140,8 +146,10 @@ class DescriberFamily:
 
         return write_report(run, champion, catalogue, gates, out, playground)
 
-    def load(self, folder: Path, device: str = "auto") -> DescriberPredictor:
+    def load(self, folder: Path, device: str = "auto") -> "DescriberPredictor":
         """The predictor, warmed up."""
+        from models.describer.predictor import DescriberPredictor
+
         return DescriberPredictor.load(folder, device)
 
     def export(self, folder: Path, out: Path, quantise: bool = False) -> dict[str, float]:
