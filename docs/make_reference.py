@@ -291,17 +291,18 @@ def http() -> Iterator[str]:
         answer: Mapping[str, Any] = next(
             (r["content"] for status, r in what["responses"].items() if status[0] == "2" and "content" in r), {}
         )
-        if not body:
+        shape = answer.get("application/json", {}).get("schema")
+        if not body and not shape:
             continue
         yield f"### `{method.upper()} {path}`"
         if what.get("description"):
             yield what["description"]
-        forms = " or a form" if len(body) > 1 else ""
-        yield f"Takes JSON{forms}:"
-        yield from _shapes(body["application/json"]["schema"], definitions)
-        if answer.get("application/json", {}).get("schema"):
+        if body:
+            yield f"Takes JSON{' or a form' if len(body) > 1 else ''}:"
+            yield from _shapes(body["application/json"]["schema"], definitions)
+        if shape:
             yield "Answers:"
-            yield from _shapes(answer["application/json"]["schema"], definitions)
+            yield from _shapes(shape, definitions)
 
 
 def _query(route: Mapping[str, Any]) -> str:
