@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from database import catalog
 from database.catalog import (
     Change,
     Placing,
@@ -111,6 +112,22 @@ def test_changes_are_read_from_a_revision_on(url):
     assert changes_since(url, 5, Placing("product", 1, "b")) == (5, [])
     last, changed = states_since(url, 3)
     assert (last, dict(changed)) == (5, {"2": "deleted", "1": "hidden"})
+
+
+def test_what_is_put_while_changes_are_read_is_among_those_that_are_read_next(url, monkeypatch):
+    write(url, product("5"))
+    revision_of = catalog._revision
+
+    def late(connection):
+        monkeypatch.setattr(catalog, "_revision", revision_of)
+        write(url, product("6"))
+        return revision_of(connection)
+
+    monkeypatch.setattr(catalog, "_revision", late)
+    by = Placing("product", 1, "b")
+    last, first = changes_since(url, 0, by)
+    _, then = changes_since(url, last, by)
+    assert [change.product_id for change in (*first, *then)] == ["5", "6"]
 
 
 def test_no_more_products_than_allowed(url):
