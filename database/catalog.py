@@ -206,6 +206,7 @@ def photos(url: str, product_ids: Sequence[str]) -> dict[str, bytes]:
 def keep_vectors(url: str, by: Placing, vectors: Sequence[Vector]) -> None:
     """Write vectors of `by`, those of products that were changed meanwhile left out."""
     with writing(url) as connection:
+        _wait_for_writers(connection)
         current = _revisions(connection, [vector.product_id for vector in vectors])
         fresh = [vector for vector in vectors if current.get(vector.product_id) == vector.revision]
         _add_vectors(connection, by, fresh)
@@ -222,9 +223,14 @@ def forget_vectors(url: str, by: Placing, keep: Sequence[int]) -> int:
 
 def _next_revision(connection: Connection) -> int:
     """One that nobody else gets: writers wait for each other until they commit, so that revisions become visible in order."""
+    _wait_for_writers(connection)
+    return _revision(connection) + 1
+
+
+def _wait_for_writers(connection: Connection) -> None:
+    """Until nobody else writes products or vectors; on SQLite every writer did so when it began."""
     if connection.dialect.name == "postgresql":
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    return _revision(connection) + 1
 
 
 def _revision(connection: Connection) -> int:

@@ -1,6 +1,6 @@
 """Products that clients put: every change has the next revision, and whoever has read up to one finds all later ones."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
@@ -151,6 +151,25 @@ def test_vectors_of_another_version_are_added_and_those_of_old_ones_forgotten(ur
     assert forget_vectors(url, second, [2]) == 2
     assert [p.vector for p in changes_since(url, 0, Placing("product", 1, "b"))[1]] == [None, None]
     assert changes_since(url, 0, Placing("other", 1, "b"))[1][0].vector == vector(7)
+
+
+def test_processes_that_keep_vectors_of_one_product_at_once_wait_for_each_other(url, monkeypatch):
+    write(url, product("5", vector=None))
+    by, revisions_of = Placing("product", 1, "b"), catalog._revisions
+
+    def meanwhile(connection, product_ids):
+        monkeypatch.setattr(catalog, "_revisions", revisions_of)
+        found = revisions_of(connection, product_ids)
+        others.append(pool.submit(keep_vectors, url, by, [Vector("5", 1, vector(2))]))
+        wait(others, timeout=1)
+        return found
+
+    others: list[Future[None]] = []
+    monkeypatch.setattr(catalog, "_revisions", meanwhile)
+    with ThreadPoolExecutor(1) as pool:
+        keep_vectors(url, by, [Vector("5", 1, vector(1))])
+        others[0].result()
+    assert changes_since(url, 0, by)[1][0].vector == vector(2)
 
 
 def test_a_version_of_the_same_number_in_another_bundle_has_vectors_of_its_own(url):
