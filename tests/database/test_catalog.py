@@ -4,6 +4,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
+from sqlalchemy import Engine, event
 
 from database import catalog
 from database.catalog import (
@@ -138,6 +139,23 @@ def test_no_more_products_than_allowed(url):
     assert revision(url) == 4
     remove(url, "1", known=False)
     write(url, product("3"), most=2)
+
+
+def test_listings_are_read_for_their_number_only_where_there_may_be_too_many(url):
+    said = []
+
+    def note(connection, cursor, statement, *others):
+        said.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        write(url, product("1"), most=1)
+        assert not [statement for statement in said if "listing IS NOT NULL" in statement]
+        with pytest.raises(CatalogFull):
+            write(url, product("2"), most=1)
+        assert [statement for statement in said if "listing IS NOT NULL" in statement]
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_vectors_of_another_version_are_added_and_those_of_old_ones_forgotten(url):
