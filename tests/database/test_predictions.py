@@ -32,6 +32,23 @@ def row(minute: int = 0, **changes: object) -> PredictionRow:
     return PredictionRow(**values | changes)
 
 
+def plans_of(url, ask):
+    """How SQLite finds what `ask` selects, first step by statement."""
+    said = []
+
+    def note(connection, cursor, statement, parameters, *others):
+        if statement.startswith("SELECT"):
+            said.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    with reading(url) as connection:
+        return [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values).first().detail for asked, values in said]
+
+
 def test_a_prediction_comes_back_as_it_was_written(url):
     written = row(embedding=struct.pack("<3f", 0.1, -0.5, 1.0))
     insert_predictions(url, [written])
@@ -45,22 +62,18 @@ def test_the_newest_of_each_model_is_told(url):
 
 
 def test_the_newest_of_each_model_is_found_without_reading_all(tmp_path):
-    url, said = f"sqlite:///{tmp_path / 'vitrina.db'}", []
+    url = f"sqlite:///{tmp_path / 'vitrina.db'}"
     insert_predictions(url, [row(), row(model="recommender")])
-
-    def note(connection, cursor, statement, parameters, *others):
-        if statement.startswith("SELECT"):
-            said.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        last_predictions(url)
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-    with reading(url) as connection:
-        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values).one().detail for asked, values in said]
+    plans = plans_of(url, lambda: last_predictions(url))
     assert plans
     assert all(plan.startswith("SEARCH predictions USING COVERING INDEX") for plan in plans)
+
+
+def test_the_newest_of_a_version_are_found_without_reading_those_of_others(tmp_path):
+    url = f"sqlite:///{tmp_path / 'vitrina.db'}"
+    insert_predictions(url, [row()])
+    plans = plans_of(url, lambda: newest_predictions(url, "product", 10, version=2))
+    assert ["ix_predictions_model_version_created_at (model=? AND version=?)" in plan for plan in plans] == [True]
 
 
 def test_newest_come_first_and_only_those_asked_for(url):
