@@ -109,10 +109,8 @@ def put(url: str, changes: Sequence[Change], *, most: int, by: Placing, who: str
         for place, change in enumerate(changes):
             _put(connection, change, before.get(change.product_id), revision + place, now)
         given = [change for change in changes if change.listing is not None]
-        if given:
-            held = connection.scalar(select(func.count()).where(CatalogProduct.listing.is_not(None)))
-            if held is not None and held > most:
-                raise CatalogFull(f"clients may put {most} products over those of the index; delete some, or train on them")
+        if given and _beyond(connection, most):
+            raise CatalogFull(f"clients may put {most} products over those of the index; delete some, or train on them")
         last = revision + len(changes) - 1
         numbered = {change.product_id: revision + place for place, change in enumerate(changes)}
         rows = [Vector(c.product_id, numbered[c.product_id], c.vector) for c in given if c.vector is not None]
@@ -206,6 +204,7 @@ def photos(url: str, product_ids: Sequence[str]) -> dict[str, bytes]:
 def keep_vectors(url: str, by: Placing, vectors: Sequence[Vector]) -> None:
     """Write vectors of `by`, those of products that were changed meanwhile left out."""
     with writing(url) as connection:
+        _wait_for_writers(connection)
         current = _revisions(connection, [vector.product_id for vector in vectors])
         fresh = [vector for vector in vectors if current.get(vector.product_id) == vector.revision]
         _add_vectors(connection, by, fresh)
@@ -222,13 +221,25 @@ def forget_vectors(url: str, by: Placing, keep: Sequence[int]) -> int:
 
 def _next_revision(connection: Connection) -> int:
     """One that nobody else gets: writers wait for each other until they commit, so that revisions become visible in order."""
+    _wait_for_writers(connection)
+    return _revision(connection) + 1
+
+
+def _wait_for_writers(connection: Connection) -> None:
+    """Until nobody else writes products or vectors; on SQLite every writer did so when it began."""
     if connection.dialect.name == "postgresql":
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    return _revision(connection) + 1
 
 
 def _revision(connection: Connection) -> int:
     return connection.scalar(select(func.max(CatalogProduct.revision))) or 0
+
+
+def _beyond(connection: Connection, most: int) -> bool:
+    """Whether more than `most` products have a listing. All are counted first, as an index does without listings and photos."""
+    everything = select(func.count()).select_from(CatalogProduct)
+    listed = everything.where(CatalogProduct.listing.is_not(None))
+    return all((connection.scalar(query) or 0) > most for query in (everything, listed))
 
 
 def _put(connection: Connection, change: Change, before: str | None, revision: int, now: datetime) -> None:

@@ -77,8 +77,11 @@ def probe(url: str) -> None:
 def reading(url: str) -> Iterator[Connection]:
     """A connection in one snapshot; the schema is brought up to date on a process's first use."""
     _ensure_schema(url)
-    with translated(url), engine(url).connect() as connection, connection.begin():
-        yield connection
+    with translated(url), engine(url).connect() as connection:
+        if connection.dialect.name == "postgresql":  # where each statement would see what others have committed before it
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
 
 
 @contextmanager

@@ -41,10 +41,12 @@ def keep_results(
     max_bytes: int,
     used: Sequence[str] = (),
     now: datetime | None = None,
+    bound: bool = True,
 ) -> None:
     """Keep values by digest, note that others were `used`, and throw away what goes beyond `max_bytes`, in one transaction.
 
-    What is kept already stays. Values of 0 bytes in all are allowed: then only uses are noted.
+    What is kept already stays. Values of 0 bytes in all are allowed: then only uses are noted. Without `bound` nothing is thrown
+    away: that adds up the whole table, while others wait to write.
 
     Raises:
         DatabaseError: unreachable; then nothing was kept.
@@ -63,7 +65,7 @@ def keep_results(
             mine = (CachedResult.model == model, CachedResult.version == version)
             old = (CachedResult.digest.in_(used[start : start + _DIGESTS_A_QUERY]), CachedResult.used_at < moment - _COARSE)
             connection.execute(update(CachedResult).where(*mine, *old).values(used_at=moment))
-        if rows:
+        if rows and bound:
             _bound(connection, max_bytes)
 
 

@@ -76,7 +76,11 @@ class Prediction(Base):
     outputs: Mapped[dict[str, Any]]
     embedding: Mapped[bytes | None]
 
-    __table_args__ = (Index(None, "created_at"), Index(None, "model", "created_at"))
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(None, "model", "created_at"),
+        Index(None, "model", "version", "created_at"),
+    )
 
 
 class Feedback(Base):

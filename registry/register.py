@@ -48,7 +48,7 @@ def register(
         tags: `vitrina.gates` (passed or failed) and where the version came from.
         reports: File name in the registry, and the file.
         headline: What a reviewer reads first, Markdown.
-        run_id: Run of the training; a new one by default, and where an earlier version has it.
+        run_id: Run of the training; a new one by default, and where an earlier version, or a killed registration, has it.
 
     Raises:
         RegistryError: no such report, gates tag missing, or MLflow refused.
@@ -103,10 +103,13 @@ def mark_challenger(settings: Settings, version: ModelVersion) -> ModelVersion:
 
 
 def _run_of_its_own(settings: Settings, client: "MlflowClient", model: str, bundle: Path, run_id: str | None) -> str:
-    """The training's run, or a child of it where a version has it already: reports are never written over."""
+    """The training's run, or a child of it where a version has it already, whose reports are never written over.
+
+    Likewise where a registration was killed: of the files that it left, some may be none of this bundle.
+    """
     if run_id is None:
         return experiment_run(settings, model, name=model)
-    if not client.search_model_versions(f"run_id = '{run_id}'", max_results=1):
+    if not client.search_model_versions(f"run_id = '{run_id}'", max_results=1) and not client.list_artifacts(run_id, BUNDLE):
         return run_id
     child = experiment_run(settings, model, name=f"{model} again")
     client.set_tag(child, "mlflow.parentRunId", run_id)

@@ -144,14 +144,15 @@ def create_app(
     app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
     app.include_router(system.feedback(context, labels))
     app.include_router(system.models(context, challengers))
-    app.include_router(versions(context, source))
+    shown = versions(context, source)
+    app.include_router(shown)
     app.include_router(system.health(context, challengers))
     openapi.install(app, compared=[path for name in routers for path in available[name].COMPARED])
     errors.install(app)
     app.add_middleware(Compared, challengers=challengers, context=context, routes={name: available[name] for name in routers})
     if upstreams.models:
         stand_ins = {name: available[name].STAND_IN for name in routers}
-        app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, stand_ins=stand_ins)
+        app.add_middleware(Gateway, upstreams=upstreams, context=context, routers=routers, shown=shown, stand_ins=stand_ins)
     app.add_middleware(BodyLimit, limit=config.max_body_bytes, seconds=config.request_seconds)
     if page is not None:
         app.add_middleware(Beside, page=page)

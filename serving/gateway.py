@@ -1,6 +1,7 @@
 """Models that services of their own hold, such as one on a GPU: their routes are passed on, the others are answered here.
 
-A model's routes are those of its router. They pass as they came, as JSON or a form, and are asked again where a connection
+A model's routes are those of its router, and the one that shows its versions: a gateway need not reach the registry, by which
+whoever does may promote. They pass as they came, as JSON or a form, and are asked again where a connection
 breaks, as `serving.front` says; BentoML's protocol between services, which is pickle, is spoken nowhere. What this service says
 of such models (/readyz, /v1/models, the metrics) is what their services last said.
 """
@@ -13,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,6 +29,7 @@ from serving.front import Front
 from serving.inner import TOKEN
 from serving.schemas import ModelState, Readiness
 from serving.slots import Answer, Slot
+from serving.versions import LOOKED_UP, PREFIX
 
 LOOK_SECONDS = 5.0
 """After so long a service that was asked for its state counts as away."""
@@ -178,6 +181,7 @@ class Gateway:
 
     Args:
         routers: Routes of each model, by its name.
+        shown: Routes that show what is known of a model, which their path names.
         stand_ins: The model that answers a model's routes until that has a version, where there is one.
     """
 
@@ -187,10 +191,12 @@ class Gateway:
         upstreams: Upstreams,
         context: Context,
         routers: Mapping[str, APIRouter],
+        shown: APIRouter,
         stand_ins: Mapping[str, str | None],
     ) -> None:
         self.app = app
         self._upstreams, self._context, self._routers, self._stand_ins = upstreams, context, routers, stand_ins
+        [self._versions] = [route for route in shown.routes if isinstance(route, APIRoute) and route.path == PREFIX + LOOKED_UP]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -215,4 +221,8 @@ class Gateway:
                         scope["route"] = found.get("route", route)  # by which the request is counted
                         return model
                     return None
-        return None
+        match, found = self._versions.matches(scope)
+        if match != Match.FULL or found["path_params"]["model"] not in self._upstreams.models:
+            return None
+        scope["route"] = self._versions
+        return str(found["path_params"]["model"])

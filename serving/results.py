@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import logging
+import math
 import threading
 import uuid
 import zlib
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 MEMORY_BYTES = 32 * 1024 * 1024
 """Of the answers that one process holds in front of the database."""
+OVER = 0.01
+"""Share of the database's bound that one process writes before it is looked at again: the whole table is added up for that."""
 ID = "prediction_id"
 
 
@@ -111,6 +114,7 @@ class Results:
         self._used: dict[tuple[str, int], set[str]] = {}
         self._lock = threading.Lock()
         self._away = False
+        self._unbounded = math.inf  # bytes that were written since the database was held to its bound
 
     def remembered(self, model: str, version: int, digests: Sequence[str]) -> dict[str, Kept] | None:
         """What `find` says, where this process holds all of it itself: no wait. None where it does not."""
@@ -141,12 +145,22 @@ class Results:
         with self._lock:
             used = self._used.pop((model, version), set())
         values = {digest: kept.packed() for digest, kept in answers.items()}
+        bound = self._due(sum(map(len, values.values())))
         try:
-            keep_results(self._url, model, version, values, max_bytes=self._max_bytes, used=list(used))
+            keep_results(self._url, model, version, values, max_bytes=self._max_bytes, used=list(used), bound=bound)
         except DatabaseError as error:
             self._failed(error)
         else:
             self._away = False
+
+    def _due(self, written: int) -> bool:
+        """Whether the bound is to be looked at: with the first answer, and whenever `OVER` of it was written."""
+        with self._lock:
+            self._unbounded += written
+            due = self._unbounded > OVER * self._max_bytes
+            if due:
+                self._unbounded = 0
+        return due
 
     def _held(self, model: str, version: int, digests: Sequence[str]) -> dict[str, Kept]:
         with self._lock:

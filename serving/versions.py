@@ -26,6 +26,8 @@ from serving.requests import count
 from serving.schemas import ResponseModel
 from serving.storage import ask
 
+PREFIX, LOOKED_UP = "/v1/models", "/{model}/versions"
+"""The path of these routes, and of the one among them that asks the registry."""
 LISTED, MAX_LISTED = 20, 100
 SECONDS = 5.0
 """How old an answer, or a refusal, may be: however many ask, MLflow is asked once in that time."""
@@ -98,7 +100,7 @@ class Moves(ResponseModel):
 
 def versions(context: Context, source: Registered) -> APIRouter:
     """The routes."""
-    routes = APIRouter(prefix="/v1/models", tags=["models"])
+    routes = APIRouter(prefix=PREFIX, tags=["models"])
     known: TTLCache[tuple[str, int], RegisteredVersions | ApiError] = TTLCache(1000, SECONDS)
     asking = asyncio.Lock()
     name, page = in_path("model", "one of those that are served"), page_of(context.settings, context.config)
@@ -113,7 +115,7 @@ def versions(context: Context, source: Registered) -> APIRouter:
         return RegisteredVersions(model=model, versions=[_version(page, *one) for one in found])
 
     @routes.get(
-        "/{model}/versions",
+        LOOKED_UP,
         operation_id="list_versions",
         summary="Versions of a model",
         response_model=RegisteredVersions,

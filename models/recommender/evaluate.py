@@ -190,13 +190,13 @@ def _batch_lists(recommender: Recommender, batch: HeldOut) -> dict[str, Lists]:
 
 
 def rank(scores: Floats, batch: HeldOut, name: str) -> Lists:
-    """Lists of the users of a batch; overwrites their own items in `scores` [B, I].
+    """Lists of the users of a batch; overwrites what they bought in `scores` [B, I].
 
     Raises:
         VitrinaError: a score is NaN; `name` says whose.
     """
-    rows = np.arange(len(batch))
-    own = (np.repeat(rows, batch.histories.lengths), batch.histories.items)
+    rows, bought = np.arange(len(batch)), batch.histories.bought()
+    own = (np.repeat(rows, bought.lengths), bought.items)
     scores[own] = np.inf
     least = scores.min(axis=1)
     if np.isnan(least).any():

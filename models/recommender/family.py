@@ -24,7 +24,7 @@ from models.recommender.bundle import BundleConfig
 from models.recommender.card import card
 from models.recommender.config import RecommenderRunConfig
 from models.recommender.held_out import HeldOut
-from models.recommender.interactions import Histories, split_interactions
+from models.recommender.interactions import BOUGHT, Histories, split_interactions
 from models.recommender.items import Items, item_keys
 from models.recommender.model import Recommender
 from models.recommender.names import NAMES
@@ -105,7 +105,7 @@ class RecommenderFamily:
             validation_purchases=int((split["split"] == "validation").sum()),
         )
         known = table.histories(*("train", "validation") if "purchases_test" in catalogue.tables() else table.parts)
-        seen = pair_keys(split[split["split"] != "test"])
+        seen = pair_keys(split[(split["split"] != "test") & _bought(split)])
         with new_bundle(workdir) as folder:
             bundle.save(folder, recommender, table.users, known, settings, seen)
             save_reference(folder, reference(recommender, table, held, config), REFERENCE_SPEC)
@@ -158,7 +158,7 @@ class RecommenderFamily:
         settings = bundle.load_config(folder)
         recommender, _, _ = bundle.load(folder, settings)
         found = split_interactions(catalogue, settings.config.split, settings.config.model.history)
-        wanted = (found["split"] == "test") & ~np.isin(pair_keys(found), load_seen(folder))
+        wanted = (found["split"] == "test") & _bought(found) & ~np.isin(pair_keys(found), load_seen(folder))
         if rows is not None:
             wanted &= found["user_id"].isin(rows.unique())
         table = Coded.of(found, list(recommender.items.keys))
@@ -243,8 +243,8 @@ class Coded:
         return Histories.of(self.codes["user"].to_numpy()[rows], self.codes["item"].to_numpy()[rows], weights, len(self.users))
 
     def relevant(self, part: str) -> csr_matrix:
-        """Users × items of a part."""
-        return self.relevant_of(self.split["split"] == part)[0]
+        """Users × items that were bought in a part."""
+        return self.relevant_of((self.split["split"] == part) & _bought(self.split))[0]
 
     def relevant_of(self, wanted: "pd.Series[bool]") -> tuple[csr_matrix, NDArray[np.int64]]:
         """Users × items of the rows wanted, and how many more [U] are of items that are not known."""
@@ -253,6 +253,11 @@ class Coded:
         shape = (len(self.users), len(self.items))
         cells = csr_matrix((np.ones(len(known), np.float32), (known["user"], known["item"])), shape=shape)
         return cells, np.bincount(rows.loc[rows["item"] < 0, "user"], minlength=len(self.users))
+
+
+def _bought(split: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows are purchases; the others were only looked at."""
+    return split["weight"] >= BOUGHT
 
 
 def pair_keys(rows: pd.DataFrame) -> NDArray[np.uint64]:

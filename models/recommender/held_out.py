@@ -27,7 +27,7 @@ class HeldOut:
     @classmethod
     def of(cls, histories: Histories, relevant: csr_matrix) -> "HeldOut":
         """Of everyone's histories and next purchases [U, I], the users who have both; what is bought again is no answer."""
-        relevant = csr_matrix(relevant - relevant.multiply(histories.matrix(relevant.shape[1]) > 0))
+        relevant = csr_matrix(relevant - relevant.multiply(histories.bought().matrix(relevant.shape[1]) > 0))
         relevant.eliminate_zeros()
         users = np.flatnonzero((np.diff(relevant.indptr) > 0) & (histories.lengths > 0))
         return cls(histories.select(users), relevant[users], users)
@@ -50,17 +50,18 @@ class HeldOut:
 
 
 def top(scores: Floats, histories: Histories, places: int, exclude: bool = True) -> NDArray[np.int64]:
-    """Item codes [B, places] by score, best first, without the users' own where `exclude`; `NOTHING` where a list ends early."""
+    """Item codes [B, places] by score, best first, without purchases where `exclude`; `NOTHING` where a list ends early."""
     values = np.array(scores, dtype=np.float32)
     if exclude:
-        values[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] = -np.inf
+        own = histories.bought()
+        values[np.repeat(np.arange(len(own)), own.lengths), own.items] = -np.inf
     best = torch.from_numpy(values).topk(min(places, values.shape[1]), dim=1)
     codes: NDArray[np.int64] = np.where(np.isneginf(best.values.numpy()), NOTHING, best.indices.numpy())
     return codes
 
 
 def quality(scores: Callable[[Histories], Floats], held: HeldOut, places: int) -> float:
-    """Mean nDCG@places of a way to score, over all items but the users' own."""
+    """Mean nDCG@places of a way to score, over all items but those that users bought."""
     total = 0.0
     for batch in held.batches():
         ranked = top(scores(batch.histories), batch.histories, places)

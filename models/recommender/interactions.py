@@ -107,10 +107,16 @@ class Histories:
         ends: NDArray[np.int64] = np.repeat(self.offsets[1:], self.lengths)
         return ends - 1 - np.arange(len(self.items))
 
+    def bought(self) -> "Histories":
+        """Purchases alone, without what was only looked at."""
+        kept = self.weights >= BOUGHT
+        owners = np.repeat(np.arange(len(self)), self.lengths)[kept]
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(self)))]).astype(np.int64)
+        return Histories(offsets, self.items[kept], self.weights[kept])
+
     def buyers(self, items: int) -> Floats:
         """How many users [I] bought each item; what was only looked at does not count."""
-        bought = self.items[self.weights == BOUGHT]
-        return np.bincount(bought, minlength=items).astype(np.float32)
+        return np.bincount(self.bought().items, minlength=items).astype(np.float32)
 
     def matrix(self, items: int, decay: float = 0.0) -> csr_matrix:
         """Sparse float32 [U, items]: weights, each times exp(-decay · age).
@@ -135,7 +141,8 @@ def split_interactions(catalogue: Catalogue, split: SplitConfig, history: Histor
 
     A split that came with the data (`purchases_test`) is kept. Otherwise the last purchase of every user with at least three is
     test. Validation is the last of what is left, or, where no order is known, the share `split.validation` of the pairs, by
-    hash. What was only viewed or put in the cart is always training.
+    hash. What was only viewed or put in the cart is of the part that its user's purchases had come to: what was looked at after
+    the test purchase must not tell of it. Without an order it is training, as it is of users with too few purchases.
     """
     done, ordered = _in_order(catalogue, history)
     given = "purchases_test" in catalogue.tables()
@@ -143,7 +150,7 @@ def split_interactions(catalogue: Catalogue, split: SplitConfig, history: Histor
     bought = done["weight"].to_numpy() == BOUGHT
     if ordered:
         left, count = _from_the_end(done["user_id"], bought)
-        enough = bought & (count >= LEAVE_ONE_OUT - given)
+        enough = count >= LEAVE_ONE_OUT - given
         if given:
             parts[enough & (left == 0)] = "validation"
         else:

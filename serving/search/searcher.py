@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from cachetools import LRUCache
 
+from catalog.errors import ImageError
+from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORY_LEVELS, Listing
 from configs.errors import VitrinaError
 from configs.schema import IndexConfig, ServingConfig
@@ -234,9 +236,16 @@ class Searcher:
     def _listings(self, products: Sequence[Product]) -> Iterator[Listing]:
         seen = photos(self._url, [product.product_id for product in products])
         for product in products:
-            data = seen.get(product.product_id)
-            photo = None if data is None else decoded(data, self._config.max_image_pixels)
+            photo = self._photo(product, seen.get(product.product_id))
             yield ListingIn.model_validate(product.listing).listing(photo)
+
+    def _photo(self, product: Product, data: bytes | None) -> DecodedPhoto | None:
+        """What a client put; None where there is none, or where it has more pixels than are allowed since."""
+        try:
+            return None if data is None else decoded(data, self._config.max_image_pixels)
+        except ImageError as error:
+            logger.warning("product %r is placed without its photo: %s", product.product_id, error)
+            return None
 
     def _search(self, queries: Sequence[Query], found: list[bytes | ApiError | None]) -> None:
         """Fill what is None in `found`."""

@@ -1,10 +1,12 @@
 """Products that clients put: every change has the next revision, and whoever has read up to one finds all later ones."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
+from sqlalchemy import Engine, event
 
+from database import catalog
 from database.catalog import (
     Change,
     Placing,
@@ -113,6 +115,22 @@ def test_changes_are_read_from_a_revision_on(url):
     assert (last, dict(changed)) == (5, {"2": "deleted", "1": "hidden"})
 
 
+def test_what_is_put_while_changes_are_read_is_among_those_that_are_read_next(url, monkeypatch):
+    write(url, product("5"))
+    revision_of = catalog._revision
+
+    def late(connection):
+        monkeypatch.setattr(catalog, "_revision", revision_of)
+        write(url, product("6"))
+        return revision_of(connection)
+
+    monkeypatch.setattr(catalog, "_revision", late)
+    by = Placing("product", 1, "b")
+    last, first = changes_since(url, 0, by)
+    _, then = changes_since(url, last, by)
+    assert [change.product_id for change in (*first, *then)] == ["5", "6"]
+
+
 def test_no_more_products_than_allowed(url):
     write(url, product("1"), product("2"), most=2)
     write(url, product("2"), Change(product_id="9", hidden=True, known=True), most=2)
@@ -121,6 +139,23 @@ def test_no_more_products_than_allowed(url):
     assert revision(url) == 4
     remove(url, "1", known=False)
     write(url, product("3"), most=2)
+
+
+def test_listings_are_read_for_their_number_only_where_there_may_be_too_many(url):
+    said = []
+
+    def note(connection, cursor, statement, *others):
+        said.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        write(url, product("1"), most=1)
+        assert not [statement for statement in said if "listing IS NOT NULL" in statement]
+        with pytest.raises(CatalogFull):
+            write(url, product("2"), most=1)
+        assert [statement for statement in said if "listing IS NOT NULL" in statement]
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_vectors_of_another_version_are_added_and_those_of_old_ones_forgotten(url):
@@ -134,6 +169,25 @@ def test_vectors_of_another_version_are_added_and_those_of_old_ones_forgotten(ur
     assert forget_vectors(url, second, [2]) == 2
     assert [p.vector for p in changes_since(url, 0, Placing("product", 1, "b"))[1]] == [None, None]
     assert changes_since(url, 0, Placing("other", 1, "b"))[1][0].vector == vector(7)
+
+
+def test_processes_that_keep_vectors_of_one_product_at_once_wait_for_each_other(url, monkeypatch):
+    write(url, product("5", vector=None))
+    by, revisions_of = Placing("product", 1, "b"), catalog._revisions
+
+    def meanwhile(connection, product_ids):
+        monkeypatch.setattr(catalog, "_revisions", revisions_of)
+        found = revisions_of(connection, product_ids)
+        others.append(pool.submit(keep_vectors, url, by, [Vector("5", 1, vector(2))]))
+        wait(others, timeout=1)
+        return found
+
+    others: list[Future[None]] = []
+    monkeypatch.setattr(catalog, "_revisions", meanwhile)
+    with ThreadPoolExecutor(1) as pool:
+        keep_vectors(url, by, [Vector("5", 1, vector(1))])
+        others[0].result()
+    assert changes_since(url, 0, by)[1][0].vector == vector(2)
 
 
 def test_a_version_of_the_same_number_in_another_bundle_has_vectors_of_its_own(url):

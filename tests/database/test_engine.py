@@ -8,6 +8,7 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from database.audit import note
 from database.engine import engine, migrate, reading, writing
 from database.errors import DatabaseError
 from database.tables import Base
@@ -59,6 +60,17 @@ def test_sqlite_is_opened_for_many_processes(tmp_path: Path):
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1}
     assert engine(url) is engine(url)
+
+
+def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(url):
+    count = sqlalchemy.text("SELECT count(*) FROM audit")
+    with reading(url) as connection:
+        before = connection.scalar(count)
+        with writing(url) as other:
+            note(other, "ada", "key created", "shop")
+        assert (before, connection.scalar(count)) == (0, 0)
+    with reading(url) as connection:
+        assert connection.scalar(count) == 1
 
 
 def test_an_error_inside_a_transaction_leaves_nothing_behind(url):

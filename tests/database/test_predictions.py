@@ -3,9 +3,18 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from at_once import at_once
+from sqlalchemy import Engine, event
 
+from database.engine import reading
 from database.errors import DatabaseError, NotFound
-from database.predictions import PredictionRow, feedback_for, insert_feedback, insert_predictions, newest_predictions
+from database.predictions import (
+    PredictionRow,
+    feedback_for,
+    insert_feedback,
+    insert_predictions,
+    last_predictions,
+    newest_predictions,
+)
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -23,10 +32,48 @@ def row(minute: int = 0, **changes: object) -> PredictionRow:
     return PredictionRow(**values | changes)
 
 
+def plans_of(url, ask):
+    """How SQLite finds what `ask` selects, first step by statement."""
+    said = []
+
+    def note(connection, cursor, statement, parameters, *others):
+        if statement.startswith("SELECT"):
+            said.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    with reading(url) as connection:
+        return [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values).first().detail for asked, values in said]
+
+
 def test_a_prediction_comes_back_as_it_was_written(url):
     written = row(embedding=struct.pack("<3f", 0.1, -0.5, 1.0))
     insert_predictions(url, [written])
     assert newest_predictions(url, "product", 10) == [written]
+
+
+def test_the_newest_of_each_model_is_told(url):
+    assert last_predictions(url) == {}
+    insert_predictions(url, [row(3), row(1), row(2, model="recommender")])
+    assert last_predictions(url) == {"product": NOON + timedelta(minutes=3), "recommender": NOON + timedelta(minutes=2)}
+
+
+def test_the_newest_of_each_model_is_found_without_reading_all(tmp_path):
+    url = f"sqlite:///{tmp_path / 'vitrina.db'}"
+    insert_predictions(url, [row(), row(model="recommender")])
+    plans = plans_of(url, lambda: last_predictions(url))
+    assert plans
+    assert all(plan.startswith("SEARCH predictions USING COVERING INDEX") for plan in plans)
+
+
+def test_the_newest_of_a_version_are_found_without_reading_those_of_others(tmp_path):
+    url = f"sqlite:///{tmp_path / 'vitrina.db'}"
+    insert_predictions(url, [row()])
+    plans = plans_of(url, lambda: newest_predictions(url, "product", 10, version=2))
+    assert ["ix_predictions_model_version_created_at (model=? AND version=?)" in plan for plan in plans] == [True]
 
 
 def test_newest_come_first_and_only_those_asked_for(url):

@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 
 from registry.bundle import manifest_sha256
 from registry.errors import PromotionRefused, RegistryError, TamperedBundle
+from registry.fetch import fetch
 from registry.register import mark_challenger, register
 from registry.runs import experiment_run, start_run
 from registry.versions import alias_targets, versions
@@ -80,6 +81,14 @@ def test_a_second_version_of_one_training_does_not_write_over_the_first_ones_rep
     assert client.get_run(second.run_id).data.tags["mlflow.parentRunId"] == run_id
     page = client.download_artifacts(first.run_id, "reports/evaluation.html", str(tmp_path))
     assert Path(page).read_text() == "<h1>Is it better?</h1>"
+
+
+def test_what_a_killed_registration_left_is_in_no_version(settings, make_version, tmp_path):
+    run_id = start_run(settings, "product", tmp_path / "training")
+    MlflowClient(settings.tracking_uri).log_text(run_id, "of other settings", "bundle/index/lists.txt")
+    version = make_version(settings, run_id=run_id)
+    assert fetch(settings, version).is_dir()
+    assert MlflowClient(settings.tracking_uri).get_run(version.run_id).data.tags["mlflow.parentRunId"] == run_id
 
 
 def test_only_a_version_that_passed_becomes_challenger(settings, make_version):

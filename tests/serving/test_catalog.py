@@ -304,6 +304,14 @@ def test_version_1_of_a_registry_begun_anew_places_what_was_put_by_itself(client
         assert vector is None or vector == placed("green velvet jeans", version).astype("<f4").tobytes()
 
 
+def test_a_photo_of_more_pixels_than_are_allowed_since_keeps_nobody_from_searching(client, settings, config):
+    client.put(f"{URL}/99", json=JEANS | {"image": IMAGE})
+    anew, stricter = Source(registry="the second"), config.model_copy(update={"max_image_pixels": 100})
+    with TestClient(create_app(settings, stricter, anew)) as other:
+        wait_until(lambda: other.get("/readyz").status_code == 200)
+        assert found(other, text="green velvet jeans", limit=1) == [99]
+
+
 def test_no_product_is_lost_while_versions_change(client, source):
     """Put without a pause while the champion moves: each is found by the search that follows its answer."""
     lost, stop = [], threading.Event()

@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from configs.errors import ConfigError
 from configs.schema import ServingConfig
 from configs.settings import Settings
+from registry.errors import RegistryUnreachable
 from serving.access.gate import Gate
 from serving.access.passed import Behind
 from serving.app import create_app
@@ -165,6 +166,20 @@ def test_what_belongs_to_no_model_is_answered_here(gateway: TestClient) -> None:
     said = 'vitrina_requests_total{endpoint="/v1/multimodal/analyze",status="200"}'
     assert gateway.post("/v1/multimodal/analyze", json=LISTING).status_code == 200
     assert said in gateway.get("/metrics").text
+
+
+def test_versions_of_a_model_are_looked_up_by_its_service(shop: Shop) -> None:
+    """The network lets a gateway reach no registry: whoever does may promote (deploy/README.md)."""
+    out_of_reach = Source(error=RegistryUnreachable("MLflow does not answer"))
+    with client_of(shop.home, shop.config, source=out_of_reach) as gateway:
+        for model in ("product", "imagegen"):
+            answer = gateway.get(f"/v1/models/{model}/versions")
+            assert (answer.status_code, answer.json()) == (200, {"model": model, "versions": []})
+            assert gateway.get(f"/v1/models/{model}/history").json() == {"model": model, "moves": []}
+        refused(gateway.get("/v1/models/product/versions?limit=0"), 400, "invalid_input", "limit")
+        refused(gateway.get("/v1/models/nothing/versions"), 404, "not_found", "model")
+        said = 'vitrina_requests_total{endpoint="/v1/models/{model}/versions",status="200"}'
+        assert said in gateway.get("/metrics").text
 
 
 def test_feedback_here_is_about_predictions_of_the_services(gateway: TestClient) -> None:

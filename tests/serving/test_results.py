@@ -5,6 +5,7 @@ import pytest
 from at_once import at_once
 
 from configs.schema import ResultsConfig
+from database import results as database_results
 from database.predictions import PredictionRow
 from database.results import results_bytes
 from serving.results import Kept, Results, digest_of, new_id
@@ -68,6 +69,17 @@ def test_memory_is_bounded_and_the_database_still_knows(url):
     results.keep("product", 3, {f"{i}": kept(i) for i in range(50)})
     assert sum(results.remembered("product", 3, [f"{i}"]) is not None for i in range(50)) < 10
     assert results.find("product", 3, ["0"]) == {"0": kept(0)}
+
+
+def test_the_table_is_added_up_seldom_and_stays_near_its_bound(url, monkeypatch):
+    added, real = [], database_results._bytes
+    monkeypatch.setattr(database_results, "_bytes", lambda connection: added.append(1) or real(connection))
+    most = 200 * len(kept().packed())
+    results = Results(url, ResultsConfig(max_bytes=most))
+    for number in range(600):
+        results.keep("product", 3, {f"{number}": kept(number)})
+    assert len(added) < 300
+    assert results_bytes(url) < 1.02 * most
 
 
 def test_nothing_is_kept_where_there_is_no_room(url):

@@ -179,6 +179,11 @@ def test_a_vector_that_is_not_finite(steady):
         assert response.status_code == 400
 
 
+def test_a_number_in_a_form_that_is_too_long_to_be_read(steady):
+    response = steady.post(URL, files={"vector": (None, f"[{'1' * 5000}]")})
+    refused(response, 400, "invalid_input", "vector")
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-45, 1.0, 1e300])
 def test_a_vector_of_any_length(steady, scale):
     vector = [float(number) * scale for number in placed("steel watch")]

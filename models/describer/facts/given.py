@@ -2,9 +2,9 @@
 
 A statement is given by a fact whose words hold its words, in a row: "navy" by "Navy Blue", "sleeves" by "Short Sleeves",
 "low rise" by "Low-Rise". A material is not given by another one that only holds its name: "cotton" not by "Cotton Blend",
-"leather" not by "Synthetic Leather". A number is given where a fact or the title has it. What a text denies, it states as well. A
-word of the title that states a value is a fact named `title`, where no field or attribute says the same; where title and field
-differ, both are given.
+"leather" not by "Synthetic Leather". A number is given where a fact or the title has it. What a text denies, it states as well:
+"padded" is not given by "Non Padded", nor "not padded" by "Padded". A word of the title that states a value is a fact named
+`title`, where no field or attribute says the same; where title and field differ, both are given.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from catalog.text import clean_html
 from models.describer.answers import Fact
 from models.describer.facts import words
 from models.describer.facts.forms import Forms, form, forms, within
-from models.describer.facts.lexicon import Lexicon, Statement, values_of
+from models.describer.facts.lexicon import Lexicon, Statement, denied, values_of
 
 TITLE = "title"
 
@@ -57,8 +57,8 @@ def genders_of(text: str) -> Iterable[str]:
     return (gender for gender, said in words.GENDERS.items() if found & {form(word) for word in said})
 
 
-def is_given(statement: Forms, names: Sequence[str], given: Given) -> bool:
-    """Whether facts give a value, by its words and what it may be a value of."""
+def is_given(statement: Forms, names: Sequence[str], given: Given, negated: bool = False) -> bool:
+    """Whether facts give a value, or its denial, by its words and what it may be a value of."""
     if "gender" in names:
         return any(name.removeprefix("gender:") in given.genders for name in names if name.startswith("gender:"))
     material = "material" in names
@@ -67,7 +67,7 @@ def is_given(statement: Forms, names: Sequence[str], given: Given) -> bool:
         place = within(statement, run)
         if place is None and len(statement) > 1:
             place = within(joined, run)
-        if place is not None and not (material and _modified(run, place, len(statement))):
+        if place is not None and denied(run, place) == negated and not (material and _modified(run, place, len(statement))):
             return True
     return False
 
@@ -81,4 +81,4 @@ def _modified(run: Forms, place: int, size: int) -> bool:
 def unsupported(text: str, facts: Sequence[Fact], lexicon: Lexicon) -> tuple[Statement, ...]:
     """What a text states and facts do not give."""
     held = given_forms(facts)
-    return tuple(s for s in lexicon.statements(text) if not is_given(s.forms, s.names, held))
+    return tuple(s for s in lexicon.statements(text) if not is_given(s.forms, s.names, held, s.negated))

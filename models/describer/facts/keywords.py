@@ -26,6 +26,6 @@ def _contradicted(statement: Statement, listing: Listing, lexicon: Lexicon) -> F
     names = {kinds.get(name, name) for name in statement.names}
     for name, value in values_of(listing):
         same = name in names or any(n in names for n in lexicon.values.get((value.casefold(),), ()))
-        if same and not is_given(statement.forms, statement.names, given_forms([Fact(name, value)])):
+        if same and not is_given(statement.forms, statement.names, given_forms([Fact(name, value)]), statement.negated):
             return Fact(name, value)
     return None

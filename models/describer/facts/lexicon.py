@@ -118,7 +118,7 @@ class Lexicon:
     def statements(self, text: str) -> tuple[Statement, ...]:
         """Values that a text states, in order; the longest at each place, in one word as well ("slim-fit"), and every number."""
         found, told = [], list(tokens(text))
-        place = 0
+        said, place = [token.form for token in told], 0
         while place < len(told):
             size = self._size(told, place)
             if size:
@@ -126,8 +126,7 @@ class Lexicon:
                 key = key if key in self.values else self._joined.get(key[0], key)
                 names = self.values.get(key, (NUMBER,))
                 start, end = told[place].start, told[place + size - 1].end
-                negated = any(token.form in NEGATIONS for token in told[max(0, place - 2) : place])
-                found.append(Statement(names, text[start:end], key, start, end, negated))
+                found.append(Statement(names, text[start:end], key, start, end, denied(said, place)))
             place += max(size, 1)
         return tuple(found)
 
@@ -150,6 +149,11 @@ class Lexicon:
     def _spellings(self) -> dict[Forms, tuple[str, ...]]:
         """Ways to write each value: a word may be in the plural, and known compounds with a hyphen."""
         return {key: tuple(dict.fromkeys((" ".join(key), " ".join((*key[:-1], plural(key[-1])))))) for key in self.values}
+
+
+def denied(told: Sequence[str], place: int) -> bool:
+    """Whether one of the two forms before this one denies it."""
+    return any(word in NEGATIONS for word in told[max(0, place - 2) : place])
 
 
 def _closed() -> dict[Forms, set[str]]:

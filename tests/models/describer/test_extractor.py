@@ -112,6 +112,21 @@ def test_what_is_not_given(invented: tuple[list[Labelled], Lexicon], text: str, 
     assert [statement.value for statement in unsupported(text, facts, lexicon)] == lacking
 
 
+@pytest.mark.parametrize(
+    ("text", "lacking"),
+    [
+        ("A padded bra with a hood.", ["padded", "hood"]),
+        ("A non padded bra.", []),
+        ("It has no hood.", []),
+        ("It is waterproof.", []),
+        ("It is not waterproof.", ["waterproof"]),
+    ],
+)
+def test_a_value_that_is_denied_is_another_one(text: str, lacking: list[str]) -> None:
+    facts = (Fact("Padding", "Non Padded"), Fact("Hood", "No Hood"), Fact("Rain", "Waterproof"))
+    assert [statement.value for statement in unsupported(text, facts, Lexicon.fit([]))] == lacking
+
+
 def test_what_a_text_states_is_counted(invented: tuple[list[Labelled], Lexicon]) -> None:
     sentences, lexicon = invented
     facts = (Fact("brand", "Arrow"), Fact("base_colour", "Navy Blue"), Fact("Fit", "Slim Fit"), Fact("Collar", "Spread Collar"))

@@ -375,6 +375,16 @@ def test_a_given_test_split_is_what_is_measured(tmp_path: Path) -> None:
     assert all(item in ids(answer) for item, answer in zip(tested, answers, strict=True))  # the test is not in the history
 
 
+def test_what_was_looked_at_and_then_bought_is_measured(tmp_path: Path) -> None:
+    table = planted_purchases()
+    table = table.assign(timestamp=pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(table.pop("position"), unit="D"))
+    views = table.assign(kind="view", timestamp=table["timestamp"] - pd.Timedelta(minutes=5))
+    viewed = catalogue_of(tmp_path / "viewed", purchases=table, events=views)
+    run = FAMILY.evaluate(train(viewed, tmp_path / "work", COUNTED), viewed, config().evaluation)
+    assert run.evaluation.n == 48
+    assert run.evaluation.metrics["recall_at_20"].value > 0.6
+
+
 def test_embeddings_tell_apart_what_nobody_bought(tmp_path: Path) -> None:
     table, rng = planted_purchases(), np.random.default_rng(0)
     products = [100 * group + number for group in range(3) for number in range(9)]  # number 8 is bought by nobody

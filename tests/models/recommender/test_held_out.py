@@ -52,7 +52,12 @@ def test_held_out_users_have_a_history_and_something_to_find() -> None:
 def test_what_is_bought_again_is_not_to_be_found() -> None:
     held = HeldOut.of(histories_of([1, 2], [3], weights=[1, 0.2, 1]), cells([[1, 2, 5], [3]], 9))
     assert held.users.tolist() == [0]
-    assert held.relevant[0].indices.tolist() == [5]
+    assert held.relevant[0].indices.tolist() == [2, 5]
+
+
+def test_what_was_only_looked_at_may_be_bought_next() -> None:
+    scores = np.array([[5, 4, 3, 2]], dtype=np.float32)
+    assert top(scores, histories_of([0, 1], weights=[1, 0.2]), 2).tolist() == [[1, 2]]
 
 
 def rows(held: HeldOut) -> list[tuple[int, list[int], list[int]]]:

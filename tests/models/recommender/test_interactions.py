@@ -72,11 +72,11 @@ def test_rows_without_a_user_or_an_item_are_left_out(tmp_path: Path) -> None:
     assert done(split(tmp_path, purchases=table)) == {1: [(10, "train"), (30, "validation"), (40, "test")]}
 
 
-def test_events_come_in_their_time_and_what_was_not_bought_is_training(tmp_path: Path) -> None:
+def test_events_come_in_their_time_and_are_of_the_part_that_purchases_had_come_to(tmp_path: Path) -> None:
     told = events((1, 60, "view", 9), (1, 50, "purchase", 4), (1, 70, "cart", 2), (2, 10, "view", 1), (1, 80, "search", 3))
     found = split(tmp_path, purchases=purchases("1 10 1, 1 20 3, 1 30 5", "timestamp"), events=told)
     assert done(found) == {
-        1: [(10, "train"), (70, "train"), (20, "train"), (50, "validation"), (30, "test"), (60, "train")],
+        1: [(10, "train"), (70, "train"), (20, "train"), (50, "validation"), (30, "test"), (60, "test")],
         2: [(10, "train")],
     }
     assert found.set_index(["user_id", "item_id"])["weight"].to_dict() == {
@@ -87,6 +87,15 @@ def test_events_come_in_their_time_and_what_was_not_bought_is_training(tmp_path:
         (1, 30): 1.0,
         (1, 60): 0.25,
         (2, 10): 0.25,
+    }
+
+
+def test_what_is_looked_at_between_purchases_is_known_to_the_next_alone(tmp_path: Path) -> None:
+    told = events((1, 20, "view", 3), (1, 30, "cart", 6), (2, 20, "view", 9))
+    found = split(tmp_path, purchases=purchases("1 10 1, 1 20 4, 1 30 7, 2 10 1, 2 20 2", "timestamp"), events=told)
+    assert done(found) == {
+        1: [(10, "train"), (20, "train"), (20, "validation"), (30, "validation"), (30, "test")],
+        2: [(10, "train"), (20, "train"), (20, "train")],
     }
 
 
