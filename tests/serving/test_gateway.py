@@ -469,9 +469,7 @@ def test_addresses_of_services(url: str) -> None:
 
 
 def test_a_model_that_is_none_cannot_be_elsewhere(settings: Settings) -> None:
-    with pytest.raises(
-        ConfigError, match=r"serving\.upstreams: 'toaster' cannot be served; allowed: describer, fewshot, imagegen"
-    ):
+    with pytest.raises(ConfigError, match=r"upstreams: 'toaster' cannot be served; allowed: describer, fewshot, imagegen"):
         create_app(settings, ServingConfig(models=(), upstreams={"toaster": "http://a"}), Source())
 
 
