@@ -5,7 +5,7 @@ from pathlib import Path
 
 from catalog.errors import CatalogueError
 from catalog.importing.guessing.behaviour import guessed_behaviour
-from catalog.importing.guessing.names import meant, words
+from catalog.importing.guessing.header import header_elsewhere, means_something
 from catalog.importing.guessing.products import guessed_products
 from catalog.importing.guessing.profile import Column, moment, profiles
 from catalog.importing.guessing.proposal import Proposal, said, written
@@ -14,7 +14,6 @@ from catalog.importing.mapping import ReadingMapping
 from catalog.importing.sources.dialect import NO_HEADER, ROW_LIKE
 from catalog.importing.sources.open import open_source
 
-_EXACT = 90.0  # of a name: it is one of the words, not a value that holds one
 _DATES = ("listed_at", "timestamp")
 _PRICES = ("price", "discounted_price")
 
@@ -25,6 +24,7 @@ def guess(path: Path, reading: ReadingMapping) -> str:
     Raises:
         CatalogueError: the file cannot be read as `reading` says, or has no rows.
     """
+    asked, reading = reading, _where_header_stands(path, reading)
     try:
         with open_source(path, reading) as source:
             columns, notes, rows = profiles(source), list(source.notes), source.rows
@@ -33,14 +33,19 @@ def guess(path: Path, reading: ReadingMapping) -> str:
         if reading.header and NO_HEADER in str(error):
             return guess(path, reading.model_copy(update={"header": False}))
         raise
-    if reading.header and any(ROW_LIKE in note for note in notes) and not any(_means_something(column) for column in columns):
+    if reading.header and any(ROW_LIKE in note for note in notes) and not any(means_something(column.name) for column in columns):
         return guess(path, reading.model_copy(update={"header": False}))
     if not rows:
-        raise CatalogueError(f"{path} has no rows that a mapping could be told from")
+        first = f": none fits; the first: line {misfits[0].line}, {misfits[0].reason}" if misfits else ""
+        raise CatalogueError(f"{path} has no rows that a mapping could be told from{first}")
     if misfits:
         notes.append(f"{len(misfits)} lines that do not fit; the first: line {misfits[0].line}, {misfits[0].reason}")
     proposal = _proposed(columns)
     proposal.says = {**said(reading), **proposal.says}
+    if reading.sheet != asked.sheet:
+        proposal.remark("sheet", "The sheets before it name no columns that are known.")
+    if reading.skip:
+        proposal.remark("skip", f"Line {reading.skip + 1} names the columns; those before it are no part of the table.")
     _dates(proposal, columns)
     _numbers(proposal, columns)
     proposal.mapping()
@@ -54,8 +59,11 @@ def _proposed(columns: Sequence[Column]) -> Proposal:
     return guessed_behaviour(columns) or guessed_products(columns)
 
 
-def _means_something(column: Column) -> bool:
-    return any(meant(column.name, meaning) >= _EXACT for meaning in words())
+def _where_header_stands(path: Path, reading: ReadingMapping) -> ReadingMapping:
+    try:
+        return header_elsewhere(path, reading)
+    except CatalogueError:
+        return reading  # opening it says what is wrong, and names the file
 
 
 def _dates(proposal: Proposal, columns: Sequence[Column]) -> None:

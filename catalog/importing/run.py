@@ -84,6 +84,8 @@ def _import(job: _Job, out: Path) -> ImportSummary:
     mapping, source = job.mapping, job.source
     quarantine = Quarantine.of(source, mapping.unreadable)
     quarantine.check(_all_rows(source), mapping.max_quarantined)
+    if source.misfits and not source.rows:
+        raise CatalogueError(f"{source.path}: no row comes in: {_why_none(quarantine, 0)}")
     if not source.rows:
         raise CatalogueError(f"{source.path} has no row beside its header")
     check_forms(mapping.date_format)
