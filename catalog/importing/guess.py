@@ -1,14 +1,17 @@
 """Proposes a mapping for a file, with comments that say why: a person reads it, and changes what is wrong."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.errors import CatalogueError
 from catalog.importing.guessing.behaviour import guessed_behaviour
 from catalog.importing.guessing.header import header_elsewhere, means_something
-from catalog.importing.guessing.products import guessed_products
+from catalog.importing.guessing.names import SURE, meant
+from catalog.importing.guessing.products import best, guessed_products
 from catalog.importing.guessing.profile import Column, moment, profiles
-from catalog.importing.guessing.proposal import Proposal, said, written
+from catalog.importing.guessing.proposal import Proposal, condition, said, written
 from catalog.importing.guessing.recipe import followed, recipe_of
 from catalog.importing.mapping import ReadingMapping
 from catalog.importing.sources.dialect import NO_HEADER, ROW_LIKE
@@ -48,6 +51,7 @@ def guess(path: Path, reading: ReadingMapping) -> str:
         proposal.remark("skip", f"Line {reading.skip + 1} names the columns; those before it are no part of the table.")
     _dates(proposal, columns)
     _numbers(proposal, columns)
+    _currency(proposal, columns)
     proposal.mapping()
     return written(proposal, f"{path.name} ({rows:,} rows, {len(columns)} columns)", notes, columns)
 
@@ -78,6 +82,21 @@ def _dates(proposal: Proposal, columns: Sequence[Column]) -> None:
                 proposal.remark("date_format", f"{column.name} can be read as {form} and as {other}: {column.examples(1)}.")
 
 
+def _currency(proposal: Proposal, columns: Sequence[Column]) -> None:
+    """The currency of all prices, where a column of its own says it; of several the commonest, and only the rows in it."""
+    left = [column for column in columns if column.values and column.name not in proposal.used]
+    if not _mapped(proposal, columns, _PRICES) or {"currency", "where"} & set(proposal.says):
+        return
+    found = best("currency", left, lambda column: all(re.fullmatch("[A-Z]{3}", value) for value in column.values))
+    if found is None or meant(found.name, "currency") < SURE:
+        return
+    common, *others = [code for code, _ in Counter(found.values).most_common()]
+    proposal.say("currency", common, found.name, why=f"{'most' if others else 'all'} of {found.name}")
+    if others:
+        rows = f"prices in {', '.join(sorted(others))} would be mixed with those in {common}"
+        proposal.say("where", [f"{condition(found.name)} = {common}"], why=rows)
+
+
 def _numbers(proposal: Proposal, columns: Sequence[Column]) -> None:
     """The form of numbers, where values say it; the choice to be made, where they do not."""
     comma = point = either = None
@@ -92,20 +111,20 @@ def _numbers(proposal: Proposal, columns: Sequence[Column]) -> None:
     if comma is not None and point is not None:
         question = f'Two forms of numbers occur: "{comma}" and "{point}". Say which is right; rows of the other do not fit:'
         _choose(proposal, question, "decimal", ",", "decimal", ".")
-    elif comma is not None and either is not None and "," in either:
+    elif (sure := comma or point) is not None and either is not None and (mark := "," if sure == comma else ".") in either:
         question = (
-            f'"{comma}" has a fraction; "{either}" has one too, or is a number of thousands. Say which; other rows do not fit:'
+            f'"{sure}" has a fraction; "{either}" has one too, or is a number of thousands. Say which; other rows do not fit:'
         )
-        _choose(proposal, question, "decimal", ",", "thousands", ",")
+        _choose(proposal, question, "decimal", mark, "thousands", mark)
     elif comma is not None:
         proposal.say("decimal", ",", why=f'as in "{comma}"')
         if "." in comma:
             proposal.say("thousands", ".")
         elif either is not None:
-            proposal.remark(
-                "thousands", f'Is the point in "{either}" between thousands? Then take the first mark off; if not, mend the file:'
-            )
-            proposal.remark("thousands", 'thousands: "."')
+            _ask_thousands(proposal, "point", ".", either)
+    elif point is not None and either is not None and "," not in point:
+        proposal.say("decimal", ".", why=f'as in "{point}"')
+        _ask_thousands(proposal, "comma", ",", either)
     elif point is None and either is not None:
         mark = "," if "," in either else "."
         _choose(
@@ -116,6 +135,12 @@ def _numbers(proposal: Proposal, columns: Sequence[Column]) -> None:
             "decimal",
             mark,
         )
+
+
+def _ask_thousands(proposal: Proposal, called: str, mark: str, either: str) -> None:
+    question = f'Is the {called} in "{either}" between thousands? Then take the first mark off; if not, mend the file:'
+    proposal.remark("thousands", question)
+    proposal.remark("thousands", f'thousands: "{mark}"')
 
 
 def _choose(proposal: Proposal, question: str, part: str, mark: str, other: str, other_mark: str) -> None:

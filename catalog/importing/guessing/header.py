@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from catalog.importing.guessing.names import meant, words
+from catalog.importing.guessing.names import SURE, meant, words
 from catalog.importing.mapping import ReadingMapping
 from catalog.importing.sources.dialect import SEPARATORS
 from catalog.importing.sources.encoding import decoded, encoding_of
@@ -13,7 +13,6 @@ from catalog.importing.sources.open import format_of
 from catalog.importing.sources.opening import opened
 from catalog.importing.sources.spreadsheet import first_rows
 
-_EXACT = 90.0  # of a name: it is one of the words, not a value that holds one
 _LOOK = 12  # lines among which the header is looked for
 _ENOUGH = 2  # names that say what they mean: a row of values has hardly more than one
 
@@ -41,7 +40,7 @@ def header_elsewhere(path: Path, reading: ReadingMapping) -> ReadingMapping:
 
 def means_something(name: str) -> bool:
     """Whether a name is one of those that are known."""
-    return any(meant(name, meaning) >= _EXACT for meaning in words())
+    return any(meant(name, meaning) >= SURE for meaning in words())
 
 
 def _header(known: Iterable[int]) -> int | None:
@@ -71,4 +70,3 @@ def _lines(path: Path, reading: ReadingMapping) -> list[str]:
         encoding = encoding_of(file, reading.encoding)
     with opened(path) as file:
         return Lines(decoded(file, encoding)).sample()[:_LOOK]
-
