@@ -218,12 +218,12 @@ def _agreed(sure: Mapping[tuple[str, str], Seen], doubtful: Mapping[str, Seen], 
         if mark in thousands:
             continue
         if decimals:
-            fraction, sure = next(iter(decimals.items()))
-            raise _contradiction(example, sure, where, fraction, mark)
-        other = "," if mark == "." else "."
+            fraction, other = next(iter(decimals.items()))
+            raise _contradiction(example, other, where, fraction, mark)
+        second = "," if mark == "." else "."
         raise CatalogueError(
             f"{where}: line {example.line}: {example.value!r} may be a thousand or a fraction, and no other value tells which; "
-            f'set decimal: "{other}" and thousands: "{mark}" in the mapping, or decimal: "{mark}"'
+            f'set decimal: "{second}" and thousands: "{mark}" in the mapping, or decimal: "{mark}"'
         )
     marks = tuple(dict.fromkeys([*form.thousands, *thousands]))
     return NumberForm(form.decimal or next(iter(decimals), None), marks, form.currency)
