@@ -40,6 +40,7 @@ def guessed_products(columns: Sequence[Column]) -> Proposal:
     _take("price", free, proposal, _is_price)
     _take("discounted_price", free, proposal, _is_price)
     _minor_units(free, proposal)
+    _no_numbers(free, proposal)
     _take("listed_at", free, proposal, lambda column: bool(column.date_forms))
     _take("title", free, proposal, lambda column: _is_text(column) and column.length < _LONGEST_TITLE)
     _take("description", free, proposal, _is_text)
@@ -89,7 +90,20 @@ def _is_price(column: Column) -> bool:
 
 
 def _is_amount(column: Column) -> bool:
-    return column.numeric and column.date_form is None
+    named = max(meant(column.name, "price"), meant(column.name, "discounted_price")) >= SURE
+    return (column.numeric or (named and column.numbers > _FULL)) and column.date_form is None
+
+
+def _no_numbers(columns: Sequence[Column], proposal: Proposal) -> None:
+    """Say which values of a price are no numbers, where several are."""
+    for ours in ("price", "discounted_price"):
+        column = next((column for column in columns if column.name == proposal.says["columns"].get(ours)), None)
+        if column is not None and not column.numeric:
+            share, example = f"{1 - column.numbers:.0%}", column.no_number()
+            proposal.remark(
+                "columns",
+                f"{share} of {column.name} are no numbers, such as {example!r}; unreadable: {{{ours}: drop}} keeps these rows.",
+            )
 
 
 def _minor_units(columns: Sequence[Column], proposal: Proposal) -> None:
@@ -321,7 +335,9 @@ def _with_n(name: str, before: str, number: str) -> str:
 
 def _is_object(column: Column) -> bool:
     as_json = sum(value.strip().startswith("{") for value in column.values)
-    as_pairs = sum(re.match(r"[^=:;,]{1,40}=[^=]", value) is not None for value in column.values)
+    as_pairs = sum(
+        re.match(r"[^=:;,]{1,40}=[^=]|[^=:;,|]{1,40}:[^;|]+[;|]\s*[^=:;,|]{1,40}:", value) is not None for value in column.values
+    )
     return max(as_json, as_pairs) > 0.9 * len(column.values) and not column.addresses
 
 

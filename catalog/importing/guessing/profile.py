@@ -92,6 +92,10 @@ class Column:
         """Share of the values that are numbers or amounts."""
         return sum(_NUMBER.fullmatch(value.strip()) is not None for value in self.values) / max(len(self.values), 1)
 
+    def no_number(self) -> str:
+        """The first value that is none; "" where all are."""
+        return next((value for value in self.values if _NUMBER.fullmatch(value.strip()) is None), "")
+
     @cached_property
     def html(self) -> bool:
         """Whether some values hold HTML."""

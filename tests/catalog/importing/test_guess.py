@@ -432,3 +432,25 @@ def test_orders_by_item_sku_are_purchases_and_ratings_with_a_few_odd_ones_review
     rows = [[f"r{n}", "A1", rating, text] for n, rating in enumerate(["5", "4", "5/5", "3", "1"])]
     mapping, _, _ = _file(tmp_path, ["review_id", "product_id", "rating", "text"], rows)
     assert mapping.table == "reviews"
+
+
+def test_rows_of_magento_that_say_a_product_again_in_a_language_are_left_out(tmp_path: Path) -> None:
+    german = "24-MB01,de,,,,Tasche,<p>Hält</p>,,,,,,,\n"
+    mapping, path, _ = propose(tmp_path, MAGENTO + german)
+    assert (mapping.columns["product_id"], mapping.where) == ("sku", ("store_view_code is missing",))
+    assert imported(tmp_path, mapping, path)["title"].tolist() == ["Duffle", "Pack"]
+
+
+def test_a_price_of_which_some_are_words_is_a_price_and_told(tmp_path: Path) -> None:
+    rows = [[f"A{n}", f"Mug_{n}", "ask" if n % 3 == 0 else "5.00"] for n in range(30)]
+    mapping, path, proposed = _file(tmp_path, ["sku", "name", "price"], rows)
+    assert mapping.columns["price"] == "price"
+    assert "# 33% of price are no numbers, such as 'ask'; unreadable: {price: drop} keeps these rows." in proposed
+    with pytest.raises(CatalogueError, match="33 % of the rows do not fit"):
+        imported(tmp_path, mapping, path)
+
+
+def test_pairs_between_colons_are_attributes(tmp_path: Path) -> None:
+    rows = [["A1", "Tea", "Origin:India;Weight:100 g"], ["A2", "Cup", "Material:Clay;Volume:0.3 l;Organic:no"]]
+    mapping, _, _ = _file(tmp_path, ["sku", "name", "specs"], rows)
+    assert mapping.attribute_text == ("specs",)
