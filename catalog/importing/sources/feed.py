@@ -2,8 +2,9 @@
 
 A child becomes a column of its name (`title`, `g:price`); children of children are dotted (`g:shipping.g:price`), attributes have
 an `@` (`@id`, `link.@href`), except that a child with a name, as in `<param name="Colour">red</param>`, is called `param.Colour`.
-Repeated children are joined by commas. HTML inside an element (`<text><p>Soft</p></text>`) is its text, with the tags. Nothing is
-read from elsewhere: entities of one's own and external ones are refused.
+Repeated children are joined by commas; in a further language (`xml:lang`) they are a column of their own, `title.de`. HTML inside
+an element (`<text><p>Soft</p></text>`) is its text, with the tags. Nothing is read from elsewhere: entities of one's own and
+external ones are refused.
 """
 
 import re
@@ -35,6 +36,7 @@ KNOWN = ("item", "entry", "offer", "product")
 _HTML = re.compile("blockquote|br|div|em|h[1-6]|li|ol|p|span|strong|table|ul")
 _IN_TEXT = re.compile(_HTML.pattern + "|a|abbr|b|font|i|img|s|small|sub|sup|u")  # may be anything else where no text precedes
 _EMPTY = ("br", "hr", "img")
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 _LOOK = 1 << 22  # bytes in which the repeated element is looked for
 _PIECE = 1 << 16  # bytes that are parsed at a time
@@ -128,6 +130,8 @@ class _Reader(_Target):
             return
         by_name = attributes.pop("name", None)
         self._path.append(f"{name}.{by_name.strip()}" if by_name and by_name.strip() else name)
+        if self._translates(attributes.get(_LANGUAGE)):
+            self._path[-1] += f".{attributes.pop(_LANGUAGE)}"
         self._texts.append([])
         self._attributes(attributes)
 
@@ -154,6 +158,12 @@ class _Reader(_Target):
         else:
             self._inside = False
             self._records.add(self._begun, {name: ",".join(values) for name, values in self._row.items()})
+
+    def _translates(self, language: str | None) -> bool:
+        """Whether the element says in another language what one of its name said before."""
+        column = ".".join(self._path)
+        before = self._row.get(f"{column}.@xml:lang", [])
+        return bool(language and before and column in self._row) and language != before[0]
 
     def _attributes(self, attributes: dict[str, str]) -> None:
         for name, value in attributes.items():

@@ -96,3 +96,11 @@ def test_html_inside_an_element_is_its_text(tmp_path: Path) -> None:
         (2, "Mug <i>big</i> & round", "<p>Holds <b>tea</b>.</p><br/><ul><li>Clay</li></ul>", "a.jpg", "b.jpg"),
         (4, "Cap", "<div>Shades <em>your</em> eyes</div>", None, None),
     ]
+
+
+def test_what_is_said_again_in_another_language_is_a_column_of_its_own(tmp_path: Path) -> None:
+    content = """<shop><offer><name xml:lang="x-default">Tee</name><name xml:lang="de">T-Shirt</name><tag xml:lang="en">a</tag>
+<tag xml:lang="en">b</tag></offer><offer><name xml:lang="x-default">Cap</name></offer></shop>"""
+    found = read_text(tmp_path, content, "feed.xml")
+    assert found.columns == ("name.@xml:lang", "name", "name.de", "tag.@xml:lang", "tag")
+    assert found.rows == [(1, "x-default", "Tee", "T-Shirt", "en,en", "a,b"), (2, "x-default", "Cap", None, None, None)]
