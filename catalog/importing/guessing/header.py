@@ -6,7 +6,7 @@ from pathlib import Path
 
 from catalog.importing.guessing.names import SURE, meant, words
 from catalog.importing.mapping import ReadingMapping
-from catalog.importing.sources.dialect import SEPARATORS
+from catalog.importing.sources.dialect import SEPARATORS, is_value
 from catalog.importing.sources.encoding import decoded, encoding_of
 from catalog.importing.sources.lines import Lines
 from catalog.importing.sources.open import format_of
@@ -56,9 +56,9 @@ def _header(known: Iterable[int]) -> int | None:
 
 
 def _known(cells: Sequence[str]) -> int:
-    """How many different names of a row are known; none where one occurs twice."""
+    """How many names of a row are known; none where one occurs twice, or is a value."""
     given = [cell.strip() for cell in cells if cell.strip()]
-    return sum(map(means_something, given)) if len(set(given)) == len(given) else 0
+    return 0 if len(set(given)) < len(given) or any(map(is_value, given)) else sum(map(means_something, given))
 
 
 def _known_in_line(line: str) -> int:

@@ -33,7 +33,7 @@ def proposed(path: Path) -> ImportMapping:
         ("Price list,,\n,,\nSKU,Name,Price\n1,Tea,5\n2,Cup,6\n", 2),
         (AMAZON, 2),
         ("sku,name,price\nA1,Tea,5\nA2,Cup,6\n", 0),
-        ("sku,name,price\nA1,Title,5\nA2,Brand,6\n", 0),
+        ("sku,name,price,type\nA1,Body,5,Set\nA2,Brand,6,Label\n", 0),
     ],
 )
 def test_lines_before_the_header_are_skipped(tmp_path: Path, content: str, skip: int) -> None:
