@@ -214,7 +214,7 @@ def _tree(column: Column) -> float:
 
 def _is_classes(column: Column) -> bool:
     named = _means_else(column, _TREE) or any(
-        meant(column.name, meaning) for meaning in (*CATEGORICAL_FIELDS, "title", "description", "user_id", "quantity")
+        meant(column.name, meaning) for meaning in (*CATEGORICAL_FIELDS, "title", "description", "user_id", "quantity", "parent")
     )
     short = column.length < _LONGEST_CLASS / 2 and not column.numeric and column.date_form is None
     return (

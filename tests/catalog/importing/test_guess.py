@@ -349,6 +349,8 @@ def test_no_class_is_taken_from_values_that_all_differ_or_from_what_a_name_says_
     assert set(mapping.columns) == {"product_id", "title"}
     mapping, _, _ = _file(tmp_path, ["sku", "name", "url", "added", "Lagernd", "Status"], [*rows, ["A3", *rows[0][1:]]])
     assert set(mapping.columns) == {"product_id", "title"}
+    rows = [[f"A{n}", f"Mug_{n}", "parent" if n % 3 == 0 else "child"] for n in range(6)]
+    assert set(_file(tmp_path, ["item_sku", "item_name", "parent_child"], rows)[0].columns) == {"product_id", "title"}
 
 
 def test_a_column_of_titles_is_no_id(tmp_path: Path) -> None:
