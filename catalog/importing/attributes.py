@@ -84,7 +84,7 @@ def _numbers(pair: PairMapping, columns: Sequence[str]) -> list[str]:
 
 
 def _structured(text: str) -> dict[str, str] | None:
-    for attempt in (json.loads, _hash, ast.literal_eval):
+    for attempt in (_json, _hash, ast.literal_eval):
         try:
             return _flat(attempt(text))
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
@@ -92,9 +92,14 @@ def _structured(text: str) -> dict[str, str] | None:
     return None
 
 
+def _json(text: str) -> Any:
+    """Numbers keep their digits."""
+    return json.loads(text, parse_float=str, parse_int=str)
+
+
 def _hash(text: str) -> Any:
     """Ruby's way of writing an object: {"name"=>"value"}."""
-    return json.loads(text.replace('"=>nil', '":null').replace('"=>', '":'))
+    return _json(text.replace('"=>nil', '":null').replace('"=>', '":'))
 
 
 def _flat(parsed: Any) -> dict[str, str] | None:

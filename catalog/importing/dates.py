@@ -16,6 +16,7 @@ ISO, SECONDS, MILLISECONDS = "ISO8601", "unix", "unix_ms"
 _ALLOWED = f"{ISO}, {SECONDS}, {MILLISECONDS} or as in strptime"
 
 _ISO_START = r"^[0-9]{4}(-?[0-9]{2}|$)"
+_OFFSET = r"(?i)[T ].*(z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _PLAIN_NUMBER = r"^-?[0-9]{1,14}(\.[0-9]{1,9})?$"
 _UNITS: dict[str, Literal["s", "ms"]] = {SECONDS: "s", MILLISECONDS: "ms"}
 
@@ -52,8 +53,15 @@ def _read(values: pa.Array, form: str) -> pa.Array:
     if form in _UNITS:
         numbers = _where(values, _PLAIN_NUMBER).cast(pa.float64()).to_pandas()
         return _instants(pd.to_datetime(numbers, unit=_UNITS[form], utc=True, errors="coerce"))
-    texts = _where(values, _ISO_START) if form == ISO else values
-    return _instants(pd.to_datetime(texts.to_pandas(), format=form, utc=True, errors="coerce"))
+    if form != ISO:
+        return _texts(values, form)
+    texts = _where(values, _ISO_START)
+    offset = _where(texts, _OFFSET)  # apart from those without: pandas gives these the offset of the value before them
+    return pc.coalesce(_texts(offset, ISO), _texts(pc.if_else(pc.is_null(offset), texts, pa.scalar(None, pa.string())), ISO))
+
+
+def _texts(values: pa.Array, form: str) -> pa.Array:
+    return _instants(pd.to_datetime(values.to_pandas(), format=form, utc=True, errors="coerce"))
 
 
 def _where(values: pa.Array, pattern: str) -> pa.Array:

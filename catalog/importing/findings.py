@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from catalog.importing.ids import rounded_ids, twin_ids
 from catalog.importing.labels import fold
 from catalog.importing.mapping import LABELS, ImportMapping
 from catalog.importing.numbers import NumberForm, Seen, currency_of, find_form, shape_of
@@ -90,6 +91,7 @@ def find(relation: Relation, rows: str, forms: Mapping[str, NumberForm], notes: 
     labels, told = _labels(relation, rows, paths)
     keys = [column for column in relation.given() if is_key(column)]
     key = KEY.get(mapping.table)
+    own = key if mapping.table == "products" and key in keys and mapping.ids != "counted" else None
     return Findings(
         forms=forms,
         labels=labels,
@@ -98,7 +100,8 @@ def find(relation: Relation, rows: str, forms: Mapping[str, NumberForm], notes: 
         integers=frozenset(column for column in keys if _all_integers(relation, rows, column)),
         repeated=frozenset(_repeated(relation, rows, key)) if key and mapping.ids != "counted" else frozenset(),
         currency=next((forms[column].currency for column in PRICES if column in forms), None),
-        notes=(*notes, *told),
+        notes=(*notes, *told, *(twin_ids(relation, rows, own) if own else ())),
+        warnings=tuple(rounded_ids(relation, rows, own)) if own else (),
     )
 
 

@@ -218,21 +218,23 @@ def _agreed(sure: Mapping[tuple[str, str], Seen], doubtful: Mapping[str, Seen], 
         if mark in thousands:
             continue
         if decimals:
-            raise _contradiction(example, next(iter(decimals.values())), where)
-        other = "," if mark == "." else "."
+            fraction, other = next(iter(decimals.items()))
+            raise _contradiction(example, other, where, fraction, mark)
+        second = "," if mark == "." else "."
         raise CatalogueError(
             f"{where}: line {example.line}: {example.value!r} may be a thousand or a fraction, and no other value tells which; "
-            f'set decimal: "{other}" and thousands: "{mark}" in the mapping, or decimal: "{mark}"'
+            f'set decimal: "{second}" and thousands: "{mark}" in the mapping, or decimal: "{mark}"'
         )
     marks = tuple(dict.fromkeys([*form.thousands, *thousands]))
     return NumberForm(form.decimal or next(iter(decimals), None), marks, form.currency)
 
 
-def _contradiction(one: Seen, other: Seen, where: str) -> CatalogueError:
+def _contradiction(one: Seen, other: Seen, where: str, decimal: str = ",", thousands: str = ".") -> CatalogueError:
     first, second = sorted((one, other), key=lambda example: example.line)
+    grouped = f' and thousands: "{thousands}"' if thousands != decimal else ""
     return CatalogueError(
         f"{where}: line {first.line}: {first.value!r} and line {second.line}: {second.value!r} do not agree on one form of "
-        f'numbers; set decimal and thousands in the mapping, such as decimal: "," and thousands: "."'
+        f'numbers; set decimal and thousands in the mapping, such as decimal: "{decimal}"{grouped}'
     )
 
 

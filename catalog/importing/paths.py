@@ -1,8 +1,12 @@
 """A category path in one cell, `Clothing > Tops > Polo Shirts`, as one value a level."""
 
 import json
+import re
+from html import unescape
 
 from catalog.importing.mapping import SplitMapping
+
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,10});")
 
 
 def split_path(text: str | None, split: SplitMapping) -> tuple[str | None, ...]:
@@ -10,15 +14,25 @@ def split_path(text: str | None, split: SplitMapping) -> tuple[str | None, ...]:
 
     A cell may hold several paths, divided by `alternatives` or as a JSON list: the deepest counts, the first of the deepest.
     A path longer than `into` gives its last level to the last column; one that is shorter leaves the finer columns empty, or
-    repeats its last level where `fill` says so.
+    repeats its last level where `fill` says so. A mark may be written as an HTML entity, `&gt;`.
     """
-    paths = _listed((text or "").strip(), split)
+    paths = _listed(_unescaped((text or "").strip(), split), split)
     levels = max((_levels(path, split) for path in paths), key=len)
     width = len(split.into)
     if len(levels) > width:
         levels = [*levels[: width - 1], levels[-1]]
     rest = levels[-1] if split.fill and levels else None
     return (*levels, *[rest] * (width - len(levels)))
+
+
+def _unescaped(text: str, split: SplitMapping) -> str:
+    """With the marks that are HTML entities as such; with all entities where their own ";" would divide the cell."""
+
+    def plain(match: re.Match[str]) -> str:
+        said = unescape(match[0])
+        return said if said in split.by or split.alternatives == ";" else match[0]
+
+    return _ENTITY.sub(plain, text)
 
 
 def _listed(text: str, split: SplitMapping) -> list[str]:

@@ -9,6 +9,7 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from catalog.errors import CatalogueError, ImageError
+from catalog.importing.sources.folder import PHOTOS
 
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
@@ -22,10 +23,12 @@ class PhotoFiles:
     Attributes:
         root: The folder.
         by_name: Paths inside it, by their last part as `_key` makes it; those without extension under that too.
+        photos: Paths inside it of files that are photos by their names.
     """
 
     root: Path
     by_name: dict[str, list[str]] = field(default_factory=dict)
+    photos: set[str] = field(default_factory=set)
 
     @classmethod
     def below(cls, root: Path) -> "PhotoFiles":
@@ -41,6 +44,8 @@ class PhotoFiles:
             for path in sorted(_walk(root, "")):
                 key = _key(path.rpartition("/")[2])
                 files.by_name.setdefault(key, []).append(path)
+                if key.endswith(tuple(PHOTOS)) and not key.startswith("."):
+                    files.photos.add(path)
                 if (stem := key.rpartition(".")[0]) and stem != key:
                     files.by_name.setdefault(stem, []).append(path)
         except OSError as error:

@@ -78,6 +78,8 @@ class PhotoWriter:
         images: Photos written.
         products: Products with a photo.
         unreadable: Photos that are named and could not be used.
+        examples: What is wrong with the first of these.
+        used: Paths of the files that products name.
     """
 
     files: PhotoFiles
@@ -89,6 +91,7 @@ class PhotoWriter:
     products: int = 0
     unreadable: int = 0
     examples: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
     _rows: list[tuple[Any, bytes, int]] = field(default_factory=list)
     _held: int = 0
 
@@ -124,7 +127,9 @@ class PhotoWriter:
 
     def _read(self, photo: str) -> bytes | ImageError:
         try:
-            data = self.files.find(photo).read_bytes()
+            file = self.files.find(photo)
+            self.used.add(file.relative_to(self.files.root).as_posix())
+            data = file.read_bytes()
             return _jpeg(data, self.mapping)
         except ImageError as error:
             return error

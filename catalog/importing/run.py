@@ -84,6 +84,8 @@ def _import(job: _Job, out: Path) -> ImportSummary:
     mapping, source = job.mapping, job.source
     quarantine = Quarantine.of(source, mapping.unreadable)
     quarantine.check(_all_rows(source), mapping.max_quarantined)
+    if source.misfits and not source.rows:
+        raise CatalogueError(f"{source.path}: no row comes in: {_why_none(quarantine, 0)}")
     if not source.rows:
         raise CatalogueError(f"{source.path} has no row beside its header")
     check_forms(mapping.date_format)
@@ -153,7 +155,7 @@ def _as_there(findings: Findings, catalogue: Catalogue) -> Findings:
         f"{key} holds texts, and {catalogue.root} has whole numbers for the same: no row of the two tables will meet"
         for key in sorted(numbers - findings.integers)
     ]
-    return replace(findings, integers=findings.integers - texts, warnings=tuple(warnings))
+    return replace(findings, integers=findings.integers - texts, warnings=(*findings.warnings, *warnings))
 
 
 def _filtered(relation: Relation) -> tuple[int, list[str]]:
@@ -234,7 +236,17 @@ def _with_photos(summary: ImportSummary, images: ImageMapping, photos: PhotoWrit
     elif lacking > SHARE_TOLD * summary.rows:
         warnings.append(f"{lacking:,} of {summary.rows:,} products have no photo")
     counts = {"images": photos.images, "missing_images": lacking, "unreadable_images": photos.unreadable}
-    return summary.model_copy(update={**counts, "warnings": tuple(warnings)})
+    return summary.model_copy(update={**counts, "notes": (*summary.notes, *_unused(photos)), "warnings": tuple(warnings)})
+
+
+def _unused(photos: PhotoWriter) -> list[str]:
+    """A line where photos of the folder belong to no product."""
+    unused = sorted(photos.files.photos - photos.used)
+    if not unused:
+        return []
+    what = "1 photo" if len(unused) == 1 else f"{len(unused):,} photos"
+    belong = "belongs" if len(unused) == 1 else "belong"
+    return [f"{what} below {photos.files.root} {belong} to no product that came in, such as {unused[0]}"]
 
 
 def _reported(job: _Job, quarantine: Quarantine, summary: ImportSummary) -> ImportSummary:

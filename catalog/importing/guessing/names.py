@@ -7,7 +7,10 @@ from pathlib import Path
 
 import yaml
 
-_SURE = 100.0
+SURE = 90.0
+"""Of a meaning: the name is one of the words for it, not one that holds such a word."""
+
+_WHOLE = 100.0
 _SHORTEST = 4  # characters of a word that may stand inside a longer name: "art" and "id" stand in too many
 
 
@@ -38,7 +41,7 @@ def meant(name: str, meaning: str) -> float:
     tokens = f" {own} "
     for rank, word in enumerate(words()[meaning]):
         if own == word or own.replace(" ", "") == word.replace(" ", ""):
-            return _SURE - rank * 0.1
+            return _WHOLE - rank * 0.1
     inside = [word for word in words()[meaning] if (f" {word} " in tokens if word.isascii() else word in own)]
     long_enough = [len(word) for word in inside if len(word) >= _SHORTEST or not word.isascii()]
-    return _SURE * max(long_enough, default=0) / (2 * max(len(own), 1))
+    return _WHOLE * max(long_enough, default=0) / (2 * max(len(own), 1))

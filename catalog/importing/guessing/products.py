@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
+from html import unescape
 from pathlib import PurePosixPath
 from typing import Any
 
-from catalog.importing.guessing.names import meant, plain
+from catalog.importing.guessing.names import SURE, meant, plain, words
 from catalog.importing.guessing.profile import PATH_MARKS, Column
 from catalog.importing.guessing.proposal import Proposal, described
 from catalog.importing.labels import SPLIT_WORDS
@@ -19,8 +20,10 @@ _LONGEST_TITLE = 300  # characters of a title
 _LONGEST_CLASS = 60  # characters of a class's name
 _MOST_CLASSES = 500  # of a column that is taken for classes by its values alone
 _FULL = 0.5  # share of rows that must have an id by name, a title by values or classes by values
-_SURE = 90.0  # of a name: it stands in the list of words
 _SPARSE = 0.05  # share of rows below which a column is no attribute
+_NO_PRICE = {"per", "cost", "costs", "shipping", "delivery", "wholesale", "purchase", "old", "previous", "was", "ek"}
+# Words of a name that make it something else than what a product is sold for.
+_MINOR = {"cent", "cents", "pence", "minor"}  # words of a name of hundredths
 _DEEP = 0.2  # share of paths that reach a level for it to be one of ours
 
 
@@ -36,6 +39,8 @@ def guessed_products(columns: Sequence[Column]) -> Proposal:
     _rename_splits(proposal, columns)
     _take("price", free, proposal, _is_price)
     _take("discounted_price", free, proposal, _is_price)
+    _minor_units(free, proposal)
+    _no_numbers(free, proposal)
     _take("listed_at", free, proposal, lambda column: bool(column.date_forms))
     _take("title", free, proposal, lambda column: _is_text(column) and column.length < _LONGEST_TITLE)
     _take("description", free, proposal, _is_text)
@@ -81,7 +86,34 @@ def _is_text(column: Column) -> bool:
 
 
 def _is_price(column: Column) -> bool:
-    return column.numeric and column.date_form is None
+    return _is_amount(column) and not (_NO_PRICE | _MINOR) & set(plain(column.name).split())
+
+
+def _is_amount(column: Column) -> bool:
+    named = max(meant(column.name, "price"), meant(column.name, "discounted_price")) >= SURE
+    return (column.numeric or (named and column.numbers > _FULL)) and column.date_form is None
+
+
+def _no_numbers(columns: Sequence[Column], proposal: Proposal) -> None:
+    """Say which values of a price are no numbers, where several are."""
+    for ours in ("price", "discounted_price"):
+        column = next((column for column in columns if column.name == proposal.says["columns"].get(ours)), None)
+        if column is not None and not column.numeric:
+            share, example = f"{1 - column.numbers:.0%}", column.no_number()
+            proposal.remark(
+                "columns",
+                f"{share} of {column.name} are no numbers, such as {example!r}; unreadable: {{{ours}: drop}} keeps these rows.",
+            )
+
+
+def _minor_units(columns: Sequence[Column], proposal: Proposal) -> None:
+    """Say so where the only price is one in cents: a mapping cannot divide."""
+    found = best("price", columns, lambda column: _is_amount(column) and bool(_MINOR & set(plain(column.name).split())))
+    if found is not None and "price" not in proposal.says["columns"]:
+        proposal.remark(
+            "columns",
+            f"{found.name} is left out: by its name it is in hundredths ({found.examples(1)}); divide it in the file first.",
+        )
 
 
 def _identify(columns: Sequence[Column], proposal: Proposal) -> None:
@@ -96,6 +128,13 @@ def _identify(columns: Sequence[Column], proposal: Proposal) -> None:
     if (called := next((c for c in columns if c.unique and not c.photos and set(c.values) in stems), None)) is not None:
         proposal.map("product_id", called, "names the photo, and all different")
         return
+    nearly = [
+        c for c in named if c.filled > _FULL and c.distinct == round(c.filled * c.rows) and meant(c.name, "product_id") >= SURE
+    ]
+    if nearly and not any(column.filled == 1 and meant(column.name, "product_id") >= SURE for column in named):
+        column = max(nearly, key=lambda column: meant(column.name, "product_id"))
+        proposal.map("product_id", column, "by its name, and all different; rows without one do not come in")
+        return
     grouping = [
         column for column in named if column.filled == 1 and meant(column.name, "product_id") > 90 and column.distinct > 1
     ]
@@ -107,7 +146,10 @@ def _identify(columns: Sequence[Column], proposal: Proposal) -> None:
     whole = [
         c
         for c in columns
-        if c.unique and c.length < _LONGEST_CLASS and " " not in "".join(c.values) and not c.photos and c.date_form is None
+        if c.unique
+        and c.length < _LONGEST_CLASS
+        and " " not in "".join(c.values)
+        and not (c.photos or c.date_form or _means_else(c, ("product_id", "item_id", "images")))
     ]
     if whole:
         proposal.map("product_id", whole[0], "all different")
@@ -115,16 +157,22 @@ def _identify(columns: Sequence[Column], proposal: Proposal) -> None:
         proposal.say("ids", "counted", why="no column names each row")
 
 
+def _means_else(column: Column, meanings: Sequence[str] = ()) -> bool:
+    """Whether the name surely means something, and nothing of that."""
+    sure = {meaning for meaning in words() if meant(column.name, meaning) >= SURE}
+    return bool(sure) and not sure & set(meanings)
+
+
 def _photos(columns: Sequence[Column], proposal: Proposal) -> None:
     left = _left(columns, proposal)
     found = [column for column in left if column.photos or (column.addresses and meant(column.name, "images") >= 1)]
     if not found:
         key = next((column for column in columns if column.name == proposal.says["columns"].get("product_id")), None)
-        if key is not None and meant(key.name, "images") >= _SURE:
+        if key is not None and meant(key.name, "images") >= SURE:
             file = key.name if key.photos else f"{{{key.name}}}.jpg"
             proposal.say("images", {"columns": [file]} if key.photos else {"file": file}, why="product_id names the photo")
         return
-    first = max(found, key=lambda column: (meant(column.name, "images") >= _SURE, column.filled, meant(column.name, "images")))
+    first = max(found, key=lambda column: (meant(column.name, "images") >= SURE, column.filled, meant(column.name, "images")))
     names = [first.name, *(column.name for column in found if column is not first)]
     images: dict[str, Any] = {"columns": names}
     bars = [mark for mark in ("|", ";") if sum(mark in value for value in first.values) * 10 > len(first.values)]
@@ -148,7 +196,7 @@ def _categories(columns: Sequence[Column], proposal: Proposal) -> None:
         return
     named = [c for c in left if _tree(c) >= _CLEAR * _most(c) and c.length < _LONGEST_CLASS and not c.unique and not c.yes_or_no]
     classes = [column for column in named if _tree(column) and not column.numeric and column.distinct > 1]
-    classes = classes or [column for column in named if meant(column.name, "article_type") >= _SURE and column.repeated]
+    classes = classes or [column for column in named if meant(column.name, "article_type") >= SURE and column.repeated]
     why = "by its name"
     if not classes:
         why = "by its values alone: short, and few are different"
@@ -165,12 +213,15 @@ def _tree(column: Column) -> float:
 
 
 def _is_classes(column: Column) -> bool:
-    named = any(meant(column.name, meaning) for meaning in (*CATEGORICAL_FIELDS, "title", "description", "user_id", "quantity"))
+    named = _means_else(column, _TREE) or any(
+        meant(column.name, meaning) for meaning in (*CATEGORICAL_FIELDS, "title", "description", "user_id", "quantity", "parent")
+    )
     short = column.length < _LONGEST_CLASS / 2 and not column.numeric and column.date_form is None
     return (
-        not (named or column.yes_or_no or column.files)
+        not (named or column.yes_or_no or column.files or column.addresses or _says_how_it_is_kept(column))
         and short
         and column.repeated
+        and column.distinct < column.filled * column.rows
         and 1 < column.distinct <= _MOST_CLASSES
         and column.filled > _FULL
     )
@@ -203,8 +254,9 @@ def _split(column: Column, proposal: Proposal) -> None:
 
 def _several(value: str, mark: str, between: str) -> bool:
     """Whether the cell holds several paths: each part between two marks is one."""
-    parts = value.split(between)
-    return len(parts) > 1 and sum(mark in part for part in parts) > 1
+    parts = unescape(value).split(between)
+    fewest = 1 if between == ";" else 2  # a comma may be part of a name
+    return len(parts) > 1 and sum(mark in part for part in parts) >= fewest
 
 
 def _texts_by_values(columns: Sequence[Column], proposal: Proposal) -> None:
@@ -283,21 +335,28 @@ def _with_n(name: str, before: str, number: str) -> str:
 
 def _is_object(column: Column) -> bool:
     as_json = sum(value.strip().startswith("{") for value in column.values)
-    as_pairs = sum(re.match(r"[^=:;,]{1,40}=[^=]", value) is not None for value in column.values)
+    as_pairs = sum(
+        re.match(r"[^=:;,]{1,40}=[^=]|[^=:;,|]{1,40}:[^;|]+[;|]\s*[^=:;,|]{1,40}:", value) is not None for value in column.values
+    )
     return max(as_json, as_pairs) > 0.9 * len(column.values) and not column.addresses
 
 
 def _is_attribute(column: Column) -> bool:
     kept_out = column.numeric or column.photos or column.addresses or column.html or column.date_form is not None
-    words = plain(column.name).split()
     return (
         not kept_out
         and column.repeated
         and column.distinct > 1
         and column.filled >= _SPARSE
         and column.length <= _LONGEST_CLASS
-        and not {"id", "url", "link", "meta", "seo", "status", "tax"} & set(words)
+        and not _says_how_it_is_kept(column)
     )
+
+
+def _says_how_it_is_kept(column: Column) -> bool:
+    """Whether the name is of something that a shop keeps about a product, and that is no part of it."""
+    kept = {"id", "url", "link", "meta", "seo", "status", "tax"} & set(plain(column.name).split())
+    return bool(kept) or meant(column.name, "currency") >= SURE
 
 
 def _photos_alone(columns: Sequence[Column], proposal: Proposal) -> Proposal:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from html import unescape
 
 from catalog.importing.mapping import MISSING
 from catalog.importing.source import LINE, TABLE, Source
@@ -24,7 +25,8 @@ PATH_MARKS = (">", "»", "|", "/")
 
 DATE_FORMS = (
     "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d-%m-%Y",
-    "%m/%d/%y, %I:%M %p", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S",
+    "%m/%d/%y, %I:%M %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%d %B %Y",
+    "%b %d, %Y", "%B %d, %Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S",
 )  # fmt: skip
 """Forms of dates beside ISO 8601 that are tried."""
 
@@ -36,8 +38,14 @@ _NOT_STRPTIME = {
 _NUMBER = re.compile(
     r"(?:[A-Z]{3}|(?i:Rs\.?)|[$€£¥₹₽₩])?\s*[-+]?\d[\d.,'’ \u00a0\u202f]*\s*(?:[A-Z]{3}|[$€£¥₹₽₩]|(?i:руб\.?|р\.)|zł|kr)?"
 )
-_YES_OR_NO = {"true", "false", "yes", "no", "y", "n", "0", "1", "t", "f", "ja", "nein", "si", "sí", "oui", "non", "да", "нет"}
+_YES_OR_NO = {
+    "true", "false", "yes", "no", "y", "n", "0", "1", "t", "f", "x", "on", "off", "ja", "nein", "wahr", "falsch", "si", "sí",
+    "verdadero", "falso", "vero", "oui", "non", "vrai", "faux", "sim", "não", "nao", "verdadeiro", "nee", "nej", "tak", "nie",
+    "ano", "ne", "da", "nu", "да", "нет", "истина", "ложь", "так", "ні", "evet", "hayır", "是", "否", "はい", "いいえ",
+}  # fmt: skip
 _HTML = re.compile(r"</?[a-zA-Z][^>]*>|&[a-z]+;")
+_TAG = re.compile(r"</?[a-zA-Z][^>]*>")
+_NOON = re.compile(r"\b[AP]\.?M\b", re.IGNORECASE)
 _CURRENCIES = {"€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "rs": "INR", "руб": "RUB", "zł": "PLN"}
 
 
@@ -77,12 +85,26 @@ class Column:
     @cached_property
     def numeric(self) -> bool:
         """Whether values are numbers or amounts."""
-        return self._mostly(lambda value: _NUMBER.fullmatch(value.strip()) is not None)
+        return self.numbers >= MOST
+
+    @cached_property
+    def numbers(self) -> float:
+        """Share of the values that are numbers or amounts."""
+        return sum(_NUMBER.fullmatch(value.strip()) is not None for value in self.values) / max(len(self.values), 1)
+
+    def no_number(self) -> str:
+        """The first value that is none; "" where all are."""
+        return next((value for value in self.values if _NUMBER.fullmatch(value.strip()) is None), "")
 
     @cached_property
     def html(self) -> bool:
         """Whether some values hold HTML."""
         return any(_HTML.search(value) for value in self.values)
+
+    @cached_property
+    def tags(self) -> bool:
+        """Whether some values hold HTML beyond escaped characters."""
+        return any(_TAG.search(value) for value in self.values)
 
     @cached_property
     def photos(self) -> bool:
@@ -110,11 +132,11 @@ class Column:
     @cached_property
     def mark(self) -> str | None:
         """The mark between levels, if values are paths of categories."""
-        if self.photos or self.addresses or self.html or self.length > 200 or self.date_form is not None:
+        if self.photos or self.addresses or self.tags or self.length > 200 or self.date_form is not None:
             return None
         for mark in PATH_MARKS:
             spaced = mark in (">", "»", "|") or mark != "/"
-            with_mark = [value for value in self.values if mark in value.strip(mark)]
+            with_mark = [value for value in map(unescape, self.values) if mark in value.strip(mark) and _has_words(value)]
             if len(with_mark) >= (0.3 if spaced else 0.5) * len(self.values) and with_mark and not self.numeric:
                 return mark
         commas = sum("," in value for value in self.values)
@@ -122,7 +144,9 @@ class Column:
 
     def depths(self, mark: str, alternatives: str | None) -> Counter[int]:
         """How many levels the paths have."""
-        paths = (path for value in self.values for path in (value.split(alternatives) if alternatives else [value]))
+        paths = (
+            path for value in map(unescape, self.values) for path in (value.split(alternatives) if alternatives else [value])
+        )
         return Counter(len([level for level in path.split(mark) if level.strip()]) for path in paths)
 
     @cached_property
@@ -217,6 +241,11 @@ def _has_form(value: str, form: str) -> bool:
 
 def _present(sample: Sequence[tuple[str | None, ...]], n: int) -> tuple[str, ...]:
     return tuple(row[n] for row in sample if row[n] is not None and row[n].strip() and row[n].strip() not in MISSING)  # type: ignore[misc,union-attr]
+
+
+def _has_words(value: str) -> bool:
+    """Whether there are letters, beside those of a date."""
+    return any(character.isalpha() for character in _NOON.sub("", value))
 
 
 def _parts(value: str) -> list[str]:

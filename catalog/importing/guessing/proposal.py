@@ -1,5 +1,6 @@
 """A proposed mapping: what it says, why, and how it is written down."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,6 +63,11 @@ def described(column: Column) -> str:
     full = f"{column.filled:.0%} full" if column.filled < 1 else "full"
     different = "all different" if column.unique else f"{column.distinct:,} different"
     return f"{full}, {different}" + (f": {column.examples()}" if column.values else "")
+
+
+def condition(name: str) -> str:
+    """A column's name as `where` wants it."""
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else f'"{name}"'
 
 
 def written(proposal: Proposal, title: str, notes: Sequence[str], columns: Sequence[Column]) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from catalog.importing.guessing.names import squashed
 from catalog.importing.guessing.profile import Column
-from catalog.importing.guessing.proposal import Proposal, described
+from catalog.importing.guessing.proposal import Proposal, condition, described
 from catalog.listing import CATEGORY_LEVELS
 from configs.schema import StrictModel
 
@@ -52,6 +52,9 @@ class MappingRecipe(StrictModel):
     attribute_text: tuple[str, ...] = Field((), description="columns with attributes as text")
     variants: VariantsRecipe | None = Field(None, description="how rows become products")
     images: tuple[str, ...] = Field((), description="columns with photos")
+    translated: tuple[str, ...] = Field(
+        (), description="columns that are blank but in rows that say a product again, in a language"
+    )
 
 
 class Recipe(StrictModel):
@@ -99,6 +102,11 @@ def followed(recipe: Recipe, columns: Sequence[Column]) -> Proposal:
     _attributes(given, known, proposal)
     if given.variants is not None:
         _variants(given.variants, known, proposal)
+    if again := _translated(given, known):
+        conditions = [f"{condition(column.name)} is missing" for column in again]
+        proposal.say(
+            "where", conditions, *(column.name for column in again), why="other rows say the same products in a language"
+        )
     photos = list(dict.fromkeys(column.name for name in given.images if (column := _first((name,), known)) is not None))
     if photos:
         proposal.say("images", {"columns": photos}, *photos)
@@ -117,7 +125,8 @@ def _identify(given: MappingRecipe, known: Mapping[str, Column], proposal: Propo
     """A column that names each product, or counting."""
     candidates = [column for name in given.columns["product_id"] if (column := known.get(squashed(name))) is not None]
     grouped = given.variants is not None and bool(given.variants.by)
-    whole = [column for column in candidates if column.filled == 1 and (grouped or column.unique)]
+    again = sum(round(column.filled * column.rows) for column in _translated(given, known))
+    whole = [c for c in candidates if c.filled == 1 and (grouped or c.distinct >= c.rows - again)]
     best = whole or [
         column for column in candidates if column.filled > 1 / 2 and (grouped or column.distinct >= column.filled * column.rows)
     ]
@@ -125,6 +134,11 @@ def _identify(given: MappingRecipe, known: Mapping[str, Column], proposal: Propo
         proposal.map("product_id", best[0], "names the product")
     else:
         proposal.say("ids", "counted", why="no column names each product")
+
+
+def _translated(given: MappingRecipe, known: Mapping[str, Column]) -> list[Column]:
+    columns = (_first((name,), known) for name in given.translated)
+    return [column for column in columns if column is not None and column.filled < 1]
 
 
 def _split(given: SplitRecipe, column: Column, proposal: Proposal) -> None:

@@ -229,10 +229,13 @@ def _single(sample: Sequence[str], quote: str) -> Dialect:
     return Dialect(_UNIT, quote, quote)
 
 
+def is_value(name: str) -> bool:
+    """Whether it is a number, a date or an address, and so hardly the name of a column; a year may be one."""
+    return _VALUE.fullmatch(name.strip()) is not None and not re.fullmatch("(19|20)[0-9]{2}", name.strip())
+
+
 def _no_header(names: Sequence[str], line: int) -> str | None:
-    value = next(
-        (name for name in names if _VALUE.fullmatch(name.strip()) and not re.fullmatch("(19|20)[0-9]{2}", name.strip())), None
-    )
+    value = next(filter(is_value, names), None)
     if value is None:
         return None
     return f"line {line} {ROW_LIKE} ({value.strip()!r}), and was taken as the header; {NO_HEADER}"

@@ -9,12 +9,13 @@ from typing import IO
 from charset_normalizer import from_bytes
 
 from catalog.errors import CatalogueError
+from catalog.importing.sources.alphabets import oddness
 
 LIKELY = (
     "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "euc_kr", "cp932", "euc_jp", "gb18030", "big5", "cp866", "cp850",
-    "mac_roman",
+    "mac_roman", "iso8859_15", "iso8859_2",
 )  # fmt: skip
-"""Encodings of exports that are not Unicode; the first counts where several fit a text equally well."""
+"""Encodings of exports that are not Unicode; the first counts where several fit a text equally well, and its letters."""
 
 UNREADABLE = "\ufdd2"
 """Stands for a byte that the encoding does not have; a noncharacter, which no text holds."""
@@ -23,6 +24,8 @@ PIECE = 1 << 20
 """Bytes that are read at a time."""
 
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r"))  # say nothing about the encoding
+_WESTERN = ("cp1252", "iso8859_15", "iso8859_2")  # looked at in any case: signs such as £ beside a number confuse the detection
+_SELDOM_ODD = 0.2  # of a text that is taken for one of them against the detection
 _EXAMPLES = 1 << 16  # bytes of lines beyond ASCII that the detection sees: enough for it, and quick
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -151,12 +154,18 @@ def _is_utf8(line: bytes) -> bool:
 
 def _detected(sample: bytes) -> str:
     matches = from_bytes(sample.translate(None, _CONTROLS), cp_isolation=list(LIKELY))
-    best = min((match.chaos for match in matches), default=None)
-    fitting = {name for match in matches if match.chaos == best for name in match.could_be_from_charset}
-    for name in LIKELY:
-        if name in fitting:
-            return name
+    chaos = {name: match.chaos for match in matches for name in match.could_be_from_charset}
+    chaos |= {name: 1.0 for name in _WESTERN if name not in chaos and _odd(sample, name) <= _SELDOM_ODD}
+    if known := [name for name in LIKELY if name in chaos]:
+        return min(known, key=lambda name: (round(_odd(sample, name), 1), chaos[name]))
     raise CatalogueError("is in no encoding that is known here; it may be no text, or say encoding in the mapping")
+
+
+def _odd(sample: bytes, name: str) -> float:
+    try:
+        return oddness(sample.decode(name))
+    except UnicodeDecodeError as error:
+        return oddness(sample.decode(name, "replace")) if error.end == len(sample) else 1.0
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:

@@ -2,9 +2,12 @@
 
 A child becomes a column of its name (`title`, `g:price`); children of children are dotted (`g:shipping.g:price`), attributes have
 an `@` (`@id`, `link.@href`), except that a child with a name, as in `<param name="Colour">red</param>`, is called `param.Colour`.
-Repeated children are joined by commas. Nothing is read from elsewhere: entities of one's own and external ones are refused.
+Repeated children are joined by commas; in a further language (`xml:lang`) they are a column of their own, `title.de`. HTML inside
+an element (`<text><p>Soft</p></text>`) is its text, with the tags. Nothing is read from elsewhere: entities of one's own and
+external ones are refused.
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import IO
@@ -30,6 +33,11 @@ PREFIXES = {
 KNOWN = ("item", "entry", "offer", "product")
 """Elements that hold a record, even where there is one only."""
 
+_HTML = re.compile("blockquote|br|div|em|h[1-6]|li|ol|p|span|strong|table|ul")
+_IN_TEXT = re.compile(_HTML.pattern + "|a|abbr|b|font|i|img|s|small|sub|sup|u")  # may be anything else where no text precedes
+_EMPTY = ("br", "hr", "img")
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_XHTML = "{http://www.w3.org/1999/xhtml}"
 _LOOK = 1 << 22  # bytes in which the repeated element is looked for
 _PIECE = 1 << 16  # bytes that are parsed at a time
 _DEEPEST = 100  # elements in each other
@@ -104,6 +112,7 @@ class _Reader(_Target):
         self._path: list[str] = []
         self._texts: list[list[str]] = []
         self._inside, self._begun, self._size = False, 0, 0
+        self._markup: list[str] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = self.name(tag)
@@ -113,10 +122,16 @@ class _Reader(_Target):
                 self._row, self._path, self._texts = {}, [], [[]]
                 self._attributes(attributes)
             return
-        if len(self._path) > _DEEPEST:
+        if len(self._path) + len(self._markup) > _DEEPEST:
             raise CatalogueError(f"line {self.line}: elements more than {_DEEPEST} deep in each other")
+        if self._markup or (self._path and _is_html(tag, bool("".join(self._texts[-1]).strip()))):
+            self._markup.append(tag.rpartition("}")[2].lower())
+            self.data(f"<{self._markup[-1]}{'/' * (self._markup[-1] in _EMPTY)}>")
+            return
         by_name = attributes.pop("name", None)
         self._path.append(f"{name}.{by_name.strip()}" if by_name and by_name.strip() else name)
+        if self._translates(attributes.get(_LANGUAGE)):
+            self._path[-1] += f".{attributes.pop(_LANGUAGE)}"
         self._texts.append([])
         self._attributes(attributes)
 
@@ -131,6 +146,10 @@ class _Reader(_Target):
         del tag
         if not self._inside:
             return
+        if self._markup:
+            closed = self._markup.pop()
+            self.data("" if closed in _EMPTY else f"</{closed}>")
+            return
         text = "".join(self._texts.pop()).strip()
         if text:
             self._row.setdefault(".".join(self._path) or "text", []).append(text)
@@ -140,10 +159,21 @@ class _Reader(_Target):
             self._inside = False
             self._records.add(self._begun, {name: ",".join(values) for name, values in self._row.items()})
 
+    def _translates(self, language: str | None) -> bool:
+        """Whether the element says in another language what one of its name said before."""
+        column = ".".join(self._path)
+        before = self._row.get(f"{column}.@xml:lang", [])
+        return bool(language and before and column in self._row) and language != before[0]
+
     def _attributes(self, attributes: dict[str, str]) -> None:
         for name, value in attributes.items():
             if value.strip():
                 self._row.setdefault(".".join([*self._path, f"@{self.name(name)}"]), []).append(value.strip())
+
+
+def _is_html(tag: str, in_text: bool) -> bool:
+    """Whether a tag is one of HTML's, in its namespace or in none."""
+    return tag.startswith(_XHTML) or (_IN_TEXT if in_text else _HTML).fullmatch(tag.lower()) is not None
 
 
 def read_feed(path: Path, reading: ReadingMapping, connection: duckdb.DuckDBPyConnection, progress: Progress | None) -> Source:

@@ -29,6 +29,7 @@ LARGEST_FILE = 1 << 28
 
 _DEEPEST = 20  # objects in each other
 _FIRST_LINES = 5  # of which one must be a record for a file to have a record a line
+_SHOWN = 3  # names that a message shows
 _SPACE = " \t\r\n"
 
 
@@ -168,6 +169,10 @@ def _add_list(text: Iterable[str], first: str, said: str | None, records: Record
     if said is None and not first.lstrip(_SPACE).startswith("["):
         whole = _whole(text)
         value = _Cursor(iter([whole])).value()[1]
+        if (instead := _no_list(value)) is not None:
+            raise CatalogueError(
+                f"is one object {instead}; it must hold a list of records, or a record a line; or say records in the mapping"
+            )
         found = _path(value)
         if found is None:
             _add(1, value, whole, records)
@@ -192,6 +197,25 @@ def _whole(text: Iterable[str]) -> str:
                 f"is one object of more than {LARGEST_FILE >> 20} million characters; say records in the mapping"
             )
     return "".join(parts)
+
+
+def _no_list(value: Any) -> str | None:
+    """What an object of several records is made of where they are no list: columns, or records by their ids; else None."""
+    if not isinstance(value, dict) or len(value) < 2:
+        return None
+    inner = list(value.values())
+    if all(isinstance(part, list) and len(part) > 1 for part in inner) and len(set(map(len, inner))) == 1:
+        records = any(isinstance(item, dict) for part in inner for item in part)
+        return None if records else f"with a list for each of {_named(value)}"
+    if all(isinstance(part, dict) and part for part in inner) and (len(inner) > 2 or _path(value) is None):
+        shared, names = set.intersection(*map(set, inner)), set.union(*map(set, inner))
+        return f"with an object for each of {_named(value)}" if len(shared) * 2 > len(names) else None
+    return None
+
+
+def _named(value: dict[str, Any]) -> str:
+    names = list(value)
+    return ", ".join(map(repr, names[:_SHOWN])) + (" …" if len(names) > _SHOWN else "")
 
 
 def _path(value: Any) -> tuple[str, ...] | None:

@@ -72,7 +72,9 @@ class Lines:
                 break
         part = first[:_SAMPLE]
         if len(_CONTROL.findall(part)) > _BINARY * len(part):
-            raise CatalogueError("is no text, and no other kind of file that is known here")
+            raise CatalogueError(
+                "is no text, and no other kind of file that is known here: delimited text, JSON, XML, spreadsheets"
+            )
         lone, feed = re.search("\r(?!\n)", part), part.find("\n")
         self._returns = lone is not None and lone.end() < len(part) + (feed < 0) and (feed < 0 or lone.start() < feed)
         if self._returns and feed >= 0:

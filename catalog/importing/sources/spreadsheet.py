@@ -7,6 +7,7 @@ empty: calamine does not hand on which it is.
 import datetime as dt
 import io
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -34,13 +35,7 @@ def read_spreadsheet(
         CatalogueError: it is no spreadsheet, has a password, has no such sheet, or the sheet is empty.
     """
     notes: list[str] = []
-    try:
-        with opened(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            sheet = _sheet(CalamineWorkbook.from_filelike(io.BytesIO(file.read())), reading, notes)
-    except CalamineError as error:
-        raise CatalogueError(f"is no spreadsheet that can be read: {error}") from error
-    except OSError as error:
-        raise CatalogueError(f"cannot be read: {error.strerror or error}") from error
+    sheet = _sheet(_book(path), reading, notes)
     rows = _rows(sheet, reading)
     first = next(rows, None)
     if first is None:
@@ -58,6 +53,17 @@ def read_spreadsheet(
     return records.source(path, notes, header.unnamed)
 
 
+def first_rows(path: Path, count: int) -> list[tuple[str, list[list[str]]]]:
+    """The first rows of each sheet with cells, as texts, by the sheet's name.
+
+    Raises:
+        CatalogueError: it is no spreadsheet.
+    """
+    book = _book(path)
+    sheets = [(name, islice(book.get_sheet_by_name(name).iter_rows(), count)) for name in _names(book)]
+    return [(name, [[cell_text(cell) for cell in cells] for cells in rows]) for name, rows in sheets]
+
+
 def cell_text(cell: Cell) -> str:
     """A cell as text."""
     if isinstance(cell, bool):
@@ -71,12 +77,26 @@ def cell_text(cell: Cell) -> str:
     return str(cell)
 
 
+def _book(path: Path) -> CalamineWorkbook:
+    try:
+        with opened(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            return CalamineWorkbook.from_filelike(io.BytesIO(file.read()))
+    except CalamineError as error:
+        raise CatalogueError(f"is no spreadsheet that can be read: {error}") from error
+    except OSError as error:
+        raise CatalogueError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _names(book: CalamineWorkbook) -> list[str]:
+    return [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+
+
 def _sheet(book: CalamineWorkbook, reading: ReadingMapping, notes: list[str]) -> CalamineSheet:
     if reading.sheet is not None:
         if reading.sheet not in book.sheet_names:
             raise CatalogueError(f"has no sheet {reading.sheet!r}; it has: {', '.join(book.sheet_names)}")
         return book.get_sheet_by_name(reading.sheet)
-    names = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    names = _names(book)
     if not names:
         raise CatalogueError("has no sheet with cells")
     if len(names) > 1:

@@ -55,3 +55,7 @@ def test_numbered_pairs_are_counted_as_far_as_they_go() -> None:
     ]
     with pytest.raises(CatalogueError, match=r"attribute_pairs names 'Attribute \{n\} name' and"):
         numbered([pair], ["sku"], "attribute_pairs")
+
+
+def test_numbers_keep_their_digits() -> None:
+    assert parse('{"Weight": 1.50, "EAN": 4006381333931000001}') == {"Weight": "1.50", "EAN": "4006381333931000001"}

@@ -45,3 +45,16 @@ def test_a_form_that_is_none_is_refused(form: str) -> None:
     with pytest.raises(CatalogueError, match="allowed: ISO8601, unix, unix_ms or as in strptime") as caught:
         check_forms([form])
     assert "\n" not in str(caught.value)
+
+
+def test_a_date_without_an_offset_is_utc_whatever_the_dates_before_it_say() -> None:
+    texts = [
+        "2024-03-01T10:00:00+02:00",
+        "2024-03-01 10:00",
+        "2024-03-01T10:00Z",
+        "2024-03-01 10:00-05",
+        "2024-03-01T10:00",
+        "2024-03-01",
+    ]
+    read = [moment.strftime("%d %H:%M") for moment in read_dates(pa.array(texts), ["ISO8601"]).to_pylist()]
+    assert read == ["01 08:00", "01 10:00", "01 10:00", "01 15:00", "01 10:00", "01 00:00"]

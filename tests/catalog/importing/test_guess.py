@@ -338,3 +338,121 @@ def test_names_with_odd_characters_come_back(tmp_path: Path) -> None:
     )
     assert mapping.columns["product_id"] == "sku"
     assert set(mapping.attributes) | set(mapping.columns.values()) >= {"na me\u200b: #1", "\U0001f600 'x'", "{y}"}
+
+
+def test_no_class_is_taken_from_values_that_all_differ_or_from_what_a_name_says_otherwise(tmp_path: Path) -> None:
+    rows = [
+        ["A1", "Tea", "https://s.ru/1", "1 марта 2024", "wahr", "Active"],
+        ["A2", "Cup", "https://s.ru/2", "2 марта 2024", "falsch", "Draft"],
+    ]
+    mapping, _, _ = _file(tmp_path, ["sku", "name", "url", "added", "Lagernd", "Status"], rows)
+    assert set(mapping.columns) == {"product_id", "title"}
+    mapping, _, _ = _file(tmp_path, ["sku", "name", "url", "added", "Lagernd", "Status"], [*rows, ["A3", *rows[0][1:]]])
+    assert set(mapping.columns) == {"product_id", "title"}
+    rows = [[f"A{n}", f"Mug_{n}", "parent" if n % 3 == 0 else "child"] for n in range(6)]
+    assert set(_file(tmp_path, ["item_sku", "item_name", "parent_child"], rows)[0].columns) == {"product_id", "title"}
+
+
+def test_a_column_of_titles_is_no_id(tmp_path: Path) -> None:
+    mapping, _, _ = _file(tmp_path, ["name", "price"], [["Tea", 5], ["Cup", 6]])
+    assert (mapping.columns, mapping.ids) == ({"title": "name", "price": "price"}, "counted")
+
+
+def test_an_id_that_a_few_rows_lack_is_the_id(tmp_path: Path) -> None:
+    rows = [*([n, f"Mug_{n}", 5] for n in range(30)), ["", "Total", 150]]
+    mapping, path, proposed = _file(tmp_path, ["Article no", "Name", "Price"], rows)
+    assert mapping.columns["product_id"] == "Article no"
+    assert "rows without one do not come in" in proposed
+    assert len(imported(tmp_path, mapping, path)) == 30
+
+
+@pytest.mark.parametrize("name", ["price per kg", "Shipping price", "Purchase price", "old_price", "cost"])
+def test_what_a_product_is_not_sold_for_is_no_price(tmp_path: Path, name: str) -> None:
+    mapping, _, _ = _file(tmp_path, ["sku", "name", name], [["A1", "Tea", "5.00"], ["A2", "Cup", "6.00"]])
+    assert "price" not in mapping.columns
+
+
+def test_prices_in_cents_are_told_and_left_out(tmp_path: Path) -> None:
+    mapping, _, proposed = _file(tmp_path, ["sku", "name", "price_cents"], [["A1", "Tea", "1999"], ["A2", "Cup", "500"]])
+    assert "price" not in mapping.columns
+    assert '# price_cents is left out: by its name it is in hundredths ("1999"); divide it in the file first.' in proposed
+
+
+def test_a_column_of_currencies_says_that_of_the_prices(tmp_path: Path) -> None:
+    header = ["sku", "name", "price", "currency"]
+    mapping, _, _ = _file(tmp_path, header, [["A1", "Tea", 5, "EUR"], ["A2", "Cup", 6, "EUR"]])
+    assert (mapping.currency, mapping.where) == ("EUR", ())
+    mapping, path, proposed = _file(
+        tmp_path, header, [["A1", "Tea", 5, "EUR"], ["A2", "Cup", 6, "EUR"], ["A3", "Pot", 700, "JPY"]]
+    )
+    assert (mapping.currency, mapping.where) == ("EUR", ("currency = EUR",))
+    assert "prices in JPY would be mixed with those in EUR" in proposed
+    assert imported(tmp_path, mapping, path)["price"].tolist() == [5, 6]
+
+
+def test_thousands_between_commas_are_a_question_beside_a_fraction_after_a_point(tmp_path: Path) -> None:
+    mapping, path, proposed = _file(tmp_path, ["sku", "name", "price"], [["A1", "Bell", "$1,299"], ["A2", "Lamp", "$12.50"]])
+    assert mapping.decimal == "."
+    assert '# Is the comma in "$1,299" between thousands?' in proposed
+    assert imported(tmp_path, mapping, path)["price"].tolist() == [1299, 12.5]
+
+
+@pytest.mark.parametrize(
+    ("dates", "form"),
+    [
+        (["01.03.24", "15.12.23"], "%d.%m.%y"),
+        (["3/1/24", "12/31/23"], "%m/%d/%y"),
+        (["03/01/2024 02:30 PM", "12/31/2023 11:00 AM"], "%m/%d/%Y %I:%M %p"),
+    ],
+)
+def test_forms_of_dates(tmp_path: Path, dates: list[str], form: str) -> None:
+    mapping, _, _ = _file(tmp_path, ["sku", "name", "added"], [["A1", "Tea", dates[0]], ["A2", "Cup", dates[1]]])
+    assert (mapping.columns["listed_at"], mapping.date_format, mapping.split) == ("added", (form,), {})
+
+
+def test_paths_with_html_entities_and_several_paths_between_semicolons(tmp_path: Path) -> None:
+    paths = ["Home &amp; Garden &gt; Pots", "Home &amp; Garden &gt; Cups", "Food &gt; Tea"]
+    mapping, path, _ = _file(tmp_path, ["sku", "name", "Category"], [[n, f"Mug_{n}", text] for n, text in enumerate(paths)])
+    assert imported(tmp_path, mapping, path)["sub_category"].tolist() == ["Home & Garden", "Home & Garden", "Food"]
+    paths = ["Food/Drinks;Food", "Home/Kitchen;Sale", "Home/Kitchen"]
+    mapping, _, _ = _file(tmp_path, ["sku", "name", "Category"], [[n, f"Mug_{n}", text] for n, text in enumerate(paths)])
+    assert (mapping.split["Category"].by, mapping.split["Category"].alternatives) == (("/",), ";")
+
+
+def test_events_of_few_rows_are_no_purchases(tmp_path: Path) -> None:
+    kinds = ["view", "add_to_cart", "wishlist", "purchase", "view"]
+    rows = [[1709251200 + n, f"v{n % 2}", kind, f"A{n % 2}"] for n, kind in enumerate(kinds)]
+    mapping, _, _ = _file(tmp_path, ["ts", "visitor", "action", "sku"], rows)
+    assert (mapping.table, mapping.columns["kind"]) == ("events", "action")
+
+
+def test_orders_by_item_sku_are_purchases_and_ratings_with_a_few_odd_ones_reviews(tmp_path: Path) -> None:
+    rows = [[n, f"c{n // 2}", f"A{n % 2}", -1 if n == 3 else 1, f"2024-03-0{n + 1}"] for n in range(6)]
+    mapping, _, _ = _file(tmp_path, ["Order ID", "Customer", "Item SKU", "Qty", "Order Date"], rows)
+    assert (mapping.table, mapping.columns["item_id"], mapping.where) == ("purchases", "Item SKU", ("Qty > 0",))
+    text = "I love this tea very much indeed"
+    rows = [[f"r{n}", "A1", rating, text] for n, rating in enumerate(["5", "4", "5/5", "3", "1"])]
+    mapping, _, _ = _file(tmp_path, ["review_id", "product_id", "rating", "text"], rows)
+    assert mapping.table == "reviews"
+
+
+def test_rows_of_magento_that_say_a_product_again_in_a_language_are_left_out(tmp_path: Path) -> None:
+    german = "24-MB01,de,,,,Tasche,<p>Hält</p>,,,,,,,\n"
+    mapping, path, _ = propose(tmp_path, MAGENTO + german)
+    assert (mapping.columns["product_id"], mapping.where) == ("sku", ("store_view_code is missing",))
+    assert imported(tmp_path, mapping, path)["title"].tolist() == ["Duffle", "Pack"]
+
+
+def test_a_price_of_which_some_are_words_is_a_price_and_told(tmp_path: Path) -> None:
+    rows = [[f"A{n}", f"Mug_{n}", "ask" if n % 3 == 0 else "5.00"] for n in range(30)]
+    mapping, path, proposed = _file(tmp_path, ["sku", "name", "price"], rows)
+    assert mapping.columns["price"] == "price"
+    assert "# 33% of price are no numbers, such as 'ask'; unreadable: {price: drop} keeps these rows." in proposed
+    with pytest.raises(CatalogueError, match="33 % of the rows do not fit"):
+        imported(tmp_path, mapping, path)
+
+
+def test_pairs_between_colons_are_attributes(tmp_path: Path) -> None:
+    rows = [["A1", "Tea", "Origin:India;Weight:100 g"], ["A2", "Cup", "Material:Clay;Volume:0.3 l;Organic:no"]]
+    mapping, _, _ = _file(tmp_path, ["sku", "name", "specs"], rows)
+    assert mapping.attribute_text == ("specs",)

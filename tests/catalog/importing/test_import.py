@@ -415,3 +415,15 @@ def test_recommended_in_words(imports: Imports) -> None:
     mapping = ImportMapping.model_validate({"table": "reviews", "columns": columns})
     imports.bring("key,text,again\n1,a,TRUE\n2,b,no\n3,c,\n4,d,1\n", mapping)
     assert imports.column("recommended", "reviews") == [1, 0, None, 1]
+
+
+def test_a_file_of_which_no_row_fits_is_told_as_such(imports: Imports) -> None:
+    with pytest.raises(CatalogueError, match=r"no row comes in: 1 does not fit the header; first: line 2: 4 values where"):
+        imports.bring("sku,name,price\n1,Mug,4,50\n", mapping_of(max_quarantined=1.0))
+
+
+def test_photos_that_no_product_names_are_told(imports: Imports, photos: Path) -> None:
+    (photos / "mug_1.jpg").write_bytes(b"")
+    (photos / "Thumbs.db").write_bytes(b"")
+    summary = imports.bring(HEADER + ROWS, DUTCH)
+    assert f"1 photo below {photos} belongs to no product that came in, such as mug_1.jpg" in summary.notes

@@ -151,3 +151,12 @@ def test_what_sql_reads_is_what_the_marks_allow(value: str, decimal: str, thousa
         assert allowed, value
         digits = found.digits if found else ""
         assert abs(number) < 10 ** sum(c.isdigit() for c in digits.partition(decimal)[0]) or (found and found.exponent)
+
+
+def test_a_contradiction_says_the_marks_of_its_values() -> None:
+    for values, marks in (
+        (["$1,299", "$12.50"], 'decimal: "." and thousands: ","$'),
+        (["1.250", "2.5"], 'such as decimal: "."$'),
+    ):
+        with pytest.raises(CatalogueError, match=marks):
+            find_form([Seen(value, line) for line, value in enumerate(values, 2)], None, None, None, "shop.csv")

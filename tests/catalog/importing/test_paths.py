@@ -24,6 +24,8 @@ LEVELS = ["master_category", "sub_category", "article_type"]
         ('["A", "B > C"]', {}, ("B", "C", None)),
         ("[new] > Tops", {}, ("[new]", "Tops", None)),
         ("[]", {}, ("[]", None, None)),
+        ("Home &amp; Bed &gt; Kitchen &#62; Cups", {}, ("Home &amp; Bed", "Kitchen", "Cups")),
+        ("Home &amp; Bed/Cups;Sale", {"alternatives": ";"}, ("Home & Bed", "Cups", None)),
         ("", {"fill": True}, (None, None, None)),
         (None, {}, (None, None, None)),
     ],

@@ -29,6 +29,15 @@ def test_unicode_is_found_in_each_of_its_forms(tmp_path: Path, encoding: str) ->
         ("cp932", "sku,name\n1,コーヒーカップ\n2,日本製の帽子\n"),
         ("gb18030", "sku,name\n1,红色咖啡杯\n2,中国制造\n"),
         ("euc_kr", "sku,name\n1,커피잔 빨강\n2,한국 모자\n"),
+        ("euc_kr", "sku,name\n1,흰색 티셔츠\n2,파란 모자\n3,양말\n"),
+        ("cp1250", "sku,name\n1,Żółta koszulka męska\n2,Ciepła i miękka wełna\n"),
+        ("cp1250", "sku,name\n1,Női póló rövid ujjú\n2,Gyűrött őszi kabát\n"),
+        ("cp1254", "sku,name\n1,Beyaz tişört çocuk\n2,Şık kadın ayakkabı\n"),
+        ("mac_roman", GERMAN),
+        ("iso8859_2", "sku,name\n1,Żółta koszulka męska\n2,Kubek świąteczny\n"),
+        ("iso8859_15", "sku,name\n1,Größe zu 12 €\n2,49 €\n"),
+        ("cp1252", "sku,name\n1,Mug £5.00\n2,Cap £12.50\n"),
+        ("cp1252", "sku,name\n1,Blå trøje til børn\n2,19 € „Größe“ – groß\n3,Crème brûlée\n"),
     ],
 )
 def test_other_encodings_are_detected_and_told(tmp_path: Path, encoding: str, text: str) -> None:

@@ -83,3 +83,24 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, content: str, message: 
 def test_a_web_page_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match="is a web page; save the table in it as CSV or xlsx"):
         read_text(tmp_path, "<!DOCTYPE html>\n<html><table><tr><td>1</td></tr></table></html>", "export.xls")
+
+
+def test_html_inside_an_element_is_its_text(tmp_path: Path) -> None:
+    content = """<shop>
+<offer><name>Mug <i>big</i> &amp; round</name><text><p>Holds <b>tea</b>.</p><br/><ul><li>Clay</li></ul></text>
+<photos><small>a.jpg</small><i>b.jpg</i></photos></offer>
+<offer><name>Cap</name><text><div xmlns="http://www.w3.org/1999/xhtml">Shades <em>your</em> eyes</div></text></offer></shop>"""
+    found = read_text(tmp_path, content, "feed.xml")
+    assert found.columns == ("name", "text", "photos.small", "photos.i")
+    assert found.rows == [
+        (2, "Mug <i>big</i> & round", "<p>Holds <b>tea</b>.</p><br/><ul><li>Clay</li></ul>", "a.jpg", "b.jpg"),
+        (4, "Cap", "<div>Shades <em>your</em> eyes</div>", None, None),
+    ]
+
+
+def test_what_is_said_again_in_another_language_is_a_column_of_its_own(tmp_path: Path) -> None:
+    content = """<shop><offer><name xml:lang="x-default">Tee</name><name xml:lang="de">T-Shirt</name><tag xml:lang="en">a</tag>
+<tag xml:lang="en">b</tag></offer><offer><name xml:lang="x-default">Cap</name></offer></shop>"""
+    found = read_text(tmp_path, content, "feed.xml")
+    assert found.columns == ("name.@xml:lang", "name", "name.de", "tag.@xml:lang", "tag")
+    assert found.rows == [(1, "x-default", "Tee", "T-Shirt", "en,en", "a,b"), (2, "x-default", "Cap", None, None, None)]

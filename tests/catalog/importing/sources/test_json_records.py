@@ -90,3 +90,21 @@ def test_what_is_no_json_is_one_line(tmp_path: Path, content: str, message: str)
 
 def test_one_object_is_one_record(tmp_path: Path) -> None:
     assert read_text(tmp_path, '{"id": 1,\n"name": "Mug"}', "product.json").rows == [(1, "1", "Mug")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"1": {"name": "Tea", "price": 5}, "2": {"name": "Cup", "price": 6}}', "with an object for each of '1', '2'; it must"),
+        ('{"sku": ["1", "2"], "price": [5, 6]}', "with a list for each of 'sku', 'price'; it must hold a list of records"),
+    ],
+)
+def test_records_by_their_ids_and_columns_are_not_taken_for_one_record(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(CatalogueError, match=message):
+        read_text(tmp_path, content, "products.json")
+
+
+def test_one_record_and_a_list_beside_others_are_read(tmp_path: Path) -> None:
+    assert read_text(tmp_path, '{"id": "1", "size": {"x": 1}, "tags": ["a", "b"]}', "one.json").rows == [(1, "1", "1", "a,b")]
+    two = '{"products": {"items": [{"id": "1"}, {"id": "2"}]}, "brands": {"items": [{"id": "3"}]}}'
+    assert read_text(tmp_path, two, "two.json").column("id") == ["1", "2"]
