@@ -260,6 +260,11 @@ class Catalogue:
             wanted = pa.int64() if pa.types.is_integer(values.type) else pa.string()
         if is_key(name) and not (pa.types.is_integer(values.type) or _is_string(values.type)):
             raise CatalogueError(f"{self.path(of)}: {name} is {values.type}; allowed: int64, string")
+        if pa.types.is_timestamp(wanted) and pa.types.is_integer(values.type):  # which a cast takes for nanoseconds
+            raise CatalogueError(
+                f"{self.path(of)}: {name} is {values.type}, which does not say what it counts; allowed: timestamp "
+                "(`vitrina data import` makes one of numbers, with date_format unix or unix_ms)"
+            )
         try:
             values = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
