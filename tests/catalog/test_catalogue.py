@@ -254,6 +254,12 @@ def test_attributes_that_are_no_object_are_refused(text: str) -> None:
         parse_attributes(text)
 
 
+@pytest.mark.parametrize("text", ['{"a":' * 2000 + "1" + "}" * 2000, '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"])
+def test_attributes_that_are_nested_too_deeply_are_refused(text: str) -> None:
+    with pytest.raises(CatalogueError, match=r"^attributes .{,70} is nested too deeply; allowed: [^\n]*$"):
+        parse_attributes(text)
+
+
 def test_real_reviews_are_read(real_data: Path) -> None:
     reviews = Catalogue.open(real_data / "reviews").reviews()
     assert len(reviews) == 20_073
