@@ -260,6 +260,11 @@ class Catalogue:
             wanted = pa.int64() if pa.types.is_integer(values.type) else pa.string()
         if is_key(name) and not (pa.types.is_integer(values.type) or _is_string(values.type)):
             raise CatalogueError(f"{self.path(of)}: {name} is {values.type}; allowed: int64, string")
+        if pa.types.is_timestamp(wanted) and pa.types.is_integer(values.type):  # which a cast takes for nanoseconds
+            raise CatalogueError(
+                f"{self.path(of)}: {name} is {values.type}, which does not say what it counts; allowed: timestamp "
+                "(`vitrina data import` makes one of numbers, with date_format unix or unix_ms)"
+            )
         try:
             values = values.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -283,7 +288,7 @@ def listing_of(row: Mapping[str, Any], image: bytes | DecodedPhoto | None) -> Li
     """A products row as a model reads it; '', 'NA' and null are missing, and so is a price that is not positive.
 
     Raises:
-        CatalogueError: the attributes are not a JSON object.
+        CatalogueError: the attributes are not a JSON object, or nested too deeply.
     """
     price = row.get("price")
     return Listing(
@@ -301,19 +306,21 @@ def parse_attributes(value: Any) -> dict[str, str]:
     """The attributes column: a JSON object to names and values, without those that say nothing.
 
     Raises:
-        CatalogueError: not a JSON object.
+        CatalogueError: not a JSON object, or one that is nested too deeply.
     """
     text = _text(value)
     if text is None:
         return {}
     try:
         parsed = json.loads(text)
+        known = {str(name): _text(value) for name, value in parsed.items()} if isinstance(parsed, dict) else None
+    except RecursionError as error:
+        raise CatalogueError(f"attributes {text[:60]!r} is nested too deeply; allowed: an object of names and values") from error
     except ValueError as error:
         raise CatalogueError(f"attributes {text[:60]!r} is not JSON: {error}") from error
-    if not isinstance(parsed, dict):
+    if known is None:
         raise CatalogueError(f"attributes {text[:60]!r} is a JSON {type(parsed).__name__}; allowed: an object")
-    known = ((str(name), _text(value)) for name, value in parsed.items())
-    return {name: text for name, text in known if text is not None}
+    return {name: text for name, text in known.items() if text is not None}
 
 
 def _file(folder: Path, table: str) -> Path:

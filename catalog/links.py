@@ -1,7 +1,7 @@
 """What has to be known of a whole table before it is read in ranges: which ids repeat, and where photos lie.
 
 DuckDB finds out in one pass over the columns of ids. What does not fit in its memory goes to a temporary folder beside the
-result.
+result. Where photos are asked for, one pass over them before says which are empty.
 """
 
 import tempfile
@@ -17,14 +17,15 @@ from catalog.ranges import OFFLINE, table_of
 
 _MEMORY = "2GB"
 _ROWS_A_GROUP = 65_536
+_PHOTOS_A_BATCH = 2048
 
 
 def link_rows(catalogue: Catalogue, table: str, key: str, out: Path, photos: bool = False) -> int:
     """Write a Parquet file with a row for each row of `table`, in its order: `first` and, where asked for, `photo`.
 
     `first` is the position of the first row with the same `key`, null where the key is missing; `photo` that of the main photo in
-    images.parquet, null where there is none. As for `ImageStore`, the main photo is the one at the lowest position, of several
-    there the first; a product whose main photo is empty has none.
+    images.parquet, null where there is none. As for `ImageStore`, the main photo is the one at the lowest position that is not
+    empty, of several there the first.
 
     Returns:
         Number of rows.
@@ -32,10 +33,11 @@ def link_rows(catalogue: Catalogue, table: str, key: str, out: Path, photos: boo
     Raises:
         CatalogueError: a table or a column is absent or damaged, or `out` cannot be written.
     """
-    path = catalogue.path(table)
+    path, empty = catalogue.path(table), None
     keyed, joined, chosen = f"SELECT file_row_number AS row, {name(key)} AS key FROM {table_of(path)}", "", "first"  # noqa: S608
     if photos and "images" in catalogue.tables():
         same = catalogue.columns("images").field("product_id").type == catalogue.columns(table).field(key).type
+        empty = _empty_photos(catalogue)
         joined = f"LEFT JOIN ({_main_photos(catalogue)}) photos ON " + (
             "keyed.key = photos.key" if same else "CAST(keyed.key AS VARCHAR) = CAST(photos.key AS VARCHAR)"
         )
@@ -46,6 +48,7 @@ def link_rows(catalogue: Catalogue, table: str, key: str, out: Path, photos: boo
         "ORDER BY keyed.row",
         out,
         path,
+        empty,
     )
 
 
@@ -63,20 +66,32 @@ def distinct_keys(catalogue: Catalogue, table: str, key: str, out: Path) -> int:
     return _write(f"SELECT key AS {name(key)} FROM ({rows}) WHERE key IS NOT NULL ORDER BY row", out, path)  # noqa: S608
 
 
+def _empty_photos(catalogue: Catalogue) -> pa.Table:
+    """Rows of images.parquet without a byte; the photos pass through memory in batches."""
+    found, start = list[int](), 0
+    for batch in catalogue.batches("images", ["jpeg"], _PHOTOS_A_BATCH):
+        found += [start + row for row, photo in enumerate(batch.column("jpeg").to_pylist()) if not photo]
+        start += batch.num_rows
+    return pa.table({"row": pa.array(found, pa.int64())})
+
+
 def _main_photos(catalogue: Catalogue) -> str:
-    """A query for product_id as key, and the row of its main photo as photo."""
+    """A query for product_id as key, and the row of its main photo as photo; the rows of the table `empty` are left out."""
     path, row = catalogue.path("images"), "min(file_row_number)"
     if "position" in catalogue.columns("images").names:
         place = "CAST(position AS DOUBLE)"
         place = f"CASE WHEN {place} IS NULL OR isnan({place}) THEN 0 ELSE {place} END"
         row = f"min(struct_pack(place := {place}, row := file_row_number)).row"
-    return f"SELECT product_id AS key, {row} AS photo FROM {table_of(path)} WHERE product_id IS NOT NULL GROUP BY product_id"  # noqa: S608
+    there = "product_id IS NOT NULL AND file_row_number NOT IN (SELECT row FROM empty)"
+    return f"SELECT product_id AS key, {row} AS photo FROM {table_of(path)} WHERE {there} GROUP BY product_id"  # noqa: S608
 
 
-def _write(query: str, out: Path, read: Path) -> int:
+def _write(query: str, out: Path, read: Path, empty: pa.Table | None = None) -> int:
     written = f"COPY ({query}) TO {text(str(out))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_A_GROUP})"
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".linking-") as folder:
         connection = duckdb.connect(config=OFFLINE | {"memory_limit": _MEMORY, "temp_directory": folder})
+        if empty is not None:
+            connection.register("empty", empty)
         try:
             [(rows,)] = connection.execute(written).fetchall()
         except duckdb.Error as error:

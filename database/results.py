@@ -54,16 +54,17 @@ def keep_results(
     moment = now or datetime.now(UTC)
     rows = [
         {"digest": digest, "model": model, "version": version, "value": value, "size": len(value), "used_at": moment}
-        for digest, value in values.items()
+        for digest, value in sorted(values.items())  # in another order, two that keep the same would wait for each other
         if len(value) <= max_bytes
     ]
+    noted = sorted(used)
     with writing(url) as connection:
         if rows:
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             connection.execute(dialect.insert(CachedResult).on_conflict_do_nothing(), rows)
-        for start in range(0, len(used), _DIGESTS_A_QUERY):
+        for start in range(0, len(noted), _DIGESTS_A_QUERY):
             mine = (CachedResult.model == model, CachedResult.version == version)
-            old = (CachedResult.digest.in_(used[start : start + _DIGESTS_A_QUERY]), CachedResult.used_at < moment - _COARSE)
+            old = (CachedResult.digest.in_(noted[start : start + _DIGESTS_A_QUERY]), CachedResult.used_at < moment - _COARSE)
             connection.execute(update(CachedResult).where(*mine, *old).values(used_at=moment))
         if rows and bound:
             _bound(connection, max_bytes)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 import psutil
 from pydantic import Field
@@ -93,7 +94,8 @@ def stack(
     `chosen` are options with which `serving` was made from that configuration: API and worker are given them, too.
     """
     python, vitrina = sys.executable, str(Path(sys.executable).with_name("vitrina"))
-    api = f"http://{serving.host}:{serving.port}"
+    host = f"[{serving.host}]" if ":" in serving.host else serving.host  # IPv6
+    api = f"http://{host}:{serving.port}"
     tracking, dashboard = f"http://127.0.0.1:{mlflow_port}", f"http://127.0.0.1:{zenml_port}"
     mlflow = (
         *(python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"),
@@ -229,10 +231,12 @@ def _spawn(settings: Settings, process: Process) -> None:
 def _require_free_port(process: Process) -> None:
     if not process.url:
         return
-    host, port = process.url.removeprefix("http://").split(":")
-    with socket.socket() as probe:
-        if probe.connect_ex((host, int(port))) == 0:
-            raise StackError(f"port {port} for {process.name} is taken by another program; choose another one")
+    address = urlsplit(process.url)
+    try:
+        socket.create_connection((address.hostname, address.port)).close()
+    except OSError:
+        return
+    raise StackError(f"port {address.port} for {process.name} is taken by another program; choose another one")
 
 
 class _Noted(StrictModel):

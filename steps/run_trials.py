@@ -1,6 +1,5 @@
 """Step: this worker's part of a study."""
 
-import shutil
 from functools import partial
 from typing import Annotated
 
@@ -31,6 +30,5 @@ def run_trials(
         objective = study.objective_of(family.get(model), delivery.open(), split, search.values, tuning, folder, under)
         record = partial(log_trial, settings, model, parent, tuning.metric)
         study.run_trials(joined, tuning, objective, record)
-        if not study.result_of(joined).count("running"):
-            shutil.rmtree(folder, ignore_errors=True)  # what killed workers left
+        study.clear_ended(joined, folder)
         return joined.study_name, parent

@@ -348,8 +348,9 @@ def _tags(value: str | None, separator: str) -> str | None:
     if stripped.startswith("["):
         try:
             listed = json.loads(stripped)
-        except ValueError:
-            listed = None
-        if isinstance(listed, list):
-            return ", ".join(str(tag).strip() for tag in listed if tag is not None)
+            found = [str(tag).strip() for tag in listed if tag is not None] if isinstance(listed, list) else None
+        except (ValueError, RecursionError):
+            found = None
+        if found is not None:
+            return ", ".join(found)
     return ", ".join(dict.fromkeys(tag.strip() for tag in value.split(separator) if tag.strip()))

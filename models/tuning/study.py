@@ -6,6 +6,8 @@ the metric after each epoch and ends the trial when the pruner says so.
 
 import logging
 import math
+import re
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 ABOUT = "about"
 WHY = "why"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+_OF_TRIAL = re.compile(r"trial-(\d+)-")
 STATES = {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}
 
 
@@ -88,6 +91,15 @@ def run_trials(
 
     if not enough(study):
         study.optimize(objective, timeout=60 * tuning.timeout_minutes if tuning.timeout_minutes else None, callbacks=[after])
+
+
+def clear_ended(study: optuna.Study, folder: Path) -> None:
+    """Remove what trials that ended have left below `folder`, as those of killed workers do; what others run meanwhile stays."""
+    found = [(path, match) for path in folder.glob("trial-*") if (match := _OF_TRIAL.match(path.name))]
+    ended = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}  # after the folders
+    for path, match in found:
+        if int(match[1]) in ended:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def objective_of(

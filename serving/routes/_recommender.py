@@ -113,14 +113,14 @@ class EventsIn(RequestModel):
 
     events: list[EventIn]
 
-    def rows(self, now: datetime, key: str | None) -> list[EventRow]:
+    def rows(self, now: datetime, key: str | None, owner: str) -> list[EventRow]:
         """Of events without a time, the later in the list is a microsecond later.
 
-        Where a `key` names the request, the events of its repetition have the ids that they had before.
+        Where a `key` names the request, the events of its repetition by the same `owner` have the ids that they had before.
         """
         rows = []
         for i, event in enumerate(self.events):
-            said = (key, i, str(event.user_id), str(event.item_id), event.kind, event.at, event.prediction_id)
+            said = (owner, key, i, str(event.user_id), str(event.item_id), event.kind, event.at, event.prediction_id)
             named = uuid.uuid5(_REPEATED, repr(said)) if key else uuid.uuid4()
             rows.append(event.row(now + timedelta(microseconds=i), str(named)))
         return rows

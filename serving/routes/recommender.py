@@ -22,7 +22,7 @@ from serving.context import Context
 from serving.errors import NotFound, refused
 from serving.openapi import in_query, repeatable, request_body, responses
 from serving.replies import json_reply
-from serving.requests import count, idempotency_key, read
+from serving.requests import count, idempotency_key, owner_of, read
 from serving.routes import _recommender as answers
 from serving.routes._recommender import MODEL, ChosenItem, RecommendationsIn
 from serving.slots import Answer
@@ -121,7 +121,7 @@ def _events(context: Context, routes: APIRouter) -> None:
         that is sent again with the same `Idempotency-Key` and the same events counts once.
         """
         body = await read(request, schema)
-        rows = body.rows(datetime.now(UTC), idempotency_key(request))
+        rows = body.rows(datetime.now(UTC), idempotency_key(request), owner_of(request))
         try:
             new = await tell(insert_events, context.settings.database_url, rows)
         except NoSuchRow as error:

@@ -74,6 +74,22 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, columns: dict[str, ob
         write(tmp_path / "c", "products", **columns).products()
 
 
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("products", {"product_id": [1], "listed_at": [1_700_000_000]}),
+        ("purchases", {"user_id": [1], "item_id": [1], "timestamp": [1_700_000_000_000]}),
+        ("events", {"user_id": [1], "item_id": [1], "kind": ["view"], "timestamp": pa.array([5], pa.int32())}),
+    ],
+)
+def test_numbers_are_no_moments(tmp_path: Path, table: str, columns: dict[str, object]) -> None:
+    catalogue = write(tmp_path / "c", table, **columns)
+    said = rf"{table}\.parquet: {list(columns)[-1]} is int\d\d, .*allowed: timestamp .*date_format"
+    with pytest.raises(CatalogueError, match=said) as caught:
+        getattr(catalogue, table)()
+    assert "\n" not in str(caught.value)
+
+
 def test_tables_may_lie_in_several_folders(tmp_path: Path, photo: bytes) -> None:
     write(tmp_path / "a", "products", product_id=[1], title=["a"])
     write(tmp_path / "b", "reviews", review_id=[1, 2], review=["x", "y"])
@@ -235,6 +251,12 @@ def test_a_price_that_is_none_is_missing(price: object) -> None:
 @pytest.mark.parametrize("text", ["{", "[1]", '"a"'])
 def test_attributes_that_are_no_object_are_refused(text: str) -> None:
     with pytest.raises(CatalogueError, match="attributes"):
+        parse_attributes(text)
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 2000 + "1" + "}" * 2000, '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"])
+def test_attributes_that_are_nested_too_deeply_are_refused(text: str) -> None:
+    with pytest.raises(CatalogueError, match=r"^attributes .{,70} is nested too deeply; allowed: [^\n]*$"):
         parse_attributes(text)
 
 

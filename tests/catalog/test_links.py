@@ -43,6 +43,13 @@ def test_the_main_photo_is_the_one_that_the_image_store_gives(tmp_path: Path) ->
     assert "photo" not in linked(catalogue, tmp_path / "without.parquet", photos=False)
 
 
+def test_a_photo_of_no_bytes_is_not_the_main_one(tmp_path: Path) -> None:
+    photos = [("a", b"", 0.0), ("a", b"1", 1.0), ("b", None, None), ("b", b"2", 2.0), ("c", b"", None)]
+    catalogue = shop(tmp_path / "shop", ["a", "b", "c"], photos)
+    assert linked(catalogue, tmp_path / "links.parquet")["photo"] == [1, 3, None]
+    assert [catalogue.images.get(key) for key in "abc"] == [b"1", b"2", None]
+
+
 def test_ids_that_are_numbers_here_and_words_there(tmp_path: Path) -> None:
     catalogue = shop(tmp_path / "shop", [10, 11], [("11", b"1", None), ("12", b"2", None)])
     assert linked(catalogue, tmp_path / "links.parquet")["photo"] == [None, 0]

@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -55,6 +57,21 @@ def test_thousands_are_kept_and_found_at_once(url):
 def test_several_that_keep_the_same_at_once_all_succeed(url):
     at_once(lambda: keep(url, {f"{i}": b"x" for i in range(50)}), threads=8)
     assert results_bytes(url) == 50
+
+
+def test_several_that_keep_the_same_in_another_order_wait_for_each_other(url):
+    names, begin = [f"{i:04}" for i in range(3000)], threading.Barrier(2)
+
+    def work(order):
+        for version in range(3):
+            begin.wait(60)
+            keep(url, dict.fromkeys(order, b"x"), version=version, max_bytes=10**6)
+
+    keep(url, {})
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(work, order) for order in (names, names[::-1])]:
+            done.result()
+    assert results_bytes(url) == 9000
 
 
 def test_a_database_that_is_away_is_an_error_of_one_line(tmp_path):

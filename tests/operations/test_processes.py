@@ -110,6 +110,28 @@ def test_a_taken_port_is_named_and_nothing_is_started(settings, web, port):
     assert status(settings, web).state == "stopped"
 
 
+def test_an_api_on_an_ipv6_address(settings):
+    [api] = [one for one in stack(settings, ServingConfig(host="::1"), "base", 300, 5000, 8237) if one.name == "api"]
+    assert (api.url, api.probe) == ("http://[::1]:3000", "http://[::1]:3000/livez")
+    assert " --host ::1 " in " ".join(api.command)
+
+
+def test_a_port_of_an_ipv6_address_is_looked_at(settings):
+    try:
+        other = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    port = other.getsockname()[1]
+    command = (sys.executable, "-m", "http.server", str(port), "--bind", "::1")
+    web = Process("web", command, f"http://[::1]:{port}", f"http://[::1]:{port}/")
+    with other, pytest.raises(StackError, match=f"port {port} for web is taken"):
+        start(settings, [web], wait_seconds=5)
+    try:
+        assert start(settings, [web], wait_seconds=20)[0].state == "running"
+    finally:
+        stop(settings, [web])
+
+
 def test_a_process_that_ends_while_starting_names_its_log(settings):
     broken = Process("broken", (sys.executable, "-c", "raise SystemExit('no licence')"), probe="http://127.0.0.1:9/")
     with pytest.raises(StackError, match=r"broken ended while starting; see .*broken\.log"):

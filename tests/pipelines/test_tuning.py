@@ -56,7 +56,7 @@ def test_a_study_gives_a_configuration_to_train_with(settings: Settings, tuned: 
     assert config.model.heads == tuned.best.params["model.heads"]
     assert (config.trainer.batch_size, config.trainer.epochs) == (32, ProductRunConfig().trainer.epochs)
     assert tuned.study in Path(tuned.report).read_text()
-    assert not (settings.home / "tuning" / "product" / tuned.study).exists()  # folders of trials are gone
+    assert not list((settings.home / "tuning" / "product" / tuned.study).iterdir())  # folders of trials are gone
 
 
 def test_mlflow_has_a_run_a_study_and_below_it_a_run_a_trial(settings: Settings, tuned: TuningOutcome) -> None:

@@ -15,6 +15,7 @@ from ports import free_port
 from configs.errors import ConfigError
 from registry.errors import RegistryError
 from serving.build import BENTOFILE, build
+from serving.run import ServingError
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,15 +41,40 @@ def test_without_a_champion_there_is_nothing_to_build(settings):
         build("product", settings)
 
 
-@pytest.mark.slow
-def test_a_bento_answers_on_a_machine_without_registry(settings, tmp_path):
-    """With the model that was packed, though nobody names it there, and with the page where it is asked for."""
+@pytest.fixture
+def promoted(settings, tmp_path):
+    """The home of a recommender with a champion."""
     from registry.promotion import promote
     from registry.register import register
 
     bundle = committed.copied("recommender", tmp_path / "trained")
     register(settings, "recommender", bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     promote(settings, "recommender", 1, "me", "first")
+    return settings
+
+
+@pytest.mark.slow
+def test_a_build_that_fails_leaves_the_bento_that_was_there(promoted, monkeypatch):
+    tag = build("recommender", promoted)
+    store = promoted.home / "bentoml"
+    bento = store / "bentos" / Path(*tag.split(":"))
+    (bento / "first").touch()
+    monkeypatch.setattr("serving.build.BENTOFILE", 'service: "absent:Nothing"\n')
+    with pytest.raises(ServingError, match=f"^BentoML could not build {tag}: "):
+        build("recommender", promoted)
+    assert (bento / "first").is_file()
+    monkeypatch.undo()
+    assert build("recommender", promoted) == tag
+    assert not (bento / "first").exists()
+    assert (bento / "bento.yaml").is_file()
+    assert (bento.parent / "latest").read_text() == bento.name
+    assert not list(store.glob(".building-*"))
+
+
+@pytest.mark.slow
+def test_a_bento_answers_on_a_machine_without_registry(promoted, tmp_path):
+    """With the model that was packed, though nobody names it there, and with the page where it is asked for."""
+    settings = promoted
     tag = build("recommender", settings)
     assert tag.startswith("vitrina:recommender-1-")
     bento = settings.home / "bentoml" / "bentos" / Path(*tag.split(":"))

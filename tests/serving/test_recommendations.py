@@ -346,6 +346,22 @@ def test_a_request_that_is_sent_again_with_its_key_counts_once(client, settings)
         refused(client.post(EVENTS, json=body, headers={"Idempotency-Key": key}), 400, "invalid_input", "Idempotency-Key")
 
 
+def test_the_same_key_of_another_owner_is_another_one(client, settings):
+    def of(owner):
+        async def app(scope, receive, send):
+            await client.app({**scope, "state": {**scope.get("state", {}), "key": owner}}, receive, send)
+
+        return TestClient(app)
+
+    def send(owner):
+        response = of(owner).post(EVENTS, json={"events": [EVENT]}, headers={"Idempotency-Key": "1"})
+        assert response.status_code == 201
+        return response.json()["repeated"]
+
+    assert [send("ann"), send("bob"), send("ann"), send("bob")] == [0, 0, 1, 1]
+    assert len(list(all_events(settings.database_url))) == 2
+
+
 def test_a_whole_number_with_a_fraction_of_zero_is_that_number(client, source):
     assert ask(client, user_id=5.0, num_recs=2.0).status_code == 200
     query = asked(source)

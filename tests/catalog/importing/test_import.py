@@ -172,6 +172,12 @@ def test_tags_and_columns_as_attributes(imports: Imports) -> None:
     assert imports.attributes() == [{"meta:size": "S", "style": "x, y"}, None]
 
 
+def test_tags_that_are_nested_too_deeply_are_a_text(imports: Imports) -> None:
+    mapping = mapping_of(tags={"column": "tags"})
+    imports.bring(f"sku,name,tags\n1,a,{'[' * 20_000}\n2,b,[[\n", mapping)
+    assert imports.attributes() == [{"tags": "[" * 20_000}, {"tags": "[["}]
+
+
 def test_a_form_of_numbers_that_is_found_is_told(imports: Imports) -> None:
     summary = imports.bring('sku,name,price\n1,a,"1.299,50 zł"\n', mapping_of(more={"price": "price"}))
     assert imports.column("price") == [1299.5]

@@ -26,7 +26,7 @@ from models.family import Base
 from models.tuning.report import write_best, write_report
 from models.tuning.result import StudyResult
 from models.tuning.space import study_about
-from models.tuning.study import objective_of, open_study, result_of, run_trials
+from models.tuning.study import clear_ended, objective_of, open_study, result_of, run_trials
 
 METRIC = "validation/accuracy"
 SPACE = {"trainer.learning_rate": {"low": 0.001, "high": 1.0, "log": True}, "trainer.batch_size": {"choices": [8, 16]}}
@@ -252,6 +252,19 @@ def test_the_trial_of_a_killed_worker_is_run_again(url: str, tmp_path: Path) -> 
         found = search(storage, config, Curve(good_where_small), tmp_path)
     assert [t.state for t in found.trials] == ["failed", "completed", "completed"]
     assert found.trials[1].params == found.trials[0].params
+
+
+def test_what_ended_trials_left_is_removed_and_what_others_run_is_not(storage: Any, tmp_path: Path) -> None:
+    study = open_study(storage, "s", tuning(), {"metric": METRIC})
+    killed, running = study.ask(), study.ask()
+    study.tell(killed, state=TrialState.FAIL)
+    folders = [tmp_path / f"trial-{trial.number}-x1_y" for trial in (killed, running)]
+    for folder in (*folders, tmp_path / "trial-7-begun", tmp_path / "other"):
+        folder.mkdir()
+        (folder / "last.ckpt").touch()
+    clear_ended(study, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["other", folders[1].name, "trial-7-begun"]
+    clear_ended(study, tmp_path / "absent")
 
 
 def test_report_and_best_configuration(storage: Any, tmp_path: Path) -> None:
