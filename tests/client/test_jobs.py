@@ -127,6 +127,27 @@ def test_a_job_is_left_watched_and_taken(leave):
     ]
 
 
+ODD = "one\u2028two\u2029three\x85four"
+"""A text that JSON holds as it is, and that Python takes for four lines."""
+
+
+def raw(text):
+    return json.dumps(json.loads(text), ensure_ascii=False)
+
+
+def test_a_line_ends_with_a_line_feed_alone(leave):
+    seen = raw(json.dumps(said("partly_failed", 1, 1, detail=ODD)))
+    failed = raw(line(1, ERROR | {"message": ODD}))
+    service = Service(
+        leave=[said()],
+        events=[(f"event: ended\r\nid: 1\r\ndata: {seen}\r\n\r\n",)],
+        result=[(failed[:60], failed[60:] + "\n" + failed)],
+    )
+    face, job = leave(service)
+    assert face.run(job.wait(progress=False)).detail == ODD
+    assert [failure.error.message for failure in face.run(job.failures())] == [ODD, ODD]
+
+
 def test_the_steps_of_a_job(leave):
     events = [(event("progress", said(done=n), n),) for n in (1, 2)]
     service = Service(
