@@ -296,6 +296,37 @@ def test_one_item_at_fault_refuses_many_that_became_a_job(face):
     assert caught.value.message == "items.1: price: must be above 0"
 
 
+def test_many_of_which_all_are_at_fault_name_the_first(face):
+    ended = (event("ended", said("failed", 0, 3), 1),)
+    service = Service(leave=[said()], events=[ended], result=[(line(0, ERROR) + "\n",)])
+    with pytest.raises(ItemFailed) as caught:
+        face("http://shop", transport=httpx.MockTransport(service)).embed_batch(LISTINGS)
+    assert caught.value.field == "items.0.price"
+
+
+def test_many_whose_job_failed_as_a_whole_say_why(face):
+    ended = (event("ended", said("failed", 0, 1, detail="the model is gone"), 1),)
+    service = Service(leave=[said()], events=[ended])
+    with pytest.raises(JobFailed, match="the model is gone"):
+        face("http://shop", transport=httpx.MockTransport(service)).embed_batch(LISTINGS)
+
+
+def test_each_part_has_its_own_name_of_the_callers_key(face, monkeypatch):
+    monkeypatch.setattr("vitrina_client.batches.MOST_ITEMS", 2)
+    named = []
+
+    def embeddings(request):
+        named.append(request.headers["Idempotency-Key"])
+        items = [json.loads(line(place))["result"] for place, _ in enumerate(json.loads(request.content)["items"])]
+        return httpx.Response(200, json={"model": {"name": "product", "version": 2}, "items": items})
+
+    made = face("http://shop", transport=httpx.MockTransport(embeddings))
+    of_night = made.client.options(idempotency_key="night")
+    for _ in range(2):
+        assert len(made.run(of_night.embed_many({"title": title} for title in "abcde"))) == 5
+    assert named == ["night", "night:2", "night:4"] * 2
+
+
 def test_any_number_goes_in_parts(face, monkeypatch):
     monkeypatch.setattr("vitrina_client.batches.MOST_ITEMS", 2)
     sent = []
