@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from at_once import at_once
 
-from database.errors import DatabaseError, NotFound
+from database.errors import DatabaseError, NotFound, OtherModel
 from database.predictions import PredictionRow, feedback_for, insert_feedback, insert_predictions, newest_predictions
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -86,6 +86,15 @@ def test_feedback_for_many_ids_is_found(url):
 def test_feedback_for_an_unknown_prediction_is_refused(url):
     with pytest.raises(NotFound, match="prediction 'nobody' does not exist"):
         insert_feedback(url, "nobody", {"price": 5.0})
+
+
+def test_feedback_of_another_models_prediction_is_refused(url):
+    known = row(0)
+    insert_predictions(url, [known])
+    with pytest.raises(OtherModel, match="is an answer of product") as caught:
+        insert_feedback(url, known.id, {"verdict": "hold"}, lambda model: model == "quality")
+    assert (caught.value.name, caught.value.model) == (known.id, "product")
+    assert feedback_for(url, [known.id]) == {}
 
 
 def test_writers_in_many_threads_lose_nothing(url):
