@@ -195,5 +195,5 @@ def _file_field(name: str, schema: type[RequestModel]) -> None:
 def _as_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
         raise InvalidInput(f"{name}: must be {FORM_JSON[name]}", name) from error
