@@ -38,7 +38,7 @@ SYNCHRONOUS = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "aclose": "close",
-    "aiter_lines": "iter_lines",
+    "aiter_bytes": "iter_bytes",
     "aread": "read",
     "aio": "sync",
     "asyncio": "time",

@@ -19,6 +19,14 @@ class NotFound(DatabaseError):
         self.name = name
 
 
+class OtherModel(DatabaseError):
+    """The prediction that was named is of a `model` whose answers take no such labels; `name` is what it was called."""
+
+    def __init__(self, name: str, model: str) -> None:
+        super().__init__(f"prediction {name!r} is an answer of {model}")
+        self.name, self.model = name, model
+
+
 class LedgerMoved(DatabaseError):
     """Somebody appended to the ledger first: read it again and decide anew."""
 

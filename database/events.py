@@ -1,7 +1,7 @@
 """What users did with items: read before each recommendation, and by the next training."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -51,13 +51,15 @@ class Past(NamedTuple):
 _COLUMNS = tuple(column.name for column in fields(EventRow))
 
 
-def insert_events(url: str, rows: Sequence[EventRow]) -> int:
+def insert_events(url: str, rows: Sequence[EventRow], takes: Callable[[str], bool] = lambda _: True) -> int:
     """Write `rows` in one transaction; returns how many are new. An event_id that is there already is left alone.
 
-    A new purchase that names a prediction is feedback on it as well: its item is the one that was chosen.
+    A new purchase that names a prediction, of a model that `takes` it, is feedback on it as well: its item is the one that was
+    chosen.
 
     Raises:
         NotFound: such a prediction does not exist; then none of `rows` is written.
+        OtherModel: it is of another model; then none of `rows` is written.
         DatabaseError: unreachable; then none of `rows` is written.
     """
     by_id = {row.event_id: row for row in reversed(rows)}  # of two rows with one id the first counts
@@ -70,7 +72,7 @@ def insert_events(url: str, rows: Sequence[EventRow]) -> int:
         new = set(connection.scalars(statement.returning(EventTable.event_id), [vars(row) for row in distinct]))
         for row in distinct:
             if row.event_id in new and row.kind == "purchase" and row.prediction_id is not None:
-                add_feedback(connection, row.prediction_id, {CHOSEN: row.item_id})
+                add_feedback(connection, row.prediction_id, {CHOSEN: row.item_id}, takes)
     return len(new)
 
 

@@ -1,7 +1,7 @@
 """What was served, and the labels that came back."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from database.engine import reading, writing
-from database.errors import NotFound
+from database.errors import NotFound, OtherModel
 from database.tables import Feedback, Prediction
 
 _IDS_A_QUERY = 1000
@@ -87,25 +87,33 @@ def last_predictions(url: str) -> dict[str, datetime]:
     return found
 
 
-def insert_feedback(url: str, prediction_id: str, labels: Mapping[str, Any]) -> None:
-    """Keep the true values that a client knows for one prediction.
+def insert_feedback(
+    url: str, prediction_id: str, labels: Mapping[str, Any], takes: Callable[[str], bool] = lambda _: True
+) -> None:
+    """Keep the true values that a client knows for one prediction, of a model that `takes` them.
 
     Raises:
         NotFound: no such prediction.
+        OtherModel: it is of another model.
     """
     with writing(url) as connection:
-        add_feedback(connection, prediction_id, labels)
+        add_feedback(connection, prediction_id, labels, takes)
 
 
-def add_feedback(connection: Connection, prediction_id: str, labels: Mapping[str, Any]) -> None:
+def add_feedback(
+    connection: Connection, prediction_id: str, labels: Mapping[str, Any], takes: Callable[[str], bool] = lambda _: True
+) -> None:
     """`insert_feedback` within the caller's transaction.
 
     Raises:
         NotFound: no such prediction.
+        OtherModel: it is of a model that does not take it.
     """
-    known = connection.scalar(select(Prediction.id).where(Prediction.id == prediction_id))
-    if known is None:
+    model = connection.scalar(select(Prediction.model).where(Prediction.id == prediction_id))
+    if model is None:
         raise NotFound(f"prediction {prediction_id!r} does not exist", prediction_id)
+    if not takes(model):
+        raise OtherModel(prediction_id, model)
     connection.execute(
         insert(Feedback), {"prediction_id": prediction_id, "created_at": datetime.now(UTC), "labels": dict(labels)}
     )

@@ -1,7 +1,7 @@
 """The ASGI application: every route, and the parts of a worker that start and stop with it."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, Protocol
@@ -33,7 +33,7 @@ from serving.limits import BodyLimit, Deadline
 from serving.observed import Observed
 from serving.playground import Beside, Playground
 from serving.results import Results
-from serving.routes import Excludes, OneByOne, discover, kinds
+from serving.routes import Excludes, ModelRoutes, OneByOne, discover, kinds
 from serving.search.searcher import attach
 from serving.search.visibility import Hidden
 from serving.slots import Answer, Loaded, Slot
@@ -142,7 +142,7 @@ def create_app(
         app.include_router(router)
     labels = {label: kind for name in names for label, kind in available[name].LABELS.items()}
     app.include_router(jobs.router(context, kinds(settings.database_url, results), streams))
-    app.include_router(system.feedback(context, labels))
+    app.include_router(system.feedback(context, labels, _labels(names, available)))
     app.include_router(system.models(context, challengers))
     shown = versions(context, source)
     app.include_router(shown)
@@ -164,6 +164,12 @@ def create_app(
     else:
         app.add_middleware(Behind, token=front)
     return app
+
+
+def _labels(names: Sequence[str], available: Mapping[str, ModelRoutes]) -> dict[str, list[str]]:
+    """What feedback may say of the answers of each model: its own labels, and those of models that it stands in for."""
+    stands_for = {name: [name, *(other for other in names if name == available[other].STAND_IN)] for name in names}
+    return {name: [label for other in others for label in available[other].LABELS] for name, others in stands_for.items()}
 
 
 def _batcher(slot: Slot, method: str, config: ServingConfig, routes: Any, hidden: Hidden, traces: Traces) -> Batcher[Any, Answer]:

@@ -102,12 +102,12 @@ def prefers_async(request: Request) -> bool:
 
 def preferred(request: Request, offered: Sequence[str]) -> str:
     """That of the `offered` media types which the header Accept prefers by quality; the first where it names none."""
-    quality = dict.fromkeys(offered, 0.0)
-    for part in request.headers.get("accept", "").split(","):
+    qualities: dict[str, float] = {}
+    for part in ",".join(request.headers.getlist("accept")).split(","):
         kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        if kind in quality:
-            quality[kind] = max(quality[kind], _quality(parameters))
-    return max(offered, key=quality.__getitem__)
+        qualities[kind] = max(qualities.get(kind, 0.0), _quality(parameters))
+    others = qualities.get("*/*", 0.0)
+    return max(offered, key=lambda media: qualities.get(media, others))
 
 
 def _quality(parameters: Sequence[str]) -> float:

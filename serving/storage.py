@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 from anyio import to_thread
 
-from database.errors import AlreadyDone, CatalogFull, DatabaseError, NotFound, QueueFull, RequestReused, TaskMoved
+from database.errors import AlreadyDone, CatalogFull, DatabaseError, NotFound, OtherModel, QueueFull, RequestReused, TaskMoved
 from serving.errors import Unavailable
 
 Arguments = ParamSpec("Arguments")
@@ -21,6 +21,7 @@ async def ask(call: Callable[Arguments, Result], *arguments: Arguments.args, **n
 
     Raises:
         NotFound: a row that was named does not exist.
+        OtherModel: a prediction that was named is of another model.
         AlreadyDone, TaskMoved: somebody else was first.
         QueueFull, RequestReused: a job is not taken.
         CatalogFull: clients have put as many products as they may.
@@ -28,7 +29,7 @@ async def ask(call: Callable[Arguments, Result], *arguments: Arguments.args, **n
     """
     try:
         return await to_thread.run_sync(lambda: call(*arguments, **named))
-    except (NotFound, AlreadyDone, CatalogFull, TaskMoved, QueueFull, RequestReused):
+    except (NotFound, OtherModel, AlreadyDone, CatalogFull, TaskMoved, QueueFull, RequestReused):
         raise
     except DatabaseError as error:
         raise Unavailable("database_unavailable", str(error), 5) from error
@@ -39,6 +40,7 @@ async def tell(call: Callable[Arguments, Result], *arguments: Arguments.args, **
 
     Raises:
         NotFound: the prediction did not come.
+        OtherModel: it is of another model.
         Unavailable: the database cannot be read or written.
     """
     for wait in WAITS:

@@ -1,6 +1,6 @@
 """Routes that belong to no model: health, metrics, the list of models, feedback."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from anyio import to_thread
@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, create_model
 
 from database.errors import NotFound as NoSuchRow
+from database.errors import OtherModel
 from database.predictions import insert_feedback
 from monitoring import metrics
 from serving.challengers import Challengers
@@ -78,8 +79,8 @@ def models(context: Context, challengers: Challengers) -> APIRouter:
     return routes
 
 
-def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
-    """True values for predictions that were answered; `labels` are the names that any served model knows."""
+def feedback(context: Context, labels: Mapping[str, Any], of_models: Mapping[str, Collection[str]]) -> APIRouter:
+    """True values for predictions that were answered; `labels` are all that are known, `of_models` names those of each model."""
     routes = APIRouter(prefix="/v1", tags=["feedback"])
     fields: dict[str, Any] = {name: (kind | None, None) for name, kind in labels.items()}
     known: type[RequestModel] = create_model("Labels", __base__=RequestModel, __doc__="True values; at least one.", **fields)
@@ -102,15 +103,29 @@ def feedback(context: Context, labels: Mapping[str, Any]) -> APIRouter:
         openapi_extra=request_body(schema),
     )
     async def feed(request: Request) -> Response:
-        """Monitoring measures error rates with it. A later value for a label replaces an earlier one."""
+        """Monitoring measures error rates with it. A later value for a label replaces an earlier one.
+
+        400 where the model that answered takes no such label.
+        """
         body = await read(request, schema)
         values = body.labels.model_dump(exclude_none=True)
         if not values:
             raise InvalidInput(f"labels: give at least one of {', '.join(labels)}", "labels")
         try:
-            await tell(insert_feedback, context.settings.database_url, body.prediction_id, values)
+            await tell(
+                insert_feedback,
+                context.settings.database_url,
+                body.prediction_id,
+                values,
+                lambda model: values.keys() <= set(of_models.get(model, values)),
+            )
         except NoSuchRow as error:
             raise NotFound(str(error), "prediction_id") from error
+        except OtherModel as error:
+            allowed = of_models[error.model]
+            wrong = next(label for label in values if label not in allowed)
+            takes = f"takes {', '.join(allowed)}" if allowed else "takes no labels"
+            raise InvalidInput(f"labels.{wrong}: {error}, which {takes}", f"labels.{wrong}") from error
         return json_reply(Accepted(prediction_id=body.prediction_id), 201)
 
     return routes

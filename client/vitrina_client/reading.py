@@ -11,6 +11,29 @@ from vitrina_client.models import JobItem
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
+class Lines:
+    """Takes a body piece by piece, and gives its lines without their ends.
+
+    A line ends with a line feed alone: texts may hold what Python's `splitlines` ends a line at as well, such as U+2028.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> list[str]:
+        """The lines that `piece` ends."""
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        return [_line(one) for one in whole]
+
+    def end(self) -> list[str]:
+        """What came after the last end of a line, where something did."""
+        return [_line(self._rest)] if self._rest else []
+
+
+def _line(data: bytes) -> str:
+    return data.removesuffix(b"\r").decode(errors="replace")
+
+
 def read(response: httpx.Response, answer: type[Answer], part: str | None = None) -> Answer:
     """The body of an answer, or a `part` of it.
 

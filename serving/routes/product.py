@@ -29,7 +29,7 @@ from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, Re
 from serving.schemas import ListingIn, ResponseModel, Word
 from serving.search.browsing import browse
 from serving.search.putting import PUT_PRODUCTS
-from serving.search.routes import catalogue, search
+from serving.search.routes import Catalogued, catalogue, search
 from serving.slots import Answer
 
 METHODS = ("predict", "predict_reviews", "place", "similar")
@@ -57,7 +57,7 @@ Body = TypeVar("Body", bound=ListingIn)
 
 def router(context: Context) -> APIRouter:
     """Routes of this model."""
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter(prefix="/v1", route_class=Catalogued)
     _listings(context, routes)
     _reviews(context, routes)
     search(context, routes)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
 from database.errors import NotFound as NoSuchRow
+from database.errors import OtherModel
 from database.events import Past, insert_events, newest_events
 from database.predictions import PredictionRow
 from models.errors import NotSupported as CannotAnswer
@@ -19,7 +20,7 @@ from models.recommender.answers import Query
 from models.recommender.summary import summarise
 from serving.about import answered
 from serving.context import Context
-from serving.errors import NotFound, refused
+from serving.errors import InvalidInput, NotFound, refused
 from serving.openapi import in_query, repeatable, request_body, responses
 from serving.replies import json_reply
 from serving.requests import count, idempotency_key, owner_of, read
@@ -123,10 +124,11 @@ def _events(context: Context, routes: APIRouter) -> None:
         body = await read(request, schema)
         rows = body.rows(datetime.now(UTC), idempotency_key(request), owner_of(request))
         try:
-            new = await tell(insert_events, context.settings.database_url, rows)
-        except NoSuchRow as error:
+            new = await tell(insert_events, context.settings.database_url, rows, lambda model: model == MODEL)
+        except (NoSuchRow, OtherModel) as error:
             at = next(i for i, row in enumerate(rows) if row.kind == "purchase" and row.prediction_id == error.name)
-            raise NotFound(f"events.{at}: {error}", f"events.{at}.prediction_id") from error
+            refusal = NotFound if isinstance(error, NoSuchRow) else InvalidInput
+            raise refusal(f"events.{at}: {error}", f"events.{at}.prediction_id") from error
         return json_reply(answers.Stored(count=len(rows), repeated=len(rows) - new), 201)
 
 

@@ -16,7 +16,7 @@ from serving.requests import an_id, count, said
 from serving.schemas import Served
 from serving.search.listed import Wanted
 from serving.search.putting import unknown
-from serving.search.routes import NAME, PHOTO, OfPhoto, named, searcher
+from serving.search.routes import NAME, PHOTO, named, searcher
 from serving.search.schemas import MODEL, CatalogueProduct, CatalogueProducts
 from serving.storage import ask
 
@@ -29,11 +29,9 @@ MADE_BYTES = 8 * 1024 * 1024
 
 
 def browse(context: Context, routes: APIRouter) -> None:
-    """Add the routes."""
+    """Add the routes; they are `Catalogued`."""
     _pages(context, routes)
-    photographed = APIRouter(route_class=OfPhoto)
-    _photos(context, photographed)
-    routes.include_router(photographed)
+    _photos(context, routes)
 
 
 def _pages(context: Context, routes: APIRouter) -> None:
@@ -91,7 +89,7 @@ def _photos(context: Context, routes: APIRouter) -> None:
         return photo
 
     @routes.get(
-        "/catalog/products/{product_id:path}" + PHOTO.decode(),
+        "/catalog/products/{product_id:path}" + PHOTO,
         operation_id="get_product_image",
         tags=["catalog"],
         summary="A small photo of a product",

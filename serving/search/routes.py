@@ -24,7 +24,7 @@ from serving.search.schemas import MODEL, CatalogueProduct, ProductIn, ProductsI
 from serving.search.searcher import Searcher
 from serving.storage import ask
 
-PHOTO = b"/image"
+PHOTO = "/image"
 NAME = in_path("product_id", "as the catalogue names it, percent-encoded", ID_AS_TEXT)
 
 
@@ -59,30 +59,23 @@ def search(context: Context, routes: APIRouter) -> None:
         return Response(found, media_type="application/json")
 
 
-class OfPhoto(APIRoute):
-    """Of paths that end in `PHOTO`."""
+class Catalogued(APIRoute):
+    """Of a path that ends in `PHOTO`, or of all others: an id may end so as well, and is then written with %2F."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Whether it answers a request."""
-        return super().matches(scope) if _is_of_photo(scope) else (Match.NONE, {})
-
-
-class OfProduct(APIRoute):
-    """Of all others: an id may end so as well, and is then written with %2F."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether it answers a request."""
-        return (Match.NONE, {}) if _is_of_photo(scope) else super().matches(scope)
+        of_photo = self.path.endswith(PHOTO)
+        return super().matches(scope) if of_photo == _is_of_photo(scope) else (Match.NONE, {})
 
 
 def _is_of_photo(scope: Scope) -> bool:
     """By the path as it was sent: decoded, it does not tell an id's slashes from its own."""
-    return scope["type"] == "http" and bool(scope.get("raw_path", b"").endswith(PHOTO))
+    return scope["type"] == "http" and bool(scope.get("raw_path", b"").endswith(PHOTO.encode()))
 
 
-def catalogue(context: Context, all_routes: APIRouter) -> None:
-    """Add the routes that change the catalogue."""
-    routes, url = APIRouter(route_class=OfProduct), context.settings.database_url
+def catalogue(context: Context, routes: APIRouter) -> None:
+    """Add the routes that change the catalogue; they are `Catalogued`."""
+    url = context.settings.database_url
 
     @routes.put(
         "/catalog/products/{product_id:path}",
@@ -165,8 +158,6 @@ def catalogue(context: Context, all_routes: APIRouter) -> None:
         assert version is not None
         items = [schemas.PutItem.of(item, written) for item in body.items]
         return json_reply(schemas.Put(model=Served(name=MODEL, version=version), items=items))
-
-    all_routes.include_router(routes)
 
 
 def _known_as(context: Context, name: str, found: Product | None) -> CatalogueProduct:

@@ -127,6 +127,27 @@ def test_a_job_is_left_watched_and_taken(leave):
     ]
 
 
+ODD = "one\u2028two\u2029three\x85four"
+"""A text that JSON holds as it is, and that Python takes for four lines."""
+
+
+def raw(text):
+    return json.dumps(json.loads(text), ensure_ascii=False)
+
+
+def test_a_line_ends_with_a_line_feed_alone(leave):
+    seen = raw(json.dumps(said("partly_failed", 1, 1, detail=ODD)))
+    failed = raw(line(1, ERROR | {"message": ODD}))
+    service = Service(
+        leave=[said()],
+        events=[(f"event: ended\r\nid: 1\r\ndata: {seen}\r\n\r\n",)],
+        result=[(failed[:60], failed[60:] + "\n" + failed)],
+    )
+    face, job = leave(service)
+    assert face.run(job.wait(progress=False)).detail == ODD
+    assert [failure.error.message for failure in face.run(job.failures())] == [ODD, ODD]
+
+
 def test_the_steps_of_a_job(leave):
     events = [(event("progress", said(done=n), n),) for n in (1, 2)]
     service = Service(
@@ -273,6 +294,37 @@ def test_one_item_at_fault_refuses_many_that_became_a_job(face):
         face("http://shop", transport=httpx.MockTransport(service)).embed_batch(LISTINGS)
     assert (caught.value.field, caught.value.code) == ("items.1.price", "invalid_input")
     assert caught.value.message == "items.1: price: must be above 0"
+
+
+def test_many_of_which_all_are_at_fault_name_the_first(face):
+    ended = (event("ended", said("failed", 0, 3), 1),)
+    service = Service(leave=[said()], events=[ended], result=[(line(0, ERROR) + "\n",)])
+    with pytest.raises(ItemFailed) as caught:
+        face("http://shop", transport=httpx.MockTransport(service)).embed_batch(LISTINGS)
+    assert caught.value.field == "items.0.price"
+
+
+def test_many_whose_job_failed_as_a_whole_say_why(face):
+    ended = (event("ended", said("failed", 0, 1, detail="the model is gone"), 1),)
+    service = Service(leave=[said()], events=[ended])
+    with pytest.raises(JobFailed, match="the model is gone"):
+        face("http://shop", transport=httpx.MockTransport(service)).embed_batch(LISTINGS)
+
+
+def test_each_part_has_its_own_name_of_the_callers_key(face, monkeypatch):
+    monkeypatch.setattr("vitrina_client.batches.MOST_ITEMS", 2)
+    named = []
+
+    def embeddings(request):
+        named.append(request.headers["Idempotency-Key"])
+        items = [json.loads(line(place))["result"] for place, _ in enumerate(json.loads(request.content)["items"])]
+        return httpx.Response(200, json={"model": {"name": "product", "version": 2}, "items": items})
+
+    made = face("http://shop", transport=httpx.MockTransport(embeddings))
+    of_night = made.client.options(idempotency_key="night")
+    for _ in range(2):
+        assert len(made.run(of_night.embed_many({"title": title} for title in "abcde"))) == 5
+    assert named == ["night", "night:2", "night:4"] * 2
 
 
 def test_any_number_goes_in_parts(face, monkeypatch):

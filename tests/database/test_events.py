@@ -6,7 +6,7 @@ from alembic.config import Config
 from at_once import at_once
 
 from database.engine import engine, migrate, reading
-from database.errors import DatabaseError, NotFound
+from database.errors import DatabaseError, NotFound, OtherModel
 from database.events import EventRow, Past, all_events, all_query, insert_events, newest_events, newest_query
 from database.predictions import PredictionRow, feedback_for, insert_predictions
 
@@ -109,6 +109,13 @@ def test_an_unknown_prediction_leaves_neither_events_nor_feedback(url):
     assert caught.value.name == ID.format(2)
     assert list(all_events(url)) == []
     assert feedback_for(url, [ID.format(1)]) == {}
+
+
+def test_a_purchase_that_names_another_models_prediction_leaves_nothing(url):
+    insert_predictions(url, [prediction(1)])
+    with pytest.raises(OtherModel, match=f"'{ID.format(1)}' is an answer of recommender"):
+        insert_events(url, [event(kind="purchase", prediction_id=ID.format(1))], lambda model: model == "other")
+    assert list(all_events(url)) == []
 
 
 def test_the_same_events_from_many_threads_are_there_once(url):

@@ -6,7 +6,7 @@ from at_once import at_once
 from sqlalchemy import Engine, event
 
 from database.engine import reading
-from database.errors import DatabaseError, NotFound
+from database.errors import DatabaseError, NotFound, OtherModel
 from database.predictions import (
     PredictionRow,
     feedback_for,
@@ -133,6 +133,15 @@ def test_feedback_for_many_ids_is_found(url):
 def test_feedback_for_an_unknown_prediction_is_refused(url):
     with pytest.raises(NotFound, match="prediction 'nobody' does not exist"):
         insert_feedback(url, "nobody", {"price": 5.0})
+
+
+def test_feedback_of_another_models_prediction_is_refused(url):
+    known = row(0)
+    insert_predictions(url, [known])
+    with pytest.raises(OtherModel, match="is an answer of product") as caught:
+        insert_feedback(url, known.id, {"verdict": "hold"}, lambda model: model == "quality")
+    assert (caught.value.name, caught.value.model) == (known.id, "product")
+    assert feedback_for(url, [known.id]) == {}
 
 
 def test_writers_in_many_threads_lose_nothing(url):

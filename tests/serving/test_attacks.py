@@ -210,6 +210,7 @@ def form(parts):
         form((f"f{i}", "a") for i in range(3000)),
         form((f"f{i}", "") for i in range(33)),
         form([("title", "a"), ("title", "b")]),
+        form([("title", "a"), ("attributes", f'{{"a": {"9" * 5000}}}')]),
         form([("description", "a" * 199_000)]) + "--x",
         "--x\r\n" + "".join(f"X-{i}: a\r\n" for i in range(5000)) + "\r\na\r\n--x--\r\n",
         "--x\r\nContent-Disposition: form-data; name=" + "a" * 100_000 + "\r\n\r\na\r\n--x--\r\n",
@@ -218,7 +219,7 @@ def form(parts):
         "no form at all",
         "",
     ],
-    ids=["parts", "fields", "twice", "field", "headers", "name", "nameless", "boundary", "text", "empty"],
+    ids=["parts", "fields", "twice", "digits", "field", "headers", "name", "nameless", "boundary", "text", "empty"],
 )
 def test_a_form_that_is_a_bomb_or_no_form_is_refused(steady, body):
     start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from urllib.parse import quote
 
 import numpy as np
@@ -184,6 +185,16 @@ def test_an_id_may_end_as_the_path_of_photos_does(client):
     for response in (client.put(f"{URL}/x/image", json=HAT), client.delete(f"{URL}/x/image"), client.post(f"{URL}/x/image")):
         refused(response, 405, "method_not_allowed")
     assert client.delete(f"{URL}/x%2Fimage").status_code == 204
+
+
+def test_the_routes_of_the_catalogue_are_counted_under_v1(client):
+    put(client, "new", **HAT)
+    client.get(URL)
+    client.get(f"{URL}/new")
+    image(client, 2)
+    client.post(URL, json={"items": [{"product_id": "new", **HAT}]})
+    counted = re.findall(r'vitrina_requests_total\{endpoint="([^"]*catalog[^"]*)"', client.get("/metrics").text)
+    assert set(counted) == {URL, f"{URL}/{{product_id:path}}", f"{URL}/{{product_id:path}}/image"}
 
 
 def test_another_version_names_its_photos_otherwise(client, source):

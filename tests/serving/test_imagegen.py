@@ -123,7 +123,13 @@ def test_a_client_that_accepts_png_gets_the_file_itself(artist, accept):
     "accept",
     [
         *("*/*", "application/json", "", "image/*", "image/webp", "application/json, image/png", "image/png;q=0"),
-        *("image/png;q=0.1, application/json", "image/png;q=nonsense", "image/png;q=1.0.0", "image/png;q=-1"),
+        *(
+            "image/png;q=0.1, application/json",
+            "image/png;q=0.1, */*",
+            "image/png;q=nonsense",
+            "image/png;q=1.0.0",
+            "image/png;q=-1",
+        ),
     ],
 )
 def test_everyone_else_gets_json(artist, accept):

@@ -562,10 +562,15 @@ def test_the_header_accept_is_weighed(client, url):
         "application/json": "application/json",
         f"application/json;q=0.5, {PARQUET}": PARQUET,
         f"{LINES};q=0.1, application/json;q=0.2": "application/json",
+        f"{PARQUET};q=0.1, */*": LINES,
+        f"{LINES};q=0.1, */*;q=0.5": PARQUET,
+        f"{PARQUET}, */*;q=0.1": PARQUET,
     }.items():
         answer = client.get(f"/v1/jobs/{job['id']}/result", headers={"Accept": accept})
         assert answer.headers["content-type"] == expected
         assert answer.headers["Vary"] == "Accept"
+    several = [("Accept", f"{LINES};q=0.1"), ("Accept", "application/json")]
+    assert client.get(f"/v1/jobs/{job['id']}/result", headers=several).headers["content-type"] == "application/json"
 
 
 def test_predictions_of_a_job_are_known_to_feedback(client, url):

@@ -21,6 +21,7 @@ OLD = {"prediction_id", "model", "modalities", "score", "faults"}
 NEW = {"verdict", "threshold", "axes", "left_out", "improvements", "article_type"}
 ALONE = CONFIG.model_copy(update={"models": ("quality",)})
 BESIDE = CONFIG.model_copy(update={"models": ("product", "quality"), "unpromoted": ("quality",)})
+BOTH = CONFIG.model_copy(update={"models": ("product", "quality")})
 
 alone = pytest.mark.parametrize("config", [ALONE], ids=["alone"])
 
@@ -163,6 +164,23 @@ def test_an_answer_is_logged_for_monitoring_and_takes_a_verdict_as_feedback(clie
         "invalid_input",
         "labels.verdict",
     )
+
+
+@pytest.mark.parametrize("config", [BOTH], ids=["both"])
+def test_labels_of_another_model_are_refused_and_not_kept(client, settings):
+    answer = client.post(URL, json={"title": "Fabindia"}).json()["prediction_id"]
+    body = {"prediction_id": answer, "labels": {"verdict": "hold", "article_type": "Kurtas"}}
+    message = refused(client.post("/v1/feedback", json=body), 400, "invalid_input", "labels.article_type")
+    assert f"prediction '{answer}' is an answer of quality, which takes verdict" in message
+    assert feedback_for(settings.database_url, [answer]) == {}
+
+
+@pytest.mark.parametrize("config", [BESIDE], ids=["beside"])
+def test_what_product_answers_in_its_place_takes_a_verdict(client, settings):
+    answer = client.post(URL, json={"title": "Fabindia"}).json()["prediction_id"]
+    body = {"prediction_id": answer, "labels": {"verdict": "hold", "article_type": "Kurtas"}}
+    assert client.post("/v1/feedback", json=body).status_code == 201
+    assert feedback_for(settings.database_url, [answer]) == {answer: body["labels"]}
 
 
 def test_an_answer_of_product_is_logged_as_products(client, settings):

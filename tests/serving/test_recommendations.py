@@ -428,6 +428,14 @@ def test_views_and_retries_are_no_feedback(client, settings):
     assert feedback_for(settings.database_url, [prediction]) == {prediction: {"item_id": "x"}}
 
 
+def test_a_purchase_names_a_recommendation_and_no_other_answer(client, settings):
+    other = client.post("/v1/multimodal/classify", json={"title": "Belt"}).json()["prediction_id"]
+    response = tell(client, EVENT, EVENT | {"kind": "purchase", "prediction_id": other})
+    assert "is an answer of product" in refused(response, 400, "invalid_input", "events.1.prediction_id")
+    assert list(all_events(settings.database_url)) == []
+    assert feedback_for(settings.database_url, [other]) == {}
+
+
 def test_a_purchase_of_a_prediction_that_never_was_stores_nothing(client, settings, impatient):
     known = ask(client).json()["prediction_id"]
     wait_until(lambda: newest_predictions(settings.database_url, "recommender", 1))

@@ -11,6 +11,7 @@ from vitrina_client import models, params
 from vitrina_client.aio.connection import AsyncConnection
 from vitrina_client.aio.jobs import AsyncJob
 from vitrina_client.batches import item_failed, parts, placed
+from vitrina_client.errors import JobFailed
 from vitrina_client.reading import read
 from vitrina_client.retries import Policy
 from vitrina_client.sending import segment
@@ -123,7 +124,7 @@ class AsyncClient:
         """Embeddings of any number of listings, in order; they are sent in parts, each once the one before is answered."""
         for start, part in parts(items):
             with placed(start):
-                answer = await self.embed_batch(part)
+                answer = await self._of_part(start).embed_batch(part)
             for item in answer.items:
                 yield item
 
@@ -331,10 +332,19 @@ class AsyncClient:
         if response.status_code != 202:
             return read(response, answers)
         job = AsyncJob(self._connection, read(response, models.Job), answer)
-        seen = await job.wait(timeout=self._connection.policy.deadline, progress=False)
+        try:
+            await job.wait(timeout=self._connection.policy.deadline, progress=False)
+        except JobFailed:
+            if job.seen.failed < job.seen.items:
+                raise
         async for failure in job.failures():
             raise item_failed(failure)
-        return answers.model_validate({"model": seen.model, "items": [done.result async for done in job.result()]})
+        return answers.model_validate({"model": job.seen.model, "items": [done.result async for done in job.result()]})
+
+    def _of_part(self, start: int) -> "AsyncClient":
+        """This client for the part from place `start` on of what one call sends: a key of the caller's names each part apart."""
+        key = self._connection.idempotency_key
+        return self.options(idempotency_key=f"{key}:{start}") if key and start else self
 
 
 def _product(product_id: int | str) -> str:

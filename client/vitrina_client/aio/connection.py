@@ -13,7 +13,7 @@ import httpx
 from pydantic import BaseModel
 
 from vitrina_client.errors import REQUEST_ID, ConnectionFailed, VitrinaError, broken, refusal
-from vitrina_client.reading import read
+from vitrina_client.reading import Lines, read
 from vitrina_client.retries import Policy, Tries
 from vitrina_client.sending import address, encoded
 
@@ -139,3 +139,13 @@ class AsyncConnection:
             pause = tries.pause(failure)
             logger.info("%s %s: %s; again in %.2f s", request.method, request.url.path, failure, pause)
             await sleep(pause)
+
+
+async def lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Lines of an answer whose body is still to come."""
+    found = Lines()
+    async for piece in response.aiter_bytes():
+        for line in found.feed(piece):
+            yield line
+    for line in found.end():
+        yield line

@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel
 
 from vitrina_client import models
-from vitrina_client.aio.connection import AsyncConnection
+from vitrina_client.aio.connection import AsyncConnection, lines
 from vitrina_client.batches import Done, Failure
 from vitrina_client.errors import ConnectionFailed, JobFailed, RateLimited, Unavailable, Unfinished, broken
 from vitrina_client.events import Reader
@@ -99,7 +99,7 @@ class AsyncJob(Generic[Answer]):
             try:
                 async with self._once(self._left(ends)).stream(f"{self._path}/events", headers=_after(last)) as response:
                     reader = Reader()
-                    async for line in response.aiter_lines():
+                    async for line in lines(response):
                         for event in reader.feed(line):
                             last, self.seen = event.id, read(response, models.Job, event.data)
                             yield self.seen
@@ -152,7 +152,7 @@ class AsyncJob(Generic[Answer]):
             try:
                 query: dict[str, str | int] = {"state": state, "start": start}
                 async with self._connection.stream(f"{self._path}/result", query, {"Accept": LINES}) as response:
-                    async for line in response.aiter_lines():
+                    async for line in lines(response):
                         item = read(response, models.JobItem, line)
                         yield item
                         start = item.place + 1

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from vitrina_client import models, params
 from vitrina_client.batches import item_failed, parts, placed
+from vitrina_client.errors import JobFailed
 from vitrina_client.reading import read
 from vitrina_client.retries import Policy
 from vitrina_client.sending import segment
@@ -123,7 +124,7 @@ class Client:
         """Embeddings of any number of listings, in order; they are sent in parts, each once the one before is answered."""
         for start, part in parts(items):
             with placed(start):
-                answer = self.embed_batch(part)
+                answer = self._of_part(start).embed_batch(part)
             for item in answer.items:
                 yield item
 
@@ -327,10 +328,19 @@ class Client:
         if response.status_code != 202:
             return read(response, answers)
         job = Job(self._connection, read(response, models.Job), answer)
-        seen = job.wait(timeout=self._connection.policy.deadline, progress=False)
+        try:
+            job.wait(timeout=self._connection.policy.deadline, progress=False)
+        except JobFailed:
+            if job.seen.failed < job.seen.items:
+                raise
         for failure in job.failures():
             raise item_failed(failure)
-        return answers.model_validate({"model": seen.model, "items": [done.result for done in job.result()]})
+        return answers.model_validate({"model": job.seen.model, "items": [done.result for done in job.result()]})
+
+    def _of_part(self, start: int) -> "Client":
+        """This client for the part from place `start` on of what one call sends: a key of the caller's names each part apart."""
+        key = self._connection.idempotency_key
+        return self.options(idempotency_key=f"{key}:{start}") if key and start else self
 
 
 def _product(product_id: int | str) -> str:

@@ -13,7 +13,7 @@ import httpx
 from pydantic import BaseModel
 
 from vitrina_client.errors import REQUEST_ID, ConnectionFailed, VitrinaError, broken, refusal
-from vitrina_client.reading import read
+from vitrina_client.reading import Lines, read
 from vitrina_client.retries import Policy, Tries
 from vitrina_client.sending import address, encoded
 
@@ -137,3 +137,13 @@ class Connection:
             pause = tries.pause(failure)
             logger.info("%s %s: %s; again in %.2f s", request.method, request.url.path, failure, pause)
             sleep(pause)
+
+
+def lines(response: httpx.Response) -> Iterator[str]:
+    """Lines of an answer whose body is still to come."""
+    found = Lines()
+    for piece in response.iter_bytes():
+        for line in found.feed(piece):
+            yield line
+    for line in found.end():
+        yield line

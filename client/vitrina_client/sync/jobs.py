@@ -19,7 +19,7 @@ from vitrina_client.progress import Bar, wanted
 from vitrina_client.reading import read, result
 from vitrina_client.retries import Tries
 from vitrina_client.sending import segment
-from vitrina_client.sync.connection import Connection
+from vitrina_client.sync.connection import Connection, lines
 
 Answer = TypeVar("Answer", bound=BaseModel)
 ENDED = ("succeeded", "partly_failed", "failed", "cancelled")
@@ -99,7 +99,7 @@ class Job(Generic[Answer]):
             try:
                 with self._once(self._left(ends)).stream(f"{self._path}/events", headers=_after(last)) as response:
                     reader = Reader()
-                    for line in response.iter_lines():
+                    for line in lines(response):
                         for event in reader.feed(line):
                             last, self.seen = event.id, read(response, models.Job, event.data)
                             yield self.seen
@@ -152,7 +152,7 @@ class Job(Generic[Answer]):
             try:
                 query: dict[str, str | int] = {"state": state, "start": start}
                 with self._connection.stream(f"{self._path}/result", query, {"Accept": LINES}) as response:
-                    for line in response.iter_lines():
+                    for line in lines(response):
                         item = read(response, models.JobItem, line)
                         yield item
                         start = item.place + 1
