@@ -224,6 +224,11 @@ class Catalogue:
             digest.update(f"{table}:{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
         return digest.hexdigest()
 
+    def left_out(self) -> str:
+        """SHA-256 (hex) over the rows that are withheld; '' where none are."""
+        rows = sorted((table, sorted(found)) for table, found in self.withheld.items() if found)
+        return hashlib.sha256(repr(rows).encode()).hexdigest() if rows else ""
+
     @cached_property
     def images(self) -> ImageStore:
         """The photos; nothing is opened before the first is asked for."""
