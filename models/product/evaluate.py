@@ -37,6 +37,7 @@ from models.product.heads.quality import QualityHead
 from models.product.inputs import Inputs
 from models.product.parts import MODALITIES, SEGMENTS
 from models.product.predictor import Answers, ProductPredictor
+from models.product.tasks import METRICS
 
 INVARIANCE_ROWS = 1000
 FAULT_ROWS = 1000
@@ -86,6 +87,28 @@ def check_modalities(modalities: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(modalities)
 
 
+def _check_read(predictor: ProductPredictor, shown: Collection[str]) -> None:
+    """That the version reads any of what it is shown.
+
+    Raises:
+        VitrinaError: it reads none of it; says why, and what it reads.
+    """
+    read = {*predictor.readable, "categories"}
+    if not read & set(shown):
+        why = ", ".join([*predictor.lacks.parts.values(), *filter(None, [predictor.lacks.tasks.get("price")])])
+        allowed = ", ".join(name for name in MODALITIES if name in read)
+        raise VitrinaError(f"this version does not read {', '.join(shown)}: its training rows had {why}; allowed: {allowed}")
+
+
+def _withheld(shown: Collection[str]) -> dict[str, str]:
+    """Metrics that cannot be measured of what is shown, with the reason."""
+    reasons = [f"{name} are withheld" for part, name in (("title", "titles"), ("image", "photos")) if part not in shown]
+    found = dict.fromkeys(METRICS["retrieval"] if reasons else (), "; ".join(reasons))
+    if set(shown) != set(MODALITIES):
+        found |= dict.fromkeys(METRICS["quality"], "a part of every listing is withheld")
+    return found
+
+
 def measure(
     predictor: ProductPredictor,
     settings: BundleConfig,
@@ -99,19 +122,24 @@ def measure(
 ) -> Measured:
     """Every metric on `products` and `reviews`, either of which may be empty; the model sees only `modalities` of products.
 
-    A metric of a task that the version has not (`BundleConfig.lacks`) is left out, and named with the reason.
+    A metric of a task that the version has not (`BundleConfig.lacks`), or that needs what is withheld, is left out, and
+    named with the reason.
 
     The truth of a head is never shown to that head (see `models.product.model`). A type never seen in training is an
     error like any other. `knn_f1` is leave-one-out among the measured rows; retrieval looks for each title's photo among
     the first `retrieval_pool` rows that have both, and nDCG counts every photo of the title's article type as relevant;
     invariance is measured on the first 1,000 rows that have text. First means in an order drawn at random, always the same.
     `simple` models are measured on the same rows, and the version against them row by row.
+
+    Raises:
+        VitrinaError: a modality is not known, or the version reads none of them.
     """
     shown = check_modalities(modalities)
-    absent = settings.lacks.metrics(settings.config.corruption)
+    absent = _withheld(shown) | settings.lacks.metrics(settings.config.corruption)
     sentiment = {"sentiment_auc": _sentiment(predictor, reviews, config)}
     if products.empty:
         return Measured(_applicable(sentiment, absent), (), pd.DataFrame(), not_applicable=absent)
+    _check_read(predictor, shown)
     products = products.sample(frac=1.0, random_state=ORDER).reset_index(drop=True)
     dataset = ListingDataset(Rows.of(products), catalogue.images, predictor.encoders, predictor.config.model)
     answers, pool, has_image = _answer_all(predictor, dataset, config, shown)

@@ -273,7 +273,12 @@ def test_modalities_restrict_what_is_seen(bundle_folder: Path, some: Catalogue) 
     title, image = (runs[(m,)].predictions["predicted_price"] for m in ("title", "image"))
     assert not np.allclose(title, image, rtol=0.05)
     assert runs[("image",)].evaluation.metrics["invariance_case_whitespace"].value is None
-    assert not [name for name in runs[("title",)].evaluation.metrics if name.startswith("fault_auc")]
+    for shown, said in ((("title",), "photos are withheld"), (("image",), "titles are withheld")):
+        evaluation = runs[shown].evaluation
+        assert not [name for name in evaluation.metrics if name.startswith(("fault_auc", "title_to_image", "retrieval"))]
+        assert evaluation.not_applicable["title_to_image_recall_at_10"] == said
+        assert evaluation.not_applicable["fault_auc_lowest"] == "a part of every listing is withheld"
+    assert "title_to_image_recall_at_10" in runs[MODALITIES].evaluation.metrics
     assert runs[("title",)].evaluation.metrics["sentiment_auc"] == runs[None].evaluation.metrics["sentiment_auc"]
     with pytest.raises(VitrinaError, match="modality smell is not known; allowed: title"):
         FAMILY.evaluate(bundle_folder, some, config, "all", ("smell",))
