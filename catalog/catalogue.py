@@ -302,6 +302,11 @@ def listing_of(row: Mapping[str, Any], image: bytes | DecodedPhoto | None) -> Li
     )
 
 
+def said(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column of texts with None where it says nothing, as `listing_of` reads it."""
+    return column.astype(object).map(_text).astype(object)
+
+
 def parse_attributes(value: Any) -> dict[str, str]:
     """The attributes column: a JSON object to names and values, without those that say nothing.
 

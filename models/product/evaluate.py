@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from catalog.catalogue import Catalogue, listing_of, records_of
+from catalog.catalogue import Catalogue, listing_of, records_of, said
 from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
 from catalog.text import clean_html
@@ -166,8 +166,11 @@ def _applicable(metrics: dict[str, Metric], absent: Mapping[str, str]) -> dict[s
 
 
 def _neighbour_metric(answers: Answers, labels: "pd.Series[Any]", config: EvaluationConfig) -> Metric:
-    """Leave-one-out accuracy of the article types of the nearest embeddings."""
+    """Leave-one-out accuracy of the article types of the nearest embeddings; none where every guess is right, or none can be."""
     known = labels.notna().to_numpy()
+    rows_of_type = labels[known].value_counts()
+    if len(rows_of_type) < 2 or rows_of_type.max() < 2:
+        return Metric(value=None, n=int(known.sum()))
     neighbours = knn_predict(answers.of(EmbeddingHead).vectors[known], labels[known].to_numpy(), config.neighbours)
     return mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
 
@@ -224,7 +227,7 @@ def _frame(
     """A row a product: truth and prediction of each head, and the columns to slice by."""
     frame = pd.DataFrame({"product_id": products["product_id"]})
     for i, level in enumerate(CATEGORY_LEVELS):
-        frame[f"true_{level}"] = products[level].astype(object).mask(products[level].isin(["", "NA"]), None)
+        frame[f"true_{level}"] = said(products[level])
         frame[f"predicted_{level}"] = _best(predictor, answers, i)
     confidence = answers.of(CategoryHead).probabilities[-1]
     frame["article_type_confidence"] = confidence.max(axis=1) if confidence.shape[1] else np.nan
@@ -262,7 +265,10 @@ def _head_metrics(frame: pd.DataFrame, config: EvaluationConfig) -> dict[str, Me
 
 
 def _retrieval_metrics(pool: Pool, labels: "pd.Series[Any]", config: EvaluationConfig) -> dict[str, Metric]:
-    """Does a title find its very photo, and are the photos it finds of its article type?"""
+    """Does a title find its very photo, and are the photos it finds of its article type?
+
+    Neither can be told where anything that is found is right: of at most K photos, and of photos of one type.
+    """
     found = nearest(pool.titles, pool.photos, K)
     codes, types = pd.factorize(labels.iloc[pool.rows], use_na_sentinel=True)
     relevant = np.bincount(codes[codes >= 0], minlength=len(types))
@@ -270,9 +276,10 @@ def _retrieval_metrics(pool: Pool, labels: "pd.Series[Any]", config: EvaluationC
     gains = (codes[found] == codes[:, None])[known].astype(float)
     ideal = (np.arange(K) < relevant[codes[known], None]).astype(float)
     recall = recall_at_k(match_ranks(pool.titles, pool.photos), K)
+    untold, samples = Metric(value=None, n=len(pool.rows)), config.bootstrap_samples
     return {
-        f"title_to_image_recall_at_{K}": mean_interval(recall, config.bootstrap_samples),
-        f"retrieval_ndcg_at_{K}": mean_interval(graded_ndcg(gains, ideal), config.bootstrap_samples),
+        f"title_to_image_recall_at_{K}": mean_interval(recall, samples) if len(recall) > K else untold,
+        f"retrieval_ndcg_at_{K}": mean_interval(graded_ndcg(gains, ideal), samples) if len(types) > 1 else untold,
     }
 
 

@@ -316,6 +316,19 @@ def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) 
     assert set(few.predictions["product_id"]) == set(rows.head(7))
 
 
+def test_what_nothing_could_get_wrong_is_not_measured(bundle_folder: Path, some: Catalogue) -> None:
+    products, config = some.products(), tiny_config().evaluation
+    shirts = products[products["article_type"] == "Shirts"]["product_id"]
+    one_type = FAMILY.evaluate_rows(bundle_folder, some, config, shirts.head(15)).evaluation.metrics
+    assert one_type["knn_f1"].value is one_type["retrieval_ndcg_at_10"].value is None
+    assert one_type["title_to_image_recall_at_10"].n == 15
+    ten = FAMILY.evaluate_rows(bundle_folder, some, config, products["product_id"].head(10)).evaluation.metrics
+    assert (ten["title_to_image_recall_at_10"].value, ten["title_to_image_recall_at_10"].n) == (None, 10)
+    assert ten["retrieval_ndcg_at_10"].value is not None
+    apart = products.drop_duplicates("article_type")["product_id"]
+    assert FAMILY.evaluate_rows(bundle_folder, some, config, apart).evaluation.metrics["knn_f1"].value is None
+
+
 def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path: Path) -> None:
     root = tiny_catalogue(tmp_path / "new", products=40, seed=5)
     products = pd.read_parquet(root / "products.parquet")
