@@ -224,6 +224,11 @@ class Catalogue:
             digest.update(f"{table}:{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
         return digest.hexdigest()
 
+    def left_out(self) -> str:
+        """SHA-256 (hex) over the rows that are withheld; '' where none are."""
+        rows = sorted((table, sorted(found)) for table, found in self.withheld.items() if found)
+        return hashlib.sha256(repr(rows).encode()).hexdigest() if rows else ""
+
     @cached_property
     def images(self) -> ImageStore:
         """The photos; nothing is opened before the first is asked for."""
@@ -300,6 +305,11 @@ def listing_of(row: Mapping[str, Any], image: bytes | DecodedPhoto | None) -> Li
         fields=_known(row, CATEGORICAL_FIELDS),
         attributes=parse_attributes(row.get("attributes")),
     )
+
+
+def said(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column of texts with None where it says nothing, as `listing_of` reads it."""
+    return column.astype(object).map(_text).astype(object)
 
 
 def parse_attributes(value: Any) -> dict[str, str]:

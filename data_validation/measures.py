@@ -94,6 +94,8 @@ def _embeddings(catalogue: Catalogue) -> pd.DataFrame:
 
 def _reviews(catalogue: Catalogue) -> pd.DataFrame:
     frame = catalogue.read("reviews")
+    if "recommended" in frame and _kind(catalogue.columns("reviews").field("recommended").type) == "boolean":
+        frame["recommended"] = frame["recommended"].astype("boolean").astype("Int64")
     title, review = (_said(frame[name]) if name in frame else pd.Series("", frame.index) for name in ("title", "review"))
     text = (title + " " + review).str.strip()
     frame["text_length"] = text.str.len()
@@ -133,6 +135,8 @@ def _type_fault(table: str, column: str, kind: str) -> str | None:
     allowed = ("integer", "string") if is_key(column) else _KINDS[str(TABLES[table][column])]
     if "integer" in allowed and not is_key(column) and (table in ("reviews", "images") or column == "year"):
         allowed = (*allowed, "number")  # integers with gaps are often written so
+    if column == "recommended":
+        allowed = (*allowed, "boolean")
     if kind in (*allowed, "nothing"):
         return None
     return f"{column} is of type {kind}; allowed: {' or '.join(dict.fromkeys(allowed))}"
@@ -153,6 +157,7 @@ def _kind(type_: Any) -> str:
         return _kind(type_.value_type)
     tests = {
         "integer": t.is_integer,
+        "boolean": t.is_boolean,
         "number": lambda x: t.is_floating(x) or t.is_decimal(x),
         "string": lambda x: t.is_string(x) or t.is_large_string(x),
         "binary": lambda x: t.is_binary(x) or t.is_large_binary(x),

@@ -24,5 +24,5 @@ def tuning(run: ModelRun, checks: Checks, search: Search, data: list[str]) -> No
     quarantine, _ = validate_data(delivery, checks)
     split = split_data(delivery, quarantine, run.fitted)
     rows = select_rows(split, search)
-    name, mlflow_run = run_trials(delivery, rows, run.model, search, base)
+    name, mlflow_run = run_trials(delivery, quarantine, rows, run.model, search, base)
     report_study(name, mlflow_run, run.model, search)

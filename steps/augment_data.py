@@ -11,6 +11,8 @@ from steps.results import Delivery, ModelRun
 
 
 @step(output_materializers={"augmented": FrameMaterializer})
-def augment_data(delivery: Delivery, split: pd.DataFrame, run: ModelRun) -> Annotated[pd.DataFrame, "augmented"]:
+def augment_data(
+    delivery: Delivery, quarantine: pd.DataFrame, split: pd.DataFrame, run: ModelRun
+) -> Annotated[pd.DataFrame, "augmented"]:
     """Make them from training rows alone; what changes in every epoch is left to the loader."""
-    return family.get(run.model).augment(delivery.open(), split, run.config)
+    return family.get(run.model).augment(delivery.open().without(quarantine), split, run.config)

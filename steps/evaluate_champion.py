@@ -18,14 +18,14 @@ from steps.results import Delivery, MaybeEvaluation
 
 @step(enable_cache=False, output_materializers={"champion_predictions": FrameMaterializer})
 def evaluate_champion(
-    delivery: Delivery, split: pd.DataFrame, model: str, config: EvaluationConfig
+    delivery: Delivery, quarantine: pd.DataFrame, split: pd.DataFrame, model: str, config: EvaluationConfig
 ) -> tuple[Annotated[MaybeEvaluation, "champion"], Annotated[pd.DataFrame, "champion_predictions"]]:
     """The champion's metrics, what its own data was like, and predictions; empty while there is no champion."""
     settings = Settings.from_environment()
     champion = find_alias(settings, model, "champion")
     if champion is None:
         return MaybeEvaluation(), pd.DataFrame()
-    catalogue, bundle = delivery.open(), fetch(settings, champion)
+    catalogue, bundle = delivery.open().without(quarantine), fetch(settings, champion)
     run = family.get(model).evaluate_rows(bundle, catalogue, config, test_rows(split))
     evaluation = run.evaluation.model_copy(update={"profile": read_profile(bundle)})
     return MaybeEvaluation(version=champion.version, evaluation=evaluation), run.predictions

@@ -15,10 +15,10 @@ from steps.results import Bundle, Delivery, ModelRun
 
 @step(output_materializers={"predictions": FrameMaterializer})
 def evaluate_model(
-    bundle: Bundle, delivery: Delivery, split: pd.DataFrame, run: ModelRun, config: EvaluationConfig
+    bundle: Bundle, delivery: Delivery, quarantine: pd.DataFrame, split: pd.DataFrame, run: ModelRun, config: EvaluationConfig
 ) -> tuple[Annotated[Evaluation, "evaluation"], Annotated[pd.DataFrame, "predictions"]]:
     """Metrics with intervals, slices, what the data is like, and the predictions behind them, on the test rows."""
-    catalogue = delivery.open()
+    catalogue = delivery.open().without(quarantine)
     measured = family.get(run.model).evaluate_rows(bundle.path, catalogue, config, test_rows(split))
     evaluation = measured.evaluation.model_copy(update={"profile": profile(catalogue, delivery.fingerprint)})
     return evaluation, measured.predictions

@@ -18,7 +18,7 @@ from steps.results import Delivery, MaybeBase, Search
 
 @step(enable_cache=False)
 def run_trials(
-    delivery: Delivery, split: pd.DataFrame, model: str, search: Search, base: MaybeBase
+    delivery: Delivery, quarantine: pd.DataFrame, split: pd.DataFrame, model: str, search: Search, base: MaybeBase
 ) -> tuple[Annotated[str, "study"], Annotated[str, "mlflow_run"]]:
     """Run trials until the study has enough, together with whoever else works on it; an empty name gives it one."""
     settings, tuning = Settings.from_environment(), search.tuning
@@ -27,7 +27,8 @@ def run_trials(
     with study_storage(settings.database_url, tuning.heartbeat_seconds, tuning.retries) as storage:
         joined, parent = join_study(settings, storage, search.name, tuning, about)
         folder = settings.home / "tuning" / model / joined.study_name
-        objective = study.objective_of(family.get(model), delivery.open(), split, search.values, tuning, folder, under)
+        catalogue = delivery.open().without(quarantine)
+        objective = study.objective_of(family.get(model), catalogue, split, search.values, tuning, folder, under)
         record = partial(log_trial, settings, model, parent, tuning.metric)
         study.run_trials(joined, tuning, objective, record)
         study.clear_ended(joined, folder)

@@ -197,7 +197,9 @@ def _value(evaluation: Evaluation, name: str) -> float | None:
 
 
 def _missing(evaluation: Evaluation, name: str) -> str:
-    return f"{name} could not be measured" if name in evaluation.metrics else f"{name} is missing from the evaluation"
+    if name not in evaluation.metrics:
+        return f"{name} is missing from the evaluation"
+    return f"{name} could not be measured" + ("" if evaluation.metrics[name].n else ": no measured row has what it needs")
 
 
 def _reaches(value: float, bound: float, higher: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catalog.catalogue import Catalogue, listing_of, records_of
+from catalog.catalogue import Catalogue, listing_of, records_of, said
 from catalog.errors import ImageError
 from catalog.images import DecodedPhoto, decode
 from catalog.listing import Listing
@@ -28,7 +28,7 @@ BATCH = 256
 
 def chosen(products: pd.DataFrame, most: int, salt: str) -> pd.DataFrame:
     """At most so many products of each article type, by a hash of their ids; those without a type are left out."""
-    typed = products[products["article_type"].fillna("") != ""].drop_duplicates("product_id")
+    typed = products[said(products["article_type"]).notna()].drop_duplicates("product_id")
     order = pd.Series(by_hash(typed["product_id"], SplitConfig(salt=f"{salt}:products")), index=typed.index)
     place = order.groupby(typed["article_type"]).rank(method="first")
     return typed[place <= most]
@@ -55,13 +55,13 @@ def pool_of(catalogue: Catalogue, products: pd.DataFrame, base: Embedder, config
         log.info("features of %d of %d products", start + len(rows), len(products))
     if not features:
         raise VitrinaError("no product of these types has a title, description, photo or attribute that the base model reads")
-    said = products[kept]
-    types, codes = np.unique(said["article_type"].to_numpy(dtype=str), return_inverse=True)
+    those = products[kept]
+    types, codes = np.unique(those["article_type"].to_numpy(dtype=str), return_inverse=True)
     return Pool(
         np.concatenate(features),
         codes.astype(np.int64),
         tuple(types.tolist()),
-        said["product_id"].to_numpy(),
+        those["product_id"].to_numpy(),
         None if size is None else np.stack([np.zeros((*size, 3), np.uint8) if p is None else p for p in photos]),
         None if size is None else np.array([p is not None for p in photos]),
     )

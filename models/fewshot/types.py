@@ -5,6 +5,7 @@ from typing import Any, Self
 import pandas as pd
 from pydantic import Field, model_validator
 
+from catalog.catalogue import said
 from catalog.splits import by_hash
 from configs.errors import VitrinaError
 from configs.schema import Share, SplitConfig, StrictModel
@@ -48,7 +49,7 @@ def split_types(products: pd.DataFrame, config: TypesConfig) -> "pd.Series[Any]"
     Raises:
         VitrinaError: no products with an article type, a `novel` master category that none of them has, or too few types.
     """
-    known = products.loc[products["article_type"].fillna("") != "", ["article_type", "master_category"]]
+    known = products.loc[said(products["article_type"]).notna(), ["article_type", "master_category"]]
     masters = set(known["master_category"])
     if unknown := [name for name in config.novel if name not in masters]:
         raise VitrinaError(f"types.novel: no product has the master category {unknown[0]!r}; there are: {_listed(masters)}")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from catalog.catalogue import Catalogue, listing_of, records_of
+from catalog.catalogue import Catalogue, listing_of, records_of, said
 from catalog.corruption import KINDS
 from catalog.listing import CATEGORY_LEVELS
 from catalog.text import clean_html
@@ -37,6 +37,7 @@ from models.product.heads.quality import QualityHead
 from models.product.inputs import Inputs
 from models.product.parts import MODALITIES, SEGMENTS
 from models.product.predictor import Answers, ProductPredictor
+from models.product.tasks import METRICS
 
 INVARIANCE_ROWS = 1000
 FAULT_ROWS = 1000
@@ -86,6 +87,28 @@ def check_modalities(modalities: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(modalities)
 
 
+def _check_read(predictor: ProductPredictor, shown: Collection[str]) -> None:
+    """That the version reads any of what it is shown.
+
+    Raises:
+        VitrinaError: it reads none of it; says why, and what it reads.
+    """
+    read = {*predictor.readable, "categories"}
+    if not read & set(shown):
+        why = ", ".join([*predictor.lacks.parts.values(), *filter(None, [predictor.lacks.tasks.get("price")])])
+        allowed = ", ".join(name for name in MODALITIES if name in read)
+        raise VitrinaError(f"this version does not read {', '.join(shown)}: its training rows had {why}; allowed: {allowed}")
+
+
+def _withheld(shown: Collection[str]) -> dict[str, str]:
+    """Metrics that cannot be measured of what is shown, with the reason."""
+    reasons = [f"{name} are withheld" for part, name in (("title", "titles"), ("image", "photos")) if part not in shown]
+    found = dict.fromkeys(METRICS["retrieval"] if reasons else (), "; ".join(reasons))
+    if set(shown) != set(MODALITIES):
+        found |= dict.fromkeys(METRICS["quality"], "a part of every listing is withheld")
+    return found
+
+
 def measure(
     predictor: ProductPredictor,
     settings: BundleConfig,
@@ -99,19 +122,24 @@ def measure(
 ) -> Measured:
     """Every metric on `products` and `reviews`, either of which may be empty; the model sees only `modalities` of products.
 
-    A metric of a task that the version has not (`BundleConfig.lacks`) is left out, and named with the reason.
+    A metric of a task that the version has not (`BundleConfig.lacks`), or that needs what is withheld, is left out, and
+    named with the reason.
 
     The truth of a head is never shown to that head (see `models.product.model`). A type never seen in training is an
     error like any other. `knn_f1` is leave-one-out among the measured rows; retrieval looks for each title's photo among
     the first `retrieval_pool` rows that have both, and nDCG counts every photo of the title's article type as relevant;
     invariance is measured on the first 1,000 rows that have text. First means in an order drawn at random, always the same.
     `simple` models are measured on the same rows, and the version against them row by row.
+
+    Raises:
+        VitrinaError: a modality is not known, or the version reads none of them.
     """
     shown = check_modalities(modalities)
-    absent = settings.lacks.metrics(settings.config.corruption)
+    absent = _withheld(shown) | settings.lacks.metrics(settings.config.corruption)
     sentiment = {"sentiment_auc": _sentiment(predictor, reviews, config)}
     if products.empty:
         return Measured(_applicable(sentiment, absent), (), pd.DataFrame(), not_applicable=absent)
+    _check_read(predictor, shown)
     products = products.sample(frac=1.0, random_state=ORDER).reset_index(drop=True)
     dataset = ListingDataset(Rows.of(products), catalogue.images, predictor.encoders, predictor.config.model)
     answers, pool, has_image = _answer_all(predictor, dataset, config, shown)
@@ -138,8 +166,11 @@ def _applicable(metrics: dict[str, Metric], absent: Mapping[str, str]) -> dict[s
 
 
 def _neighbour_metric(answers: Answers, labels: "pd.Series[Any]", config: EvaluationConfig) -> Metric:
-    """Leave-one-out accuracy of the article types of the nearest embeddings."""
+    """Leave-one-out accuracy of the article types of the nearest embeddings; none where every guess is right, or none can be."""
     known = labels.notna().to_numpy()
+    rows_of_type = labels[known].value_counts()
+    if len(rows_of_type) < 2 or rows_of_type.max() < 2:
+        return Metric(value=None, n=int(known.sum()))
     neighbours = knn_predict(answers.of(EmbeddingHead).vectors[known], labels[known].to_numpy(), config.neighbours)
     return mean_interval((neighbours == labels[known].to_numpy()).astype(float), config.bootstrap_samples)
 
@@ -196,7 +227,7 @@ def _frame(
     """A row a product: truth and prediction of each head, and the columns to slice by."""
     frame = pd.DataFrame({"product_id": products["product_id"]})
     for i, level in enumerate(CATEGORY_LEVELS):
-        frame[f"true_{level}"] = products[level].astype(object).mask(products[level].isin(["", "NA"]), None)
+        frame[f"true_{level}"] = said(products[level])
         frame[f"predicted_{level}"] = _best(predictor, answers, i)
     confidence = answers.of(CategoryHead).probabilities[-1]
     frame["article_type_confidence"] = confidence.max(axis=1) if confidence.shape[1] else np.nan
@@ -234,7 +265,10 @@ def _head_metrics(frame: pd.DataFrame, config: EvaluationConfig) -> dict[str, Me
 
 
 def _retrieval_metrics(pool: Pool, labels: "pd.Series[Any]", config: EvaluationConfig) -> dict[str, Metric]:
-    """Does a title find its very photo, and are the photos it finds of its article type?"""
+    """Does a title find its very photo, and are the photos it finds of its article type?
+
+    Neither can be told where anything that is found is right: of at most K photos, and of photos of one type.
+    """
     found = nearest(pool.titles, pool.photos, K)
     codes, types = pd.factorize(labels.iloc[pool.rows], use_na_sentinel=True)
     relevant = np.bincount(codes[codes >= 0], minlength=len(types))
@@ -242,9 +276,10 @@ def _retrieval_metrics(pool: Pool, labels: "pd.Series[Any]", config: EvaluationC
     gains = (codes[found] == codes[:, None])[known].astype(float)
     ideal = (np.arange(K) < relevant[codes[known], None]).astype(float)
     recall = recall_at_k(match_ranks(pool.titles, pool.photos), K)
+    untold, samples = Metric(value=None, n=len(pool.rows)), config.bootstrap_samples
     return {
-        f"title_to_image_recall_at_{K}": mean_interval(recall, config.bootstrap_samples),
-        f"retrieval_ndcg_at_{K}": mean_interval(graded_ndcg(gains, ideal), config.bootstrap_samples),
+        f"title_to_image_recall_at_{K}": mean_interval(recall, samples) if len(recall) > K else untold,
+        f"retrieval_ndcg_at_{K}": mean_interval(graded_ndcg(gains, ideal), samples) if len(types) > 1 else untold,
     }
 
 

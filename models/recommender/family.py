@@ -301,7 +301,8 @@ def _require(catalogue: Catalogue, held: HeldOut) -> None:
     if not len(held):
         where = ", ".join(map(str, catalogue.folders))
         raise VitrinaError(
-            f"{where} has no user with purchases both to train on and to choose by; users with three or more are needed"
+            f"{where} has no user with purchases both to train on and to choose by; "
+            "users with three or more, of different items, are needed"
         )
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog.catalogue import Catalogue, listing_of, parse_attributes
+from catalog.catalogue import Catalogue, listing_of, parse_attributes, said
 from catalog.errors import CatalogueError
 from catalog.schema import PRODUCT_COLUMNS
 from catalog.write import keep_table
@@ -220,6 +220,23 @@ def test_the_fingerprint_follows_content_alone(tmp_path: Path) -> None:
     assert one.fingerprint() == before
     write(tmp_path / "a", "products", product_id=[1], title=["b"])
     assert one.fingerprint() != before
+
+
+def test_a_column_says_nothing_where_a_listing_has_nothing() -> None:
+    column = pd.Series(["Shirts", "NA", " NA ", "", "  ", None, np.nan, pd.NA])
+    found = said(column)
+    assert found.iloc[0] == "Shirts"
+    assert found.iloc[1:].isna().all()
+    assert said(column[:0]).empty
+    listings = [listing_of({"article_type": value}, None) for value in column]
+    assert [bool(listing.categories) for listing in listings] == found.notna().tolist()
+
+
+def test_rows_left_out_are_told_apart(tmp_path: Path) -> None:
+    catalogue = write(tmp_path / "c", "products", product_id=[1, 2])
+    first, second = (catalogue.without(pd.DataFrame({"table": ["products"], "row": [row]})) for row in (0, 1))
+    assert catalogue.left_out() == ""
+    assert first.left_out() == first.left_out() != second.left_out()
 
 
 def test_a_listing_holds_only_what_is_known() -> None:

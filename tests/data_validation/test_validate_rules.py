@@ -232,6 +232,16 @@ def test_reviews_of_one_opinion_are_a_warning(delivered: Deliver, tables: dict[s
     assert check.detail == "all usable reviews that say so recommend, or none does"
 
 
+@pytest.mark.parametrize("kind", ["bool", "boolean"])
+def test_recommended_may_be_true_or_false(delivered: Deliver, tables: dict[str, pd.DataFrame], kind: str) -> None:
+    reviews = tables["reviews"].assign(recommended=tables["reviews"]["recommended"].astype(kind))
+    if kind == "boolean":
+        reviews.loc[3, "recommended"] = pd.NA
+    outcome = run(delivered, {"reviews": reviews})
+    assert failed(outcome) == ({("reviews", "recommended is given")} if kind == "boolean" else set())
+    assert outcome.quarantine.empty
+
+
 def test_values_unknown_to_the_model_in_production_are_a_warning(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     vocabulary = {"article_type": ["Shirts", "Jeans"]}
     outcome = validate(delivered({"products": tables["products"]}), ValidationConfig(), vocabulary, now=NOW)

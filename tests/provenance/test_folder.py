@@ -26,6 +26,7 @@ def test_the_same_training_has_the_same_folder(tmp_path: Path) -> None:
         {"config": RunConfig(trainer=TrainerConfig(seed=18))},
         {"source": "0" * 64},
         {"base": BaseVersion(model="product", version=3, digest="d" * 64)},
+        {"left_out": "0" * 64},
     ],
 )
 def test_another_training_has_another_folder(tmp_path: Path, other: dict[str, object]) -> None:

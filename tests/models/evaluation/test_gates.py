@@ -18,7 +18,7 @@ def evaluation(metrics: dict[str, Metric], not_applicable=None, against=()) -> E
 
 
 def measured(not_applicable: dict[str, str] | None = None, **values: float | None) -> Evaluation:
-    return evaluation({name: Metric(value=value) for name, value in values.items()}, not_applicable)
+    return evaluation({name: Metric(value=value, n=9) for name, value in values.items()}, not_applicable)
 
 
 def around(value: float, half: float) -> Metric:
@@ -60,7 +60,7 @@ def test_no_regression_keeps_its_direction_and_tolerance(better, value, passed):
 
 
 @pytest.mark.parametrize("kind", ["threshold", "no_regression"])
-@pytest.mark.parametrize("metrics", [{}, {"m": Metric(value=None)}, {"m": Metric.model_construct(value=math.nan)}])
+@pytest.mark.parametrize("metrics", [{}, {"m": Metric(value=None, n=9)}, {"m": Metric.model_construct(value=math.nan, n=9)}])
 def test_a_missing_or_nan_metric_fails_and_says_so(kind, metrics):
     rules = {
         "threshold": config([{"metric": "m", "at_least": 0.0}]),
@@ -70,6 +70,11 @@ def test_a_missing_or_nan_metric_fails_and_says_so(kind, metrics):
     assert not decision.passed
     expected = "m could not be measured" if metrics else "m is missing from the evaluation"
     assert decision.failures() == [expected]
+
+
+def test_a_metric_that_no_row_was_measured_for_says_so():
+    decision = decide(evaluation({"m": Metric(value=None)}), config([{"metric": "m", "at_least": 0.0}]))
+    assert decision.failures() == ["m could not be measured: no measured row has what it needs"]
 
 
 def test_a_missing_metric_fails_without_a_champion_too():

@@ -33,6 +33,13 @@ def test_rare_types_and_those_without_a_name_are_left_out() -> None:
     assert "rare" in split_types(rows, TypesConfig(min_products=3)).index
 
 
+@pytest.mark.parametrize("nothing", ["NA", " NA ", "", "  ", None])
+def test_products_whose_type_says_nothing_are_no_type(nothing: str | None) -> None:
+    rows = pd.concat([products(10), products(3).assign(article_type=nothing)])
+    assert split_types(rows, TypesConfig()).index.tolist() == [f"type {code:02}" for code in range(10)]
+    assert len(chosen(rows.reset_index(drop=True).assign(product_id=range(len(rows))), 5, "")) == 50
+
+
 def test_departments_held_back_are_no_part_of_the_others() -> None:
     found = split_types(products(), TypesConfig(novel=("Footwear",)))
     assert found[found == "novel"].index.tolist() == ["type 00", "type 01"]

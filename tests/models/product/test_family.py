@@ -273,7 +273,12 @@ def test_modalities_restrict_what_is_seen(bundle_folder: Path, some: Catalogue) 
     title, image = (runs[(m,)].predictions["predicted_price"] for m in ("title", "image"))
     assert not np.allclose(title, image, rtol=0.05)
     assert runs[("image",)].evaluation.metrics["invariance_case_whitespace"].value is None
-    assert not [name for name in runs[("title",)].evaluation.metrics if name.startswith("fault_auc")]
+    for shown, said in ((("title",), "photos are withheld"), (("image",), "titles are withheld")):
+        evaluation = runs[shown].evaluation
+        assert not [name for name in evaluation.metrics if name.startswith(("fault_auc", "title_to_image", "retrieval"))]
+        assert evaluation.not_applicable["title_to_image_recall_at_10"] == said
+        assert evaluation.not_applicable["fault_auc_lowest"] == "a part of every listing is withheld"
+    assert "title_to_image_recall_at_10" in runs[MODALITIES].evaluation.metrics
     assert runs[("title",)].evaluation.metrics["sentiment_auc"] == runs[None].evaluation.metrics["sentiment_auc"]
     with pytest.raises(VitrinaError, match="modality smell is not known; allowed: title"):
         FAMILY.evaluate(bundle_folder, some, config, "all", ("smell",))
@@ -309,6 +314,19 @@ def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) 
     pd.testing.assert_frame_equal(run.predictions, unseen.predictions)
     few = FAMILY.evaluate_rows(bundle_folder, some, config, rows.head(7))
     assert set(few.predictions["product_id"]) == set(rows.head(7))
+
+
+def test_what_nothing_could_get_wrong_is_not_measured(bundle_folder: Path, some: Catalogue) -> None:
+    products, config = some.products(), tiny_config().evaluation
+    shirts = products[products["article_type"] == "Shirts"]["product_id"]
+    one_type = FAMILY.evaluate_rows(bundle_folder, some, config, shirts.head(15)).evaluation.metrics
+    assert one_type["knn_f1"].value is one_type["retrieval_ndcg_at_10"].value is None
+    assert one_type["title_to_image_recall_at_10"].n == 15
+    ten = FAMILY.evaluate_rows(bundle_folder, some, config, products["product_id"].head(10)).evaluation.metrics
+    assert (ten["title_to_image_recall_at_10"].value, ten["title_to_image_recall_at_10"].n) == (None, 10)
+    assert ten["retrieval_ndcg_at_10"].value is not None
+    apart = products.drop_duplicates("article_type")["product_id"]
+    assert FAMILY.evaluate_rows(bundle_folder, some, config, apart).evaluation.metrics["knn_f1"].value is None
 
 
 def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path: Path) -> None:

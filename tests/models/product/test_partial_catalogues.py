@@ -146,6 +146,14 @@ def darker(photo: bytes | None, factor: float) -> bytes:
     return out.getvalue()
 
 
+def test_a_version_is_not_measured_on_what_it_does_not_read(of_titles: Version) -> None:
+    config = tiny_config().evaluation
+    said = "this version does not read image: its training rows had .*no photos.*; allowed: title, categories"
+    with pytest.raises(VitrinaError, match=said):
+        FAMILY.evaluate(of_titles.folder, of_titles.catalogue, config, modalities=("image",))
+    assert FAMILY.evaluate(of_titles.folder, of_titles.catalogue, config, modalities=("image", "title")).evaluation.n
+
+
 def test_titles_and_classes_alone_are_learnt_and_measured(of_titles: Version) -> None:
     evaluation = of_titles.evaluated()
     assert of_titles.settings.photo_updates is None
