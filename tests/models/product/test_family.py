@@ -1,4 +1,5 @@
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -352,6 +353,11 @@ def test_one_article_type_only_is_no_task(tmp_path: Path) -> None:
     assert found.categories["article_type"] == []
     assert found.categories["sub_category"]
     assert found.price is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        run = FAMILY.evaluate(folder, Catalogue.open(tmp_path / "catalogue"), tiny_config().evaluation)
+    assert run.evaluation.not_applicable["expected_calibration_error"] == "only one article type"
+    assert run.evaluation.metrics["price_rmsle"].value is not None
 
 
 def test_missing_tables_columns_and_prices_are_coped_with(tmp_path: Path) -> None:
