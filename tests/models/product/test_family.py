@@ -322,10 +322,10 @@ def test_what_nothing_could_get_wrong_is_not_measured(bundle_folder: Path, some:
     shirts = products[products["article_type"] == "Shirts"]["product_id"]
     one_type = FAMILY.evaluate_rows(bundle_folder, some, config, shirts.head(15)).evaluation.metrics
     assert one_type["knn_f1"].value is one_type["retrieval_ndcg_at_10"].value is None
-    assert one_type["title_to_image_recall_at_10"].n == 15
+    assert one_type["article_type_accuracy"].value is not None
     ten = FAMILY.evaluate_rows(bundle_folder, some, config, products["product_id"].head(10)).evaluation.metrics
-    assert (ten["title_to_image_recall_at_10"].value, ten["title_to_image_recall_at_10"].n) == (None, 10)
-    assert ten["retrieval_ndcg_at_10"].value is not None
+    assert ten["title_to_image_recall_at_10"].value is None
+    assert 0 < ten["title_to_image_recall_at_10"].n <= 10
     apart = products.drop_duplicates("article_type")["product_id"]
     assert FAMILY.evaluate_rows(bundle_folder, some, config, apart).evaluation.metrics["knn_f1"].value is None
 
