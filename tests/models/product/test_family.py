@@ -303,6 +303,9 @@ def test_unseen_rows_of_a_published_split_are_its_test_rows(bundle_folder: Path,
     products.to_parquet(tmp_path / "products.parquet", index=False)
     run = FAMILY.evaluate(bundle_folder, Catalogue.open(tmp_path), config)
     assert set(run.predictions["product_id"]) == {key for key, part in parts.items() if part == "test"}
+    products.assign(split="train").to_parquet(tmp_path / "products.parquet", index=False)  # the test part was drawn by hash
+    run = FAMILY.evaluate(bundle_folder, Catalogue.open(tmp_path), config)
+    assert set(run.predictions["product_id"]) == set(new)
 
 
 def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) -> None:
