@@ -72,6 +72,17 @@ def published(products: pd.DataFrame) -> "pd.Series[Any]":
     return said.mask(said.isna(), None).rename("split")
 
 
+def for_test(products: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether the column `split` leaves each product to the test: those marked so or not at all; all where none is marked so.
+
+    Raises:
+        CatalogueError: a value that is none of `SPLITS`.
+    """
+    said = published(products)
+    tested = said == "test"
+    return said.isna() | tested | (not tested.any())
+
+
 def _tell(counts: dict[str, int], without: int, drawn: dict[str, int], config: SplitConfig) -> None:
     """What became of the column `split`, for the log."""
     log.info("the split that came with the products is kept: %s", ", ".join(f"{n:,} {part}" for part, n in counts.items()))

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue
-from catalog.splits import published, split_products
+from catalog.splits import for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
@@ -102,8 +102,7 @@ class DescriberFamily:
         products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
         seen = np.isin(keys(products), load_seen(folder))
         if split == "unseen":  # of a published split the test rows alone
-            said = published(products)
-            chosen = ~seen & (said.isna() | (said == "test")).to_numpy()
+            chosen = ~seen & for_test(products).to_numpy()
         elif split == "all":
             chosen = np.ones(len(products), dtype=bool)
         else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
-from catalog.splits import by_hash, published, split_products
+from catalog.splits import by_hash, for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import SplitConfig
 from models.bundles import BASE, digests, load_seen
@@ -93,8 +93,7 @@ def products_of(folder: Path, catalogue: Catalogue, split: str, config: SplitCon
     products = different(catalogue)
     seen = np.isin(keys(products), np.concatenate([load_seen(folder), load_seen(folder / BASE)]))
     if split == "unseen":
-        said = published(products)
-        wanted = ~seen & (said.isna() | (said == "test")).to_numpy()
+        wanted = ~seen & for_test(products).to_numpy()
     elif split == "all":
         wanted = np.ones(len(products), dtype=bool)
     else:

@@ -255,8 +255,9 @@ def _head_metrics(frame: pd.DataFrame, config: EvaluationConfig) -> dict[str, Me
     metrics = {f"{level}_accuracy": mean_interval(_correct(frame, level), samples) for level in reversed(CATEGORY_LEVELS)}
     known = frame[frame["true_article_type"].notna()]
     metrics["article_type_macro_f1"] = macro_f1_interval(known["true_article_type"], known["predicted_article_type"], samples)
-    correct = _correct(frame, "article_type")
-    metrics["expected_calibration_error"] = calibration_error_interval(known["article_type_confidence"], correct, samples)
+    sure = frame[frame["article_type_confidence"].notna()]  # nowhere where article types are no task
+    confidence = sure.loc[sure["true_article_type"].notna(), "article_type_confidence"]
+    metrics["expected_calibration_error"] = calibration_error_interval(confidence, _correct(sure, "article_type"), samples)
     priced = frame[frame["true_price"].notna() & frame["predicted_price"].notna()]
     metrics["price_rmsle"] = rmsle_interval(priced["true_price"], priced["predicted_price"], samples)
     inside = (priced["price_low"] <= priced["true_price"]) & (priced["true_price"] <= priced["price_high"])

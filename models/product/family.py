@@ -15,7 +15,7 @@ from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.images import decode
 from catalog.schema import PRODUCT_COLUMNS
-from catalog.splits import published, split_products, split_reviews
+from catalog.splits import for_test, split_products, split_reviews
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, Launch, Precision, RunConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
@@ -134,8 +134,7 @@ class ProductFamily:
             parts = split_products(products, bundle.load_config(folder).config.split)
             chosen = _select(products, keys(products), parts, seen, split)
         if split == "unseen":  # of a published split the test rows alone
-            said = published(chosen)
-            chosen = chosen[said.isna() | (said == "test")]
+            chosen = chosen[for_test(products)[chosen.index]]
         return self._measured(folder, catalogue, config, chosen, split, split, modalities)
 
     def evaluate_rows(

@@ -30,6 +30,7 @@ class _Counts:
 
     parts: Mapping[str, int]
     priced: int
+    prices: int  # different ones
     titled_photos: int
     long_descriptions: int
     many_pairs: int
@@ -46,7 +47,7 @@ def lacks(rows: Rows, images: ImageStore, reviews: ReviewRows, corruption: Corru
     tasks: dict[str, str | None] = {
         level: _labels([row.categories[i] for row in rows.listings], level, config) for i, level in enumerate(CATEGORY_LEVELS)
     }
-    tasks["price"] = _too_few(counts.priced, "prices", config)
+    tasks["price"] = "only one price" if counts.prices == 1 else _too_few(counts.priced, "prices", config)
     tasks["sentiment"] = _opinions(reviews, config)
     tasks["retrieval"] = (
         parts["title"] or parts["image"] or _too_few(counts.titled_photos, "products with a title and a photo", config)
@@ -84,6 +85,7 @@ def _count(rows: Rows, images: ImageStore) -> _Counts:
             "attributes": sum(bool(row.pairs) for row in listings),
         },
         priced=sum(row.price is not None for row in listings),
+        prices=len({row.price for row in listings if row.price is not None}),
         titled_photos=sum(bool(row.title) and photo for row, photo in zip(listings, photos, strict=True)),
         long_descriptions=sum(len(row.description) >= MIN_TEXT for row in listings),
         many_pairs=sum(len(row.pairs) >= MIN_PAIRS for row in listings),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from catalog.catalogue import Catalogue
 from catalog.corruption import PART
-from catalog.splits import published, split_products
+from catalog.splits import for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models import family
@@ -132,8 +132,7 @@ class QualityFamily:
             np.concatenate([load_seen(folder), load_seen(folder / BASE)]),
         )
         if split == "unseen":
-            said = published(products)
-            wanted = ~seen & (said.isna() | (said == "test")).to_numpy()
+            wanted = ~seen & for_test(products).to_numpy()
         elif split == "all":
             wanted = np.ones(len(products), dtype=bool)
         else:

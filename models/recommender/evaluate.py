@@ -203,7 +203,8 @@ def rank(scores: Floats, batch: HeldOut, name: str) -> Lists:
         raise VitrinaError(f"scores of {name} are not numbers: the version cannot be measured; train it again")
     scores[own] = -np.inf
     ranked = top(scores, batch.histories, PLACES)
-    silent = scores[rows, ranked[:, 0]] <= least
+    several = scores.shape[1] - batch.histories.lengths > 1  # the only item that is left is the best one, whatever its score
+    silent = (scores[rows, ranked[:, 0]] <= least) & (several | (ranked[:, 0] == NOTHING))
     ranked[silent] = NOTHING
     return Lists(ranked, np.where(silent, 0.0, _reciprocal(scores, batch.relevant)))
 

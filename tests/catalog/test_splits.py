@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import CatalogueError
-from catalog.splits import split_products, split_reviews
+from catalog.splits import for_test, split_products, split_reviews
 from configs.schema import SplitConfig
 
 
@@ -112,6 +112,21 @@ def test_rows_without_a_value_are_divided_by_the_configured_rule(caplog: pytest.
     assert found[given].tolist() == frame.loc[given, "split"].tolist()
     assert found[~given].tolist() == split_products(frame.loc[~given, ["product_id"]], SplitConfig()).tolist()
     assert "1,000 products have no value in split; they are divided by hash" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("parts", "tested"),
+    [
+        (("train", "test", None, "validation"), [False, True, True, False]),
+        (("train", None, "validation"), [True, True, True]),  # the test part is empty: it is drawn from the others
+        ((None, None), [True, True]),
+    ],
+)
+def test_a_published_split_says_what_may_be_tested(parts: tuple[str | None, ...], tested: list[bool]) -> None:
+    frame = marked(*parts)
+    assert for_test(frame).tolist() == tested
+    assert for_test(frame.drop(columns="split")).all()
+    assert for_test(frame[:0]).empty
 
 
 def test_rows_of_one_id_are_in_one_part() -> None:

@@ -110,6 +110,13 @@ def test_one_class_is_no_task(shop: Catalogue) -> None:
     assert found.tasks == {"master_category": "only one master category"}
 
 
+def test_one_price_is_no_task(shop: Catalogue) -> None:
+    found = decided(shop, lambda products: products.assign(price=9.5))
+    assert found.tasks == {"price": "only one price"}
+    assert found.faults == {"wrong_price": "only one price"}
+    assert found.metrics(CorruptionConfig())["median_price_rmsle"] == "only one price"
+
+
 def test_reviews_need_both_opinions(shop: Catalogue) -> None:
     def glad(reviews: pd.DataFrame) -> pd.DataFrame:
         return reviews[reviews["recommended"] == 1]

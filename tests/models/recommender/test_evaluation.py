@@ -18,6 +18,7 @@ from configs.schema import EvaluationConfig, GateConfig
 from models.evaluation import ranking
 from models.evaluation.bootstrap import totals_interval
 from models.evaluation.gates import decide
+from models.evaluation.ranking import NOTHING
 from models.evaluation.results import Evaluation, Measured, Metric
 from models.family import EvaluationRun
 from models.recommender.answers import Query, Reason, ReasonKind, Recommendation, Recommendations
@@ -218,6 +219,14 @@ def test_the_place_of_a_relevant_item_is_its_place_among_all_items() -> None:
     found = ranked_lists(Recommender(items, {"told": part}, {"told": 1.0}, np.zeros((400, 1)), 200), held)
     others = np.delete(scores[0], 7)
     assert found["told"].reciprocal == pytest.approx([1 / (1 + (others > scores[0, 30]).sum())])
+
+
+def test_the_only_item_that_a_user_has_not_got_is_found() -> None:
+    found = recommender(np.ones((6, 6)), (1.0, 0.7))
+    held = HeldOut(history_of([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5], [0, 1, 2]]), sparse([[5], [5], [5]]), np.arange(3))
+    lists = ranked_lists(found, held)["told"]
+    assert lists.ranked[:, 0].tolist() == [5, NOTHING, NOTHING]  # who has all is shown none, and equal scores say nothing
+    assert lists.reciprocal.tolist() == [1, 0, 0]
 
 
 def test_an_item_that_the_user_has_is_never_found() -> None:
