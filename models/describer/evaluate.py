@@ -22,7 +22,7 @@ from catalog.text import clean_html
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, SplitConfig
 from models.describer.answers import Brief, Description
-from models.describer.facts.measures import Copied, distinct_2, rouge_l, self_bleu
+from models.describer.facts.measures import copy_rates, distinct_2, rouge_l, self_bleu
 from models.describer.facts.peers import Neighbours, template
 from models.describer.predictor import DescriberPredictor
 from models.describer.shown import texts_row
@@ -88,9 +88,11 @@ def measure(
     if texts:
         neighbours = Neighbours.fit(texts, predictor.lexicon)
         found.descriptions["neighbour"] = [neighbours.describe(brief) for brief in asked.briefs]
-    copied = Copied(clean_html(listing.description or "") for listing in texts)
-    for writer, descriptions in found.descriptions.items():
-        found.rows[writer] = _rows(predictor, asked, descriptions, copied)
+    bodies = [_body(answer) for descriptions in found.descriptions.values() for answer in descriptions]
+    copied = np.array(copy_rates(bodies, (clean_html(listing.description or "") for listing in texts)))
+    by_writer = copied.reshape(len(found.descriptions), len(asked.briefs))
+    for (writer, descriptions), rates in zip(found.descriptions.items(), by_writer, strict=True):
+        found.rows[writer] = _rows(predictor, asked, descriptions, rates)
         _figures(writer, found, config, copied_from=len(texts))
     _compare(found, config)
     if not texts:
@@ -132,13 +134,18 @@ def _listings(products: pd.DataFrame) -> list[Listing]:
     return [listing_of(row, None) for row in records_of(products)]
 
 
-def _rows(predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[Description], copied: Copied) -> pd.DataFrame:
+def _body(answer: Description) -> str:
+    return " ".join(sentence.text for sentence in (*answer.description, *answer.bullets))
+
+
+def _rows(
+    predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[Description], copied: NDArray[np.float64]
+) -> pd.DataFrame:
     """Numbers [n] of one writer; see the columns."""
     found = []
-    for brief, own, answer in zip(asked.briefs, asked.own, descriptions, strict=True):
+    for brief, own, answer, rate in zip(asked.briefs, asked.own, descriptions, copied, strict=True):
         everything = [answer.seo_title, answer.meta_description, *answer.description, *answer.bullets]
         counts = predictor.writer.counts(brief, [sentence.text for sentence in everything])
-        body = " ".join(sentence.text for sentence in (*answer.description, *answer.bullets))
         found.append(
             {
                 "stated": counts.stated,
@@ -148,8 +155,8 @@ def _rows(predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[De
                 "given": counts.given,
                 "said": counts.said,
                 "coverage": counts.said / counts.given if counts.given else 1.0,
-                "rouge_l": rouge_l(body, own) if own else np.nan,
-                "copied": copied.rate(body),
+                "rouge_l": rouge_l(_body(answer), own) if own else np.nan,
+                "copied": rate,
                 "sentences": len(answer.description) + len(answer.bullets),
             }
         )
@@ -159,7 +166,7 @@ def _rows(predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[De
 def _figures(writer: str, found: Found, config: EvaluationConfig, copied_from: int) -> None:
     """Metrics of one writer."""
     prefix, samples, rows = f"{writer}." if writer else "", config.bootstrap_samples, found.rows[writer]
-    bodies = [" ".join(s.text for s in (*answer.description, *answer.bullets)) for answer in found.descriptions[writer]]
+    bodies = [_body(answer) for answer in found.descriptions[writer]]
     figures = {
         "attribute_precision": interval(_ratio, rows["supported"], rows["stated"], samples=samples),
         "attribute_coverage": interval(_ratio, rows["said"], rows["given"], samples=samples),
