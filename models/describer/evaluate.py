@@ -35,8 +35,8 @@ from models.family import EvaluationRun
 OWN = ""
 """Prefix of the version's own metrics."""
 
-COMPARED = {"rouge_l": "rouge_l", "attribute_coverage": "coverage", "attribute_precision": "precision"}
-"""Metrics that are held against the peers' product by product, and their columns."""
+RATIOS = {"attribute_precision": ("supported", "stated"), "attribute_coverage": ("said", "given")}
+"""Metrics that are a ratio of sums over all products: the columns of both."""
 
 BANDS = ((0, "up to 4"), (5, "5 to 9"), (10, "10 and more"))
 """Slices by the number of facts that a listing gives."""
@@ -151,10 +151,8 @@ def _rows(
                 "stated": counts.stated,
                 "supported": counts.supported,
                 "added": counts.stated - counts.supported,
-                "precision": counts.supported / counts.stated if counts.stated else 1.0,
                 "given": counts.given,
                 "said": counts.said,
-                "coverage": counts.said / counts.given if counts.given else 1.0,
                 "rouge_l": rouge_l(_body(answer), own) if own else np.nan,
                 "copied": rate,
                 "sentences": len(answer.description) + len(answer.bullets),
@@ -167,9 +165,8 @@ def _figures(writer: str, found: Found, config: EvaluationConfig, copied_from: i
     """Metrics of one writer."""
     prefix, samples, rows = f"{writer}." if writer else "", config.bootstrap_samples, found.rows[writer]
     bodies = [_body(answer) for answer in found.descriptions[writer]]
-    figures = {
-        "attribute_precision": interval(_ratio, rows["supported"], rows["stated"], samples=samples),
-        "attribute_coverage": interval(_ratio, rows["said"], rows["given"], samples=samples),
+    figures = {name: interval(_ratio, rows[part], rows[whole], samples=samples) for name, (part, whole) in RATIOS.items()}
+    figures |= {
         "rouge_l": mean_interval(rows["rouge_l"].dropna(), samples),
         "distinct_2": Metric(value=distinct_2(bodies), n=len(bodies)),
         "self_bleu": Metric(value=self_bleu(bodies), n=len(bodies)),
@@ -183,22 +180,31 @@ def _figures(writer: str, found: Found, config: EvaluationConfig, copied_from: i
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
-    """Of all products together; nothing stated is nothing false."""
+    """Of all products together; NaN where there is nothing to divide by."""
     return float(part.sum() / whole.sum()) if whole.sum() else float("nan")
 
 
+def paired_differences(new: pd.DataFrame, old: pd.DataFrame, samples: int) -> dict[str, Metric]:
+    """`new` minus `old` of what each metric is, from rows of the same products in one order, which are resampled together."""
+    found = {"rouge_l": mean_interval((new["rouge_l"] - old["rouge_l"]).dropna(), samples)}
+    for metric, (part, whole) in RATIOS.items():
+        found[metric] = interval(_difference, new[part], new[whole], old[part], old[whole], samples=samples)
+    return found
+
+
+def _difference(*columns: NDArray[np.float64]) -> float:
+    """Of two ratios: part and whole of the one, part and whole of the other."""
+    return _ratio(*columns[:2]) - _ratio(*columns[2:])
+
+
 def _compare(found: Found, config: EvaluationConfig) -> None:
-    """The version minus each peer, product by product."""
-    for peer in found.rows:
-        for metric, column in COMPARED.items() if peer else ():
-            difference = (found.rows[OWN][column] - found.rows[peer][column]).dropna()
-            found.against.append(
-                AgainstBaseline(
-                    metric=metric,
-                    baseline=f"{peer}.{metric}",
-                    difference=mean_interval(difference, config.bootstrap_samples),
-                )
-            )
+    """The version minus each peer, on the same products."""
+    for peer in filter(None, found.rows):
+        between = paired_differences(found.rows[OWN], found.rows[peer], config.bootstrap_samples)
+        found.against += [
+            AgainstBaseline(metric=metric, baseline=f"{peer}.{metric}", difference=difference)
+            for metric, difference in between.items()
+        ]
 
 
 @one_thread()
@@ -215,11 +221,10 @@ def _latency(predictor: DescriberPredictor, asked: Asked, config: EvaluationConf
 
 
 def _sliced(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFrame], Metric]]:
-    samples = config.bootstrap_samples
-    return {
-        "attribute_precision": lambda part: interval(_ratio, part["supported"], part["stated"], samples=samples),
-        "attribute_coverage": lambda part: interval(_ratio, part["said"], part["given"], samples=samples),
-    }
+    def of(part: str, whole: str) -> Callable[[pd.DataFrame], Metric]:
+        return lambda rows: interval(_ratio, rows[part], rows[whole], samples=config.bootstrap_samples)
+
+    return {metric: of(*columns) for metric, columns in RATIOS.items()}
 
 
 def _frame(asked: Asked, found: Found) -> pd.DataFrame:

@@ -122,6 +122,15 @@ def test_every_metric_that_a_configuration_judges_is_measured(run: EvaluationRun
     assert run.evaluation.n == len(run.predictions) == 12
 
 
+def test_what_is_held_against_a_peer_is_what_is_shown(run: EvaluationRun) -> None:
+    metrics = run.evaluation.metrics
+    assert {against.baseline for against in run.evaluation.against} >= {"template.attribute_coverage", "neighbour.rouge_l"}
+    for against in run.evaluation.against:
+        own, peer = metrics[against.metric].value, metrics[against.baseline].value
+        assert own is not None and peer is not None
+        assert against.difference.value == pytest.approx(own - peer, abs=1e-9), against.baseline
+
+
 def test_products_that_it_was_trained_on_are_not_measured(
     trained: Path, shop: Catalogue, split: pd.DataFrame, config: DescriberRunConfig
 ) -> None:
