@@ -75,13 +75,16 @@ def measure(
     known: pd.DataFrame,
     config: EvaluationConfig,
     split: str,
+    most: int | None = None,
 ) -> EvaluationRun:
     """Every metric on `products`; `known` are the products that the version was trained on and that are at hand.
+
+    At most `most` are measured; the version's `measured` where it is not given.
 
     Raises:
         VitrinaError: none of the products gives anything to write of.
     """
-    asked = _asked(predictor, products)
+    asked = _asked(predictor, products, most or predictor.settings.config.model.measured)
     found = Found({OWN: predictor.predict(asked.briefs)})
     found.descriptions["template"] = [template(brief, predictor.lexicon) for brief in asked.briefs]
     texts = [listing for listing in _listings(known) if listing.description]
@@ -113,10 +116,9 @@ def measure(
     return EvaluationRun(evaluation, frame)
 
 
-def _asked(predictor: DescriberPredictor, products: pd.DataFrame) -> Asked:
-    """At most `measured` products, the same ones whoever else is measured."""
+def _asked(predictor: DescriberPredictor, products: pd.DataFrame, most: int) -> Asked:
+    """At most `most` products, the same ones whoever else is measured."""
     order = np.argsort(by_hash(products["product_id"], SplitConfig()), kind="stable")
-    most = predictor.settings.config.model.measured
     rows: list[int] = []
     briefs: list[Brief] = []
     for place, listing in zip(order, _listings(products.iloc[order]), strict=True):
