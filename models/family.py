@@ -186,10 +186,11 @@ class Family(Protocol):
         """
         ...
 
-    def evaluate_rows(
-        self, bundle: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
-    ) -> EvaluationRun:
+    def evaluate_rows(self, bundle: Path, catalogue: Catalogue, config: RunConfig, rows: "pd.Series[Any]") -> EvaluationRun:
         """Measure a bundle on the test rows of a run, so that champion and challenger are measured on the same ones.
+
+        `config` is the run's, not the bundle's: it says how rows without a key among `rows` are split, how many are measured, and
+        how. A bundle may have been fitted on some of the rows, where it was split in another way: that favours it.
 
         `rows`: the first key column of `split`, of its test rows.
         """

@@ -32,7 +32,7 @@ def training(run: ModelRun, checks: Checks, data: list[str]) -> None:
     bundle, mlflow_run = train_model(delivery, quarantine, split, augmented, run.fitted, base)
     index = index_catalogue(bundle, delivery, quarantine, run.indexing)
     measured, predictions = evaluate_model(bundle, delivery, quarantine, split, run.fitted, run.config.evaluation)
-    champion, champion_predictions = evaluate_champion(delivery, quarantine, split, run.model, run.config.evaluation)
+    champion, champion_predictions = evaluate_champion(delivery, quarantine, split, run.fitted, run.config.evaluation)
     decision = check_gates(measured, champion, run.config.gates)
     report, headline = write_report(delivery, measured, predictions, champion, champion_predictions, decision, run.model)
     register_model(bundle, index, mlflow_run, delivery, measured, decision, report, headline, validation_report, run, base)

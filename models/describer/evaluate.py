@@ -22,7 +22,7 @@ from catalog.text import clean_html
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, SplitConfig
 from models.describer.answers import Brief, Description
-from models.describer.facts.measures import Copied, distinct_2, rouge_l, self_bleu
+from models.describer.facts.measures import copy_rates, distinct_2, rouge_l, self_bleu
 from models.describer.facts.peers import Neighbours, template
 from models.describer.predictor import DescriberPredictor
 from models.describer.shown import texts_row
@@ -35,8 +35,8 @@ from models.family import EvaluationRun
 OWN = ""
 """Prefix of the version's own metrics."""
 
-COMPARED = {"rouge_l": "rouge_l", "attribute_coverage": "coverage", "attribute_precision": "precision"}
-"""Metrics that are held against the peers' product by product, and their columns."""
+RATIOS = {"attribute_precision": ("supported", "stated"), "attribute_coverage": ("said", "given")}
+"""Metrics that are a ratio of sums over all products: the columns of both."""
 
 BANDS = ((0, "up to 4"), (5, "5 to 9"), (10, "10 and more"))
 """Slices by the number of facts that a listing gives."""
@@ -75,22 +75,27 @@ def measure(
     known: pd.DataFrame,
     config: EvaluationConfig,
     split: str,
+    most: int | None = None,
 ) -> EvaluationRun:
     """Every metric on `products`; `known` are the products that the version was trained on and that are at hand.
+
+    At most `most` are measured; the version's `measured` where it is not given.
 
     Raises:
         VitrinaError: none of the products gives anything to write of.
     """
-    asked = _asked(predictor, products)
+    asked = _asked(predictor, products, most or predictor.settings.config.model.measured)
     found = Found({OWN: predictor.predict(asked.briefs)})
     found.descriptions["template"] = [template(brief, predictor.lexicon) for brief in asked.briefs]
     texts = [listing for listing in _listings(known) if listing.description]
     if texts:
         neighbours = Neighbours.fit(texts, predictor.lexicon)
         found.descriptions["neighbour"] = [neighbours.describe(brief) for brief in asked.briefs]
-    copied = Copied(clean_html(listing.description or "") for listing in texts)
-    for writer, descriptions in found.descriptions.items():
-        found.rows[writer] = _rows(predictor, asked, descriptions, copied)
+    bodies = [_body(answer) for descriptions in found.descriptions.values() for answer in descriptions]
+    copied = np.array(copy_rates(bodies, (clean_html(listing.description or "") for listing in texts)))
+    by_writer = copied.reshape(len(found.descriptions), len(asked.briefs))
+    for (writer, descriptions), rates in zip(found.descriptions.items(), by_writer, strict=True):
+        found.rows[writer] = _rows(predictor, asked, descriptions, rates)
         _figures(writer, found, config, copied_from=len(texts))
     _compare(found, config)
     if not texts:
@@ -111,10 +116,9 @@ def measure(
     return EvaluationRun(evaluation, frame)
 
 
-def _asked(predictor: DescriberPredictor, products: pd.DataFrame) -> Asked:
-    """At most `measured` products, the same ones whoever else is measured."""
+def _asked(predictor: DescriberPredictor, products: pd.DataFrame, most: int) -> Asked:
+    """At most `most` products, the same ones whoever else is measured."""
     order = np.argsort(by_hash(products["product_id"], SplitConfig()), kind="stable")
-    most = predictor.settings.config.model.measured
     rows: list[int] = []
     briefs: list[Brief] = []
     for place, listing in zip(order, _listings(products.iloc[order]), strict=True):
@@ -132,24 +136,27 @@ def _listings(products: pd.DataFrame) -> list[Listing]:
     return [listing_of(row, None) for row in records_of(products)]
 
 
-def _rows(predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[Description], copied: Copied) -> pd.DataFrame:
+def _body(answer: Description) -> str:
+    return " ".join(sentence.text for sentence in (*answer.description, *answer.bullets))
+
+
+def _rows(
+    predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[Description], copied: NDArray[np.float64]
+) -> pd.DataFrame:
     """Numbers [n] of one writer; see the columns."""
     found = []
-    for brief, own, answer in zip(asked.briefs, asked.own, descriptions, strict=True):
+    for brief, own, answer, rate in zip(asked.briefs, asked.own, descriptions, copied, strict=True):
         everything = [answer.seo_title, answer.meta_description, *answer.description, *answer.bullets]
         counts = predictor.writer.counts(brief, [sentence.text for sentence in everything])
-        body = " ".join(sentence.text for sentence in (*answer.description, *answer.bullets))
         found.append(
             {
                 "stated": counts.stated,
                 "supported": counts.supported,
                 "added": counts.stated - counts.supported,
-                "precision": counts.supported / counts.stated if counts.stated else 1.0,
                 "given": counts.given,
                 "said": counts.said,
-                "coverage": counts.said / counts.given if counts.given else 1.0,
-                "rouge_l": rouge_l(body, own) if own else np.nan,
-                "copied": copied.rate(body),
+                "rouge_l": rouge_l(_body(answer), own) if own else np.nan,
+                "copied": rate,
                 "sentences": len(answer.description) + len(answer.bullets),
             }
         )
@@ -159,10 +166,9 @@ def _rows(predictor: DescriberPredictor, asked: Asked, descriptions: Sequence[De
 def _figures(writer: str, found: Found, config: EvaluationConfig, copied_from: int) -> None:
     """Metrics of one writer."""
     prefix, samples, rows = f"{writer}." if writer else "", config.bootstrap_samples, found.rows[writer]
-    bodies = [" ".join(s.text for s in (*answer.description, *answer.bullets)) for answer in found.descriptions[writer]]
-    figures = {
-        "attribute_precision": interval(_ratio, rows["supported"], rows["stated"], samples=samples),
-        "attribute_coverage": interval(_ratio, rows["said"], rows["given"], samples=samples),
+    bodies = [_body(answer) for answer in found.descriptions[writer]]
+    figures = {name: interval(_ratio, rows[part], rows[whole], samples=samples) for name, (part, whole) in RATIOS.items()}
+    figures |= {
         "rouge_l": mean_interval(rows["rouge_l"].dropna(), samples),
         "distinct_2": Metric(value=distinct_2(bodies), n=len(bodies)),
         "self_bleu": Metric(value=self_bleu(bodies), n=len(bodies)),
@@ -176,22 +182,31 @@ def _figures(writer: str, found: Found, config: EvaluationConfig, copied_from: i
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
-    """Of all products together; nothing stated is nothing false."""
+    """Of all products together; NaN where there is nothing to divide by."""
     return float(part.sum() / whole.sum()) if whole.sum() else float("nan")
 
 
+def paired_differences(new: pd.DataFrame, old: pd.DataFrame, samples: int) -> dict[str, Metric]:
+    """`new` minus `old` of what each metric is, from rows of the same products in one order, which are resampled together."""
+    found = {"rouge_l": mean_interval((new["rouge_l"] - old["rouge_l"]).dropna(), samples)}
+    for metric, (part, whole) in RATIOS.items():
+        found[metric] = interval(_difference, new[part], new[whole], old[part], old[whole], samples=samples)
+    return found
+
+
+def _difference(*columns: NDArray[np.float64]) -> float:
+    """Of two ratios: part and whole of the one, part and whole of the other."""
+    return _ratio(*columns[:2]) - _ratio(*columns[2:])
+
+
 def _compare(found: Found, config: EvaluationConfig) -> None:
-    """The version minus each peer, product by product."""
-    for peer in found.rows:
-        for metric, column in COMPARED.items() if peer else ():
-            difference = (found.rows[OWN][column] - found.rows[peer][column]).dropna()
-            found.against.append(
-                AgainstBaseline(
-                    metric=metric,
-                    baseline=f"{peer}.{metric}",
-                    difference=mean_interval(difference, config.bootstrap_samples),
-                )
-            )
+    """The version minus each peer, on the same products."""
+    for peer in filter(None, found.rows):
+        between = paired_differences(found.rows[OWN], found.rows[peer], config.bootstrap_samples)
+        found.against += [
+            AgainstBaseline(metric=metric, baseline=f"{peer}.{metric}", difference=difference)
+            for metric, difference in between.items()
+        ]
 
 
 @one_thread()
@@ -208,11 +223,10 @@ def _latency(predictor: DescriberPredictor, asked: Asked, config: EvaluationConf
 
 
 def _sliced(config: EvaluationConfig) -> dict[str, Callable[[pd.DataFrame], Metric]]:
-    samples = config.bootstrap_samples
-    return {
-        "attribute_precision": lambda part: interval(_ratio, part["supported"], part["stated"], samples=samples),
-        "attribute_coverage": lambda part: interval(_ratio, part["said"], part["given"], samples=samples),
-    }
+    def of(part: str, whole: str) -> Callable[[pd.DataFrame], Metric]:
+        return lambda rows: interval(_ratio, rows[part], rows[whole], samples=config.bootstrap_samples)
+
+    return {metric: of(*columns) for metric, columns in RATIOS.items()}
 
 
 def _frame(asked: Asked, found: Found) -> pd.DataFrame:

@@ -109,19 +109,26 @@ class DescriberFamily:
             chosen = seen & (split_products(products, bundle.load_config(folder).config.split) == split).to_numpy()
         return self._measured(folder, catalogue, config, products[chosen], split)
 
-    def evaluate_rows(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
-    ) -> EvaluationRun:
+    def evaluate_rows(self, folder: Path, catalogue: Catalogue, config: RunConfig, rows: "pd.Series[Any]") -> EvaluationRun:
         """See `models.family`; `rows` are product ids.
 
         Raises:
             VitrinaError: a damaged bundle, or no row to measure.
         """
-        return self._measured(folder, catalogue, config, _rows(catalogue, rows), "test")
+        assert isinstance(config, DescriberRunConfig)
+        most = config.model.measured
+        return self._measured(folder, catalogue, config.evaluation, _rows(catalogue, rows), "test", most)
 
     def _measured(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, products: pd.DataFrame, split: str
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        products: pd.DataFrame,
+        split: str,
+        most: int | None = None,
     ) -> EvaluationRun:
+        """Of at most `most` products; by default of as many as the version's configuration says."""
         from models.describer.evaluate import measure
         from models.describer.predictor import DescriberPredictor
 
@@ -129,7 +136,7 @@ class DescriberFamily:
             raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
         everything = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
         known = everything[np.isin(keys(everything), load_seen(folder)) & ~everything["product_id"].isin(products["product_id"])]
-        return measure(DescriberPredictor.load(folder), catalogue.fingerprint(), products, known, config, split)
+        return measure(DescriberPredictor.load(folder), catalogue.fingerprint(), products, known, config, split, most)
 
     def report(
         self,

@@ -9,15 +9,14 @@ import pandas as pd
 from catalog.catalogue import Catalogue
 from models.describer.answers import Fact
 from models.describer.beside import side_by_side
-from models.describer.evaluate import COMPARED, OWN
+from models.describer.evaluate import OWN, paired_differences
 from models.describer.names import NAMES, PEERS
 from models.describer.shown import Shown, read_row
 from models.evaluation import page, sections
-from models.evaluation.bootstrap import mean_interval
+from models.evaluation.bootstrap import SAMPLES
 from models.evaluation.comparison import shared_rows
 from models.evaluation.gates import GateDecision
 from models.evaluation.page import Block, ImageItem, Section, Tone
-from models.evaluation.results import Metric
 from models.evaluation.verdict import Headline
 from models.family import EvaluationRun
 
@@ -40,7 +39,7 @@ def write_report(
     new, old = run.evaluation, champion.evaluation if champion else None
     differences = None
     if champion and old:
-        paired = paired_differences(*shared_rows(run.predictions, champion.predictions))
+        paired = paired_differences(*shared_rows(run.predictions, champion.predictions), SAMPLES)
         differences = sections.differences_of(new, old, paired, NAMES)
     parts = [
         sections.gates(decision),
@@ -54,11 +53,6 @@ def write_report(
     return sections.write(
         out, new, old, decision, differences, parts, NAMES, "products", examples=examples, risks=risks, playground=playground
     )
-
-
-def paired_differences(new: pd.DataFrame, old: pd.DataFrame) -> dict[str, Metric]:
-    """Challenger minus champion of the metrics that products tell, from two frames of the same products in one order."""
-    return {metric: mean_interval((new[column] - old[column]).dropna()) for metric, column in COMPARED.items()}
 
 
 def _unsaid(frame: pd.DataFrame) -> Section:

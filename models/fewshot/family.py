@@ -25,7 +25,7 @@ from models.fewshot.pools import bare_pools, chosen, parts, pool_of
 from models.fewshot.predictor import FewshotPredictor
 from models.fewshot.reference import reference
 from models.fewshot.summary import REFERENCE_SPEC
-from models.fewshot.types import split_types
+from models.fewshot.types import TypesConfig, split_types
 
 log = logging.getLogger(__name__)
 
@@ -129,23 +129,29 @@ class FewshotFamily:
         wanted = ~part.isin(["train", "validation"]) if split == "unseen" else part == split
         return self._measured(folder, catalogue, config, products[wanted], split)
 
-    def evaluate_rows(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
-    ) -> EvaluationRun:
+    def evaluate_rows(self, folder: Path, catalogue: Catalogue, config: RunConfig, rows: "pd.Series[Any]") -> EvaluationRun:
         """See `models.family`; `rows` are product ids.
 
         Raises:
             VitrinaError: a damaged bundle, or too few types to make episodes of.
         """
-        return self._measured(folder, catalogue, config, _rows(catalogue, rows), "test")
+        assert isinstance(config, FewshotRunConfig)
+        return self._measured(folder, catalogue, config.evaluation, _rows(catalogue, rows), "test", config.model.types)
 
     def _measured(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, products: pd.DataFrame, split: str
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        products: pd.DataFrame,
+        split: str,
+        types: TypesConfig | None = None,
     ) -> EvaluationRun:
+        """Of so many products as `types` says; by default as the version's configuration does."""
         from models.fewshot.evaluate import measure
 
         predictor = FewshotPredictor.load(folder)
-        types = predictor.settings.config.model.types
+        types = types or predictor.settings.config.model.types
         rows = chosen(products, types.most_products, types.salt)
         enough = rows["article_type"].map(rows["article_type"].value_counts()) >= types.min_products
         return measure(predictor, catalogue, rows[enough], config, split)

@@ -101,27 +101,33 @@ class ImagegenFamily:
         products = products_of(folder, catalogue, split, bundle.load_config(folder).config.split)
         return self._measured(folder, catalogue, config, products, split)
 
-    def evaluate_rows(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
-    ) -> EvaluationRun:
+    def evaluate_rows(self, folder: Path, catalogue: Catalogue, config: RunConfig, rows: "pd.Series[Any]") -> EvaluationRun:
         """See `models.family`; `rows` are product ids.
 
         Raises:
             VitrinaError: a damaged bundle, or no product with a title and a photo to measure.
         """
-        products = different(catalogue)
-        return self._measured(folder, catalogue, config, products[products["product_id"].isin(rows)], "test")
+        assert isinstance(config, ImagegenRunConfig)
+        products, most = different(catalogue), config.model.measured.products
+        return self._measured(folder, catalogue, config.evaluation, products[products["product_id"].isin(rows)], "test", most)
 
     def _measured(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, products: pd.DataFrame, split: str
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        products: pd.DataFrame,
+        split: str,
+        most: int | None = None,
     ) -> EvaluationRun:
+        """Of at most `most` products; by default of as many as the version's configuration says."""
         from models.imagegen.evaluate import measure
         from models.imagegen.predictor import ImagegenPredictor
 
         settings = bundle.load_config(folder)
         known = known_of(folder, catalogue, products["product_id"], settings.config.split)
         predictor = ImagegenPredictor.load(folder)
-        return measure(predictor, settings.config.model, catalogue, products, known, config, split)
+        return measure(predictor, settings.config.model, catalogue, products, known, config, split, most=most)
 
     def report(
         self,

@@ -135,18 +135,21 @@ class ProductFamily:
             chosen = _select(products, keys(products), parts, seen, split)
         if split == "unseen":  # of a published split the test rows alone
             chosen = chosen[for_test(products)[chosen.index]]
-        return self._measured(folder, catalogue, config, chosen, split, split, modalities)
+        reviews = _all_reviews(catalogue)
+        parts = split_reviews(reviews, bundle.load_config(folder).config.split)
+        reviews = _select(reviews, review_keys(reviews), parts, seen, split)
+        return self._measured(folder, catalogue, config, chosen, reviews, split, modalities)
 
-    def evaluate_rows(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
-    ) -> EvaluationRun:
-        """See `models.family`; `rows` are product ids, and reviews are measured that the model has not seen.
+    def evaluate_rows(self, folder: Path, catalogue: Catalogue, config: RunConfig, rows: "pd.Series[Any]") -> EvaluationRun:
+        """See `models.family`; `rows` are product ids, and the test reviews of the run are measured with them.
 
         Raises:
             VitrinaError: a damaged bundle, or no row to measure.
         """
+        assert isinstance(config, ProductRunConfig)
         products = _products(catalogue)
-        return self._measured(folder, catalogue, config, products[products["product_id"].isin(rows)], "unseen", "test")
+        chosen, reviews = products[products["product_id"].isin(rows)], _reviews(catalogue, config, "test")
+        return self._measured(folder, catalogue, config.evaluation, chosen, reviews, "test")
 
     def _measured(
         self,
@@ -154,21 +157,18 @@ class ProductFamily:
         catalogue: Catalogue,
         config: EvaluationConfig,
         products: pd.DataFrame,
-        of_reviews: str,
+        reviews: pd.DataFrame,
         split: str,
         modalities: Sequence[str] | None = None,
     ) -> EvaluationRun:
-        """Of `products`, and of the reviews of split `of_reviews`; `split` says what they are together."""
+        """Of `products` and `reviews`; `split` says what they are together."""
         from models.product.evaluate import measure
 
-        settings, reviews = bundle.load_config(folder), _all_reviews(catalogue)
-        parts = split_reviews(reviews, settings.config.split)
-        reviews = _select(reviews, review_keys(reviews), parts, load_seen(folder), of_reviews)
         if products.empty and reviews.empty:
             raise VitrinaError(
                 f"{_where(catalogue)} has no {split} product or review to measure; other splits: {', '.join(SPLITS)}"
             )
-        predictor = ProductPredictor.load(folder)
+        settings, predictor = bundle.load_config(folder), ProductPredictor.load(folder)
         measured = measure(
             predictor, settings, catalogue, products, reviews, config, modalities, simple=SimpleModels.load(folder)
         )

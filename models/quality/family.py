@@ -143,23 +143,30 @@ class QualityFamily:
             wanted = others if others.any() else wanted
         return self._measured(folder, catalogue, config, products[wanted], split)
 
-    def evaluate_rows(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
-    ) -> EvaluationRun:
+    def evaluate_rows(self, folder: Path, catalogue: Catalogue, config: RunConfig, rows: "pd.Series[Any]") -> EvaluationRun:
         """See `models.family`; `rows` are product ids.
 
         Raises:
             VitrinaError: a damaged bundle, or no listing to measure.
         """
-        return self._measured(folder, catalogue, config, _rows(catalogue, rows), "test")
+        assert isinstance(config, QualityRunConfig)
+        most = config.model.measured
+        return self._measured(folder, catalogue, config.evaluation, _rows(catalogue, rows), "test", most)
 
     def _measured(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, products: pd.DataFrame, split: str
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        config: EvaluationConfig,
+        products: pd.DataFrame,
+        split: str,
+        most: int | None = None,
     ) -> EvaluationRun:
+        """Of at most `most` products; by default of as many as the version's configuration says."""
         from models.quality.evaluate import measure
 
         predictor = QualityPredictor.load(folder)
-        most = predictor.settings.config.model.measured
+        most = most or predictor.settings.config.model.measured
         drawn = products.sample(min(most, len(products)), random_state=0)
         good = [one for one in candidates_of(catalogue, drawn) if predictor.inspector.reads(bare(one.listing))]
         if not good:

@@ -1,5 +1,6 @@
 """`recommender`, from purchases to recommendations: what pipelines, registry, serving and monitoring call."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
-from configs.schema import EvaluationConfig, RunConfig
+from configs.schema import EvaluationConfig, RunConfig, SplitConfig
 from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
 from models.errors import NotSupported
 from models.evaluation.metrics import normalised
@@ -30,6 +31,8 @@ from models.recommender.model import Recommender
 from models.recommender.names import NAMES
 from models.recommender.predictor import RecommenderPredictor
 from models.recommender.summary import REFERENCE_SPEC, summarise
+
+log = logging.getLogger(__name__)
 
 REFERENCE_ROWS = 2000
 
@@ -132,17 +135,29 @@ class RecommenderFamily:
             raise VitrinaError(  # parts are fitted again with the validation purchases: nothing can be measured on them
                 f"split {split!r} is not known to the recommender, which is fitted on all but the test purchases; allowed: unseen"
             )
-        return self._measured(folder, catalogue, config, split)
+        found = self._split(folder, catalogue)
+        unseen = pd.Series(~np.isin(pair_keys(found), load_seen(folder)), found.index)
+        return self._measured(folder, catalogue, config, split, found, (found["split"] == "test") & _bought(found) & unseen)
 
-    def evaluate_rows(
-        self, folder: Path, catalogue: Catalogue, config: EvaluationConfig, rows: "pd.Series[Any]"
-    ) -> EvaluationRun:
-        """See `models.family`; `rows` are user ids.
+    def evaluate_rows(self, folder: Path, catalogue: Catalogue, config: RunConfig, rows: "pd.Series[Any]") -> EvaluationRun:
+        """See `models.family`; `rows` are user ids, whose test purchases by the run's split are measured.
 
         Raises:
             VitrinaError: a damaged bundle, or no purchase to measure.
         """
-        return self._measured(folder, catalogue, config, "test", rows)
+        assert isinstance(config, RecommenderRunConfig)
+        found = self._split(folder, catalogue, config.split)
+        test, keys = (found["split"] == "test") & _bought(found), pair_keys(found)
+        before = np.isin(keys, keys[((found["split"] != "test") & _bought(found)).to_numpy()])
+        wanted = test & ~before & found["user_id"].isin(rows.unique())
+        if known := int(np.isin(keys[wanted.to_numpy()], load_seen(folder)).sum()):
+            log.warning("of %s purchases that are measured the version was fitted on %s", f"{int(wanted.sum()):,}", f"{known:,}")
+        return self._measured(folder, catalogue, config.evaluation, "test", found, wanted)
+
+    def _split(self, folder: Path, catalogue: Catalogue, split: SplitConfig | None = None) -> pd.DataFrame:
+        """What users did, divided by `split`, or as the version's configuration says; its weights are the version's own."""
+        own = bundle.load_config(folder).config
+        return split_interactions(catalogue, split or own.split, own.model.history)
 
     def _measured(
         self,
@@ -150,17 +165,14 @@ class RecommenderFamily:
         catalogue: Catalogue,
         config: EvaluationConfig,
         split: str,
-        rows: "pd.Series[Any] | None" = None,
+        found: pd.DataFrame,
+        wanted: "pd.Series[bool]",
     ) -> EvaluationRun:
-        """Of the test purchases that the model has not seen, of all users or of these; `split` says what they are."""
+        """Of the rows of `found` that are `wanted`; `split` says what they are."""
         from models.recommender.evaluate import measure
 
         settings = bundle.load_config(folder)
         recommender, _, _ = bundle.load(folder, settings)
-        found = split_interactions(catalogue, settings.config.split, settings.config.model.history)
-        wanted = (found["split"] == "test") & _bought(found) & ~np.isin(pair_keys(found), load_seen(folder))
-        if rows is not None:
-            wanted &= found["user_id"].isin(rows.unique())
         table = Coded.of(found, list(recommender.items.keys))
         relevant, unknown = table.relevant_of(wanted)
         users = np.flatnonzero((np.diff(relevant.indptr) + unknown) > 0)

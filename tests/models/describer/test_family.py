@@ -80,7 +80,7 @@ def trained(shop: Catalogue, split: pd.DataFrame, config: DescriberRunConfig, tm
 
 @pytest.fixture(scope="module")
 def run(trained: Path, shop: Catalogue, split: pd.DataFrame, config: DescriberRunConfig) -> EvaluationRun:
-    return FAMILY.evaluate_rows(trained, shop, config.evaluation, split.loc[split["split"] == "test", "product_id"])
+    return FAMILY.evaluate_rows(trained, shop, config, split.loc[split["split"] == "test", "product_id"])
 
 
 def test_it_is_found_by_its_folder_and_rests_on_nothing() -> None:
@@ -120,6 +120,23 @@ def test_every_metric_that_a_configuration_judges_is_measured(run: EvaluationRun
     assert metrics["attribute_precision"].value == 1.0
     assert metrics["neighbour.copy_rate"].value == 1.0
     assert run.evaluation.n == len(run.predictions) == 12
+
+
+def test_what_is_held_against_a_peer_is_what_is_shown(run: EvaluationRun) -> None:
+    metrics = run.evaluation.metrics
+    assert {against.baseline for against in run.evaluation.against} >= {"template.attribute_coverage", "neighbour.rouge_l"}
+    for against in run.evaluation.against:
+        own, peer = metrics[against.metric].value, metrics[against.baseline].value
+        assert own is not None and peer is not None
+        assert against.difference.value == pytest.approx(own - peer, abs=1e-9), against.baseline
+
+
+def test_the_configuration_of_a_run_says_how_many_are_measured(
+    trained: Path, shop: Catalogue, split: pd.DataFrame, config: DescriberRunConfig, run: EvaluationRun
+) -> None:
+    few = config.model_copy(update={"model": config.model.model_copy(update={"measured": 5})})
+    found = FAMILY.evaluate_rows(trained, shop, few, split.loc[split["split"] == "test", "product_id"])
+    assert found.predictions["product_id"].tolist() == run.predictions["product_id"].tolist()[:5]
 
 
 def test_products_that_it_was_trained_on_are_not_measured(

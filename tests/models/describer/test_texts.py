@@ -1,5 +1,7 @@
 """Measures by hand, cleaning, slots, keywords and the peers over a shirt."""
 
+import tracemalloc
+
 import pytest
 
 from catalog.listing import Listing
@@ -8,7 +10,7 @@ from models.describer.facts.cleaning import examples, sentences
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.facts.keywords import refused
 from models.describer.facts.lexicon import Lexicon
-from models.describer.facts.measures import Copied, distinct_2, rouge_l, self_bleu
+from models.describer.facts.measures import copy_rates, distinct_2, rouge_l, self_bleu
 from models.describer.facts.peers import Neighbours, template
 from models.describer.facts.slots import realised
 
@@ -46,10 +48,19 @@ def test_variety_by_hand() -> None:
 
 
 def test_copies_are_runs_of_eight_words() -> None:
-    copied = Copied(["a b c d e f g h i"])
-    assert copied.rate("A b c, d e f g h i") == 1.0
-    assert copied.rate("a b c d e f g h x") == pytest.approx(0.5)
-    assert copied.rate("a b c") == 0.0
+    texts = ["A b c, d e f g h i", "a b c d e f g h x", "a b c"]
+    assert copy_rates(texts, ["a b c d e f g h i"]) == pytest.approx([1.0, 0.5, 0.0])
+    assert copy_rates(texts, []) == [0.0, 0.0, 0.0]
+
+
+def test_training_texts_pass_through_memory() -> None:
+    texts = (" ".join(f"{word}{text}" for word in range(30)) for text in range(4000))  # all runs: 92,000, more than 6 MB
+    tracemalloc.start()
+    try:
+        assert copy_rates([" ".join(f"{word}7" for word in range(9))], texts) == [1.0]
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_values_that_say_nothing_are_no_facts() -> None:

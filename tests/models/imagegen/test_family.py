@@ -91,7 +91,7 @@ def trained(shop: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig, tmp
 @pytest.fixture(scope="module")
 def run(trained: Path, shop: Catalogue, split: pd.DataFrame, config: ImagegenRunConfig) -> EvaluationRun:
     rows = split.loc[split["split"] == "test", "product_id"]
-    return FAMILY.evaluate_rows(trained, shop, config.evaluation, rows)
+    return FAMILY.evaluate_rows(trained, shop, config, rows)
 
 
 def test_it_is_found_by_its_folder_and_rests_on_product() -> None:

@@ -2,6 +2,7 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from models.product.cleaning import clean, clean_review
 from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
 from models.product.encoders import Encoders
+from models.product.evaluate import measure
 from models.product.family import FAMILY, keys, review_keys
 from models.product.parts import MODALITIES
 from models.product.predictor import ProductPredictor
@@ -309,19 +311,20 @@ def test_unseen_rows_of_a_published_split_are_its_test_rows(bundle_folder: Path,
 
 
 def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) -> None:
-    config = tiny_config().evaluation
-    split = FAMILY.split(some, bundle.load_config(bundle_folder).config)
+    config = bundle.load_config(bundle_folder).config
+    config = config.model_copy(update={"evaluation": tiny_config().evaluation})
+    split = FAMILY.split(some, config)
     rows = split.loc[split["split"] == "test", "product_id"]
     run = FAMILY.evaluate_rows(bundle_folder, some, config, rows)
     assert (run.evaluation.split, run.evaluation.n) == ("test", len(rows))
-    unseen = FAMILY.evaluate(bundle_folder, some, config)  # with the same configuration the same rows
+    unseen = FAMILY.evaluate(bundle_folder, some, config.evaluation)  # with the same configuration the same rows
     pd.testing.assert_frame_equal(run.predictions, unseen.predictions)
     few = FAMILY.evaluate_rows(bundle_folder, some, config, rows.head(7))
     assert set(few.predictions["product_id"]) == set(rows.head(7))
 
 
 def test_what_nothing_could_get_wrong_is_not_measured(bundle_folder: Path, some: Catalogue) -> None:
-    products, config = some.products(), tiny_config().evaluation
+    products, config = some.products(), tiny_config()
     shirts = products[products["article_type"] == "Shirts"]["product_id"]
     one_type = FAMILY.evaluate_rows(bundle_folder, some, config, shirts.head(15)).evaluation.metrics
     assert one_type["knn_f1"].value is one_type["retrieval_ndcg_at_10"].value is None
@@ -331,6 +334,26 @@ def test_what_nothing_could_get_wrong_is_not_measured(bundle_folder: Path, some:
     assert 0 < ten["title_to_image_recall_at_10"].n <= 10
     apart = products.drop_duplicates("article_type")["product_id"]
     assert FAMILY.evaluate_rows(bundle_folder, some, config, apart).evaluation.metrics["knn_f1"].value is None
+
+
+def test_the_split_of_a_run_says_which_reviews_are_measured(
+    bundle_folder: Path, some: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[pd.DataFrame] = []
+
+    def measured(
+        predictor: Any, settings: Any, catalogue: Any, products: Any, reviews: pd.DataFrame, *rest: Any, **more: Any
+    ) -> Any:
+        seen.append(reviews)
+        return measure(predictor, settings, catalogue, products, reviews, *rest, **more)
+
+    monkeypatch.setattr("models.product.evaluate.measure", measured)
+    config = tiny_config()
+    config = config.model_copy(update={"split": config.split.model_copy(update={"salt": "another", "test": 0.3})})
+    split = FAMILY.split(some, config)
+    FAMILY.evaluate_rows(bundle_folder, some, config, split.loc[split["split"] == "test", "product_id"])
+    reviews = some.reviews()
+    assert set(seen[0]["review_id"]) == set(reviews.loc[split_reviews(reviews, config.split) == "test", "review_id"])
 
 
 def test_a_type_never_seen_is_an_error_not_a_crash(bundle_folder: Path, tmp_path: Path) -> None:

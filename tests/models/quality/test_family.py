@@ -52,7 +52,7 @@ def trained(
 @pytest.fixture(scope="module")
 def run(trained: Path, product_catalogue: Catalogue, split: pd.DataFrame, config: QualityRunConfig) -> EvaluationRun:
     rows = split.loc[split["split"] == "test", "product_id"]
-    return FAMILY.evaluate_rows(trained, product_catalogue, config.evaluation, rows)
+    return FAMILY.evaluate_rows(trained, product_catalogue, config, rows)
 
 
 def test_it_is_found_by_its_folder_and_rests_on_product() -> None:
@@ -163,7 +163,7 @@ def test_what_cannot_be_measured_is_refused(trained: Path, product_catalogue: Ca
     with pytest.raises(NotSupported, match="--modalities is for product"):
         FAMILY.evaluate(trained, product_catalogue, config.evaluation, modalities=["title"])
     with pytest.raises(VitrinaError, match="there is nothing to measure"):
-        FAMILY.evaluate_rows(trained, product_catalogue, config.evaluation, pd.Series(np.array([-1])))
+        FAMILY.evaluate_rows(trained, product_catalogue, config, pd.Series(np.array([-1])))
     with pytest.raises(NotSupported, match="vitrina export product"):
         FAMILY.export(trained, Path("out"))
 

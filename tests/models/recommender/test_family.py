@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import committed
 import numpy as np
@@ -21,6 +22,7 @@ from configs.load import environment_file, load
 from models.recommender.answers import Event, Query, Recommendations
 from models.recommender.bundle import load_config
 from models.recommender.config import RecommenderRunConfig
+from models.recommender.evaluate import measure
 from models.recommender.family import FAMILY
 from models.recommender.predictor import RecommenderPredictor
 
@@ -120,9 +122,34 @@ def test_the_bundle_says_what_it_was_trained_on(bundle: Path, catalogue: Catalog
 
 
 def test_some_users_alone_are_measured_where_asked_for(bundle: Path, catalogue: Catalogue) -> None:
-    run = FAMILY.evaluate_rows(bundle, catalogue, config().evaluation, pd.Series([3, 5, 5, 10_000_000]))
+    run = FAMILY.evaluate_rows(bundle, catalogue, config(), pd.Series([3, 5, 5, 10_000_000]))
     assert run.evaluation.n == 2
     assert set(run.predictions["user_id"]) == {3, 5}
+
+
+def test_the_split_of_a_run_says_which_purchases_are_measured(
+    bundle: Path, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unordered = catalogue_of(tmp_path / "unordered", purchases=catalogue.purchases()[["user_id", "item_id"]])
+    shutil.copytree(bundle, tmp_path / "champion")
+    written = json.loads((bundle / "config.json").read_text())
+    written["config"]["split"] |= {"salt": "another", "test": 0.3}
+    (tmp_path / "champion" / "config.json").write_text(json.dumps(written))
+    seen: list[set[tuple[object, object]]] = []
+
+    def measured(recommender: Any, predictor: Any, users: Any, histories: Any, relevant: Any, *rest: Any, **more: Any) -> Any:
+        rows, items = relevant.nonzero()
+        seen.append({(users[row], recommender.items.keys[item]) for row, item in zip(rows, items, strict=True)})
+        return measure(recommender, predictor, users, histories, relevant, *rest, **more)
+
+    monkeypatch.setattr("models.recommender.evaluate.measure", measured)
+    run = config("split.salt=of the run")
+    split = FAMILY.split(unordered, run)
+    parts = [split[split["split"] == "test"], split[split["split"] != "test"]]
+    asked, before = (set(part[["user_id", "item_id"]].itertuples(index=False, name=None)) for part in parts)
+    for folder in (bundle, tmp_path / "champion"):
+        FAMILY.evaluate_rows(folder, unordered, run, parts[0]["user_id"])
+    assert seen[0] == seen[1] == asked - before
 
 
 def test_another_catalogue_with_other_users_is_measured(
