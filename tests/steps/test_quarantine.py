@@ -93,7 +93,7 @@ def evaluate(delivery: Delivery, quarantine: pd.DataFrame) -> None:
 
 
 def champion(delivery: Delivery, quarantine: pd.DataFrame) -> None:
-    evaluate_champion.evaluate_champion.entrypoint(delivery, quarantine, SPLIT, "product", EvaluationConfig())
+    evaluate_champion.evaluate_champion.entrypoint(delivery, quarantine, SPLIT, RUN, EvaluationConfig())
 
 
 @pytest.mark.parametrize("step", [augment, train, evaluate, champion])
