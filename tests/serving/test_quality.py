@@ -175,12 +175,14 @@ def test_labels_of_another_model_are_refused_and_not_kept(client, settings):
     assert feedback_for(settings.database_url, [answer]) == {}
 
 
-@pytest.mark.parametrize("config", [BESIDE], ids=["beside"])
-def test_what_product_answers_in_its_place_takes_a_verdict(client, settings):
-    answer = client.post(URL, json={"title": "Fabindia"}).json()["prediction_id"]
-    body = {"prediction_id": answer, "labels": {"verdict": "hold", "article_type": "Kurtas"}}
-    assert client.post("/v1/feedback", json=body).status_code == 201
-    assert feedback_for(settings.database_url, [answer]) == {answer: body["labels"]}
+def test_what_product_answers_in_its_place_takes_a_verdict(settings):
+    source = Source(errors={"quality": RegistryError("model 'quality' has no champion")})
+    with TestClient(create_app(settings, BESIDE, source), raise_server_exceptions=False) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        answer = client.post(URL, json={"title": "Fabindia"}).json()["prediction_id"]
+        body = {"prediction_id": answer, "labels": {"verdict": "hold", "article_type": "Kurtas"}}
+        assert client.post("/v1/feedback", json=body).status_code == 201
+        assert feedback_for(settings.database_url, [answer]) == {answer: body["labels"]}
 
 
 def test_an_answer_of_product_is_logged_as_products(client, settings):
