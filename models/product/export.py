@@ -114,8 +114,9 @@ def review_program(model: ProductModel) -> ExportedProgram:
 
 
 def _program(graph: nn.Module, example: tuple[Tensor, ...], shapes: Any) -> ExportedProgram:
+    """Not strict: half the time of Dynamo's. What it runs must ask for `shape[0]`, as `len` makes a batch's size a constant."""
     with torch.no_grad():
-        return torch.export.export(graph.eval(), example, dynamic_shapes=shapes, strict=True)
+        return torch.export.export(graph.eval(), example, dynamic_shapes=shapes, strict=False)
 
 
 def _example(config: ProductModelConfig, levels: Sequence[int], rows: int, seed: int = 0) -> Inputs:

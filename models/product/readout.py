@@ -66,7 +66,7 @@ class Readout(nn.Module):
         self, memory: Memory, shown: Tensor, inputs: Inputs, heads: Mapping[str, ListingHead[Any, Any]]
     ) -> dict[str, Tensor]:
         """The state (B, V, C) of each head's query; shown (B or 1, V, parts + 1) says what a view shows."""
-        rows, views = len(memory.states), shown.shape[1]
+        rows, views = memory.states.shape[0], shown.shape[1]
         visible = shown[:, :, None, memory.part] & self.visible[None, None, :, memory.part]  # (B or 1, V, Q, M)
         mask = (visible & memory.present[:, None, None, :]).flatten(1, 2)[:, None]  # (B, 1, V · Q, M)
         x = self.queries.expand(rows, views, -1, -1).clone()

@@ -57,9 +57,9 @@ class TextTower(nn.Module):
         On a GPU the tokens are packed, unless `packs` is False, as shapes then hang on what was read: no mask is made. On a CPU
         padded rows with a mask are faster.
         """
-        x = norm(torch.cat([kind.expand(len(ids), 1, -1), self.embedding(ids)], dim=1))
+        x = norm(torch.cat([kind.expand(ids.shape[0], 1, -1), self.embedding(ids)], dim=1))
         present = F.pad(ids != 0, (1, 0), value=True)
-        read = self._packed if self.packs and ids.is_cuda and len(ids) else self._padded  # a rank may have no review
+        read = self._packed if self.packs and ids.is_cuda and ids.shape[0] else self._padded  # a rank may have no review
         return norm(read(x, present))[:, 1:]
 
     def _padded(self, x: Tensor, present: Tensor) -> Tensor:

@@ -161,7 +161,7 @@ class QualityHead(ListingHead[QualityOutput, QualityAnswers]):
         parts = (root(embedding.type_logits[:, :VIEWS]), embedding.instance[:, :VIEWS])
         compared = torch.cat([share * part for share, part in zip(shares, parts, strict=True)], dim=-1).detach()
         present = torch.stack([memory.has(segment) for segment in SEGMENTS], dim=1)
-        image = inputs.image if inputs.image.shape[-1] else inputs.image.new_zeros(len(inputs), 3, 3, 3)
+        image = inputs.image if inputs.image.shape[-1] else inputs.image.new_zeros(inputs.title.shape[0], 3, 3, 3)
         others = [
             category_features(paths, self.path, inputs.categories),
             price_features(inputs.price, price.location[:, WHOLE].detach(), price.scale[:, WHOLE].detach()),
