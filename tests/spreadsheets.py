@@ -20,8 +20,10 @@ def number(column: str, digits: str, style: int = 0) -> str:
     return f'<c r="{column}{{row}}" s="{style}"><v>{digits}</v></c>'
 
 
-def write_xlsx(path: Path, sheets: dict[str, dict[int, list[str]]]) -> Path:
-    """A book of sheets, each of rows by number."""
+def write_xlsx(path: Path, sheets: dict[str, dict[int, list[str]]], merged: tuple[str, ...] = ()) -> Path:
+    """A book of sheets, each of rows by number; `merged` are ranges of each sheet, such as B2:B3."""
+    joined = "".join(f'<mergeCell ref="{cells}"/>' for cells in merged)
+    joined = f"<mergeCells>{joined}</mergeCells>" if joined else ""
     names = list(sheets)
     parts = {
         "_rels/.rels": _relations([("officeDocument", "xl/workbook.xml")]),
@@ -39,7 +41,7 @@ def write_xlsx(path: Path, sheets: dict[str, dict[int, list[str]]]) -> Path:
     }
     for n, rows in enumerate(sheets.values()):
         cells = "".join(f'<row r="{row}">{"".join(cells).format(row=row)}</row>' for row, cells in rows.items())
-        parts[f"xl/worksheets/sheet{n}.xml"] = f'<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData></worksheet>'
+        parts[f"xl/worksheets/sheet{n}.xml"] = f'<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData>{joined}</worksheet>'
     with zipfile.ZipFile(path, "w") as archive:
         for name, part in parts.items():
             archive.writestr(name, f'<?xml version="1.0"?>{part}')

@@ -1,7 +1,7 @@
 """Spreadsheets (xlsx, xlsm, xlsb, xls, ods), read by python-calamine, one sheet as a table.
 
 Dates become ISO text, whole numbers lose the ".0" that a spreadsheet's numbers have. A cell with an error, such as #N/A, is
-empty: calamine does not hand on which it is.
+empty: calamine does not hand on which it is. Of merged cells the first has the value, which is told.
 """
 
 import datetime as dt
@@ -41,6 +41,7 @@ def read_spreadsheet(
     if first is None:
         raise CatalogueError(f"sheet {sheet.name!r} is empty; its first row must name the columns")
     line, cells = first
+    notes += _merged(sheet, line if reading.header else line - 1)
     header = named(_trimmed(cells), line) if reading.header else Header(tuple(str(n + 1) for n in range(sheet.width)))
     records = Records(connection, progress, "rows read")
     records.declare(header.names)
@@ -109,6 +110,18 @@ def _rows(sheet: CalamineSheet, reading: ReadingMapping) -> Iterator[tuple[int, 
     for line, cells in enumerate(sheet.iter_rows(), 1):
         if line > reading.skip and any(cell != "" for cell in cells):
             yield line, cells
+
+
+def _merged(sheet: CalamineSheet, above: int) -> list[str]:
+    """A note where cells below the `above` first rows are merged: those after the first are empty, which may not be what is meant."""
+    ranges = [found for found in sheet.merged_cell_ranges or () if found[1][0] >= above]
+    if not ranges:
+        return []
+    (top, left), (bottom, right) = min(ranges)
+    where = f"rows {top + 1} to {bottom + 1}" if bottom > top else f"row {top + 1}"
+    columns = f"columns {left + 1} to {right + 1}" if right > left else f"column {left + 1}"
+    more = " and elsewhere" if len(ranges) > 1 else ""
+    return [f"cells are merged ({where}, {columns}{more}): the first has the value, the others are read as empty"]
 
 
 def _again(first: tuple[int, list[Cell]], rows: Iterator[tuple[int, list[Cell]]]) -> Iterator[tuple[int, list[Cell]]]:

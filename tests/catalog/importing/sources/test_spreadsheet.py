@@ -46,6 +46,24 @@ def test_a_number_that_a_spreadsheet_rounds_is_told(tmp_path: Path) -> None:
     assert read(write_xlsx(tmp_path / "book.xlsx", {"S": rows})).notes[0].startswith("row 2 has a number of more than 15 digits")
 
 
+@pytest.mark.parametrize(
+    ("merged", "told"),
+    [
+        (["B2:B3"], ["cells are merged (rows 2 to 3, column 2): the first has the value, the others are read as empty"]),
+        (
+            ["A4:B4", "B2:B3"],
+            ["cells are merged (rows 2 to 3, column 2 and elsewhere): the first has the value, the others are read as empty"],
+        ),
+        (["A1:B1"], []),  # of the header
+    ],
+)
+def test_merged_cells_are_told(tmp_path: Path, merged: list[str], told: list[str]) -> None:
+    rows = {1: [text("A", "sku"), text("B", "brand")], 2: [text("A", "1"), text("B", "Ada")], 3: [text("A", "2")]}
+    found = read(write_xlsx(tmp_path / "book.xlsx", {"S": rows}, tuple(merged)))
+    assert found.rows == [(2, "1", "Ada"), (3, "2", None)]
+    assert list(found.notes) == told
+
+
 def test_a_spreadsheet_is_known_whatever_its_name(book: Path) -> None:
     assert read(book.rename(book.with_suffix(".csv")), sheet="Items").lines == [5, 6]
 
