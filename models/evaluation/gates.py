@@ -3,10 +3,12 @@
 A metric that is missing, or was not measurable, fails its check, unless the version has no such task (`not_applicable`): then
 there is nothing to check. Without a champion the comparisons have nothing to compare with and pass, saying so. With a champion
 that lacks the metric they fail: an unknown is no proof of "not worse"; where the champion has no such task, there is nothing to
-check. Without any check that applies there is no decision to make, and the version fails.
+check. Without any check that applies there is no decision to make, and the version fails; so it does where those that apply are
+about latency alone, though others are declared: nothing then says that its answers are right.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -16,6 +18,9 @@ from models.evaluation.comparison import independent_difference
 from models.evaluation.results import Evaluation, Metric
 
 SLACK = 1e-9  # forgives rounding in the last digit of a bound
+
+TIMING = "latency_"
+"""How metrics begin that say how fast an answer is, not whether it is right."""
 
 Kind = Literal["better_than", "not_worse_than", "no_regression", "threshold"]
 State = Literal["passed", "failed", "not applicable"]
@@ -39,7 +44,7 @@ class GateCheck(StrictModel):
 
 
 class GateDecision(StrictModel):
-    """All checks; `passed` only if some are applicable and each of those passed."""
+    """All checks; `passed` only if some are applicable, not of latency alone where others are declared, and each passed."""
 
     passed: bool
     checks: tuple[GateCheck, ...]
@@ -55,7 +60,9 @@ class GateDecision(StrictModel):
         left = self.of("not applicable")
         if len(left) == len(self.checks):
             return [f"no gate is applicable, so nothing says that the version may ship: {'; '.join(c.detail for c in left)}"]
-        return [check.detail for check in self.of("failed")]
+        blind = "only its latency is checked, so nothing says that its answers are right: "
+        unsaid = [blind + "; ".join(c.detail for c in left)] if _nothing_of_answers(self.checks) else []
+        return unsaid + [check.detail for check in self.of("failed")]
 
 
 def decide(evaluation: Evaluation, config: GateConfig, champion: Evaluation | None = None) -> GateDecision:
@@ -65,7 +72,13 @@ def decide(evaluation: Evaluation, config: GateConfig, champion: Evaluation | No
     checks += [_no_regression(evaluation, rule, champion) for rule in config.no_regression]
     checks += [_threshold(evaluation, rule) for rule in config.thresholds]
     told = [check.passed for check in checks if check.passed is not None]
-    return GateDecision(passed=bool(told) and all(told), checks=tuple(checks))
+    return GateDecision(passed=bool(told) and all(told) and not _nothing_of_answers(checks), checks=tuple(checks))
+
+
+def _nothing_of_answers(checks: Sequence[GateCheck]) -> bool:
+    """Whether checks of what is answered are declared, and none of them is applicable."""
+    about = [check for check in checks if not check.metric.startswith(TIMING)]
+    return bool(about) and all(check.passed is None for check in about)
 
 
 def difference_of(evaluation: Evaluation, metric: str, baseline: str) -> Metric:

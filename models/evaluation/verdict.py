@@ -104,6 +104,8 @@ def verdict_of(decision: GateDecision) -> tuple[str, Tone]:
         return "Do not ship: no gate was checked", "bad"
     if not failed and not passed:
         return f"Do not ship: none of its {absent} gates is applicable", "bad"
+    if not decision.passed and not failed:
+        return f"Do not ship: only its latency was checked{besides}", "bad"
     if not decision.passed:
         return f"Do not ship: {failed} of {failed + passed} gates failed{besides}", "bad"
     return f"May be promoted: {'its only gate' if passed == 1 else f'all {passed} gates'} passed{besides}", "good"

@@ -113,7 +113,7 @@ def _rows(sheet: CalamineSheet, reading: ReadingMapping) -> Iterator[tuple[int, 
 
 
 def _merged(sheet: CalamineSheet, above: int) -> list[str]:
-    """A note where cells below the `above` first rows are merged: those after the first are empty, which may not be what is meant."""
+    """A note where cells below the `above` first rows are merged: those after the first are empty, meant or not."""
     ranges = [found for found in sheet.merged_cell_ranges or () if found[1][0] >= above]
     if not ranges:
         return []

@@ -5,6 +5,7 @@ import pytest
 from configs.schema import GateConfig
 from models.evaluation.gates import decide
 from models.evaluation.results import AgainstBaseline, Evaluation, Metric
+from models.evaluation.verdict import verdict_of
 
 
 def config(thresholds=(), no_regression=(), **more) -> GateConfig:
@@ -244,6 +245,20 @@ def test_gates_of_which_none_applies_are_no_pass():
     assert not decision.passed
     assert len(decision.of("not applicable")) == 4
     assert decision.failures()[0].startswith("no gate is applicable, so nothing says that the version may ship: ")
+
+
+@pytest.mark.parametrize(("milliseconds", "failed"), [(20, []), (900, ["latency_p95_ms is 900; allowed: at most 500"])])
+def test_latency_alone_is_no_pass_where_answers_were_to_be_checked(milliseconds, failed):
+    rules = config([{"metric": "m", "at_least": 0.5}, {"metric": "latency_p95_ms", "at_most": 500}])
+    decision = decide(measured({"m": "no labels"}, latency_p95_ms=milliseconds), rules)
+    assert not decision.passed
+    unsaid = "only its latency is checked, so nothing says that its answers are right: m is not applicable: no labels"
+    assert decision.failures() == [unsaid, *failed]
+    assert verdict_of(decision)[0].startswith("Do not ship: 1 of 1" if failed else "Do not ship: only its latency was checked")
+
+
+def test_whoever_asks_for_latency_alone_is_answered_by_it():
+    assert decide(measured(latency_p95_ms=20), config([{"metric": "latency_p95_ms", "at_most": 500}])).passed
 
 
 def test_a_gap_is_no_task_only_where_the_evaluation_says_so():
