@@ -114,7 +114,7 @@ def review_program(model: ProductModel) -> ExportedProgram:
 
 
 def _program(graph: nn.Module, example: tuple[Tensor, ...], shapes: Any) -> ExportedProgram:
-    """Not strict: half the time of Dynamo's. What it runs must ask for `shape[0]`, as `len` makes a batch's size a constant."""
+    """Not strict: a third less time than Dynamo takes. What it runs asks for `shape[0]`: `len` makes a batch a constant."""
     with torch.no_grad():
         return torch.export.export(graph.eval(), example, dynamic_shapes=shapes, strict=False)
 

@@ -174,14 +174,15 @@ class ProductModel(nn.Module):
 
     def decode_reviews(self, reviews: Reviews) -> dict[str, Any]:
         """Output of every head that reads reviews."""
+        rows = reviews.title.shape[0]
         title, text = self.text(reviews.title, self.kinds["review_title"]), self.text(reviews.text, self.kinds["review"])
-        register = self.register_token.expand(reviews.title.shape[0], 1, -1)
+        register = self.register_token.expand(rows, 1, -1)
         states = torch.cat([register, title.to(register.dtype), text.to(register.dtype)], dim=1)
-        there = torch.ones(reviews.title.shape[0], 1, dtype=torch.bool, device=states.device)
+        there = torch.ones(rows, 1, dtype=torch.bool, device=states.device)
         mask = torch.cat([there, reviews.title != 0, reviews.text != 0], dim=1)[:, None, None]
         found = {}
         for name, head in self.review_heads.items():
-            query = self.readout.review_queries[name].expand(reviews.title.shape[0], 1, -1)
+            query = self.readout.review_queries[name].expand(rows, 1, -1)
             found[name] = head(self.readout.gather(query, states, mask)[:, 0], reviews)
         return found
 

@@ -1,7 +1,7 @@
 """Spreadsheets (xlsx, xlsm, xlsb, xls, ods), read by python-calamine, one sheet as a table.
 
 Dates become ISO text, whole numbers lose the ".0" that a spreadsheet's numbers have. A cell with an error, such as #N/A, is
-empty: calamine does not hand on which it is. Of merged cells the first has the value, which is told.
+empty: calamine does not hand on which it is. Of merged cells the first has the value, which is told for xlsx and xls.
 """
 
 import datetime as dt

@@ -257,6 +257,12 @@ def test_latency_alone_is_no_pass_where_answers_were_to_be_checked(milliseconds,
     assert verdict_of(decision)[0].startswith("Do not ship: 1 of 1" if failed else "Do not ship: only its latency was checked")
 
 
+@pytest.mark.parametrize("metric", ["latency_p50_ms", "describe_p95_ms", "draw_p95_ms", "adapt_p95_ms"])
+def test_latency_is_that_of_any_model(metric):
+    rules = config([{"metric": "m", "at_least": 0.5}, {"metric": metric, "at_most": 500}])
+    assert not decide(measured({"m": "no labels"}, **{metric: 20}), rules).passed
+
+
 def test_whoever_asks_for_latency_alone_is_answered_by_it():
     assert decide(measured(latency_p95_ms=20), config([{"metric": "latency_p95_ms", "at_most": 500}])).passed
 
