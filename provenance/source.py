@@ -83,13 +83,16 @@ def reached(root: Path, starts: Iterable[str]) -> set[Path]:
     An import counts wherever it stands: inside a function, or for type checkers alone. One that is put together while the
     program runs, as `models.family.get` does, is not followed.
     """
-    found: set[Path] = set()
+    found, names = set[Path](), set[str]()
     waiting = [path for start in starts for path in _files(root / start)]
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += _imported(path, root) if path.suffix == ".py" else ()
+        if path in found:
+            continue
+        found.add(path)
+        new = set(_names(path.read_bytes()) if path.suffix == ".py" else ()) - names
+        names |= new
+        waiting += (file for name in new for file in _run_by(name, root))
     return found
 
 
@@ -97,11 +100,6 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     return [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-
-
-def _imported(path: Path, root: Path) -> Iterator[Path]:
-    for name in _names(path.read_bytes()):
-        yield from _run_by(name, root)
 
 
 @lru_cache(maxsize=2048)

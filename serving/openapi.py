@@ -1,6 +1,8 @@
 """The OpenAPI document and its page, which needs nothing from outside this server."""
 
+import json
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ _POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'sel
 
 def request_body(schema: type[RequestModel], form: bool = False, at_most: Mapping[str, int] | None = None) -> dict[str, Any]:
     """`openapi_extra` of a route whose body `serving.requests.read` reads; `at_most` are lengths of lists that are configured."""
-    described = schema.model_json_schema(ref_template=COMPONENTS + "{model}")
+    described = json.loads(_schema(schema))
     for name, limit in (at_most or {}).items():
         described["properties"][name]["maxItems"] = limit
     content: dict[str, Any] = {JSON: {"schema": described}}
@@ -44,6 +46,12 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
         filled_in = described | {"title": f"{described['title']}Form", "properties": properties | {"image": file}}
         content[FORM] = {"schema": filled_in, "encoding": encoding}
     return {"requestBody": {"required": True, "content": content}}
+
+
+@cache
+def _schema(schema: type[RequestModel]) -> str:
+    """JSON Schema of a body, as text: whoever takes it changes a copy."""
+    return json.dumps(schema.model_json_schema(ref_template=COMPONENTS + "{model}"))
 
 
 def one_of(*bodies: Mapping[str, Any]) -> dict[str, Any]:

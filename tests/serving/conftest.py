@@ -504,8 +504,7 @@ def config():
 @contextmanager
 def serving(home, config):
     """A client of an application with its databases in `home`."""
-    settings = settings_of(home)
-    with TestClient(create_app(settings, config, Source()), raise_server_exceptions=False) as made:
+    with TestClient(create_app(settings_of(home), config, Source()), raise_server_exceptions=False) as made:
         wait_until(lambda: made.get("/readyz").status_code == 200)
         yield made
 

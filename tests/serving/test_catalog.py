@@ -222,17 +222,17 @@ def test_a_product_as_the_version_knows_it(client):
         ("9" * 19, "9" * 19),
     ],
 )
-def test_ids_of_any_signs(client, path, name):
-    assert client.put(f"{URL}/{path}", json=JEANS).json()["product_id"] == name
-    assert found(client, text="green velvet jeans", limit=1) == [name]
-    assert client.get(f"{URL}/{path}").status_code == 200
-    assert found(client, product_id=name)
-    assert client.delete(f"{URL}/{path}").status_code == 204
+def test_ids_of_any_signs(steady, path, name):
+    assert steady.put(f"{URL}/{path}", json=JEANS).json()["product_id"] == name
+    assert found(steady, text="green velvet jeans", limit=1) == [name]
+    assert steady.get(f"{URL}/{path}").status_code == 200
+    assert found(steady, product_id=name)
+    assert steady.delete(f"{URL}/{path}").status_code == 204
 
 
 @pytest.mark.parametrize("path", ["%00", "a%09b", "%7F", "a" * 201, ""])
-def test_ids_that_are_none(client, path):
-    for response in (client.put(f"{URL}/{path}", json=JEANS), client.get(f"{URL}/{path}"), client.delete(f"{URL}/{path}")):
+def test_ids_that_are_none(steady, path):
+    for response in (steady.put(f"{URL}/{path}", json=JEANS), steady.get(f"{URL}/{path}"), steady.delete(f"{URL}/{path}")):
         refused(response, 400, "invalid_input", "product_id")
 
 

@@ -2,8 +2,10 @@
 
 import base64
 import weakref
+from contextlib import contextmanager
 
 import pytest
+from homes import settings_of
 from starlette.testclient import TestClient
 
 from configs.errors import VitrinaError
@@ -32,21 +34,30 @@ POSTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def config():
-    return ALL
-
-
 @pytest.fixture
 def source():
     return Source(challengers=dict.fromkeys(discover(), 2))
 
 
-@pytest.fixture
-def client(settings, config, source):
-    with TestClient(create_app(settings, config, source), raise_server_exceptions=False) as made:
+@contextmanager
+def compared(settings, source):
+    """A client of an application whose models all have champions and challengers, where they may."""
+    with TestClient(create_app(settings, ALL, source), raise_server_exceptions=False) as made:
         wait_until(lambda: made.get("/readyz").status_code == 200)
         wait_until(lambda: challengers(made) == {name: v for name, v in source.challengers.items() if name != "fewshot"})
+        yield made
+
+
+@pytest.fixture
+def client(settings, source):
+    with compared(settings, source) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory):
+    """The same for all tests of this module that only look at answers."""
+    with compared(settings_of(tmp_path_factory.mktemp("steady")), Source(challengers=dict.fromkeys(discover(), 2))) as made:
         yield made
 
 
@@ -59,9 +70,9 @@ def ask(client, path, body, **headers):
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_the_challenger_answers_where_it_is_asked_for(client, path):
+def test_the_challenger_answers_where_it_is_asked_for(steady, path):
     for headers, version in (({}, 1), (ASK, 2), ({"Vitrina-Alias": "champion"}, 1)):
-        response = client.post(path, json=POSTS[path], headers=headers)
+        response = steady.post(path, json=POSTS[path], headers=headers)
         assert response.status_code == 200, response.text
         assert response.json()["model"]["version"] == version
 
@@ -120,7 +131,7 @@ def test_it_is_followed(client, source):
     wait_until(lambda: "product" not in challengers(client))
     message = refused(ask(client, "/v1/embeddings", LISTING), 409, "no_challenger")
     assert "model product has no challenger" in message
-    wait_until(lambda: client.get("/readyz").json()["models"][0]["version"] == 3)
+    wait_until(lambda: {model["version"] for model in client.get("/readyz").json()["models"]} == {3})
     assert client.post("/v1/embeddings", json=LISTING).json()["model"]["version"] == 3
     assert gone() is None, "what is no challenger any more is freed"
 
@@ -177,8 +188,8 @@ def test_no_challenger_stands_in_for_another_model(client, source):
         ("POST", "/v1/nowhere"),
     ],
 )
-def test_what_a_challenger_does_not_answer(client, method, path):
-    response = client.request(method, path, json={"title": "hat"}, headers=ASK)
+def test_what_a_challenger_does_not_answer(steady, method, path):
+    response = steady.request(method, path, json={"title": "hat"}, headers=ASK)
     assert "it answers POST /v1/" in refused(response, 400, "invalid_input", "Vitrina-Alias")
 
 
@@ -194,16 +205,16 @@ def test_it_does_no_jobs(client):
     assert client.get("/v1/jobs").json()["jobs"] == []
 
 
-def test_faults_are_told_as_the_champion_tells_them(client):
-    refused(ask(client, "/v1/embeddings", {"title": "x", "price": -1}), 400, "invalid_input", "price")
-    refused(client.post("/v1/embeddings", content=b"x", headers=ASK), 415, "unsupported_media_type")
-    refused(ask(client, "/v1/multimodal/classify", {"title": "refused"}), 400, "invalid_input")
-    refused(ask(client, "/v1/multimodal/classify", {"title": "crash"}), 500, "internal")
+def test_faults_are_told_as_the_champion_tells_them(steady):
+    refused(ask(steady, "/v1/embeddings", {"title": "x", "price": -1}), 400, "invalid_input", "price")
+    refused(steady.post("/v1/embeddings", content=b"x", headers=ASK), 415, "unsupported_media_type")
+    refused(ask(steady, "/v1/multimodal/classify", {"title": "refused"}), 400, "invalid_input")
+    refused(ask(steady, "/v1/multimodal/classify", {"title": "crash"}), 500, "internal")
 
 
 @pytest.mark.parametrize("alias", ["previous", "3", "", "Challenger", "champion, challenger"])
-def test_other_aliases_do_not_answer(client, alias):
-    response = client.post("/v1/embeddings", json=LISTING, headers={"Vitrina-Alias": alias})
+def test_other_aliases_do_not_answer(steady, alias):
+    response = steady.post("/v1/embeddings", json=LISTING, headers={"Vitrina-Alias": alias})
     assert "allowed: champion, challenger" in refused(response, 400, "invalid_input", "Vitrina-Alias")
 
 

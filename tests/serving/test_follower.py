@@ -60,6 +60,13 @@ class Log(list):
         self.append(event)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def freed():
+    """What a follower froze is the collector's again for the tests of other modules."""
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def parts():
     source, slot, swaps, failures = Source(), Slot("product"), Log(), []
@@ -68,7 +75,6 @@ def parts():
     )
     yield source, slot, follower, swaps, failures
     follower.stop()
-    gc.unfreeze()
 
 
 def test_loads_the_champion_and_follows_it(parts):
@@ -222,4 +228,3 @@ def test_a_model_that_was_never_promoted_raises_no_alarm_and_is_served_from_its_
     follower.look()
     assert (slot.unpromoted, failures, stale) == (False, ["product"], [False, False, True])
     follower.stop()
-    gc.unfreeze()

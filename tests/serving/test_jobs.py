@@ -39,7 +39,7 @@ ROUTES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config():
     return ALL
 
@@ -401,11 +401,11 @@ def test_the_newest_jobs_are_listed_first(client):
         "%5c..%5c",
     ],
 )
-def test_what_names_no_job_is_404(client, name):
-    leave(client)
+def test_what_names_no_job_is_404(steady, name):
+    leave(steady)
     for path in ("", "/result", "/events"):
-        assert client.get(f"/v1/jobs/{name}{path}").status_code == 404
-    assert client.delete(f"/v1/jobs/{name}").status_code == 404
+        assert steady.get(f"/v1/jobs/{name}{path}").status_code == 404
+    assert steady.delete(f"/v1/jobs/{name}").status_code == 404
 
 
 def test_the_first_failures_are_shown_and_the_link_has_all(client, url):
@@ -503,8 +503,8 @@ def test_results_are_taken_in_parts(client, url):
     ("query", "field"),
     [("start=-1", "start"), ("start=x", "start"), ("limit=0", "limit"), ("limit=1001", "limit"), ("state=waiting", "state")],
 )
-def test_a_wrong_part_is_named(client, query, field):
-    refused(client.get(f"/v1/jobs/{leave(client)['id']}/result?{query}"), 400, "invalid_input", field)
+def test_a_wrong_part_is_named(steady, query, field):
+    refused(steady.get(f"/v1/jobs/{leave(steady)['id']}/result?{query}"), 400, "invalid_input", field)
 
 
 def table(client, job, **query):
