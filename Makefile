@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 # The packages of .venv/ are compiled once, where they lie, not in every process of a loop or a test: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup help demo test test-quick check format docs client pictures lock clean
+.PHONY: setup help demo test test-slow check format docs client pictures lock clean
 
 setup: $(STAMP)  ## install everything into .venv/ (the other targets do it when needed)
 
@@ -28,11 +28,11 @@ demo: setup  ## the whole loop on the embedded sample catalogue, about ten minut
 # In the order of their names: xdist would put files of few tests last, and those are the long ones, a worker waiting for each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup  ## every test that needs no GPU, about an hour on two cores
-	$(PYTEST)
-
-test-quick: setup  ## those that take up to ten seconds: without whole trainings, services, clusters and browsers
+test: setup  ## every test of a few seconds, about ten minutes on two cores
 	$(PYTEST) -m "not slow"
+
+test-slow: setup  ## the others: whole trainings, servers, a cluster, a browser; 45 minutes
+	$(PYTEST) -m slow
 
 check: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -207,9 +207,10 @@ def evaluate(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a registered version on a catalogue."""
+    """Measure a registered version on a catalogue, without the rows that validation puts in quarantine."""
     with _results() as write:
         from catalog.remote import open_catalogue
+        from data_validation.run import usable
         from models import family
         from registry.fetch import fetch
         from registry.versions import resolve
@@ -218,9 +219,10 @@ def evaluate(
         catalogue = open_catalogue(data, settings.deliveries)
         version = resolve(settings, reference)
         chosen: Family = family.get(version.model)
-        limits = _run_config(version.model, env, config, overrides).evaluation
+        limits = _run_config(version.model, env, config, overrides)
         seen = tuple(modalities.split(",")) if modalities else None
-        run = chosen.evaluate(fetch(settings, version), catalogue, limits, split=split, modalities=seen)
+        bundle, rows = fetch(settings, version), usable(catalogue, limits.validation)
+        run = chosen.evaluate(bundle, rows, limits.evaluation, split=split, modalities=seen)
         result = run.evaluation.model_copy(update={"version": str(version.version)})
         write(result.as_json(), as_json, _show_metrics)
 

@@ -1,5 +1,6 @@
 """From a catalogue directory to a verdict: every check by name, and the rows that go to quarantine."""
 
+import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from data_validation.engine import Engine
 from data_validation.measures import decodable_ids, measure, types
 from data_validation.results import CheckResult, ValidationResult, ValidationRun, empty_quarantine
 from data_validation.suites import SCHEMA, rules_of
+
+log = logging.getLogger(__name__)
 
 
 def validate(
@@ -64,6 +67,19 @@ def validate(
         checks=ordered,
     )
     return ValidationRun(result, found)
+
+
+def usable(catalogue: Catalogue, config: ValidationConfig) -> Catalogue:
+    """The catalogue without the rows that go to quarantine, as a training reads it; the log says how many those are.
+
+    Raises:
+        CatalogueError: a file cannot be read.
+    """
+    run = validate(catalogue, config)
+    for table, rows in run.result.quarantined.items():
+        if rows:
+            log.warning("%d of %d rows of %s break a rule of validation and are left out", rows, run.result.rows[table], table)
+    return catalogue.without(run.quarantine)
 
 
 def require_passed(run: ValidationRun, report: Path | None = None) -> None:

@@ -198,6 +198,15 @@ def load_seen(folder: Path) -> NDArray[np.uint64]:
     return keys
 
 
+def count_seen(keys: NDArray[np.uint64], *bundles: Path) -> int:
+    """How many of the rows with these keys one of the bundles was fitted on or chosen by.
+
+    Raises:
+        VitrinaError: a file of keys is missing or damaged.
+    """
+    return int(np.isin(keys, np.concatenate([load_seen(bundle) for bundle in bundles])).sum())
+
+
 def digests(first: Iterable[Any], second: Iterable[Any]) -> NDArray[np.uint64]:
     """64-bit key [n] of each pair: BLAKE2b of both as text."""
     pairs = zip(first, second, strict=True)

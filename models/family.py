@@ -16,7 +16,7 @@ was measured is what answers, whichever version of the base is champion later.
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
@@ -65,6 +65,10 @@ class EvaluationRun:
 
     evaluation: Evaluation
     predictions: pd.DataFrame
+
+    def knowing(self, known: int) -> "EvaluationRun":
+        """The same of a version that was fitted on or chosen by so many of the test rows."""
+        return replace(self, evaluation=self.evaluation.model_copy(update={"known": known}))
 
 
 class Predictor(Protocol):
@@ -190,7 +194,8 @@ class Family(Protocol):
         """Measure a bundle on the test rows of a run, so that champion and challenger are measured on the same ones.
 
         `config` is the run's, not the bundle's: it says how rows without a key among `rows` are split, how many are measured, and
-        how. A bundle may have been fitted on some of the rows, where it was split in another way: that favours it.
+        how. A bundle may have been fitted on some of the rows, where it was split in another way: that favours it, so they are
+        counted (`Evaluation.known`).
 
         `rows`: the first key column of `split`, of its test rows.
         """

@@ -151,6 +151,7 @@ def test_the_client_imports_httpx_and_pydantic_alone(path: Path) -> None:
         assert module.partition(".")[0] in allowed, f"{path}:{line}: the client may not import {module}"
 
 
+@pytest.mark.slow
 def test_the_playground_alone_imports_the_client() -> None:
     found = {
         package_of(path) for path in sources() for _, module in imports(path) if module.partition(".")[0] == "vitrina_client"
@@ -165,6 +166,7 @@ def test_the_playground_is_a_client_like_any_other() -> None:
             assert module.partition(".")[0] in allowed, f"{path}:{line}: the playground may not import {module}"
 
 
+@pytest.mark.slow
 def test_the_service_mounts_the_playground_in_one_place() -> None:
     found = {path for path in sources() for _, module in imports(path) if module.partition(".")[0] == "playground"}
     assert {path for path in found if package_of(path) != "playground"} == {ROOT / "serving" / "playground.py"}

@@ -12,7 +12,7 @@ from catalog.catalogue import Catalogue
 from catalog.splits import for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, count_seen, digests, load_seen, new_bundle, save_card, save_reference
 from models.describer.config import DescriberRunConfig
 from models.describer.names import NAMES
 from models.describer.summary import REFERENCE_SPEC, reference
@@ -116,8 +116,9 @@ class DescriberFamily:
             VitrinaError: a damaged bundle, or no row to measure.
         """
         assert isinstance(config, DescriberRunConfig)
-        most = config.model.measured
-        return self._measured(folder, catalogue, config.evaluation, _rows(catalogue, rows), "test", most)
+        products, most = _rows(catalogue, rows), config.model.measured
+        run = self._measured(folder, catalogue, config.evaluation, products, "test", most)
+        return run.knowing(count_seen(keys(products), folder))
 
     def _measured(
         self,

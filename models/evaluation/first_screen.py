@@ -96,6 +96,9 @@ def _risks(
 ) -> Iterator[Line]:
     for task in told.lost:
         yield f"has no task that the champion has: {task}", "bad"
+    if champion is not None and champion.known:
+        rows = "1 of the test rows" if champion.known == 1 else f"{champion.known:,} of the test rows"
+        yield f"the champion was fitted on {rows}: where it is better, it may remember them", "warn"
     for line in risks:
         yield line, "warn"
     for name, difference in (differences or {}).items():

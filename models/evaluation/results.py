@@ -68,6 +68,9 @@ class Evaluation(StrictModel):
     not_applicable: dict[str, str] = Field(
         default_factory=dict, description="metric: why this version has no such task, decided from the data before training"
     )
+    known: int | None = Field(
+        None, description="how many of the test rows the version was fitted on or chosen by; None where nobody counted"
+    )
     profile: Profile | None = Field(
         None, description="what the data was like that it was trained on; None where nobody noted that down"
     )

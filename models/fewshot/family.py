@@ -11,7 +11,7 @@ from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models import family
-from models.bundles import BUNDLE, claim, copy_base, digests, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, copy_base, count_seen, digests, new_bundle, save_card, save_reference
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, Embedder, EvaluationRun
@@ -136,7 +136,9 @@ class FewshotFamily:
             VitrinaError: a damaged bundle, or too few types to make episodes of.
         """
         assert isinstance(config, FewshotRunConfig)
-        return self._measured(folder, catalogue, config.evaluation, _rows(catalogue, rows), "test", config.model.types)
+        products = _rows(catalogue, rows)
+        run = self._measured(folder, catalogue, config.evaluation, products, "test", config.model.types)
+        return run.knowing(count_seen(digests(products["product_id"], products["title"].fillna("")), folder))
 
     def _measured(
         self,

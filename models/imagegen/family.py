@@ -12,7 +12,7 @@ from catalog.catalogue import Catalogue
 from catalog.splits import split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import BUNDLE, claim, copy_base, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BASE, BUNDLE, claim, copy_base, count_seen, load_seen, new_bundle, save_card, save_reference
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, EvaluationRun
@@ -109,7 +109,9 @@ class ImagegenFamily:
         """
         assert isinstance(config, ImagegenRunConfig)
         products, most = different(catalogue), config.model.measured.products
-        return self._measured(folder, catalogue, config.evaluation, products[products["product_id"].isin(rows)], "test", most)
+        wanted = products[products["product_id"].isin(rows)]
+        run = self._measured(folder, catalogue, config.evaluation, wanted, "test", most)
+        return run.knowing(count_seen(keys(wanted), folder, folder / BASE))
 
     def _measured(
         self,

@@ -18,7 +18,7 @@ from catalog.schema import PRODUCT_COLUMNS
 from catalog.splits import for_test, split_products, split_reviews
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, Launch, Precision, RunConfig
-from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, count_seen, digests, load_seen, new_bundle, save_card, save_reference
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
 from models.evaluation.verdict import Headline
@@ -149,7 +149,8 @@ class ProductFamily:
         assert isinstance(config, ProductRunConfig)
         products = _products(catalogue)
         chosen, reviews = products[products["product_id"].isin(rows)], _reviews(catalogue, config, "test")
-        return self._measured(folder, catalogue, config.evaluation, chosen, reviews, "test")
+        known = count_seen(np.concatenate([keys(chosen), review_keys(reviews)]), folder)
+        return self._measured(folder, catalogue, config.evaluation, chosen, reviews, "test").knowing(known)
 
     def _measured(
         self,

@@ -14,7 +14,7 @@ from catalog.splits import for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models import family
-from models.bundles import BASE, BUNDLE, claim, copy_base, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BASE, BUNDLE, claim, copy_base, count_seen, digests, load_seen, new_bundle, save_card, save_reference
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, EvaluationRun
@@ -150,8 +150,9 @@ class QualityFamily:
             VitrinaError: a damaged bundle, or no listing to measure.
         """
         assert isinstance(config, QualityRunConfig)
-        most = config.model.measured
-        return self._measured(folder, catalogue, config.evaluation, _rows(catalogue, rows), "test", most)
+        products, most = _rows(catalogue, rows), config.model.measured
+        run = self._measured(folder, catalogue, config.evaluation, products, "test", most)
+        return run.knowing(count_seen(digests(products["product_id"], products["title"].fillna("")), folder, folder / BASE))
 
     def _measured(
         self,

@@ -1,6 +1,5 @@
 """`recommender`, from purchases to recommendations: what pipelines, registry, serving and monitoring call."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from scipy.sparse import csr_matrix
 from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig, SplitConfig
-from models.bundles import BUNDLE, claim, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, count_seen, digests, load_seen, new_bundle, save_card, save_reference
 from models.errors import NotSupported
 from models.evaluation.metrics import normalised
 from models.evaluation.results import Evaluation
@@ -31,8 +30,6 @@ from models.recommender.model import Recommender
 from models.recommender.names import NAMES
 from models.recommender.predictor import RecommenderPredictor
 from models.recommender.summary import REFERENCE_SPEC, summarise
-
-log = logging.getLogger(__name__)
 
 REFERENCE_ROWS = 2000
 
@@ -150,9 +147,8 @@ class RecommenderFamily:
         test, keys = (found["split"] == "test") & _bought(found), pair_keys(found)
         before = np.isin(keys, keys[((found["split"] != "test") & _bought(found)).to_numpy()])
         wanted = test & ~before & found["user_id"].isin(rows.unique())
-        if known := int(np.isin(keys[wanted.to_numpy()], load_seen(folder)).sum()):
-            log.warning("of %s purchases that are measured the version was fitted on %s", f"{int(wanted.sum()):,}", f"{known:,}")
-        return self._measured(folder, catalogue, config.evaluation, "test", found, wanted)
+        known = count_seen(keys[wanted.to_numpy()], folder)
+        return self._measured(folder, catalogue, config.evaluation, "test", found, wanted).knowing(known)
 
     def _split(self, folder: Path, catalogue: Catalogue, split: SplitConfig | None = None) -> pd.DataFrame:
         """What users did, divided by `split`, or as the version's configuration says; its weights are the version's own."""

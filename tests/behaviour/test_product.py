@@ -107,6 +107,7 @@ def test_the_word_for_the_thing_decides_its_type(product: ProductPredictor) -> N
     assert np.mean([said == kind.name for said, kind in zip(found, TYPES, strict=True)]) > 0.9  # 1.000 of 24
 
 
+@pytest.mark.slow
 def test_a_dearer_brand_raises_the_price(product: ProductPredictor, unseen: list[Listing]) -> None:
     def priced(brand: str) -> np.ndarray:
         swapped = [

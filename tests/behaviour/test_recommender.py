@@ -45,6 +45,7 @@ def session(items: Sequence[int], **values: object) -> Query:
     return replace(Query(events=tuple(Event(item) for item in items)), **values)
 
 
+@pytest.mark.slow
 def test_beats_popularity(recommender_catalogue: Catalogue) -> None:
     run = FAMILY.evaluate(committed.bundle("recommender"), recommender_catalogue, committed.config("recommender").evaluation)
     value = {name: metric.value for name, metric in run.evaluation.metrics.items()}

@@ -93,6 +93,7 @@ def deliveries(tmp_path_factory):
     return [profile(catalogue := Catalogue.open(folder / name), catalogue.fingerprint()) for name in ("first", "second")]
 
 
+@pytest.mark.slow
 def test_the_drift_of_the_sample_is_seen(deliveries):
     first, second = deliveries
     grave = [line for line, matters in changes(second, first) if matters]

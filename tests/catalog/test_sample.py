@@ -28,6 +28,7 @@ def test_every_table_has_its_schema(shop: Catalogue) -> None:
             assert field.type == TABLES[table][field.name]
 
 
+@pytest.mark.slow
 def test_the_shop_has_breadth(tmp_path: Path) -> None:
     products = Catalogue.open(write_sample(tmp_path / "shop", products=700)).products()
     assert products["master_category"].nunique() == 7

@@ -84,6 +84,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words
     assert not (shop / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_guess_goes_to_standard_output_or_to_a_new_file_and_imports(shop: Path) -> None:
     (shop / "good.csv").write_text(ROWS.replace(",cheap", ',"€ 3,00"'), encoding="utf-8")
     done = run("--csv", "good.csv", "--guess", cwd=shop)

@@ -1,6 +1,7 @@
 """Commands take a catalogue in an S3-compatible store where they take a directory."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,27 @@ def test_validation_says_the_same_of_it(said: Callable[..., tuple[int, Any]], sh
     assert said("data", "validate", SHOP) == said("data", "validate", str(shop))
 
 
+FAST = ("--set", "evaluation.bootstrap_samples=50", "--set", "evaluation.latency_calls=2", "--split", "all", "--env", "demo")
+
+
 def test_a_version_measures_the_same_on_it(said: Callable[..., tuple[int, Any]], shop: Path) -> None:
-    fast = ("--set", "evaluation.bootstrap_samples=50", "--set", "evaluation.latency_calls=2", "--split", "all", "--env", "demo")
-    code, there = said("evaluate", "product@1", "--data", SHOP, *fast)
+    code, there = said("evaluate", "product@1", "--data", SHOP, *FAST)
     assert code == 0, there
-    _, here = said("evaluate", "product@1", "--data", str(shop), *fast)
+    _, here = said("evaluate", "product@1", "--data", str(shop), *FAST)
     assert {name: there[name] for name in ("data", "n", "split")} == {name: here[name] for name in ("data", "n", "split")}
     accuracy = "article_type_accuracy"
     assert there["metrics"][accuracy] == here["metrics"][accuracy]
+
+
+def test_rows_that_a_training_leaves_out_are_not_measured(
+    said: Callable[..., tuple[int, Any]], shop: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(shop, tmp_path / "catalogue")
+    products = pd.read_parquet(shop / "products.parquet")
+    products.loc[:4, "price"] = -1.0
+    products.to_parquet(tmp_path / "catalogue" / "products.parquet")
+    code, measured = said("evaluate", "product@1", "--data", str(tmp_path / "catalogue"), *FAST)
+    assert (code, measured["n"]) == (0, len(products) - 5)
 
 
 def test_it_is_scored_to_the_same_answers(said: Callable[..., tuple[int, Any]], shop: Path, tmp_path: Path) -> None:

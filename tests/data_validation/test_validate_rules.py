@@ -12,7 +12,7 @@ import pytest
 from catalog.catalogue import Catalogue
 from configs.schema import ValidationConfig
 from data_validation.results import ValidationRun
-from data_validation.run import validate
+from data_validation.run import usable, validate
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 Deliver = Callable[[dict[str, pd.DataFrame]], Catalogue]
@@ -41,6 +41,17 @@ def test_a_clean_delivery_passes_every_check(delivered: Deliver, tables: dict[st
     assert outcome.result.passed
     assert outcome.quarantine.empty
     assert set(outcome.result.rows) == set(tables)
+
+
+def test_usable_are_the_rows_that_no_rule_quarantines(
+    delivered: Deliver, tables: dict[str, pd.DataFrame], caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue = delivered(tables | {"products": put(put(tables["products"], 3, "price", -5.0), 7, "price", 0.0)})
+    left = usable(catalogue, ValidationConfig())
+    wrong = set(tables["products"]["product_id"].iloc[[3, 7]])
+    assert set(left.products()["product_id"]) == set(tables["products"]["product_id"]) - wrong
+    assert left.fingerprint() == catalogue.fingerprint()
+    assert f"2 of {len(tables['products'])} rows of products break a rule of validation and are left out" in caplog.text
 
 
 ROW_ERRORS = [

@@ -66,6 +66,7 @@ def test_tables_of_another_version_of_optuna_are_refused(url):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_storage_at_once_all_succeed(url):
     program = (
         f"from database.studies import study_storage\nwith study_storage({url!r}, 60, 1) as s: print(len(s.get_all_studies()))"

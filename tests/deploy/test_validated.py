@@ -88,6 +88,7 @@ class ScaledObject(Strict):
     spec: Spec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_object_and_knows_every_field(version: str) -> None:
     objects = {

@@ -108,6 +108,7 @@ def test_a_look_that_failed_says_where_to_read_why(url, tmp_path):
     assert watching.look("product") == "product: the look ended with exit code 2; the lines before say why"
 
 
+@pytest.mark.slow
 def test_looks_never_overlap_nor_pile_up(url, tmp_path, working):
     predict(url, "product")
     predict(url, "quality")

@@ -11,7 +11,20 @@ import pandas as pd
 import pytest
 
 from configs.errors import VitrinaError
-from models.bundles import BASE, INDEX, BaseVersion, content_sha256, copy_base, new_bundle, read_base, save_card, save_reference
+from models.bundles import (
+    BASE,
+    INDEX,
+    BaseVersion,
+    content_sha256,
+    copy_base,
+    count_seen,
+    digests,
+    new_bundle,
+    read_base,
+    save_card,
+    save_reference,
+    save_seen,
+)
 from models.family import Base
 
 
@@ -109,3 +122,13 @@ def test_a_digest_follows_names_and_contents(tmp_path: Path) -> None:
     assert len({first, *others}) == 5
     with pytest.raises(VitrinaError, match="nowhere is not a folder"):
         content_sha256(tmp_path / "nowhere")
+
+
+def test_rows_are_counted_that_a_bundle_or_its_base_has_seen(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    keys = digests(range(6), "abcdef")
+    save_seen(tmp_path, keys[:2])
+    save_seen(tmp_path / "base", keys[1:4])
+    assert count_seen(keys, tmp_path) == 2
+    assert count_seen(keys, tmp_path, tmp_path / "base") == 4
+    assert count_seen(keys[4:], tmp_path, tmp_path / "base") == count_seen(keys[:0], tmp_path) == 0

@@ -38,6 +38,7 @@ def test_a_swap_moves_the_model_info() -> None:
     assert value(text, "vitrina_model_info", model="product", version="4") == 1
 
 
+@pytest.mark.slow
 def test_workers_that_share_a_folder_are_added_up_and_dead_ones_leave_the_gauges(tmp_path: Path) -> None:
     environment = os.environ | {metrics.MULTIPROCESS: str(tmp_path), "PYTHONPATH": str(ROOT)}
     work = "from monitoring import metrics as m; m.request_done('/v1/x', 200, 0.1); m.model_swapped('product', None, 1)"

@@ -57,6 +57,7 @@ def test_a_calm_window_is_no_drift_and_is_kept(settings: Settings, bundle: Path,
     assert kept.window_end == outcome.window_end == datetime(2026, 1, 1, 0, 8, 19, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_drift_is_reported_with_figures_and_the_window_is_claimed_once(settings: Settings, bundle: Path, made: Any) -> None:
     current = made(600, 3)
     current["price"] *= 2

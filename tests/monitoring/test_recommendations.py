@@ -65,6 +65,7 @@ def drifted(verdict: DriftVerdict) -> set[str]:
     return {c.column for c in verdict.columns if c.drifted} | {p.prediction for p in verdict.performance if p.drifted}
 
 
+@pytest.mark.slow
 def test_a_calm_stream_is_no_drift(reference: pd.DataFrame) -> None:
     for seed in range(1, 9):
         verdict = judge(reference, stream(600, seed), SPEC, DriftConfig())

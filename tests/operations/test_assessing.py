@@ -150,6 +150,7 @@ def test_the_page_shows_the_worst_first_with_photos_and_what_to_do(assessed: tup
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 def test_the_page_is_bounded_and_what_a_catalogue_says_is_text(tmp_path: Path) -> None:
     rows = [product(i, f"{ATTACK} {i}", brand=ATTACK, article_type=f"{ATTACK} {i % 40}") for i in range(250)]
     photos = {i: jpeg((1200, 1600)) for i in range(0, 250, 2)}

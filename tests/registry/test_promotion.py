@@ -176,6 +176,7 @@ def test_workers_that_see_a_ui_move_at_once_add_one_row(settings, three):
     assert moves(settings)[1:] == [(1, 2, "MLflow UI", "moved_in_ui")]
 
 
+@pytest.mark.slow
 def test_workers_that_reconcile_during_promotions_sign_none_of_them(settings, three):
     over, errors = threading.Event(), []
 

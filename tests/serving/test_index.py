@@ -107,6 +107,7 @@ def test_filters_leave_what_passes_and_comparing_finds_the_nearest(exact: Index,
             assert (np.diff(scores) <= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "filters", [ALL, Filters(brands=("Acme",)), Filters(attributes=(("Fabric", ("Silk",)),))], ids=("all", "brand", "attribute")
 )

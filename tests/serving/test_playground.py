@@ -62,6 +62,7 @@ def test_it_is_off_by_default(tmp_path):
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
+@pytest.mark.slow
 def test_gradio_is_not_imported_with_the_service():
     script = "import sys, serving.app, serving.workers; sys.exit('gradio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0

@@ -117,6 +117,7 @@ def test_a_delivery_that_has_changed_since_the_run_began_is_refused(settings: Se
         delivery.open()
 
 
+@pytest.mark.slow
 def test_a_delivery_in_a_store_keeps_its_address_and_each_machine_brings_it(
     settings: Settings, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

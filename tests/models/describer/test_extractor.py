@@ -79,6 +79,7 @@ def test_it_finds_what_made_up_sentences_state(invented: tuple[list[Labelled], L
     assert found["agreement"] >= 0.96
 
 
+@pytest.mark.slow
 def test_it_finds_what_real_sentences_state(products: pd.DataFrame) -> None:
     rows = products[products["part"] == "train"].sample(LEARNT_FROM, random_state=5)
     lexicon = Lexicon.fit([replace(listing_of(row), description=row.description or "") for _, row in rows.iterrows()])

@@ -87,6 +87,7 @@ def test_it_is_found_by_its_folder_and_rests_on_nothing() -> None:
     assert family.get("describer") is FAMILY and FAMILY.rests_on is None
 
 
+@pytest.mark.slow
 def test_a_bundle_says_what_it_is_and_knows_what_it_has_seen(trained: Path, shop: Catalogue, split: pd.DataFrame) -> None:
     settings, products = bundle.load_config(trained), shop.products().drop_duplicates("product_id")
     used = products[products["product_id"].isin(split.loc[split["split"] != "test", "product_id"])]
@@ -135,8 +136,12 @@ def test_the_configuration_of_a_run_says_how_many_are_measured(
     trained: Path, shop: Catalogue, split: pd.DataFrame, config: DescriberRunConfig, run: EvaluationRun
 ) -> None:
     few = config.model_copy(update={"model": config.model.model_copy(update={"measured": 5})})
-    found = FAMILY.evaluate_rows(trained, shop, few, split.loc[split["split"] == "test", "product_id"])
+    tested = split.loc[split["split"] == "test", "product_id"]
+    found = FAMILY.evaluate_rows(trained, shop, few, tested)
     assert found.predictions["product_id"].tolist() == run.predictions["product_id"].tolist()[:5]
+    learned = split.loc[split["split"] != "test", "product_id"].drop_duplicates().head(4)
+    both = FAMILY.evaluate_rows(trained, shop, few, pd.concat([tested, learned]))
+    assert (found.evaluation.known, both.evaluation.known) == (0, 4)
 
 
 def test_products_that_it_was_trained_on_are_not_measured(

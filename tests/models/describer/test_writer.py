@@ -104,6 +104,7 @@ def test_every_listing_gets_texts_that_hold(name: str) -> None:
             assert "<script" not in sentence.text and "[SLOT" not in sentence.text and "\n" not in sentence.text
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     title=st.none() | st.text(max_size=40) | st.sampled_from(["Nike Silk Shoes", "Size 38 navy blue"]),

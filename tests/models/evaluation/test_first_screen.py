@@ -80,6 +80,7 @@ def test_examples_are_what_was_lost_and_won_with_small_photos(catalogue: Catalog
     assert "2 of 6 products that the champion got right are wrong now; 2 the other way round" in panel(html, "Riskier")
 
 
+@pytest.mark.slow
 def test_the_data_of_challenger_and_champion(catalogue: Catalogue, tmp_path: Path) -> None:
     moved = DATA.model_copy(
         update={"fingerprint": "b" * 64, "rows": {"products": 110}, "values": {"article_type": {"Shirts": 70, "Hats": 40}}}
@@ -114,6 +115,9 @@ def test_risks(catalogue: Catalogue, tmp_path: Path) -> None:
         "not judged: Reviews: AUC of recommending (no reviews)",
     ]
     assert panel(page(run(TYPES), run(TYPES), catalogue, tmp_path), "Riskier") == ["Nothing that is measured says so."]
+    remembering = "the champion was fitted on 1,200 of the test rows: where it is better, it may remember them"
+    assert panel(page(run(TYPES), run(TYPES).knowing(1200), catalogue, tmp_path), "Riskier") == [remembering]
+    assert panel(page(run(TYPES), run(TYPES).knowing(0), catalogue, tmp_path), "Riskier") == ["Nothing that is measured says so."]
 
 
 def test_simple_models_stand_in_for_a_champion_that_is_not_there(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -70,6 +70,10 @@ def test_its_configurations_load_and_its_gates_name_metrics_that_there_are(envir
     assert {rule.metric for rule in asked} <= set(FAMILY.metric_names.metrics)
 
 
+def test_none_of_the_test_rows_was_learned_from(run: EvaluationRun) -> None:
+    assert run.evaluation.known == 0
+
+
 def test_a_type_is_in_one_part_and_has_so_many_products_at_most(product_catalogue: Catalogue, split: pd.DataFrame) -> None:
     types = product_catalogue.products().drop_duplicates("product_id").set_index("product_id")["article_type"]
     parts = split.assign(article_type=split["product_id"].map(types)).groupby("article_type")["split"]

@@ -116,6 +116,7 @@ def test_products_without_title_or_photo_are_not_measured(shop: Catalogue) -> No
         measure(Fake(FakePainter(), None), MODEL, shop, products, known, CONFIG, "all")
 
 
+@pytest.mark.slow
 def test_a_measuring_that_was_ended_goes_on(shop: Catalogue, judge: Judge, run: EvaluationRun, tmp_path: Path) -> None:
     first = Fake(FakePainter(wrong=3), judge)
     once = measured(shop, first, tmp_path)

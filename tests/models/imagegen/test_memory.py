@@ -63,6 +63,7 @@ def test_what_was_held_is_free_again() -> None:
     assert seen[0]() is None
 
 
+@pytest.mark.slow
 def test_a_process_that_may_not_grow_says_so() -> None:
     """Real allocations, of torch and of a network's layers, under a limit."""
     code = """

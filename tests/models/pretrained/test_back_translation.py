@@ -96,6 +96,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
+@pytest.mark.slow
 def test_texts_come_back_in_other_words(config: BackTranslationConfig, tmp_path: Path) -> None:
     texts = ["red shirt", "nice shoes", "", "for  men", "red shirt"]
     found = ["crimson top", "pleasant footwear", "", "for gents", "crimson top"]
@@ -103,6 +104,7 @@ def test_texts_come_back_in_other_words(config: BackTranslationConfig, tmp_path:
     assert back_translate([], config, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_models_of_another_kind_do_as_well(config: BackTranslationConfig, tmp_path: Path) -> None:
     from transformers import T5Config, T5ForConditionalGeneration
 

@@ -316,11 +316,13 @@ def test_rows_of_a_run_are_measured_alone(bundle_folder: Path, some: Catalogue) 
     split = FAMILY.split(some, config)
     rows = split.loc[split["split"] == "test", "product_id"]
     run = FAMILY.evaluate_rows(bundle_folder, some, config, rows)
-    assert (run.evaluation.split, run.evaluation.n) == ("test", len(rows))
+    assert (run.evaluation.split, run.evaluation.n, run.evaluation.known) == ("test", len(rows), 0)
     unseen = FAMILY.evaluate(bundle_folder, some, config.evaluation)  # with the same configuration the same rows
     pd.testing.assert_frame_equal(run.predictions, unseen.predictions)
-    few = FAMILY.evaluate_rows(bundle_folder, some, config, rows.head(7))
-    assert set(few.predictions["product_id"]) == set(rows.head(7))
+    learned = split.loc[split["split"] != "test", "product_id"]
+    few = FAMILY.evaluate_rows(bundle_folder, some, config, pd.concat([rows.head(7), learned.head(3)]))
+    assert set(few.predictions["product_id"]) == {*rows.head(7), *learned.head(3)}
+    assert few.evaluation.known == 3
 
 
 def test_what_nothing_could_get_wrong_is_not_measured(bundle_folder: Path, some: Catalogue) -> None:

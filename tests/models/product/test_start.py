@@ -85,6 +85,7 @@ def answers(folder: Path) -> list[Any]:
     return [*outputs.values(), opinion]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "photo"), [("frozen", "resnet"), ("lora", "vit"), ("full", "resnet")])
 def test_a_bundle_trained_from_a_start_needs_it_no_more(folders: dict[str, Path], tmp_path: Path, mode: str, photo: str) -> None:
     own = {name: Path(shutil.copytree(folders[name], tmp_path / name)) for name in ("bert", photo)}

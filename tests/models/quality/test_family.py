@@ -67,6 +67,10 @@ def test_its_configurations_load_and_its_gates_name_metrics_that_there_are(envir
     assert {rule.metric for rule in asked} <= set(FAMILY.metric_names.metrics)
 
 
+def test_none_of_the_test_rows_was_learned_from(run: EvaluationRun) -> None:
+    assert run.evaluation.known == 0
+
+
 def test_it_divides_products_as_their_product_model_does(product_catalogue: Catalogue, split: pd.DataFrame) -> None:
     product = family.get("product").split(product_catalogue, committed.config("product"))
     pd.testing.assert_frame_equal(split, product)

@@ -18,6 +18,7 @@ from models.quality.predictor import QualityPredictor
 from models.quality.twins import ALL, twins
 
 
+@pytest.mark.slow
 def test_a_fault_lowers_the_score_and_is_found_on_its_axis(quality: QualityPredictor, unseen: list[Candidate]) -> None:
     """Held to less than what is gated on larger catalogues: 97 % and 90 %."""
     before = quality.assess(unseen, improve=False)

@@ -54,6 +54,7 @@ def test_a_listing_that_is_there_twice_is_a_duplicate_in_both_places(
         assert again[place].score < first[place].score
 
 
+@pytest.mark.slow
 def test_it_is_what_assessing_among_all_of_them_says(predictor: QualityPredictor, candidates: list[Candidate]) -> None:
     within = Within(predictor)
     found = [said for batch in batches(candidates, 16) for said in within.assess(batch)]

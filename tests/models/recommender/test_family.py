@@ -147,9 +147,12 @@ def test_the_split_of_a_run_says_which_purchases_are_measured(
     split = FAMILY.split(unordered, run)
     parts = [split[split["split"] == "test"], split[split["split"] != "test"]]
     asked, before = (set(part[["user_id", "item_id"]].itertuples(index=False, name=None)) for part in parts)
-    for folder in (bundle, tmp_path / "champion"):
-        FAMILY.evaluate_rows(folder, unordered, run, parts[0]["user_id"])
+    runs = [FAMILY.evaluate_rows(folder, unordered, run, parts[0]["user_id"]) for folder in (bundle, tmp_path / "champion")]
     assert seen[0] == seen[1] == asked - before
+    own = FAMILY.split(catalogue, load_config(bundle).config)
+    learned = set(own.loc[own["split"] != "test", ["user_id", "item_id"]].itertuples(index=False, name=None))
+    assert [one.evaluation.known for one in runs] == [len((asked - before) & learned)] * 2
+    assert learned & asked
 
 
 def test_another_catalogue_with_other_users_is_measured(
