@@ -166,7 +166,6 @@ def test_the_playground_is_a_client_like_any_other() -> None:
             assert module.partition(".")[0] in allowed, f"{path}:{line}: the playground may not import {module}"
 
 
-@pytest.mark.slow
 def test_the_service_mounts_the_playground_in_one_place() -> None:
     found = {path for path in sources() for _, module in imports(path) if module.partition(".")[0] == "playground"}
     assert {path for path in found if package_of(path) != "playground"} == {ROOT / "serving" / "playground.py"}

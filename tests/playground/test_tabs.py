@@ -100,7 +100,6 @@ def test_every_file_is_a_tab_in_its_place() -> None:
     assert TABS["versions"].needs == frozenset()
 
 
-@pytest.mark.slow
 def test_the_whole_page_is_made(address: str, tmp_path: Path) -> None:
     made = page(Service(address, str(tmp_path)), Bounds(1000, 2, 3, 60))
     private = [one.api_visibility for one in made.fns.values()]

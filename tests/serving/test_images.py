@@ -49,7 +49,6 @@ def opened(monkeypatch):
     return found
 
 
-@pytest.mark.slow
 def test_a_photo_is_decoded_once_and_what_is_logged_is_the_same(settings, config, opened):
     data = scene("JPEG", (60, 80))
     with TestClient(create_app(settings, config, Source(predictors={1: Looking(1)}, shops={1: None}))) as client:

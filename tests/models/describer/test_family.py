@@ -87,7 +87,6 @@ def test_it_is_found_by_its_folder_and_rests_on_nothing() -> None:
     assert family.get("describer") is FAMILY and FAMILY.rests_on is None
 
 
-@pytest.mark.slow
 def test_a_bundle_says_what_it_is_and_knows_what_it_has_seen(trained: Path, shop: Catalogue, split: pd.DataFrame) -> None:
     settings, products = bundle.load_config(trained), shop.products().drop_duplicates("product_id")
     used = products[products["product_id"].isin(split.loc[split["split"] != "test", "product_id"])]

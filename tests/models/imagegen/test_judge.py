@@ -33,7 +33,6 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
     return Judge.fit(photos(160, 0), photos(48, 1), SMALL, tmp_path_factory.mktemp("judge"))
 
 
-@pytest.mark.slow
 def test_it_tells_types_and_colours_of_photos_that_it_has_not_seen(judge: Judge) -> None:
     unseen = photos(64, 2)
     found = judge.read(unseen.pixels)

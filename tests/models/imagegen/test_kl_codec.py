@@ -63,7 +63,6 @@ def batch(height: int = 32, width: int = 40) -> Tensor:
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(("height", "width"), [(32, 40), (48, 32), (64, 64), (18, 30)])
 def test_photos_come_back_better_than_their_mean_colour(codec: KLCodec, height: int, width: int) -> None:

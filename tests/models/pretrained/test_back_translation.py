@@ -96,7 +96,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-@pytest.mark.slow
 def test_texts_come_back_in_other_words(config: BackTranslationConfig, tmp_path: Path) -> None:
     texts = ["red shirt", "nice shoes", "", "for  men", "red shirt"]
     found = ["crimson top", "pleasant footwear", "", "for gents", "crimson top"]
