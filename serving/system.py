@@ -36,11 +36,14 @@ def health(context: Context, challengers: Challengers) -> APIRouter:
     """What orchestrators and Prometheus ask."""
     routes = APIRouter(tags=["health"])
 
+    @routes.head("/livez", include_in_schema=False)  # which some load balancers ask
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/livez", operation_id="get_livez", summary="The process answers")
     @routes.get("/healthz", operation_id="get_healthz", summary="The process answers")
     async def alive() -> dict[str, str]:
         return {"status": "alive"}
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get(
         "/readyz",
         operation_id="get_readyz",

@@ -219,6 +219,13 @@ def test_without_a_champion_it_waits_and_says_why(settings, config, source):
         wait_until(lambda: post(made, "embeddings", LISTING).status_code == 200)
 
 
+@pytest.mark.parametrize("path", ["/livez", "/healthz", "/readyz"])
+def test_health_answers_head_with_the_status_alone(steady, path):
+    answer = steady.head(path)
+    assert (answer.status_code, steady.get(path).status_code) == (200, 200)
+    assert set(steady.get("/openapi.json").json()["paths"][path]) == {"get"}
+
+
 def test_a_failing_load_shows_in_readiness_and_metrics_while_the_old_one_answers(client, source):
     source.error = VitrinaError("registry is away")
     wait_until(lambda: client.get("/readyz").json()["models"][0]["stale"])
