@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
 from catalog.images import DecodedPhoto
 from catalog.listing import CATEGORICAL_FIELDS, CATEGORY_LEVELS, Listing
@@ -100,6 +110,13 @@ _PRINTABLE = {"pattern": PRINTABLE}
 Word = Annotated[str, Field(max_length=200, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
 Line = Annotated[str, Field(max_length=1_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
 Text = Annotated[str, Field(max_length=50_000, json_schema_extra=_PRINTABLE), AfterValidator(printable)]
+Label = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    Field(max_length=200, json_schema_extra={"pattern": ONE_LINE}),
+    AfterValidator(one_line),
+]
+"""What somebody says that a thing is: blanks around it do not count, and blanks alone say nothing."""
 ID_AS_TEXT: dict[str, Any] = {
     "type": "string",
     "minLength": 1,

@@ -22,7 +22,7 @@ from serving.requests import asker, count, read
 from serving.routes import _fewshot as answers
 from serving.routes._fewshot import AT_CREATION, LISTED, MAX_LISTED, MODEL, AdaptIn, ClassifiedItem
 from serving.routes._fewshot_tasks import PHOTO_SIDE, Tasks, known, name_of
-from serving.schemas import Word
+from serving.schemas import Label
 from serving.slots import Answer
 from serving.storage import ask
 
@@ -31,7 +31,7 @@ STAND_IN = None
 COMPARED: Sequence[str] = ()
 """None: a task rests on the version that was taught it."""
 LABELS: Mapping[str, Any] = {
-    "label": Annotated[Word, Field(description=f"the class that it is, or {NONE_OF_THESE!r}", examples=["Kurtas"])]
+    "label": Annotated[Label, Field(description=f"the class that it is, or {NONE_OF_THESE!r}", examples=["Kurtas"])]
 }
 
 

@@ -26,7 +26,7 @@ from serving.replies import json_reply
 from serving.requests import read
 from serving.routes import _product as answers
 from serving.routes._product import MODEL, BatchIn, CategoriesIn, Prediction, ReviewIn, ReviewsIn
-from serving.schemas import ListingIn, ResponseModel, Word
+from serving.schemas import Label, ListingIn, ResponseModel
 from serving.search.browsing import browse
 from serving.search.putting import PUT_PRODUCTS
 from serving.search.routes import Catalogued, catalogue, search
@@ -44,9 +44,9 @@ COMPARED = (
     "/v1/search/similar",
 )
 LABELS: Mapping[str, Any] = {
-    "master_category": Word,
-    "sub_category": Word,
-    "article_type": Word,
+    "master_category": Label,
+    "sub_category": Label,
+    "article_type": Label,
     "price": Annotated[float, Field(gt=0, le=1e12)],
 }
 OUTPUTS = ("predicted_article_type", "article_type_confidence", "predicted_price", "quality")

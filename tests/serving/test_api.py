@@ -275,6 +275,8 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
         ({"prediction_id": UNKNOWN, "labels": {"articletype": "Shirts"}}, 400, "labels.articletype"),
         ({"prediction_id": UNKNOWN, "labels": {"price": -5}}, 400, "labels.price"),
         ({"prediction_id": UNKNOWN, "labels": {"price": "dear"}}, 400, "labels.price"),
+        ({"prediction_id": UNKNOWN, "labels": {"article_type": ""}}, 400, "labels.article_type"),
+        ({"prediction_id": UNKNOWN, "labels": {"article_type": " \u00a0"}}, 400, "labels.article_type"),
         ({"prediction_id": UNKNOWN}, 400, "labels"),
     ],
 )
