@@ -94,6 +94,7 @@ def test_more_of_what_a_session_holds_is_recommended(recommender: RecommenderPre
     assert np.mean(rises) > 0.25  # 0.35
 
 
+@pytest.mark.slow
 def test_a_purchase_counts_more_than_a_view(recommender: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
     """What was viewed moves the scores of other items, and less than the same item bought does."""
     moved = []

@@ -39,6 +39,7 @@ def test_a_file_that_is_gone_is_one_line(tmp_path: Path) -> None:
         Ranges().between(tmp_path / "none.parquet", ["id"], 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["sample", "myntra"])
 def test_listings_of_ranges_are_those_of_the_whole_table(source: str, sample: Path, request: pytest.FixtureRequest) -> None:
     catalogue = Catalogue.open(sample if source == "sample" else request.getfixturevalue("real_data") / "myntra")

@@ -94,6 +94,7 @@ def test_the_known_tables_are_brought_and_nothing_else(
     assert brought == ["products.parquet", "reviews.parquet"]
 
 
+@pytest.mark.slow
 def test_what_was_brought_is_brought_again_only_when_it_has_changed(
     put: Callable[..., None], tmp_path: Path, brought: list[str]
 ) -> None:
@@ -120,6 +121,7 @@ def test_folders_and_addresses_are_one_catalogue(put: Callable[..., None], tmp_p
     assert catalogue.path("reviews") == here / "reviews.parquet"
 
 
+@pytest.mark.slow
 def test_of_processes_that_come_at_once_one_brings_and_the_others_wait(
     put: Callable[..., None], tmp_path: Path, brought: list[str]
 ) -> None:
@@ -201,6 +203,7 @@ def test_keys_that_may_not_read_are_told(
     assert refused(SHOP, tmp_path) == f"{SHOP}: the store {store} says: Access Denied"
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_told_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "PROBE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

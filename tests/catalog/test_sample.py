@@ -14,6 +14,7 @@ from catalog.schema import PRODUCT_COLUMNS, TABLES
 from catalog.text import normalise
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files(shop: Catalogue, tmp_path: Path) -> None:
     again = Catalogue.open(write_sample(tmp_path / "again", products=240))
     other = Catalogue.open(write_sample(tmp_path / "other", products=240, seed=8))
@@ -108,6 +109,7 @@ def test_stars_and_recommendations_agree(shop: Catalogue) -> None:
     assert 0.02 < reviews["title"].isna().mean() < 0.3
 
 
+@pytest.mark.slow
 def test_the_second_delivery_continues_the_first(shop: Catalogue, drifted: Catalogue) -> None:
     for table in shop.tables():
         before, after = shop.read(table), drifted.read(table)

@@ -57,11 +57,15 @@ def test_each_command_of_the_design_explains_itself(command: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("train", "product", "--data", ".", "--set", "trainer.epohcs=3"), ("trainer.epohcs", "epochs")),
+        pytest.param(
+            ("train", "product", "--data", ".", "--set", "trainer.epohcs=3"),
+            ("trainer.epohcs", "epochs"),
+            marks=pytest.mark.slow,
+        ),
         (("data", "validate", "nowhere"), ("nowhere", "catalogue")),
         (("data", "import", "--mapping", "m.yaml", "--csv", "a.csv", "--out", "out"), ("m.yaml",)),
         (("serve", "--port", "99999"), ("port", "65535")),
-        (("monitor", "--all"), ("no model has a champion", "vitrina promote")),
+        pytest.param(("monitor", "--all"), ("no model has a champion", "vitrina promote"), marks=pytest.mark.slow),
         (("monitor", "--model", "prodcut"), ("prodcut", "product")),
     ],
 )
@@ -103,6 +107,7 @@ def check_refusal(done: "subprocess.CompletedProcess[str]", words: tuple[str, ..
         assert word in lines[0]
 
 
+@pytest.mark.slow
 def test_empty_folder_is_no_catalogue(tmp_path: Path) -> None:
     done = vitrina("data", "validate", str(tmp_path), home=tmp_path)
     assert done.returncode == 2

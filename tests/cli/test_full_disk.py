@@ -35,6 +35,7 @@ def refused(*arguments: str, home: Path) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_a_catalogue_appears_whole_or_not_at_all(small_disk: Path, tmp_path: Path) -> None:
     line = refused("data", "sample", "--products", "300", "--out", str(small_disk / "first"), home=tmp_path / "home")
     assert "No space left on device" in line

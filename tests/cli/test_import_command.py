@@ -46,6 +46,7 @@ def test_the_text_says_what_came_in_what_was_changed_and_what_was_left_out(shop:
     ]
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_a_second_table_joins(shop: Path) -> None:
     done = run("--csv", "shop.csv", "--mapping", "m.yaml", "--out", "out", "--json", cwd=shop)
     summary = json.loads(done.stdout)

@@ -37,6 +37,7 @@ def test_a_key_is_printed_once_and_only_its_digest_is_kept(run, tmp_path):
     assert token[16:].encode() not in written
 
 
+@pytest.mark.slow
 def test_for_people_the_key_stands_on_a_line_of_its_own(run):
     lines = run("keys", "create", "shop", "--expires", "30").stdout.splitlines()
     assert TOKEN.fullmatch(lines[0])

@@ -14,6 +14,7 @@ from vitrina_client import Client
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["docs/client.md", "client/README.md", "README.md"])
 def test_every_example_runs(page, address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -55,6 +56,7 @@ def asked(line):
     }
 
 
+@pytest.mark.slow
 def test_every_request_of_the_api_is_answered(address):
     """One after the other, with the ids that those before answered with."""
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

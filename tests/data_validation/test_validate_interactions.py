@@ -113,6 +113,7 @@ def test_bursts_are_those_of_the_definition(seed: int) -> None:
     assert bursts(user, moment, 8).tolist() == expected
 
 
+@pytest.mark.slow
 def test_events_of_a_bot_are_quarantined_and_stop_nothing(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     times = START + pd.to_timedelta(np.arange(300), unit="s")
     item = (np.arange(300) % 100 + 1).astype(str)
@@ -127,18 +128,21 @@ def test_events_of_a_bot_are_quarantined_and_stop_nothing(delivered: Deliver, ta
     }
 
 
+@pytest.mark.slow
 def test_events_of_another_catalogue_stop_nothing(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     outcome = run(delivered, tables | {"events": tables["events"].assign(item_id="of another shop")})
     assert outcome.result.passed
     assert outcome.result.quarantined["events"] == 60
 
 
+@pytest.mark.slow
 def test_a_repeated_event_is_kept_once(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     events = pd.concat([tables["events"], tables["events"].iloc[[5]]], ignore_index=True)
     outcome = run(delivered, tables | {"events": events})
     assert outcome.quarantine[["row", "key", "rule"]].values.tolist() == [[60, "1/46/purchase", "event is listed once"]]
 
 
+@pytest.mark.slow
 def test_without_products_unknown_items_are_warnings(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     chosen = {name: tables[name] for name in ("purchases", "purchases_test", "item_attributes", "events")}
     chosen["item_attributes"] = chosen["item_attributes"].iloc[:80]
@@ -164,6 +168,7 @@ def test_a_missing_id_does_not_make_the_other_ids_unknown(delivered: Deliver, ta
     assert set(outcome.quarantine["rule"]) == {"item_id is given"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "gowalla").is_dir(), reason=f"no real data in {DATA}")
 def test_gowalla_is_peoples() -> None:
     outcome = validate(Catalogue.open(DATA / "gowalla"), ValidationConfig())

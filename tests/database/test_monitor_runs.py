@@ -72,6 +72,7 @@ def test_a_failed_retraining_may_be_tried_again_but_not_for_ever(url):
     assert monitor_runs(url, "product")[0].detail == "RuntimeError: no space left on device"
 
 
+@pytest.mark.slow
 def test_the_claim_of_a_process_that_died_is_free_again(url):
     program = f"from database.monitor_runs import claim_window as c; assert c({url!r}, 'product', 1, 'a')"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

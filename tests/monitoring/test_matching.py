@@ -89,6 +89,7 @@ def reference() -> pd.DataFrame:
     return pd.concat([sent(drawn, True), sent(drawn, False)]).sort_values("product_id", kind="stable", ignore_index=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.9, 1.0])
 def test_calm_traffic_is_no_drift_however_many_clients_tell_categories(reference: pd.DataFrame, share: float) -> None:
     for seed in (1, 2):
@@ -243,6 +244,7 @@ def test_a_whole_run_over_calm_traffic(settings: Settings, bundle: Path, share: 
     assert "categories_told" not in Path(outcome.report).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_whole_run_over_falling_quality_draws_the_matched_rows(settings: Settings, bundle: Path) -> None:
     current = window(400, 11, 0.0)
     serve(settings, current.assign(quality=current["quality"] ** 3))

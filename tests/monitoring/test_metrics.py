@@ -50,6 +50,7 @@ def test_workers_that_share_a_folder_are_added_up_and_dead_ones_leave_the_gauges
     assert value(text, "vitrina_model_info", model="product", version="1") == 1
 
 
+@pytest.mark.slow
 def test_a_killed_worker_leaves_the_gauges_before_its_parent_has_noted_its_end(tmp_path: Path) -> None:
     environment = os.environ | {metrics.MULTIPROCESS: str(tmp_path), "PYTHONPATH": str(ROOT)}
     work = "from monitoring import metrics as m; m.model_swapped('product', None, 1)"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from configs.schema import DriftConfig
 from monitoring.drift import judge
@@ -36,6 +37,7 @@ def test_a_champion_whose_reference_has_no_quality_is_compared_without_it(tmp_pa
     assert not verdict.drifted
 
 
+@pytest.mark.slow
 def test_a_fall_of_quality_alone_is_drift(tmp_path: Path, reference: Any, made: Any) -> None:
     before = scored(reference, 0.8, 0)
     assert not judged(tmp_path, before, scored(made(500, 1), 0.8, 1), NEWER).drifted

@@ -129,6 +129,7 @@ def test_the_reference_keeps_its_lists(bundle: Path, reference: pd.DataFrame) ->
     assert found == same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"popularity": 3.0, "activity": 2.5, "hit_rate": 0.1}], ids=["calm", "drift"])
 def test_the_report_is_written_and_names_the_model(tmp_path: Path, reference: pd.DataFrame, change: dict[str, float]) -> None:
     current = stream(600, 1, **change)

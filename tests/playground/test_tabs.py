@@ -199,6 +199,7 @@ def test_a_drawing_is_stopped_between_two_candidates(shown: Callable[[str], Show
     assert [piece.count("<li>") for piece in pieces] == [0, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_a_task_is_taught_tried_and_forgotten(shown: Callable[[str], Shown]) -> None:
     tab = shown("teach").open()
     tab.ask("teaching")

@@ -124,6 +124,7 @@ def test_models_that_rest_on_each_other_come_to_an_end(tree: Path) -> None:
     assert model_source("upper", tree) == model_source("lower", tree)
 
 
+@pytest.mark.slow
 def test_a_shared_module_is_followed_by_those_who_import_it(tree: Path) -> None:
     (tree / "models" / "shared.py").write_text("WORDS = 1\n")
     with (tree / "models" / "recommender" / "config.py").open("a") as config:

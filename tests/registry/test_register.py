@@ -120,6 +120,7 @@ def test_a_long_card_is_cut_to_what_every_store_holds(settings, make_bundle):
     assert version.description.endswith("(whole card: bundle/card.md of the run)")
 
 
+@pytest.mark.slow
 def test_more_values_than_fit_one_request_are_all_logged(settings, make_version):
     many = {f"metric_{i}": float(i) for i in range(1500)}
     config = {f"key_{i}": i for i in range(250)}

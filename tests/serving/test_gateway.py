@@ -198,6 +198,7 @@ def test_states_are_those_of_the_services(gateway: TestClient) -> None:
     assert not any(state["stale"] for state in states.values())
 
 
+@pytest.mark.slow
 def test_a_service_that_is_away_costs_its_own_models_alone(shop: Shop) -> None:
     source = Source()
     with ExitStack() as stack:
@@ -333,6 +334,7 @@ class Heard:
 OWN = ("/livez", "/healthz", "/readyz", "/v1/models", "/v1/feedback", "/v1/jobs")
 
 
+@pytest.mark.slow
 def test_every_route_of_the_document_is_answered_by_its_models_service_or_here(tmp_path: Path) -> None:
     with listening(Heard()) as port:
         config = CONFIG.model_copy(update={"models": (), "upstreams": dict.fromkeys(discover(), f"http://127.0.0.1:{port}")})

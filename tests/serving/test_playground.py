@@ -68,6 +68,7 @@ def test_gradio_is_not_imported_with_the_service():
     assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_page_names_no_other_server(url):
     answer = httpx.get(f"{url}/playground/", timeout=60)
     assert answer.status_code == 200
@@ -140,6 +141,7 @@ def test_an_upload_is_as_large_as_a_body_may_be(url, declared):
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
+@pytest.mark.slow
 def test_uploads_are_gone_when_the_server_ends(tmp_path):
     with served(tmp_path) as (url, _, stop):
         files = {"files": ("a.png", b"abc", "image/png")}
@@ -149,6 +151,7 @@ def test_uploads_are_gone_when_the_server_ends(tmp_path):
         assert not list((tmp_path / "serving").rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_open_pages_are_bounded(tmp_path):
     with served(tmp_path) as (url, _, _stop), httpx.Client(timeout=60) as client:
         with client.stream("GET", f"{url}{STREAM}") as one, client.stream("GET", f"{url}{STREAM}") as two:
@@ -171,6 +174,7 @@ def test_its_requests_are_counted_under_one_name(url):
     assert {re.search(r'endpoint="([^"]*)"', line)[1] for line in counted} == {"/playground"}
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_where_one_exists(tmp_path):
     access = CONFIG.access.model_copy(update={"reread_seconds": 0.02})
     with served(tmp_path, SHOWN.model_copy(update={"access": access})) as (url, database, _):

@@ -28,6 +28,7 @@ def test_a_packed_bundle_and_its_copy_are_one_predictor(tmp_path):
         source.load("product", 3)
 
 
+@pytest.mark.slow
 def test_a_registered_bundle_and_its_copy_are_one_predictor(settings, trained_bundle, tmp_path):
     register(settings, "product", trained_bundle, metrics={}, config={}, tags={"vitrina.gates": "passed"}, reports={})
     promote(settings, "product", 1, "me")

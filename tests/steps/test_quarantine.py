@@ -96,6 +96,7 @@ def champion(delivery: Delivery, quarantine: pd.DataFrame) -> None:
     evaluate_champion.evaluate_champion.entrypoint(delivery, quarantine, SPLIT, RUN, EvaluationConfig())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [augment, train, evaluate, champion])
 def test_rows_in_quarantine_are_not_read(
     step: Callable[[Delivery, pd.DataFrame], None], delivery: Delivery, quarantine: pd.DataFrame, reads: Reads
@@ -126,6 +127,7 @@ def test_trials_do_not_read_them(
     assert set(found[0].reviews()["rating"]) == {1, 5}
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_only_from_a_checkpoint_of_the_same_rows(
     delivery: Delivery, quarantine: pd.DataFrame, reads: Reads, tmp_path: Path
 ) -> None:

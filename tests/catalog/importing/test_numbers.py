@@ -124,6 +124,7 @@ def test_a_dollar_is_any_countrys_that_the_column_names() -> None:
     assert currencies("us$") == ("USD",)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.decimals(min_value=Decimal("-99999999.99"), max_value=Decimal("99999999.99"), places=2),
@@ -138,6 +139,7 @@ def test_what_is_written_in_a_form_is_read_back(number: Decimal, marks: tuple[st
     assert read(duckdb.default_connection(), [value], form) == [float(number)]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.text("0123456789.,' -e€", max_size=12), st.sampled_from([".", ","]), st.sampled_from([".", ",", " ", "'"]))
 def test_what_sql_reads_is_what_the_marks_allow(value: str, decimal: str, thousands: str) -> None:

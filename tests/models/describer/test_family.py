@@ -25,6 +25,8 @@ from models.errors import NotSupported
 from models.evaluation.gates import decide
 from models.family import EvaluationRun
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "model": {
         "writer": {

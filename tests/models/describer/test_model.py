@@ -33,6 +33,7 @@ def loss(model: WriterTask, batch: Batch) -> Tensor:
     return model.training_loss(batch, torch.Generator())["loss"]
 
 
+@pytest.mark.slow
 def test_the_loss_falls_then_one_batch_is_learnt_by_heart() -> None:
     model = task()
     batch = cases.dataset(TOKENIZER).__getitems__([(0, index) for index in range(4)])

@@ -122,6 +122,7 @@ def test_nothing_that_is_not_given_is_stated_whatever_is_given(
         check(WRITER.write(brief, (), None), brief)
 
 
+@pytest.mark.slow
 def test_the_same_brief_gives_the_same_texts() -> None:
     brief = Brief(SHOP[0], seed=7)
     assert WRITER.write(brief, (), None) == WRITER.write(brief, (), None)

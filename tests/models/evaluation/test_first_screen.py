@@ -120,6 +120,7 @@ def test_risks(catalogue: Catalogue, tmp_path: Path) -> None:
     assert panel(page(run(TYPES), run(TYPES).knowing(0), catalogue, tmp_path), "Riskier") == ["Nothing that is measured says so."]
 
 
+@pytest.mark.slow
 def test_simple_models_stand_in_for_a_champion_that_is_not_there(catalogue: Catalogue, tmp_path: Path) -> None:
     peers = {"majority_accuracy": Metric(value=0.1, low=0.08, high=0.12, n=400)}
     peers["linear_title_accuracy"] = Metric(value=0.97, low=0.96, high=0.98, n=400)
@@ -144,6 +145,7 @@ def test_a_panel_has_few_lines_and_says_how_many_more_there_are(catalogue: Catal
     ]
 
 
+@pytest.mark.slow
 def test_a_link_to_where_they_can_be_tried(catalogue: Catalogue, tmp_path: Path) -> None:
     html = page(run(TYPES), run(TYPES), catalogue, tmp_path, "http://127.0.0.1:3000/")
     address = "http://127.0.0.1:3000/playground?tab=versions&amp;model=product"

@@ -48,6 +48,7 @@ def test_accuracy_counts_problems_alike() -> None:
     assert accuracy([(right, np.array([0])), (wrong, np.array([1, 1, 0]))]) == pytest.approx((1 + 1 / 3) / 2)
 
 
+@pytest.mark.slow
 def test_probabilities_of_a_learner_say_how_often_it_is_right(made_up_predictor: FewshotPredictor, tested: Pool) -> None:
     learners = {"it": made_up_predictor.fitted.learners["shrunk_prototypes"]}
     played = play(tested, Setting(5, 5), learners, 60, EpisodesConfig())

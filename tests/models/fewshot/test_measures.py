@@ -38,6 +38,7 @@ def test_the_hint_where_both_have_as_many(codes: list[int], which: str) -> None:
     assert which in hardest(told, support(codes), CLASSES).hint
 
 
+@pytest.mark.slow
 def test_left_out_accuracy_counts_the_examples_whose_class_has_another(made_up_predictor: FewshotPredictor) -> None:
     learner = made_up_predictor.fitted.learners["shrunk_prototypes"]
     held = pool(3, 4, spread=0.05, seed=6)

@@ -97,6 +97,7 @@ def test_what_is_wrong_is_said_in_a_line(original: Path, tmp_path: Path) -> None
         read(broken, SMALL)
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_on_a_small_directory(original: Path, tmp_path: Path) -> None:
     small = [
         "filters=4",

@@ -25,6 +25,8 @@ from monitoring.matching import match
 from monitoring.verdict import DriftVerdict, ReferenceSpec
 from monitoring.window import read_reference
 
+pytestmark = pytest.mark.slow
+
 Shop = dict[str, list[Listing]]
 Change = Callable[[Listing], Listing]
 
@@ -57,7 +59,6 @@ def verdict(folder: Path, rows: list[dict[str, object]]) -> DriftVerdict:
     return judge(matched.reference, matched.current, spec, load(FewshotRunConfig, environment_file("demo", "fewshot")).drift)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("ways", "shots"), [(7, 2), (5, 8)])
 def test_other_classes_and_other_tasks_are_no_drift(
     fewshot_folder: Path, fewshot_predictor: FewshotPredictor, shop: Shop, ways: int, shots: int

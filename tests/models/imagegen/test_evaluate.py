@@ -24,8 +24,9 @@ from models.imagegen.summary import REFERENCE_SPEC, reference
 from models.imagegen.sweeps import GUIDANCES, PRODUCT, STEPS
 from monitoring.verdict import ReferenceSpec
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_agreement_is_what_the_painter_got_right(run: EvaluationRun, judge: Judge) -> None:
     metrics, rows = run.evaluation.metrics, run.predictions[run.predictions["kind"] == PRODUCT]
     first, photos = _images(rows)
@@ -116,7 +117,6 @@ def test_products_without_title_or_photo_are_not_measured(shop: Catalogue) -> No
         measure(Fake(FakePainter(), None), MODEL, shop, products, known, CONFIG, "all")
 
 
-@pytest.mark.slow
 def test_a_measuring_that_was_ended_goes_on(shop: Catalogue, judge: Judge, run: EvaluationRun, tmp_path: Path) -> None:
     first = Fake(FakePainter(wrong=3), judge)
     once = measured(shop, first, tmp_path)

@@ -37,6 +37,7 @@ def test_share_of_a_gpus_peak() -> None:
         assert imagegen_gpu.unmeasurable() == "there is no GPU here"
 
 
+@pytest.mark.slow
 def test_what_is_timed_on_a_gpu_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagegen_gpu, "SIZE", (32, 32))
     model = ImagegenModelConfig(

@@ -15,6 +15,8 @@ from models.imagegen.judge.lessons import UNLABELLED, JudgeBatch, JudgeDataset, 
 from models.imagegen.judge.network import JudgeNet
 from models.imagegen.photos import fitted
 
+pytestmark = pytest.mark.slow
+
 SMALL = JudgeConfig(
     side=32, channels=(8, 16), features=8, min_photos=2, epochs=12, batch_size=16, learning_rate=2e-2, ema_decay=0.8
 )

@@ -15,7 +15,7 @@ from models.imagegen.codec import kl
 from models.imagegen.codec.kl import CodecTask, KLCodec, SquareBatch, Squares, fit_codec
 from models.imagegen.config import CodecConfig
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 SIZES = ((40, 32), (32, 48))
 

@@ -25,6 +25,7 @@ def html(run: EvaluationRun, shop: Catalogue, tmp_path_factory: pytest.TempPathF
     return out.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_it_shows_images_with_what_the_judge_saw(run: EvaluationRun, html: str) -> None:
     rows = run.predictions[run.predictions["kind"] == PRODUCT]
     gallery = html[html.index("What does it draw?</h2>") : html.index("What would simple models show?</h2>")]

@@ -270,6 +270,7 @@ def test_a_start_differs_from_fresh_weights(folders: dict[str, Path]) -> None:
     assert torch.equal(module.encoder.get_input_embeddings().weight, stored)
 
 
+@pytest.mark.slow
 def test_errors_are_one_line(folders: dict[str, Path], tmp_path: Path) -> None:
     def told(call: Any) -> str:
         with pytest.raises(VitrinaError) as error:

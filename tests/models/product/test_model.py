@@ -81,6 +81,7 @@ def row(inputs: Inputs, i: int) -> Inputs:
     return one if one.has_image.all() else replace(one, image=one.image[:, :, :0, :0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_every_preset_builds_and_answers_in_its_shapes(preset: str) -> None:
     config = ProductModelConfig(preset=preset)

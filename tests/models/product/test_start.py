@@ -133,6 +133,7 @@ def test_a_training_step_reaches_what_trains_and_nothing_else(folders: dict[str,
     assert not any(m.training for m in task.eval().modules())
 
 
+@pytest.mark.slow
 def test_loss_falls_from_a_start(folders: dict[str, Path], seed: int, measured: Callable[[str, float], float]) -> None:
     task = ProductTask(built(starts(folders, "vit", "lora"), seed)).train()
     optimizer = torch.optim.AdamW([p for p in task.parameters() if p.requires_grad], lr=3e-3)

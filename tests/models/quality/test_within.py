@@ -15,6 +15,8 @@ from models.quality.predictor import QualityPredictor
 from models.quality.rows import candidates_of
 from models.quality.within import Within
 
+pytestmark = pytest.mark.slow
+
 AGAIN = 7_000_001
 
 
@@ -37,7 +39,6 @@ def batches(candidates: Sequence[Candidate], size: int) -> list[list[Candidate]]
     return [list(candidates[start : start + size]) for start in range(0, len(candidates), size)]
 
 
-@pytest.mark.slow
 def test_a_listing_that_is_there_twice_is_a_duplicate_in_both_places(
     predictor: QualityPredictor, candidates: list[Candidate]
 ) -> None:
@@ -54,7 +55,6 @@ def test_a_listing_that_is_there_twice_is_a_duplicate_in_both_places(
         assert again[place].score < first[place].score
 
 
-@pytest.mark.slow
 def test_it_is_what_assessing_among_all_of_them_says(predictor: QualityPredictor, candidates: list[Candidate]) -> None:
     within = Within(predictor)
     found = [said for batch in batches(candidates, 16) for said in within.assess(batch)]

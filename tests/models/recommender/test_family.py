@@ -127,6 +127,7 @@ def test_some_users_alone_are_measured_where_asked_for(bundle: Path, catalogue: 
     assert set(run.predictions["user_id"]) == {3, 5}
 
 
+@pytest.mark.slow
 def test_the_split_of_a_run_says_which_purchases_are_measured(
     bundle: Path, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +350,7 @@ def share_of(group: int, answer: Recommendations) -> float:
     return float(np.mean([int(item) // 100 == group for item in ids(answer)[:3]]))
 
 
+@pytest.mark.slow
 def test_purchases_alone_are_enough_and_training_twice_gives_the_same(
     tmp_path: Path, seed: int, measured: Callable[[str, float], float]
 ) -> None:

@@ -129,6 +129,7 @@ def followers(users: int, seed: int) -> Histories:
     )
 
 
+@pytest.mark.slow
 def test_learns_what_follows_what(tmp_path: Path, seed: int, measured: Callable[[str, float], float]) -> None:
     torch.manual_seed(seed)
     model = SequenceNetwork(CONFIG, csr_matrix((ITEMS, 0), dtype=np.float32))

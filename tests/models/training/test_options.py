@@ -16,7 +16,7 @@ from torch import Tensor
 from models.training.task import Task
 from models.training.trainer import LAST, Learner, TrainingError, fit, training_loader, validation_loader
 
-pytestmark = pytest.mark.trains
+pytestmark = [pytest.mark.slow, pytest.mark.trains]
 
 
 def rates(schedule: str, updates: int, **values: object) -> list[float]:
@@ -229,7 +229,6 @@ def told_to_wandb(path: Path) -> tuple[dict[str, str], bool]:
     return logged, ended
 
 
-@pytest.mark.slow
 def test_weights_and_biases_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

@@ -190,6 +190,7 @@ def test_a_study_of_something_else_is_refused(storage: Any) -> None:
         study_of(storage, tuning(space={"trainer.warmup": {"low": 0.0, "high": 0.1}}), data="f01")
 
 
+@pytest.mark.slow
 def test_the_same_search_draws_the_same_trials_also_when_it_was_interrupted(storage: Any, tmp_path: Path) -> None:
     whole = search(storage, tuning(trials=6, pruner="none"), Curve(good_where_small), tmp_path, "whole")
     search(storage, tuning(trials=2, pruner="none"), Curve(good_where_small), tmp_path, "parts")
@@ -215,6 +216,7 @@ def met_once(meeting: Any) -> Callable[[], object]:
     return lambda: next(waits, time.monotonic)()
 
 
+@pytest.mark.slow
 def test_two_workers_share_one_study(url: str, tmp_path: Path) -> None:
     config = tuning(trials=6, pruner="none")
     meeting = FORK.Barrier(2, timeout=50)  # a worker may be slow to begin: both are in their first trial at one moment
@@ -267,6 +269,7 @@ def test_what_ended_trials_left_is_removed_and_what_others_run_is_not(storage: A
     clear_ended(study, tmp_path / "absent")
 
 
+@pytest.mark.slow
 def test_report_and_best_configuration(storage: Any, tmp_path: Path) -> None:
     found = search(storage, tuning(trials=8, rows=100), Curve(good_where_small), tmp_path)
     assert found.best is not None

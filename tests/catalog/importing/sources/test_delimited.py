@@ -244,6 +244,7 @@ def _written(rows: list[list[str]], separator: str, end: str, quoting: int) -> t
     return text, lines
 
 
+@pytest.mark.slow
 @_FEW
 @given(
     rows=_TABLE,
@@ -266,6 +267,7 @@ def test_what_the_csv_module_writes_comes_back(
     assert not found.misfits
 
 
+@pytest.mark.slow
 @_FEW
 @given(
     rows=st.lists(st.tuples(*[st.text("abc 1.é\n\"'", min_size=1, max_size=8)] * 3), min_size=2, max_size=8),
@@ -280,6 +282,7 @@ def test_the_separator_is_found(tmp_path: Path, rows: list[tuple[str, ...]], sep
     assert found.rows == [(line, *row) for line, row in zip(lines[1:], rows, strict=True)]
 
 
+@pytest.mark.slow
 def test_the_lines_of_a_large_file_are_exact(tmp_path: Path) -> None:
     """Larger than what one thread of DuckDB reads at a time (32 MB), so that pieces begin inside quoted values."""
     rows = [[str(n), "x" * (n % 700) + "\n\n" * (n % 3) + 'y"' * (n % 2), "" if n % 5 else "a,b\nc"] for n in range(100_000)]

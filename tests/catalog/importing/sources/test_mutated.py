@@ -35,6 +35,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_xlsx(tmp_path_factory.mktemp("book") / "j.xlsx", {"S": rows}).read_bytes()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from([*FILES, "j.xlsx"]), changes=st.lists(_CHANGE, min_size=1, max_size=5))
 def test_mutated_bytes_end_in_a_source_or_in_one_line(
