@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def request_body(schema: type[RequestModel], form: bool = False, at_most: Mappin
     return {"requestBody": {"required": True, "content": content}}
 
 
-@cache
+@lru_cache(maxsize=64)  # of the classes that every application has; those that one makes for itself fall out
 def _schema(schema: type[RequestModel]) -> str:
     """JSON Schema of a body, as text: whoever takes it changes a copy."""
     return json.dumps(schema.model_json_schema(ref_template=COMPONENTS + "{model}"))
