@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from registry.versions import CHALLENGER, CHAMPION
-from serving.access.scopes import scope_of
+from serving.access.scopes import scopes_of
 from serving.errors import ErrorBody
 from serving.requests import ALIAS, FORM, FORM_JSON, IDEMPOTENCY_KEY, JSON, KEY, MAX_SAID
 from serving.schemas import ID_AS_TEXT, PHOTO_TYPES, RequestModel
@@ -142,9 +142,9 @@ def _keyed(document: dict[str, Any]) -> None:
     """Say how a key is sent, and which scope each operation needs; a server that asks for none takes requests without."""
     document["components"]["securitySchemes"] = SCHEMES
     for path, methods in document["paths"].items():
-        needed = scope_of(path)
+        needed = scopes_of(path)
         for operation in methods.values():
-            operation["security"] = [] if needed is None else [{}, *({scheme: [needed]} for scheme in SCHEMES)]
+            operation["security"] = [{}, *({scheme: [scope]} for scope in needed for scheme in SCHEMES)] if needed else []
 
 
 def _compared(document: dict[str, Any], paths: Collection[str]) -> None:

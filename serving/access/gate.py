@@ -17,7 +17,7 @@ from database.keys import TOKEN, Key
 from monitoring import metrics
 from serving.access.keyring import Keyring, holder
 from serving.access.rates import Rates, Standing
-from serving.access.scopes import scope_of
+from serving.access.scopes import scopes_of
 from serving.errors import ApiError, Forbidden, TooMany, Unauthorized, error_response
 
 CHALLENGES = ('Bearer realm="vitrina"', 'Basic realm="vitrina", charset="UTF-8"')
@@ -45,12 +45,12 @@ class Gate:
             await self.app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close"})
-        elif (needed := scope_of(scope["path"])) is None:
-            await self.app(scope, receive, send)
-        else:
+        elif needed := scopes_of(scope["path"]):
             await self._admit(needed, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
-    async def _admit(self, needed: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(self, needed: Sequence[str], scope: Scope, receive: Receive, send: Send) -> None:
         address = scope["client"][0] if scope.get("client") else ANYONE
         state = scope.setdefault("state", {})
         try:
@@ -63,8 +63,8 @@ class Gate:
                 standing = self._rates.of_key(key.id, key.requests_a_minute or self._config.requests_a_minute)
             if not standing.allowed:
                 raise _too_many(standing, f"of this key {key.name}" if key else "of this address")
-            if key is not None and not {needed, "admin"} & set(key.scopes):
-                raise Forbidden(f"the key {key.name} does not open this; it needs the scope {needed}")
+            if key is not None and not {*needed, "admin"} & set(key.scopes):
+                raise Forbidden(f"the key {key.name} does not open this; it needs the scope {' or '.join(needed)}")
         except ApiError as error:
             metrics.request_refused(error.code)
             response = error_response(error)

@@ -7,7 +7,7 @@ from database.keys import Scope
 OPEN = frozenset({"/livez", "/healthz", "/readyz"})
 """Orchestrators ask these without a key, as often as they like."""
 
-BELOW: Mapping[str, Scope] = {
+BELOW: Mapping[str, Scope | tuple[Scope, ...]] = {
     "/v1/multimodal": "predict",
     "/v1/price": "predict",
     "/v1/sentiment": "predict",
@@ -22,7 +22,7 @@ BELOW: Mapping[str, Scope] = {
     "/v1/fewshot/adapt": "teach",
     "/v1/fewshot/tasks": "teach",
     "/v1/feedback": "teach",
-    "/v1/jobs": "predict",
+    "/v1/jobs": ("predict", "catalog"),
     "/v1/catalog": "catalog",
     "/v1/models": "read",
     "/metrics": "read",
@@ -30,21 +30,24 @@ BELOW: Mapping[str, Scope] = {
     "/assets": "read",
     "/playground": "read",
 }
-"""Scope of a path and of all below it; the longest that fits counts. A key sees jobs of its own alone."""
+"""Scope of a path and of all below it, or scopes of which one is enough; the longest that fits counts.
+
+Jobs are left by routes of either scope, and a key sees those of its own alone.
+"""
 
 PAGE: Scope = "read"
 DEEPEST = max(path.count("/") for path in BELOW)
 
 
-def scope_of(path: str) -> Scope | None:
-    """The scope that `path` (decoded, without query) needs; None where none is asked for. What is not listed needs `admin`."""
+def scopes_of(path: str) -> tuple[Scope, ...]:
+    """Scopes of which `path` (decoded, without query) needs one: none where no key is asked for, `admin` where it is unlisted."""
     if path in OPEN:
-        return None
+        return ()
     if path == "/":
-        return PAGE
+        return (PAGE,)
     parts = path.split("/", DEEPEST + 1)[: DEEPEST + 1]
     while parts:
         if (scope := BELOW.get("/".join(parts))) is not None:
-            return scope
+            return (scope,) if isinstance(scope, str) else scope
         parts.pop()
-    return "admin"
+    return ("admin",)
