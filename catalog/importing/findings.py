@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from catalog.importing.ids import rounded_ids, twin_ids
+from catalog.importing.ids import decimal_ids, rounded_ids, twin_ids
 from catalog.importing.labels import fold
 from catalog.importing.mapping import LABELS, ImportMapping
 from catalog.importing.numbers import NumberForm, Seen, currency_of, find_form, shape_of
@@ -101,7 +101,10 @@ def find(relation: Relation, rows: str, forms: Mapping[str, NumberForm], notes: 
         repeated=frozenset(_repeated(relation, rows, key)) if key and mapping.ids != "counted" else frozenset(),
         currency=next((forms[column].currency for column in PRICES if column in forms), None),
         notes=(*notes, *told, *(twin_ids(relation, rows, own) if own else ())),
-        warnings=tuple(rounded_ids(relation, rows, own)) if own else (),
+        warnings=(
+            *(rounded_ids(relation, rows, own) if own else ()),
+            *(line for column in keys for line in decimal_ids(relation, rows, column)),
+        ),
     )
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (names and values are quoted by catalog.importing.sql)
-"""Ids that are likely not what the shop has: rounded by a spreadsheet, or twice but for how they are typed."""
+"""Ids that are likely not what the shop has: rounded or made decimals by a program, or twice but for how they are typed."""
 
 from catalog.importing.relation import Relation
 from catalog.importing.source import LINE
@@ -20,6 +20,20 @@ def rounded_ids(relation: Relation, rows: str, column: str) -> list[str]:
         return []
     of = "1 value is a number" if count == 1 else f"{count:,} values are numbers"
     return [f"{column}: {of} that a spreadsheet rounded, so that several products may share one; first: line {line}: {first!r}"]
+
+
+def decimal_ids(relation: Relation, rows: str, column: str) -> list[str]:
+    """A line where ids are whole numbers that a program wrote as decimals, as it does where some are missing: 1001.0."""
+    value = relation.expression(column)
+    ((count, first, line),) = relation.query(
+        f"SELECT count(*), arg_min(value, {LINE}), min({LINE}) FROM (SELECT {LINE}, {value} AS value FROM {rows}) "
+        f"WHERE regexp_full_match(value, '-?[0-9]+[.]0+')"
+    )
+    if not count:
+        return []
+    of = "1 value is a whole number" if count == 1 else f"{count:,} values are whole numbers"
+    plain = first.partition(".")[0]
+    return [f"{column}: {of} written as decimals, which is not the id {plain} of another file; first: line {line}: {first!r}"]
 
 
 def twin_ids(relation: Relation, rows: str, column: str) -> list[str]:

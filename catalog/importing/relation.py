@@ -22,6 +22,9 @@ ROW = "__row"
 TRUTH = {"true": "1", "yes": "1", "false": "0", "no": "0"}
 """What says in other words whether a product is recommended; `values` of a mapping takes its place."""
 
+_FORMULA = '="[^"]*"'
+"""A text that is written as a formula."""
+
 KNOWN, KEPT = "known", "kept"
 """Views: the columns that the mapping names, with null for what says nothing; those rows of it that the filters keep."""
 
@@ -168,8 +171,12 @@ class Relation:
                 f"{self.source.path}: column {', '.join(ours)} begins with __ as those of an import do; rename it"
             )
 
-    def _known(self, value: str) -> str:
-        """SQL for a cell, null where it says nothing. A list, as DuckDB makes a join of IN that each query would pay for."""
+    def _known(self, cell: str) -> str:
+        """SQL for a cell, null where it says nothing; `="007"` is 007, as programs write it for spreadsheets to keep the zeros.
+
+        A list, as DuckDB makes a join of IN that each query would pay for.
+        """
+        value = f"(CASE WHEN regexp_full_match({cell}, {text(_FORMULA)}) THEN {cell}[3:-2] ELSE {cell} END)"
         marks = ["", *(mark.strip() for mark in self.mapping.missing)]
         longest = max(len(mark.encode()) for mark in marks)
         short = trimmed(value)

@@ -12,6 +12,22 @@ def test_ids_that_a_spreadsheet_rounded_are_a_warning(imports: Imports) -> None:
     )
 
 
+def test_whole_numbers_that_are_written_as_decimals_are_a_warning(imports: Imports) -> None:
+    summary = imports.bring("sku,name\n1001.0,Tea\n1002.00,Cup\nA1.0,Pot\n1.5,Pan\n")
+    assert imports.column("product_id") == ["1001.0", "1002.00", "A1.0", "1.5"]
+    assert summary.warnings == (
+        "product_id: 2 values are whole numbers written as decimals, which is not the id 1001 of another file; "
+        "first: line 2: '1001.0'",
+    )
+
+
+def test_a_text_that_is_written_as_a_formula_is_that_text(imports: Imports) -> None:
+    summary = imports.bring('sku,name\n="00124",Tea\n"=""00125""","=""Cup 7"""\n="1"&"2",Pan\n')
+    assert imports.column("product_id") == ["00124", "00125", '="1"&"2"']
+    assert imports.column("title") == ["Tea", "Cup 7", "Pan"]
+    assert summary.rows == 3
+
+
 def test_ids_that_differ_only_in_how_they_are_typed_are_kept_apart_and_told(imports: Imports) -> None:
     summary = imports.bring("sku,name\nAB-1,Tea\n007,Cup\nab-1,Pot\n7,Pan\nAB-1\u200b,Lid\n")
     assert summary.rows == 5
