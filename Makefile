@@ -26,13 +26,13 @@ demo: setup  ## the whole loop on the embedded sample catalogue, about ten minut
 	$(BIN)/python demo.py
 
 # In the order of their names: xdist would put files of few tests last, and those are the long ones, a worker waiting for each.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup  ## every test of a few seconds, about ten minutes on two cores
-	$(PYTEST) -n 3 -m "not slow"
+test: setup  ## every test of up to two seconds, about a quarter of an hour on two cores
+	$(PYTEST) -m "not slow"
 
-test-slow: setup  ## the others: whole trainings, servers, a cluster, a browser; 45 minutes
-	$(PYTEST) -n 2 -m slow
+test-slow: setup  ## the others: whole trainings, servers, a cluster, a browser; three quarters of an hour
+	$(PYTEST) -m slow
 
 check: setup  ## ruff and mypy
 	$(BIN)/ruff check .
