@@ -33,11 +33,11 @@ def row(minute: int = 0, **changes: object) -> PredictionRow:
 
 
 def plans_of(url, ask):
-    """How SQLite finds what `ask` selects, first step by statement."""
+    """How SQLite finds what `ask` selects from this database, first step by statement."""
     said = []
 
     def note(connection, cursor, statement, parameters, *others):
-        if statement.startswith("SELECT"):
+        if statement.startswith("SELECT") and str(connection.engine.url) == url:  # what other tests left may look at theirs
             said.append((statement, parameters))
 
     event.listen(Engine, "before_cursor_execute", note)

@@ -1,4 +1,4 @@
-"""A worker that is killed while it teaches a task. In a file of its own: no application runs in the process that is forked."""
+"""A worker that is killed while it teaches a task, in a process that inherits nothing that other tests left open."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import time
 import httpx
 import pytest
 import uvicorn
+from fresh import started
 from homes import settings_of
 from ports import free_port
 
@@ -24,21 +25,20 @@ BODY = {
 KEY = {"Idempotency-Key": "same"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["adapted", "stored"])
 def test_a_worker_that_is_killed_before_it_answers_leaves_a_whole_task_or_none(tmp_path, moment):
     port = free_port()
-    worker = os.fork()
-    if worker == 0:
-        _serve_and_be_killed(tmp_path, moment, port)
+    worker = started(_serve_and_be_killed, tmp_path, moment, port)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            _wait_until_ready(client)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            _wait_until_ready(client, worker)
             with pytest.raises(httpx.TransportError):
                 client.post("/v1/fewshot/adapt", json=BODY, headers=KEY)
     finally:
-        os.kill(worker, signal.SIGTERM)  # where it was not killed before
-        _, status = os.waitpid(worker, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+        worker.terminate()  # where it was not killed before
+        worker.join(60)
+    assert worker.exitcode == -signal.SIGKILL
     url = f"sqlite:///{tmp_path / 'vitrina.db'}"
     assert len(newest_tasks(url, 10)) == (1 if moment == "stored" else 0)
     with application(tmp_path, FEWSHOT) as client:
@@ -52,7 +52,7 @@ def test_a_worker_that_is_killed_before_it_answers_leaves_a_whole_task_or_none(t
 
 
 def _serve_and_be_killed(home, moment, port):
-    """In a child, which never returns."""
+    """In a process of its own, which never returns."""
 
     def killed(*arguments):
         if moment == "stored":
@@ -67,12 +67,12 @@ def _serve_and_be_killed(home, moment, port):
         os._exit(1)
 
 
-def _wait_until_ready(client):
-    deadline = time.monotonic() + 30
+def _wait_until_ready(client, worker):
+    deadline = time.monotonic() + 300
     while True:
         try:
             if client.get("/readyz").status_code == 200:
                 return
         except httpx.TransportError:
-            assert time.monotonic() < deadline, "the worker does not answer"
+            assert worker.is_alive() and time.monotonic() < deadline, "the worker does not answer"
         time.sleep(0.05)

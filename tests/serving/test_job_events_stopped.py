@@ -1,4 +1,4 @@
-"""A server that is told to stop while clients watch jobs. In a file of its own: nothing runs in the process that is forked."""
+"""A server that is told to stop while clients watch jobs, in a process that inherits nothing that other tests left open."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import time
 
 import pytest
 import uvicorn
+from fresh import started
 from homes import settings_of
 from ports import free_port
 
@@ -14,35 +15,29 @@ from tests.serving.conftest import CONFIG, Source, wait_until
 from tests.serving.test_job_events import asked, left, watching
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
 def test_it_does_not_wait_for_those_who_watch(tmp_path, told):
     port = free_port()
-    server = os.fork()
-    if server == 0:
-        serve(tmp_path, port)
+    server = started(serve, tmp_path, port)
     try:
-        wait_until(lambda: answers(port))
+        wait_until(lambda: answers(port) or not server.is_alive(), 300)
         with watching(port, left(port, 1)) as stream:
             next(stream)
-            os.kill(server, told)
+            os.kill(server.pid, told)
             deadline = time.monotonic() + 30
             for kind, _, _ in stream:
                 assert kind == "comment", "the stream ends, the job does not"
                 assert time.monotonic() < deadline, "it still speaks"
-        deadline = time.monotonic() + 30
-        while (ended := os.waitpid(server, os.WNOHANG)) == (0, 0):
-            assert time.monotonic() < deadline, "it still waits"
-            time.sleep(0.05)
-        server = None
-        assert os.waitstatus_to_exitcode(ended[1]) in (0, -told)
+        server.join(30)
+        assert server.exitcode in (0, -told), "it still waits"
     finally:
-        if server is not None:
-            os.kill(server, signal.SIGKILL)
-            os.waitpid(server, 0)
+        server.kill()
+        server.join()
 
 
 def serve(home, port):
-    """In a child, which never returns."""
+    """In a process of its own, which never returns."""
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
     try:
