@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from fresh import started
 from sqlalchemy import event
 
 from database.engine import engine, migrate, reading
@@ -246,14 +247,13 @@ def test_a_value_that_json_cannot_hold_leaves_nothing(url, measures):
 WRITES = ("fewshot_tasks", "fewshot_versions", "fewshot_states", "fewshot_examples")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", [*(f"before {name}" for name in WRITES), "after fewshot_examples", "after all"])
 def test_a_killed_writer_leaves_a_whole_task_or_none(url, when):
     migrate(url)
-    child = os.fork()
-    if child == 0:
-        _write_and_be_killed(url, when)
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    child = started(_write_and_be_killed, url, when)
+    child.join(300)
+    assert child.exitcode == -signal.SIGKILL
     if when == "after all":
         assert kept_examples(url, ONE, 1) == EXAMPLES
         assert find_state(url, ONE, 1, 1) == b"\x00state"
@@ -264,7 +264,7 @@ def test_a_killed_writer_leaves_a_whole_task_or_none(url, when):
 
 
 def _write_and_be_killed(url: str, when: str) -> None:
-    """In a child, which never returns."""
+    """In a process of its own, which never returns."""
     moment, _, table = when.partition(" ")
 
     def kill(_connection: object, _cursor: object, statement: str, *_: object) -> None:
