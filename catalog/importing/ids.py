@@ -6,16 +6,13 @@ from catalog.importing.source import LINE
 from catalog.importing.sql import text
 
 _ROUNDED = r"[0-9]([.,][0-9]+)?E\+[0-9]{1,3}"
+_DECIMAL = "-?[0-9]+[.]0+"
 _UNSEEN = "[\u00ad\u200b-\u200f\u2060\ufeff]"
 
 
 def rounded_ids(relation: Relation, rows: str, column: str) -> list[str]:
     """A line where ids are numbers that a spreadsheet cut short: 4.00638E+12."""
-    value = relation.expression(column)
-    ((count, first, line),) = relation.query(
-        f"SELECT count(*), arg_min(value, {LINE}), min({LINE}) FROM (SELECT {LINE}, {value} AS value FROM {rows}) "
-        f"WHERE regexp_full_match(value, {text(_ROUNDED)})"
-    )
+    count, first, line = _matching(relation, rows, column, _ROUNDED)
     if not count:
         return []
     of = "1 value is a number" if count == 1 else f"{count:,} values are numbers"
@@ -24,16 +21,22 @@ def rounded_ids(relation: Relation, rows: str, column: str) -> list[str]:
 
 def decimal_ids(relation: Relation, rows: str, column: str) -> list[str]:
     """A line where ids are whole numbers that a program wrote as decimals, as it does where some are missing: 1001.0."""
-    value = relation.expression(column)
-    ((count, first, line),) = relation.query(
-        f"SELECT count(*), arg_min(value, {LINE}), min({LINE}) FROM (SELECT {LINE}, {value} AS value FROM {rows}) "
-        f"WHERE regexp_full_match(value, '-?[0-9]+[.]0+')"
-    )
+    count, first, line = _matching(relation, rows, column, _DECIMAL)
     if not count:
         return []
     of = "1 value is a whole number" if count == 1 else f"{count:,} values are whole numbers"
     plain = first.partition(".")[0]
     return [f"{column}: {of} written as decimals, which is not the id {plain} of another file; first: line {line}: {first!r}"]
+
+
+def _matching(relation: Relation, rows: str, column: str, pattern: str) -> tuple[int, str, int]:
+    """How many values of a column a pattern fits as a whole, the first of them, and its line."""
+    value = relation.expression(column)
+    ((count, first, line),) = relation.query(
+        f"SELECT count(*), arg_min(value, {LINE}), min({LINE}) FROM (SELECT {LINE}, {value} AS value FROM {rows}) "
+        f"WHERE regexp_full_match(value, {text(pattern)})"
+    )
+    return count, first, line
 
 
 def twin_ids(relation: Relation, rows: str, column: str) -> list[str]:

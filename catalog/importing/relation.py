@@ -176,7 +176,9 @@ class Relation:
 
         A list, as DuckDB makes a join of IN that each query would pay for.
         """
-        value = f"(CASE WHEN regexp_full_match({cell}, {text(_FORMULA)}) THEN {cell}[3:-2] ELSE {cell} END)"
+        begins = f"starts_with({cell}, {text(_FORMULA[:2])})"  # cheap, and spares nearly every cell the pattern
+        formula = f"{begins} AND regexp_full_match({cell}, {text(_FORMULA)})"
+        value = f"(CASE WHEN {formula} THEN {cell}[3:-2] ELSE {cell} END)"
         marks = ["", *(mark.strip() for mark in self.mapping.missing)]
         longest = max(len(mark.encode()) for mark in marks)
         short = trimmed(value)
