@@ -214,6 +214,11 @@ def digests(first: Iterable[Any], second: Iterable[Any]) -> NDArray[np.uint64]:
     return np.frombuffer(found, dtype="<u8").astype(np.uint64)
 
 
+def product_keys(products: pd.DataFrame) -> NDArray[np.uint64]:
+    """64-bit key [n] of each product: of product_id and title, so that a changed title is a new example."""
+    return digests(products["product_id"], products["title"].fillna(""))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file atomically."""
     partial = path.with_suffix(".partial")

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue
 from catalog.splits import for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import BUNDLE, claim, count_seen, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, count_seen, load_seen, new_bundle, product_keys, save_card, save_reference
 from models.describer.config import DescriberRunConfig
 from models.describer.names import NAMES
 from models.describer.summary import REFERENCE_SPEC, reference
@@ -72,7 +71,7 @@ class DescriberFamily:
         claim(workdir, config, catalogue.fingerprint(), rows.encode())
         training, validation = (_part(catalogue, split, name) for name in ("train", "validation"))
         trained = train(training, validation, catalogue.fingerprint(), config, workdir, loggers)
-        settings, seen = trained.settings, np.concatenate([keys(training), keys(validation)])
+        settings, seen = trained.settings, np.concatenate([product_keys(training), product_keys(validation)])
         with new_bundle(workdir) as folder:
             bundle.save(folder, trained, seen)
             save_reference(folder, reference(DescriberPredictor.load(folder), validation), REFERENCE_SPEC)
@@ -100,7 +99,7 @@ class DescriberFamily:
         if modalities is not None:
             raise NotSupported("describer is measured on whole listings; --modalities is for product")
         products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
-        seen = np.isin(keys(products), load_seen(folder))
+        seen = np.isin(product_keys(products), load_seen(folder))
         if split == "unseen":  # of a published split the test rows alone
             chosen = ~seen & for_test(products).to_numpy()
         elif split == "all":
@@ -118,7 +117,7 @@ class DescriberFamily:
         assert isinstance(config, DescriberRunConfig)
         products, most = _rows(catalogue, rows), config.model.measured
         run = self._measured(folder, catalogue, config.evaluation, products, "test", most)
-        return run.knowing(count_seen(keys(products), folder))
+        return run.knowing(count_seen(product_keys(products), folder))
 
     def _measured(
         self,
@@ -136,7 +135,8 @@ class DescriberFamily:
         if products.empty:
             raise VitrinaError(f"there is no {split} product to measure; other splits: {', '.join(SPLITS)}")
         everything = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
-        known = everything[np.isin(keys(everything), load_seen(folder)) & ~everything["product_id"].isin(products["product_id"])]
+        learned = np.isin(product_keys(everything), load_seen(folder))
+        known = everything[learned & ~everything["product_id"].isin(products["product_id"])]
         return measure(DescriberPredictor.load(folder), catalogue.fingerprint(), products, known, config, split, most)
 
     def report(
@@ -168,11 +168,6 @@ class DescriberFamily:
         raise NotSupported(
             "describer writes token by token under a constraint that no graph holds; `vitrina export product` writes graphs"
         )
-
-
-def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
-    """64-bit key [n] of each product: BLAKE2b of product_id and title, so that a changed title is a new example."""
-    return digests(products["product_id"].tolist(), products["title"].fillna("").tolist())
 
 
 def _part(catalogue: Catalogue, split: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from catalog.catalogue import Catalogue
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models import family
-from models.bundles import BUNDLE, claim, copy_base, count_seen, digests, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, copy_base, count_seen, new_bundle, product_keys, save_card, save_reference
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, Embedder, EvaluationRun
@@ -99,7 +99,7 @@ class FewshotFamily:
             learned_by_base=tuple(sorted(name for name, part in types.items() if part != "train" and name in embedder.types)),
         )
         with new_bundle(workdir) as folder:
-            bundle.save(folder, fitted, settings, digests(learning["product_id"], learning["title"].fillna("")))
+            bundle.save(folder, fitted, settings, product_keys(learning))
             copy_base(folder, base)
             save_reference(folder, reference(FewshotPredictor.load(folder), catalogue, learning), REFERENCE_SPEC)
             save_card(folder, card(settings))
@@ -138,7 +138,7 @@ class FewshotFamily:
         assert isinstance(config, FewshotRunConfig)
         products = _rows(catalogue, rows)
         run = self._measured(folder, catalogue, config.evaluation, products, "test", config.model.types)
-        return run.knowing(count_seen(digests(products["product_id"], products["title"].fillna("")), folder))
+        return run.knowing(count_seen(product_keys(products), folder))
 
     def _measured(
         self,

@@ -12,14 +12,25 @@ from catalog.catalogue import Catalogue
 from catalog.splits import split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
-from models.bundles import BASE, BUNDLE, claim, copy_base, count_seen, load_seen, new_bundle, save_card, save_reference
+from models.bundles import (
+    BASE,
+    BUNDLE,
+    claim,
+    copy_base,
+    count_seen,
+    load_seen,
+    new_bundle,
+    product_keys,
+    save_card,
+    save_reference,
+)
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, EvaluationRun
 from models.imagegen import bundle
 from models.imagegen.config import ImagegenRunConfig
 from models.imagegen.names import NAMES
-from models.imagegen.rows import different, keys, known_of, products_of
+from models.imagegen.rows import different, known_of, products_of
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +81,7 @@ class ImagegenFamily:
         claim(workdir, config, f"{catalogue.fingerprint()} {base.digest}", rows.encode())
         parts = {name: _part(catalogue, split, name) for name in ("train", "validation")}
         trained = train(catalogue, parts["train"], parts["validation"], base, config, workdir, loggers)
-        known = np.concatenate([keys(part) for part in parts.values()])
+        known = np.concatenate([product_keys(part) for part in parts.values()])
         settings = trained.settings(catalogue.fingerprint(), int(np.isin(known, load_seen(base.folder)).sum()))
         with new_bundle(workdir) as folder:
             trained.save(folder)
@@ -111,7 +122,7 @@ class ImagegenFamily:
         products, most = different(catalogue), config.model.measured.products
         wanted = products[products["product_id"].isin(rows)]
         run = self._measured(folder, catalogue, config.evaluation, wanted, "test", most)
-        return run.knowing(count_seen(keys(wanted), folder, folder / BASE))
+        return run.knowing(count_seen(product_keys(wanted), folder, folder / BASE))
 
     def _measured(
         self,

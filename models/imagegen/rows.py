@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from catalog.catalogue import Catalogue, listing_of, records_of
 from catalog.errors import ImageError
 from catalog.splits import by_hash, for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import SplitConfig
-from models.bundles import BASE, digests, load_seen
+from models.bundles import BASE, load_seen, product_keys
 from models.imagegen.answers import Size
 from models.imagegen.config import JudgeConfig
 from models.imagegen.judge.judge import COLOUR, TYPE, Labelled
@@ -75,11 +74,6 @@ def different(catalogue: Catalogue) -> pd.DataFrame:
     return catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
 
 
-def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
-    """64-bit keys (n,) of products, as `product` makes them."""
-    return digests(products["product_id"], products["title"].fillna(""))
-
-
 def products_of(folder: Path, catalogue: Catalogue, split: str, config: SplitConfig) -> pd.DataFrame:
     """Products to measure the bundle in `folder` on.
 
@@ -91,7 +85,7 @@ def products_of(folder: Path, catalogue: Catalogue, split: str, config: SplitCon
     if split not in SPLITS:
         raise VitrinaError(f"split {split!r} is not known; allowed: {', '.join(SPLITS)}")
     products = different(catalogue)
-    seen = np.isin(keys(products), np.concatenate([load_seen(folder), load_seen(folder / BASE)]))
+    seen = np.isin(product_keys(products), np.concatenate([load_seen(folder), load_seen(folder / BASE)]))
     if split == "unseen":
         wanted = ~seen & for_test(products).to_numpy()
     elif split == "all":
@@ -110,5 +104,5 @@ def known_of(folder: Path, catalogue: Catalogue, measured: "pd.Series[Any]", con
         VitrinaError: a damaged bundle.
     """
     products = different(catalogue)
-    known = products[np.isin(keys(products), load_seen(folder)) & ~products["product_id"].isin(measured).to_numpy()]
+    known = products[np.isin(product_keys(products), load_seen(folder)) & ~products["product_id"].isin(measured).to_numpy()]
     return known.assign(part=split_products(known, config) if len(known) else "")

@@ -18,7 +18,7 @@ from catalog.schema import PRODUCT_COLUMNS
 from catalog.splits import for_test, split_products, split_reviews
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, Launch, Precision, RunConfig
-from models.bundles import BUNDLE, claim, count_seen, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import BUNDLE, claim, count_seen, digests, load_seen, new_bundle, product_keys, save_card, save_reference
 from models.evaluation.results import Evaluation
 from models.evaluation.slices import PriceBands, head_brands
 from models.evaluation.verdict import Headline
@@ -95,7 +95,7 @@ class ProductFamily:
         )
         trained = train(training, validation, augmented, catalogue.images, config, workdir, started, loggers)
         settings = _settings(trained, training, validation, len(augmented), catalogue.fingerprint(), config)
-        seen = [found for part in (training, validation) for found in (keys(part.products), review_keys(part.reviews))]
+        seen = [found for part in (training, validation) for found in (product_keys(part.products), review_keys(part.reviews))]
         with new_bundle(workdir) as folder:
             bundle.save(folder, trained.model, trained.encoders, settings, np.concatenate(seen))
             as_they_are = ListingDataset(Rows.of(training.products), catalogue.images, trained.encoders, config.model)
@@ -129,10 +129,10 @@ class ProductFamily:
         check_modalities(modalities)
         products, seen = _products(catalogue), load_seen(folder)
         if split in ("unseen", "all"):
-            chosen = _select(products, keys(products), None, seen, split)
+            chosen = _select(products, product_keys(products), None, seen, split)
         else:
             parts = split_products(products, bundle.load_config(folder).config.split)
-            chosen = _select(products, keys(products), parts, seen, split)
+            chosen = _select(products, product_keys(products), parts, seen, split)
         if split == "unseen":  # of a published split the test rows alone
             chosen = chosen[for_test(products)[chosen.index]]
         reviews = _all_reviews(catalogue)
@@ -149,7 +149,7 @@ class ProductFamily:
         assert isinstance(config, ProductRunConfig)
         products = _products(catalogue)
         chosen, reviews = products[products["product_id"].isin(rows)], _reviews(catalogue, config, "test")
-        known = count_seen(np.concatenate([keys(chosen), review_keys(reviews)]), folder)
+        known = count_seen(np.concatenate([product_keys(chosen), review_keys(reviews)]), folder)
         return self._measured(folder, catalogue, config.evaluation, chosen, reviews, "test").knowing(known)
 
     def _measured(
@@ -219,11 +219,6 @@ class ProductFamily:
         from models.product.embed import embed
 
         return embed(ProductPredictor.load(folder, device), catalogue, out)
-
-
-def keys(products: pd.DataFrame) -> NDArray[np.uint64]:
-    """64-bit key [n] of each product: BLAKE2b of product_id and title, so that a changed title is a new example."""
-    return digests(products["product_id"].tolist(), products["title"].fillna("").tolist())
 
 
 def review_keys(reviews: pd.DataFrame) -> NDArray[np.uint64]:

@@ -14,7 +14,18 @@ from catalog.splits import for_test, split_products
 from configs.errors import VitrinaError
 from configs.schema import EvaluationConfig, RunConfig
 from models import family
-from models.bundles import BASE, BUNDLE, claim, copy_base, count_seen, digests, load_seen, new_bundle, save_card, save_reference
+from models.bundles import (
+    BASE,
+    BUNDLE,
+    claim,
+    copy_base,
+    count_seen,
+    load_seen,
+    new_bundle,
+    product_keys,
+    save_card,
+    save_reference,
+)
 from models.errors import NotSupported
 from models.evaluation.verdict import Headline
 from models.family import Base, EvaluationRun
@@ -87,7 +98,7 @@ class QualityFamily:
         good = _drawn(inspector, catalogue, split, config)
         fitted = fit(inspector, products_of(catalogue, known), good, config.model, config.trainer.seed)
         learned = fitted_on(len(good))
-        keys = digests(known["product_id"], known["title"].fillna(""))
+        keys = product_keys(known)
         settings = BundleConfig(
             config=config,
             data=catalogue.fingerprint(),
@@ -128,7 +139,7 @@ class QualityFamily:
         settings = bundle.load_config(folder)
         products = catalogue.products().drop_duplicates("product_id").reset_index(drop=True)
         seen = np.isin(
-            digests(products["product_id"], products["title"].fillna("")),
+            product_keys(products),
             np.concatenate([load_seen(folder), load_seen(folder / BASE)]),
         )
         if split == "unseen":
@@ -152,7 +163,7 @@ class QualityFamily:
         assert isinstance(config, QualityRunConfig)
         products, most = _rows(catalogue, rows), config.model.measured
         run = self._measured(folder, catalogue, config.evaluation, products, "test", most)
-        return run.knowing(count_seen(digests(products["product_id"], products["title"].fillna("")), folder, folder / BASE))
+        return run.knowing(count_seen(product_keys(products), folder, folder / BASE))
 
     def _measured(
         self,

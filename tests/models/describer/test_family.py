@@ -14,11 +14,11 @@ from catalog.sample import write_sample
 from configs.errors import VitrinaError
 from configs.load import environment_file, load, validate
 from models import family
-from models.bundles import load_seen
+from models.bundles import load_seen, product_keys
 from models.describer import bundle
 from models.describer.answers import Brief
 from models.describer.config import DescriberRunConfig
-from models.describer.family import FAMILY, keys
+from models.describer.family import FAMILY
 from models.describer.predictor import DescriberPredictor
 from models.describer.shown import read_row, texts_row
 from models.errors import NotSupported
@@ -94,7 +94,7 @@ def test_a_bundle_says_what_it_is_and_knows_what_it_has_seen(trained: Path, shop
     used = products[products["product_id"].isin(split.loc[split["split"] != "test", "product_id"])]
     parts = split.drop_duplicates("product_id")["split"].value_counts()
     assert (settings.training_rows, settings.validation_rows) == (parts["train"], parts["validation"])
-    assert set(load_seen(trained).tolist()) == set(keys(used).tolist())
+    assert set(load_seen(trained).tolist()) == set(product_keys(used).tolist())
     assert settings.updates == settings.planned > 0 and np.isfinite(settings.validation_loss)
     assert settings.parameters < 200_000 and settings.tokens > 1000
     assert not [path for path in trained.rglob("*") if path.suffix in {".pkl", ".pt", ".bin", ".ckpt"}]

@@ -9,10 +9,10 @@ from catalog.catalogue import Catalogue
 from catalog.splits import split_products
 from configs.errors import VitrinaError
 from configs.schema import SplitConfig
-from models.bundles import BASE, save_seen
+from models.bundles import BASE, product_keys, save_seen
 from models.imagegen.config import JudgeConfig
 from models.imagegen.judge.judge import COLOUR, TYPE
-from models.imagegen.rows import different, keys, known_of, labelled, products_of
+from models.imagegen.rows import different, known_of, labelled, products_of
 
 SPLIT = SplitConfig()
 
@@ -22,8 +22,8 @@ def folder(shop: Catalogue, tmp_path: Path) -> Path:
     """A bundle that knows the first 100 products, on a base that knows the first 150."""
     products = different(shop)
     (tmp_path / BASE).mkdir()
-    save_seen(tmp_path, keys(products[:100]))
-    save_seen(tmp_path / BASE, keys(products[:150]))
+    save_seen(tmp_path, product_keys(products[:100]))
+    save_seen(tmp_path / BASE, product_keys(products[:150]))
     return tmp_path
 
 
@@ -62,7 +62,7 @@ def test_nothing_known_is_no_error(shop: Catalogue, folder: Path) -> None:
 def test_bad_splits_are_told_in_one_line(shop: Catalogue, folder: Path) -> None:
     with pytest.raises(VitrinaError, match=r"split 'tset' is not known; allowed: unseen, validation, train, all"):
         products_of(folder, shop, "tset", SPLIT)
-    save_seen(folder, keys(different(shop)))
+    save_seen(folder, product_keys(different(shop)))
     with pytest.raises(VitrinaError, match="there is no unseen product to measure"):
         products_of(folder, shop, "unseen", SPLIT)
 

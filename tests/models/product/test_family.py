@@ -21,7 +21,7 @@ from configs.errors import VitrinaError
 from configs.load import environment_file, load
 from configs.schema import AugmentationConfig
 from models import family
-from models.bundles import load_seen
+from models.bundles import load_seen, product_keys
 from models.errors import NotSupported, TrainingError
 from models.product import bundle
 from models.product.cleaning import clean, clean_review
@@ -29,7 +29,7 @@ from models.product.config import ProductRunConfig
 from models.product.data import ListingDataset, Rows
 from models.product.encoders import Encoders
 from models.product.evaluate import measure
-from models.product.family import FAMILY, keys, review_keys
+from models.product.family import FAMILY, review_keys
 from models.product.parts import MODALITIES
 from models.product.predictor import ProductPredictor
 from models.product.summary import REFERENCE_SPEC, project, summarise, ways
@@ -211,14 +211,14 @@ def test_seen_rows_are_those_of_training_and_validation(bundle_folder: Path, pro
     products, reviews = product_catalogue.products().drop_duplicates("product_id"), product_catalogue.reviews()
     tested = products["product_id"].isin(FAMILY.split(product_catalogue, config).query("split == 'test'")["product_id"])
     told = reviews[split_reviews(reviews, config.split) != "test"]
-    assert set(seen) == set(keys(products[~tested])) | set(review_keys(told))
-    assert len(np.unique(keys(products))) == len(products)
+    assert set(seen) == set(product_keys(products[~tested])) | set(review_keys(told))
+    assert len(np.unique(product_keys(products))) == len(products)
     retitled = products.assign(title=products["title"] + "!")
-    assert not np.isin(keys(retitled), seen).any()
+    assert not np.isin(product_keys(retitled), seen).any()
     assert np.isin(review_keys(told), seen).all()
     assert not np.isin(review_keys(told.assign(review=told["review"] + "!")), seen).any()
     numbered = pd.DataFrame({"review_id": products["product_id"], "review": products["title"]})
-    assert not np.isin(review_keys(numbered), keys(products)).any()  # a review is no product of the same id and words
+    assert not np.isin(review_keys(numbered), product_keys(products)).any()  # a review is no product of the same id and words
 
 
 def test_evaluation_measures_unseen_rows(bundle_folder: Path, product_catalogue: Catalogue) -> None:
