@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fresh import started
 from PIL import Image, ImageFile
 
 from catalog.catalogue import Catalogue
@@ -77,6 +78,14 @@ def test_workers_open_their_own(store: ImageStore) -> None:
     assert store.get(5) == b"five"
     assert pickle.loads(pickle.dumps(store)).get(6) == b"six"
     assert len(pickle.dumps(store)) < 1000
+    process = started(read_by_workers, store)
+    process.join()
+    assert process.exitcode == 0
+
+
+def read_by_workers(store: ImageStore) -> None:
+    """In a process without threads, which may be forked."""
+    assert store.get(5) == b"five"
     for method in ("fork", "spawn"):
         with get_context(method).Pool(2) as pool:
             assert pool.starmap(ImageStore.get, [(store, 5), (store, 6), (store, 8)]) == [b"five", b"six", None]

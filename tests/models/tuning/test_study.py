@@ -1,6 +1,5 @@
 """Studies whose trials train nothing: what is reported, pruned, shared and retried."""
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -8,12 +7,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pandas as pd
 import pytest
+from fresh import started
 from optuna.trial import TrialState
 from sqlalchemy import make_url
 
@@ -30,7 +31,6 @@ from models.tuning.study import clear_ended, objective_of, open_study, result_of
 
 METRIC = "validation/accuracy"
 SPACE = {"trainer.learning_rate": {"low": 0.001, "high": 1.0, "log": True}, "trainer.batch_size": {"choices": [8, 16]}}
-FORK = multiprocessing.get_context("fork")
 
 
 class Curve:
@@ -200,31 +200,25 @@ def test_the_same_search_draws_the_same_trials_also_when_it_was_interrupted(stor
     assert [t.params for t in other.trials] != [t.params for t in whole.trials]
 
 
-def worker(url: str, config: TuningConfig, folder: Path, during_a_trial: Callable[[], object]) -> None:
+def worker(url: str, config: TuningConfig, folder: Path, meeting: Any = None) -> None:
+    """Begins a first trial and waits in it: for the others of `meeting`, or for its end."""
+    waits = iter([partial(time.sleep, 600) if meeting is None else meeting.wait])
+
     def slow(rate: float, epoch: int) -> float:
-        during_a_trial()
+        next(waits, time.monotonic)()
         return good_where_small(rate, epoch)
 
-    gc.disable()  # a fork must not end what other tests left open: its threads are not here
     with study_storage(url, config.heartbeat_seconds, config.retries) as storage:
         search(storage, config, Curve(slow), folder)
-
-
-def met_once(meeting: Any) -> Callable[[], object]:
-    """Waits at the meeting the first time."""
-    waits = iter([meeting.wait])
-    return lambda: next(waits, time.monotonic)()
 
 
 @pytest.mark.slow
 def test_two_workers_share_one_study(url: str, tmp_path: Path) -> None:
     config = tuning(trials=6, pruner="none")
-    meeting = FORK.Barrier(2, timeout=50)  # a worker may be slow to begin: both are in their first trial at one moment
-    workers = [FORK.Process(target=worker, args=(url, config, tmp_path / "trials", met_once(meeting))) for _ in range(2)]
+    meeting = multiprocessing.get_context("forkserver").Barrier(2, timeout=250)  # both are in their first trial at one moment
+    workers = [started(worker, url, config, tmp_path / "trials", meeting) for _ in range(2)]
     for process in workers:
-        process.start()
-    for process in workers:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in workers] == [0, 0]
     with study_storage(url, 60, 1) as storage:
         found = result_of(study_of(storage, config))
@@ -237,15 +231,15 @@ def test_two_workers_share_one_study(url: str, tmp_path: Path) -> None:
         assert len(late.trials) == len(found.trials)  # nothing is left to do
 
 
+@pytest.mark.slow
 def test_the_trial_of_a_killed_worker_is_run_again(url: str, tmp_path: Path) -> None:
     config = tuning(trials=2, heartbeat_seconds=1, pruner="none")
-    process = FORK.Process(target=worker, args=(url, config, tmp_path / "trials", lambda: time.sleep(60)))
-    process.start()
+    process = started(worker, url, config, tmp_path / "trials")
     with study_storage(url, 1, 1) as storage:
         study = study_of(storage, config)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (running := study.get_trials(states=(TrialState.RUNNING,))) or len(running[0].params) < 2:
-            assert time.monotonic() < deadline
+            assert process.is_alive() and time.monotonic() < deadline
             time.sleep(0.1)
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join(60)
