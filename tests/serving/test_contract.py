@@ -24,6 +24,8 @@ from serving.app import create_app
 from serving.schemas import PHOTO_TYPES
 from tests.serving.conftest import CONFIG, Source, photo
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("describer", "fewshot", "imagegen", "product", "quality", "recommender")
 ALL = CONFIG.model_copy(update={"models": MODELS, "challengers": True})
 PHOTOS = st.sampled_from([photo(kind, size) for kind in ("JPEG", "PNG", "WEBP") for size in ((1, 1), (60, 80))])
@@ -77,7 +79,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=10, suppress_health_check=list(HealthCheck))
 def test_every_operation_keeps_its_promise(case: schemathesis.Case, address: str) -> None:
