@@ -49,8 +49,8 @@ class Assessor(Protocol):
         """Places, in that order, of candidates of which another one is probably the same product."""
         ...
 
-    def again(self, places: Sequence[int], candidates: Sequence[Candidate]) -> list[Assessment]:
-        """Assessments of the candidates at these places, with the duplicates that were found."""
+    def again(self, candidates: Sequence[Candidate]) -> list[Assessment]:
+        """Assessments of some of the candidates, with their duplicates among all; after `duplicates`."""
         ...
 
 
@@ -193,7 +193,7 @@ class _Run:
         for start in range(0, len(repeated), BATCH):
             rows = repeated[start : start + BATCH]
             candidates = [self._candidate(self._places[row]) for row in rows]
-            found = self.assessor.again(rows, [candidate for candidate in candidates if candidate is not None])
+            found = self.assessor.again([candidate for candidate in candidates if candidate is not None])
             for row, candidate, said in zip(rows, candidates, found, strict=True):
                 assert candidate is not None, "it could be read before"
                 self.rows[row] = _row(candidate, said)

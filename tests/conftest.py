@@ -44,8 +44,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.suffix != ".py" or config.option.markexpr not in ("slow", "not slow"):
         return None
     text = collection_path.read_text(encoding="utf-8")
-    unwanted = "mark.slow" not in text if config.option.markexpr == "slow" else re.search(r"^pytestmark = .*mark\.slow", text, re.M)
-    return True if unwanted else None
+    slow, quick = "mark.slow" in text, not re.search(r"^pytestmark = .*mark\.slow", text, re.MULTILINE)
+    return None if (slow if config.option.markexpr == "slow" else quick) else True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,7 +4,7 @@ Where a model can make the change it comes ready made: a better title, a value f
 What a person has to do is worth what the axis would gain if its evidence were as good as that of half of the good listings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,10 +43,15 @@ class Proposal:
     high: float | None = None
 
 
-def improvements(judge: Judge, judged: Sequence[Judgement]) -> list[tuple[Improvement, ...]]:
-    """Of each listing, what raises its score, from the change that is worth most on."""
+def improvements(
+    judge: Judge, judged: Sequence[Judgement], compare: Callable[[Sequence[Seen]], Sequence[Seen]]
+) -> list[tuple[Improvement, ...]]:
+    """Of each listing, what raises its score, from the change that is worth most on.
+
+    `compare` says of which other listing a changed one probably is a duplicate, as it was said of those in `judged`.
+    """
     proposed = [list(proposals(judge, one)) for one in judged]
-    scores = _scored(judge, judged, proposed)
+    scores = _scored(judge, judged, proposed, compare)
     found = []
     for one, proposal, score in zip(judged, proposed, scores, strict=True):
         worth = [(p, after) for p, after in zip(proposal, score, strict=True) if after - one.score > LEAST]
@@ -121,22 +126,27 @@ def _with(listing: Listing, name: str, value: str) -> dict[str, Any]:
     return {"fields": fields, "attributes": attributes}
 
 
-def _scored(judge: Judge, judged: Sequence[Judgement], proposed: Sequence[Sequence[Proposal]]) -> list[list[float]]:
-    """The score after each proposal; all listings whose bare parts change are looked at in one batch."""
+def _scored(
+    judge: Judge,
+    judged: Sequence[Judgement],
+    proposed: Sequence[Sequence[Proposal]],
+    compare: Callable[[Sequence[Seen]], Sequence[Seen]],
+) -> list[list[float]]:
+    """The score after each proposal; all listings of which more than one axis may change are looked at in one batch."""
     scores = [[0.0] * len(proposals) for proposals in proposed]
     again: list[tuple[int, int, Candidate]] = []
     for i, (one, group) in enumerate(zip(judged, proposed, strict=True)):
         for j, proposal in enumerate(group):
             if proposal.listing is None:
                 scores[i][j] = _as_usual(judge, one, proposal.axis)
-            elif proposal.axis == "attributes":
-                changed = replace(one.seen, candidate=replace(one.seen.candidate, listing=proposal.listing))
-                scores[i][j] = _reread(judge, one, changed, "attributes")
+                continue
+            changed = replace(one.seen.candidate, listing=proposal.listing)
+            if proposal.axis == "attributes" and not (proposal.change and one.seen.match):  # a colour tells products apart
+                scores[i][j] = _reread(judge, one, replace(one.seen, candidate=changed), "attributes")
             else:
-                again.append((i, j, replace(one.seen.candidate, listing=proposal.listing)))
-    seen = judge.look([candidate for _, _, candidate in again]) if again else []
-    kept = [replace(after, match=judged[i].seen.match) for (i, _, _), after in zip(again, seen, strict=True)]
-    for (i, j, _), after in zip(again, judge.judge(kept), strict=True):
+                again.append((i, j, changed))
+    seen = compare(judge.look([candidate for _, _, candidate in again])) if again else []
+    for (i, j, _), after in zip(again, judge.judge(seen), strict=True):
         scores[i][j] = after.score
     return scores
 

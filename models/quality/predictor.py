@@ -1,7 +1,8 @@
 """From listings to assessments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +83,15 @@ class QualityPredictor:
         Raises:
             VitrinaError: a listing says nothing that the version reads, or its photo cannot be decoded; says which.
         """
-        return self.of_seen(self.judge.compare(self.judge.look(candidates), among), improve)
+        return self.of_seen(self.judge.look(candidates), partial(self.judge.compare, duplicates=among), improve)
 
-    def of_seen(self, seen: Sequence[Seen], improve: bool = True) -> list[Assessment]:
-        """One assessment of each candidate that was looked at, with the duplicate that it has been found to have."""
+    def of_seen(
+        self, looked_at: Sequence[Seen], compare: Callable[[Sequence[Seen]], Sequence[Seen]], improve: bool = True
+    ) -> list[Assessment]:
+        """One assessment of each candidate that was looked at, with the duplicate that `compare` finds."""
+        seen = compare(looked_at)
         judged = self.judge.judge(seen)
-        found = improvements(self.judge, judged) if improve else [()] * len(judged)
+        found = improvements(self.judge, judged, compare) if improve else [()] * len(judged)
         whole = self.inspector.inspect([one.listing for one in seen])  # for the faults that the base looks for
         return [self._assessment(*parts) for parts in zip(judged, found, whole, strict=True)]
 

@@ -5,9 +5,11 @@ Every listing is looked at once. Only when all are known can duplicates be told;
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 
 from models.quality.answers import Assessment, Candidate
-from models.quality.memory.duplicates import Match, Signatures
+from models.quality.memory.duplicates import Duplicates, Signatures
 from models.quality.predictor import QualityPredictor
 
 
@@ -19,7 +21,7 @@ class Within:
         self._signed: list[Signatures] = []
         self._count = 0
         self._told: list[int] = []  # places of those that can be compared
-        self._matches: dict[int, Match] = {}
+        self._all: Duplicates | None = None
 
     def assess(self, candidates: Sequence[Candidate]) -> list[Assessment]:
         """One assessment a candidate, as though none was a duplicate; they are remembered, in the order in which they come.
@@ -28,7 +30,7 @@ class Within:
             VitrinaError: a candidate says nothing, or its photo cannot be decoded; then none of them is remembered.
         """
         seen = self.predictor.judge.look(candidates)
-        found = self.predictor.of_seen(seen)
+        found = self.predictor.of_seen(seen, list)
         told = [i for i, one in enumerate(seen) if one.vector.any()]
         if told:
             self._signed.append(self.predictor.judge.sign([seen[i] for i in told]))
@@ -40,19 +42,16 @@ class Within:
         """Places, in that order, of candidates of which another listing is probably the same product."""
         if not self._signed:
             return []
-        memory, places = self.predictor.fitted.memory, iter(self._told)
+        memory = self.predictor.fitted.memory
         others = memory.signatures.without(frozenset(product for part in self._signed for product in part.ids))
-        known = replace(memory, signatures=_joined([others, *self._signed])).duplicates()
-        for part in self._signed:
-            for match, place in zip(known.nearest(part), places, strict=False):
-                if match is not None:
-                    self._matches[place] = match
-        return sorted(self._matches)
+        self._all = replace(memory, signatures=_joined([others, *self._signed])).duplicates()
+        matches = chain.from_iterable(map(self._all.nearest, self._signed))
+        return [place for place, match in zip(self._told, matches, strict=True) if match is not None]
 
-    def again(self, places: Sequence[int], candidates: Sequence[Candidate]) -> list[Assessment]:
-        """Assessments of the candidates at these places, with the duplicates that were found."""
-        seen = self.predictor.judge.look(candidates)
-        return self.predictor.of_seen([replace(one, match=self._matches.get(p)) for p, one in zip(places, seen, strict=True)])
+    def again(self, candidates: Sequence[Candidate]) -> list[Assessment]:
+        """Assessments of some of the candidates, with their duplicates among all; after `duplicates`."""
+        judge = self.predictor.judge
+        return self.predictor.of_seen(judge.look(candidates), partial(judge.compare, duplicates=self._all))
 
 
 def _joined(parts: Sequence[Signatures]) -> Signatures:

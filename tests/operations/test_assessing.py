@@ -42,8 +42,7 @@ class Assessor:
     def duplicates(self) -> list[int]:
         return [place for place, candidate in enumerate(self.seen) if self._other(candidate) is not None]
 
-    def again(self, places: Sequence[int], candidates: Sequence[Candidate]) -> list[Assessment]:
-        assert [self.seen[place].product_id for place in places] == [candidate.product_id for candidate in candidates]
+    def again(self, candidates: Sequence[Candidate]) -> list[Assessment]:
         found = []
         for candidate in candidates:
             evidence = Evidence("Another listing is the same.", {"product_id": self._other(candidate).product_id})  # type: ignore[union-attr]

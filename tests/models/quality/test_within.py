@@ -47,7 +47,7 @@ def test_a_listing_that_is_there_twice_is_a_duplicate_in_both_places(
     assert all(said.axes["duplicate"].score == 1.0 for said in first)
     places = within.duplicates()
     assert {3, 40} <= set(places)
-    again = dict(zip(places, within.again(places, [candidates[place] for place in places]), strict=True))
+    again = dict(zip(places, within.again([candidates[place] for place in places]), strict=True))
     other = {3: AGAIN, 40: candidates[3].product_id}
     for place, product_id in other.items():
         assert again[place].axes["duplicate"].score < 0.5
@@ -59,13 +59,15 @@ def test_it_is_what_assessing_among_all_of_them_says(predictor: QualityPredictor
     within = Within(predictor)
     found = [said for batch in batches(candidates, 16) for said in within.assess(batch)]
     places = within.duplicates()
-    for place, said in zip(places, within.again(places, [candidates[place] for place in places]), strict=True):
+    for place, said in zip(places, within.again([candidates[place] for place in places]), strict=True):
         found[place] = said
     expected = predictor.assess(candidates, among=predictor.duplicates(candidates))
     for one, other in zip(found, expected, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-4)
         assert one.verdict == other.verdict
         assert [change.text for change in one.improvements] == [change.text for change in other.improvements]
+        for change, same in zip(one.improvements, other.improvements, strict=True):
+            assert change.score_after == pytest.approx(same.score_after, abs=1e-4)
 
 
 def test_a_batch_that_is_refused_is_not_remembered(predictor: QualityPredictor, candidates: list[Candidate]) -> None:
