@@ -20,8 +20,19 @@ def number(column: str, digits: str, style: int = 0) -> str:
     return f'<c r="{column}{{row}}" s="{style}"><v>{digits}</v></c>'
 
 
-def write_xlsx(path: Path, sheets: dict[str, dict[int, list[str]]], merged: tuple[str, ...] = ()) -> Path:
-    """A book of sheets, each of rows by number; `merged` are ranges of each sheet, such as B2:B3."""
+def formula(column: str, value: str | None, kind: str = "n") -> str:
+    """A cell with a formula, and the value that was saved with it; of kind str a text, of e an error."""
+    saved = "" if value is None else f"<v>{escape(value)}</v>"
+    return f'<c r="{column}{{row}}" t="{kind}"><f>A1</f>{saved}</c>'
+
+
+def write_xlsx(
+    path: Path, sheets: dict[str, dict[int, list[str]]], merged: tuple[str, ...] = (), calculates: bool = False
+) -> Path:
+    """A book of sheets, each of rows by number; `merged` are ranges of each sheet, such as B2:B3.
+
+    `calculates` asks whoever opens it to calculate all formulas.
+    """
     joined = "".join(f'<mergeCell ref="{cells}"/>' for cells in merged)
     joined = f"<mergeCells>{joined}</mergeCells>" if joined else ""
     names = list(sheets)
@@ -32,7 +43,9 @@ def write_xlsx(path: Path, sheets: dict[str, dict[int, list[str]]], merged: tupl
         ),
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}"><sheets>'
         + "".join(f'<sheet name="{name}" sheetId="{n + 1}" r:id="r{n}"/>' for n, name in enumerate(names))
-        + "</sheets></workbook>",
+        + "</sheets>"
+        + ('<calcPr fullCalcOnLoad="1"/>' if calculates else "")
+        + "</workbook>",
         "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/>'
         '<xf numFmtId="22"/></cellXfs></styleSheet>',
         "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"><Default Extension="xml" ContentType="application/xml"/>'

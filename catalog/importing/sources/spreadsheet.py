@@ -1,7 +1,8 @@
 """Spreadsheets (xlsx, xlsm, xlsb, xls, ods), read by python-calamine, one sheet as a table.
 
-Dates become ISO text, whole numbers lose the ".0" that a spreadsheet's numbers have. A cell with an error, such as #N/A, is
-empty: calamine does not hand on which it is. Of merged cells the first has the value, which is told for xlsx and xls.
+Dates become ISO text, whole numbers lose the ".0" that a spreadsheet's numbers have. A cell with an error, such as #N/A, or
+with a formula that was saved without its value is empty, which is told for xlsx. Of merged cells the first has the value, which
+is told for xlsx and xls.
 """
 
 import datetime as dt
@@ -19,6 +20,7 @@ from catalog.importing.source import Progress, Source
 from catalog.importing.sources.dialect import Header, named
 from catalog.importing.sources.opening import opened
 from catalog.importing.sources.records import Records
+from catalog.importing.sources.valueless import valueless
 
 EXACT = 2**53
 """Whole numbers up to this are exact in a spreadsheet."""
@@ -35,13 +37,15 @@ def read_spreadsheet(
         CatalogueError: it is no spreadsheet, has a password, has no such sheet, or the sheet is empty.
     """
     notes: list[str] = []
-    sheet = _sheet(_book(path), reading, notes)
+    content = _content(path)
+    sheet = _sheet(_book(content), reading, notes)
     rows = _rows(sheet, reading)
     first = next(rows, None)
     if first is None:
         raise CatalogueError(f"sheet {sheet.name!r} is empty; its first row must name the columns")
     line, cells = first
-    notes += _merged(sheet, line if reading.header else line - 1)
+    above = line if reading.header else line - 1
+    notes += [*_merged(sheet, above), *valueless(content, sheet.name, above)]
     header = named(_trimmed(cells), line) if reading.header else Header(tuple(str(n + 1) for n in range(sheet.width)))
     records = Records(connection, progress, "rows read")
     records.declare(header.names)
@@ -60,7 +64,7 @@ def first_rows(path: Path, count: int) -> list[tuple[str, list[list[str]]]]:
     Raises:
         CatalogueError: it is no spreadsheet.
     """
-    book = _book(path)
+    book = _book(_content(path))
     sheets = [(name, islice(book.get_sheet_by_name(name).iter_rows(), count)) for name in _names(book)]
     return [(name, [[cell_text(cell) for cell in cells] for cells in rows]) for name, rows in sheets]
 
@@ -78,14 +82,19 @@ def cell_text(cell: Cell) -> str:
     return str(cell)
 
 
-def _book(path: Path) -> CalamineWorkbook:
+def _content(path: Path) -> bytes:
     try:
         with opened(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            return CalamineWorkbook.from_filelike(io.BytesIO(file.read()))
-    except CalamineError as error:
-        raise CatalogueError(f"is no spreadsheet that can be read: {error}") from error
+            return file.read()
     except OSError as error:
         raise CatalogueError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _book(content: bytes) -> CalamineWorkbook:
+    try:
+        return CalamineWorkbook.from_filelike(io.BytesIO(content))
+    except (CalamineError, OSError) as error:
+        raise CatalogueError(f"is no spreadsheet that can be read: {error}") from error
 
 
 def _names(book: CalamineWorkbook) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from readings import read, read_text
-from spreadsheets import number, text, write_xlsx
+from spreadsheets import formula, number, text, write_xlsx
 
 from catalog.errors import CatalogueError
 
@@ -62,6 +62,43 @@ def test_merged_cells_are_told(tmp_path: Path, merged: list[str], told: list[str
     found = read(write_xlsx(tmp_path / "book.xlsx", {"S": rows}, tuple(merged)))
     assert found.rows == [(2, "1", "Ada"), (3, "2", None)]
     assert list(found.notes) == told
+
+
+UNSAVED = "formulas were saved without their values (%s) and are read as empty: save the file in a spreadsheet program"
+
+
+@pytest.mark.parametrize(
+    ("cell", "calculates", "read_as", "told"),
+    [
+        (formula("B", None), False, None, [UNSAVED % "B2"]),
+        (formula("B", ""), True, None, [UNSAVED % "B2"]),
+        (formula("B", "4"), False, "4", []),
+        (formula("B", "", "str"), False, None, []),  # a text that is empty
+        (
+            formula("B", "0"),
+            True,
+            "0",
+            [
+                "formulas were not calculated by the program that saved the file (B2): their values are read as they are, which "
+                "may be 0; save the file in a spreadsheet program"
+            ],
+        ),
+        (formula("B", "#N/A", "e"), False, None, ["cells hold an error such as #N/A (B2): they are read as empty"]),
+        (formula("B", "#REF!", "e"), True, None, ["cells hold an error such as #REF! (B2): they are read as empty"]),
+    ],
+)
+def test_cells_without_a_value_are_told(
+    tmp_path: Path, cell: str, calculates: bool, read_as: str | None, told: list[str]
+) -> None:
+    rows = {1: [text("A", "sku"), formula("B", "price", "str")], 2: [text("A", "1"), cell]}
+    found = read(write_xlsx(tmp_path / "book.xlsx", {"Front": {}, "S": rows}, calculates=calculates), sheet="S")
+    assert found.rows == [(2, "1", read_as)]
+    assert list(found.notes) == told
+
+
+def test_cells_without_a_value_are_counted(tmp_path: Path) -> None:
+    rows = {1: [text("A", "sku"), text("B", "price")]} | {n: [text("A", "1"), formula("B", None)] for n in range(2, 1502)}
+    assert list(read(write_xlsx(tmp_path / "book.xlsx", {"S": rows})).notes) == [UNSAVED % "B2 and 1,499 more"]
 
 
 def test_a_spreadsheet_is_known_whatever_its_name(book: Path) -> None:
