@@ -28,7 +28,7 @@ demo: setup  ## the whole loop on the embedded sample catalogue, about ten minut
 # In the order of their names: xdist would put files of few tests last, and those are the long ones, a worker waiting for each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup  ## every test of up to two seconds, about a quarter of an hour on two cores
+test: setup  ## every test of up to a second, about ten minutes on two cores
 	$(PYTEST) -m "not slow"
 
 test-slow: setup  ## the others: whole trainings, servers, a cluster, a browser; three quarters of an hour

@@ -95,6 +95,7 @@ def test_a_lane_that_fails_ends_the_others_and_is_told(loop: demo.Demo) -> None:
     assert loop.running == []
 
 
+@pytest.mark.slow
 def test_four_products_are_drawn_and_kept(loop: demo.Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four types, by their titles; the service's model is made up."""
     kinds = ["Shirts", "Shirts", "Shoes", "Belts", "Watches", "Bags"]

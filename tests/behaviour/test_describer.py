@@ -11,6 +11,8 @@ from models.describer.facts.forms import forms
 from models.describer.facts.given import facts_of, unsupported
 from models.describer.predictor import DescriberPredictor
 
+pytestmark = pytest.mark.slow
+
 WATCH = Listing(
     title="Nordlys Men Watch",
     categories={"article_type": "Watches"},

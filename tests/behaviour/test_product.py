@@ -148,6 +148,7 @@ def test_knowing_less_is_being_less_sure(product: ProductPredictor, unseen: list
     assert np.mean(vague) < np.mean(sure) - 0.2  # 0.51 and 0.99
 
 
+@pytest.mark.slow
 def test_a_slipped_decimal_point_lowers_the_score(product: ProductPredictor, complete: list[Listing]) -> None:
     good = scores(product, complete)
     for factor in (10.0, 0.1):

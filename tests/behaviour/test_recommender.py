@@ -63,6 +63,7 @@ def test_a_stranger_and_a_visitor_are_shown_what_sells(recommender: RecommenderP
     assert {item.reason.kind for item in visitor.items} == {"popular"}
 
 
+@pytest.mark.slow
 def test_what_was_bought_is_left_out(recommender: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
     for user in USERS:
         assert not set(bought[user]) & set(ids(ask(recommender, Query(user_id=user, num_recs=500))))
@@ -126,6 +127,7 @@ def test_a_product_nobody_bought_is_recommended_to_who_likes_its_kind(
     assert ids(ask(recommender, Query(num_recs=700))).index(committed.COLD) > 0.5 * len(products)  # 0.998
 
 
+@pytest.mark.slow
 def test_reasons_hold_when_the_named_item_is_taken_away(recommender: RecommenderPredictor, bought: dict[int, list[int]]) -> None:
     """The score falls by what was said, and by no more without any other item."""
     kinds = set()

@@ -162,6 +162,7 @@ def test_a_damaged_index_is_not_served(packed: Path, settings: Settings, tmp_pat
         wait_until(lambda: "cannot read the index" in client.get("/readyz").json()["models"][0]["last_error"])
 
 
+@pytest.mark.slow
 def test_every_product_whose_photo_can_be_read_shows_it(client: TestClient, product_catalogue: Catalogue) -> None:
     items, after = [], None
     while True:

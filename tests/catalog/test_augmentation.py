@@ -105,6 +105,7 @@ def test_a_photo_is_erased_as_often_as_asked_for_and_by_as_much() -> None:
     assert 0.15 < max(shares) < 0.21
 
 
+@pytest.mark.slow
 def test_rare_types_are_filled_up_with_reworded_copies(shop: Catalogue) -> None:
     products = shop.products().drop_duplicates("product_id")
     config = AugmentationConfig(min_class_rows=15, word_dropout=0.3)

@@ -201,6 +201,7 @@ def test_damage_behind_the_footer_is_reported(tmp_path: Path) -> None:
         Catalogue.open(tmp_path / "c").read("products")
 
 
+@pytest.mark.slow
 def test_reading_an_absent_table_or_column_says_what_there_is(shop: Catalogue) -> None:
     assert shop.read("reviews", ["rating"]).columns.tolist() == ["rating"]
     with pytest.raises(CatalogueError, match=r"has no purchases_test\.parquet; it has: products, images"):

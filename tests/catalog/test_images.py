@@ -74,6 +74,7 @@ def test_nothing_is_opened_before_the_first_photo(tmp_path: Path) -> None:
         store.get(1)
 
 
+@pytest.mark.slow
 def test_workers_open_their_own(store: ImageStore) -> None:
     assert store.get(5) == b"five"
     assert pickle.loads(pickle.dumps(store)).get(6) == b"six"
@@ -243,6 +244,7 @@ def test_a_photo_is_given_to_one_size_only(photo: bytes) -> None:
         decode(photo, (8, 8), max_side=8)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(3))
 def test_bytes_that_were_changed_are_decoded_or_refused(seed: int) -> None:

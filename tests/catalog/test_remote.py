@@ -132,6 +132,7 @@ def test_of_processes_that_come_at_once_one_brings_and_the_others_wait(
     assert sorted(brought) == ["products.parquet", "reviews.parquet"]
 
 
+@pytest.mark.slow
 def test_tables_that_change_meanwhile_are_refused_and_nothing_is_left(
     put: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ def test_tables_that_change_meanwhile_are_refused_and_nothing_is_left(
     assert len(Catalogue.open(folder_of(SHOP, tmp_path)).products()) == 5
 
 
+@pytest.mark.slow
 def test_a_transfer_that_fails_leaves_nothing_and_what_a_kill_left_is_removed(
     put: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +180,7 @@ def test_an_address_that_is_none_is_refused(address: str, tmp_path: Path) -> Non
     assert refused(address, tmp_path) == f"{address} is not the address of a catalogue; allowed: s3://bucket/prefix"
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_named(put: Callable[..., None], store: str, tmp_path: Path) -> None:
     put(products=3)
     assert refused("s3://shop/2025", tmp_path).startswith("s3://shop/2025 holds no catalogue table; known: products.parquet, ")

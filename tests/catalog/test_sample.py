@@ -157,6 +157,7 @@ def test_too_small_a_sample_and_an_occupied_folder_are_refused(tmp_path: Path) -
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     program = (
         "import resource, sys, pathlib\n"

@@ -114,12 +114,14 @@ def test_empty_folder_is_no_catalogue(tmp_path: Path) -> None:
     assert "products.parquet" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_the_only_thing_on_standard_output(tmp_path: Path) -> None:
     done = vitrina("data", "sample", "--out", str(tmp_path / "first"), "--products", "200", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"data": str(tmp_path / "first")}
 
 
+@pytest.mark.slow
 def test_mlflow_server_down_is_one_line(tmp_path: Path) -> None:
     done = vitrina("history", "product", home=tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert done.returncode == 2

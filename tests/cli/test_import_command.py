@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.slow
+
 VITRINA = str(Path(sys.executable).with_name("vitrina"))
 ROWS = 'sku,name,kind,price\n1,Polo,Shirt,"€ 1.299,50"\n2,Cap,shirt,"€ 5,00"\n3,Mug,Mug,cheap\n4,,Mug,\n'
 MAPPING = (
@@ -46,7 +48,6 @@ def test_the_text_says_what_came_in_what_was_changed_and_what_was_left_out(shop:
     ]
 
 
-@pytest.mark.slow
 def test_json_is_one_object_and_a_second_table_joins(shop: Path) -> None:
     done = run("--csv", "shop.csv", "--mapping", "m.yaml", "--out", "out", "--json", cwd=shop)
     summary = json.loads(done.stdout)
@@ -85,7 +86,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words
     assert not (shop / "out").exists()
 
 
-@pytest.mark.slow
 def test_a_guess_goes_to_standard_output_or_to_a_new_file_and_imports(shop: Path) -> None:
     (shop / "good.csv").write_text(ROWS.replace(",cheap", ',"€ 3,00"'), encoding="utf-8")
     done = run("--csv", "good.csv", "--guess", cwd=shop)

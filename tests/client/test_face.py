@@ -191,6 +191,7 @@ def test_every_kind_of_job(vitrina):
     assert vitrina.run(jobs[-1][0].result())[0].result.images[0].png[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_more_than_is_answered_at_once(vitrina):
     listings = [{"title": f"Belt {place}"} for place in range(CONFIG.max_items + 1)]
     assert len(vitrina.embed_batch(listings).items) == len(vitrina.embed_many(iter(listings))) == len(listings)

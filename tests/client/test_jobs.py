@@ -148,6 +148,7 @@ def test_a_line_ends_with_a_line_feed_alone(leave):
     assert [failure.error.message for failure in face.run(job.failures())] == [ODD, ODD]
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_job(leave):
     events = [(event("progress", said(done=n), n),) for n in (1, 2)]
     service = Service(

@@ -45,6 +45,7 @@ def test_without_products_no_vector_is_an_orphan(delivered: Deliver) -> None:
     assert outcome.result.failures() == ()
 
 
+@pytest.mark.slow
 def test_vectors_of_another_shop_are_a_warning(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     strange = {"embeddings": tables["embeddings"].assign(product_id="of another shop " + tables["products"]["title"])}
     outcome = run(delivered, {"products": tables["products"]} | strange)

@@ -160,6 +160,7 @@ def test_without_products_unknown_items_are_warnings(delivered: Deliver, tables:
     assert ("item_attributes", "item_id is in purchases") in failed(only)
 
 
+@pytest.mark.slow
 def test_a_missing_id_does_not_make_the_other_ids_unknown(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     purchases = tables["purchases"].astype({"item_id": "Int64"})
     purchases.loc[3, "item_id"] = None
@@ -176,6 +177,7 @@ def test_gowalla_is_peoples() -> None:
     assert failed(outcome) == {("purchases", "optional columns hold values")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "amazon_beauty").is_dir(), reason=f"no real data in {DATA}")
 def test_amazons_purchases_are_peoples() -> None:
     outcome = validate(Catalogue.open(DATA / "amazon_beauty"), ValidationConfig())

@@ -43,6 +43,7 @@ def test_a_clean_delivery_passes_every_check(delivered: Deliver, tables: dict[st
     assert set(outcome.result.rows) == set(tables)
 
 
+@pytest.mark.slow
 def test_usable_are_the_rows_that_no_rule_quarantines(
     delivered: Deliver, tables: dict[str, pd.DataFrame], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -253,6 +254,7 @@ def test_recommended_may_be_true_or_false(delivered: Deliver, tables: dict[str, 
     assert outcome.quarantine.empty
 
 
+@pytest.mark.slow
 def test_values_unknown_to_the_model_in_production_are_a_warning(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     vocabulary = {"article_type": ["Shirts", "Jeans"]}
     outcome = validate(delivered({"products": tables["products"]}), ValidationConfig(), vocabulary, now=NOW)

@@ -36,6 +36,7 @@ def test_an_empty_catalogue_stops_the_run(delivered: Deliver, tables: dict[str, 
     assert stops(outcome)["at least 100 usable rows"].startswith("there is no row")
 
 
+@pytest.mark.slow
 def test_one_category_only_stops_the_run(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     outcome = run(delivered, {"products": tables["products"].assign(article_type="Shirts", sub_category="Topwear")})
     assert stops(outcome) == {"at least 2 article types": "1 article type is known; at least 2 must be"}
@@ -46,6 +47,7 @@ def test_too_few_products_stop_the_run(delivered: Deliver, tables: dict[str, pd.
     assert stops(outcome) == {"at least 100 usable rows": "99 rows are usable; at least 100 must be"}
 
 
+@pytest.mark.slow
 def test_too_many_rows_in_quarantine_stop_the_run(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     products = tables["products"].assign(price=[0.0] * 30 + [10.0] * 90)
     outcome = run(delivered, {"products": products}, min_products=10)
@@ -77,6 +79,7 @@ def test_a_catalogue_of_ids_and_titles_alone_can_be_validated(delivered: Deliver
     assert outcome.quarantine.empty
 
 
+@pytest.mark.slow
 def test_a_catalogue_whose_photos_are_all_missing_says_so_and_is_usable(
     delivered: Deliver, tables: dict[str, pd.DataFrame]
 ) -> None:
@@ -88,6 +91,7 @@ def test_a_catalogue_whose_photos_are_all_missing_says_so_and_is_usable(
     }
 
 
+@pytest.mark.slow
 def test_missing_and_broken_photos_count_together(delivered: Deliver, tables: dict[str, pd.DataFrame]) -> None:
     images = tables["images"].iloc[:70].copy()
     images["jpeg"] = [b"broken"] * 11 + list(images["jpeg"].iloc[11:])
@@ -164,6 +168,7 @@ def test_dirty_vocabularies_are_warnings_with_figures(delivered: Deliver, tables
     assert "is usually written" in example
 
 
+@pytest.mark.slow
 def test_the_report_holds_verdict_rows_and_json(delivered: Deliver, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     products = tables["products"].copy()
     products.loc[3, "title"] = "<b>Roadster</b> <script>alert(1)</script>"
@@ -181,6 +186,7 @@ def test_the_report_holds_verdict_rows_and_json(delivered: Deliver, tables: dict
     assert sorted(p.name for p in (tmp_path / "report").iterdir()) == sorted([PAGE, RESULT, *QUARANTINE])
 
 
+@pytest.mark.slow
 def test_a_broken_delivery_is_refused_in_one_line(delivered: Deliver, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     outcome = run(delivered, {"products": tables["products"].iloc[:5]})
     with pytest.raises(CheckFailed, match=r"products: 5 rows are usable; at least 100 must be; see /x/page.html") as error:

@@ -171,6 +171,7 @@ def test_vectors_of_another_version_are_added_and_those_of_old_ones_forgotten(ur
     assert changes_since(url, 0, Placing("other", 1, "b"))[1][0].vector == vector(7)
 
 
+@pytest.mark.slow
 def test_processes_that_keep_vectors_of_one_product_at_once_wait_for_each_other(url, monkeypatch):
     write(url, product("5", vector=None))
     by, revisions_of = Placing("product", 1, "b"), catalog._revisions
@@ -200,6 +201,7 @@ def test_a_version_of_the_same_number_in_another_bundle_has_vectors_of_its_own(u
     assert [p.vector for p in changes_since(url, 0, Placing("product", 1, "b"))[1]] == [None, None]
 
 
+@pytest.mark.slow
 def test_writers_at_once_get_revisions_of_their_own(url):
     revision(url)
 

@@ -67,6 +67,7 @@ def test_another_owner_sees_no_job(url):
     assert jobs.find(url, job.id).state == "queued"
 
 
+@pytest.mark.slow
 def test_eight_threads_that_send_one_request_at_once_leave_one_job(url):
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: jobs.submit(url, KIND, sent(), request="monday"), range(8)))
@@ -83,6 +84,7 @@ def test_processes_that_leave_the_first_jobs_of_a_database_at_once_all_succeed(u
     assert len(jobs.newest(url)) == 1
 
 
+@pytest.mark.slow
 def test_a_request_is_known_by_its_owner_and_its_content(url):
     first, _ = jobs.submit(url, KIND, sent(), owner="a", request="monday")
     assert jobs.submit(url, KIND, sent(), owner="a", request="monday") == (first, False)
@@ -98,6 +100,7 @@ def test_keys_of_an_item_may_come_in_any_order(url):
     assert jobs.submit(url, KIND, [Item(place=0, sent={"b": 2, "a": 1})], request="one") == (first, False)
 
 
+@pytest.mark.slow
 def test_no_more_jobs_wait_than_may(url):
     first = jobs.submit(url, KIND, sent(), request="one", max_waiting=2)[0]
     jobs.submit(url, KIND, sent(), max_waiting=2)
@@ -108,6 +111,7 @@ def test_no_more_jobs_wait_than_may(url):
     assert jobs.submit(url, KIND, sent(), max_waiting=2)[1]
 
 
+@pytest.mark.slow
 def test_a_job_ends_by_its_items(url):
     for outcomes, state in (
         ([done(0), done(1), done(2)], "succeeded"),
@@ -121,6 +125,7 @@ def test_a_job_ends_by_its_items(url):
         assert jobs.finish(url, job_id, "too late") == job == jobs.cancel(url, job_id) == jobs.begin(url, job_id, "other", 9)
 
 
+@pytest.mark.slow
 def test_a_job_of_which_items_wait_has_not_ended(url):
     job_id = began(url)
     jobs.keep(url, job_id, [done(0), done(1)])
@@ -129,6 +134,7 @@ def test_a_job_of_which_items_wait_has_not_ended(url):
     assert jobs.finish(url, job_id).state == "partly_failed"
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_be_done_says_why(url):
     job_id = began(url)
     jobs.keep(url, job_id, [done(0)])
@@ -136,6 +142,7 @@ def test_a_job_that_cannot_be_done_says_why(url):
     assert (job.state, job.done, job.detail) == ("failed", 1, "model product has no champion")
 
 
+@pytest.mark.slow
 def test_a_job_all_of_whose_items_are_wrong_has_ended_and_nobody_is_told(url):
     job, _ = jobs.submit(url, KIND, [failed(0), failed(1)])
     assert (job.state, job.failed) == ("failed", 2)
@@ -143,6 +150,7 @@ def test_a_job_all_of_whose_items_are_wrong_has_ended_and_nobody_is_told(url):
     assert jobs.untold(url) == []
 
 
+@pytest.mark.slow
 def test_items_are_read_by_state_place_and_number(url):
     job_id = began(url, 6)
     jobs.keep(url, job_id, [done(0), failed(2), done(5)])
@@ -153,6 +161,7 @@ def test_items_are_read_by_state_place_and_number(url):
     assert jobs.items(url, job_id, limit=1)[0].result == {"place": 0}
 
 
+@pytest.mark.slow
 def test_a_job_keeps_the_version_that_it_began_with(url):
     job_id = began(url)
     first = jobs.find(url, job_id)
@@ -194,6 +203,7 @@ def test_items_are_taken_in_order_and_those_that_were_tried_come_last_and_alone(
     assert [item.attempts for item in jobs.items(url, job_id)] == [1, 2, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_nothing_is_taken_of_a_job_that_was_cancelled_or_that_another_run_has(url):
     job_id = began(url, taker="first")
     jobs.begin(url, job_id, "product", 3, "second")
@@ -203,6 +213,7 @@ def test_nothing_is_taken_of_a_job_that_was_cancelled_or_that_another_run_has(ur
     assert [item.attempts for item in jobs.items(url, job_id)] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_what_is_kept_stays_and_its_predictions_are_written_with_it(url):
     job_id = began(url)
     row = prediction()
@@ -212,6 +223,7 @@ def test_what_is_kept_stays_and_its_predictions_are_written_with_it(url):
     assert newest_predictions(url, "product", 10) == [row]
 
 
+@pytest.mark.slow
 def test_outcomes_that_cannot_be_kept_leave_nothing_behind(url):
     job_id = began(url)
     bad = Item(place=1, sent=None, state="done", result={"score": float("nan")})
@@ -221,6 +233,7 @@ def test_outcomes_that_cannot_be_kept_leave_nothing_behind(url):
     assert newest_predictions(url, "product", 10) == []
 
 
+@pytest.mark.slow
 def test_jobs_that_dbos_does_not_know_are_told_again_once(url):
     job_id = jobs.submit(url, KIND, sent())[0].id
     assert jobs.untold(url) == []
@@ -241,6 +254,7 @@ def test_newest_goes_by_the_order_in_which_jobs_came_though_the_clock_moved_back
     assert [job.id for job in jobs.newest(url, limit=1)] == [second.id]
 
 
+@pytest.mark.slow
 def test_no_job_ends_before_it_began_though_the_clock_moved_back(url, monkeypatch):
     waiting = jobs.submit(url, KIND, sent())[0].id
     job_id = began(url)
@@ -251,6 +265,7 @@ def test_no_job_ends_before_it_began_though_the_clock_moved_back(url, monkeypatc
     assert job.started_at == job.created_at
 
 
+@pytest.mark.slow
 def test_old_jobs_are_forgotten_with_their_items_and_workflows(url):
     old, waiting = began(url), jobs.submit(url, KIND, sent(), request="kept")[0].id
     jobs.keep(url, old, [done(0), done(1), done(2)])
@@ -266,6 +281,7 @@ def test_old_jobs_are_forgotten_with_their_items_and_workflows(url):
         assert list(workflows.known(connection, [old, waiting])) == [waiting]
 
 
+@pytest.mark.slow
 def test_states_are_counted(url):
     jobs.finish(url, began(url), "no")
     began(url)
@@ -274,6 +290,7 @@ def test_states_are_counted(url):
     assert jobs.states(url) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "runs"), [("ERROR", 20), ("CANCELLED", 1)])
 def test_a_job_that_dbos_gave_up_ends_and_says_so(url, state, runs):
     job_id = began(url)
@@ -285,6 +302,7 @@ def test_a_job_that_dbos_gave_up_ends_and_says_so(url, state, runs):
     assert jobs.given_up(url) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["ERROR", "SUCCESS"])
 def test_a_job_whose_workflow_failed_or_ended_before_it_begins_anew(url, state):
     """One ends well before its job where another worker took that while the database was away."""
@@ -295,6 +313,7 @@ def test_a_job_whose_workflow_failed_or_ended_before_it_begins_anew(url, state):
     assert jobs.find(url, job_id).state == "running"
 
 
+@pytest.mark.slow
 def test_a_workflow_is_released_once_and_only_from_the_worker_that_had_it(url):
     job_id = began(url)
     schema = "dbos." if url.startswith("postgresql") else ""

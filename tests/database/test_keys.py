@@ -93,6 +93,7 @@ def test_a_key_opens_something(url):
         create(url, "shop", (), who="ada")
 
 
+@pytest.mark.slow
 def test_entries_are_only_ever_in_the_transaction_of_their_deed(url):
     from database.audit import note
 

@@ -100,6 +100,7 @@ def test_a_time_without_a_zone_is_refused(url):
         insert_predictions(url, [row(created_at=datetime(2026, 1, 1))])
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_sent_again_is_not_doubled(url):
     rows = [row(minute) for minute in range(3)]
     insert_predictions(url, rows[:2])
@@ -144,6 +145,7 @@ def test_feedback_of_another_models_prediction_is_refused(url):
     assert feedback_for(url, [known.id]) == {}
 
 
+@pytest.mark.slow
 def test_writers_in_many_threads_lose_nothing(url):
     errors: list[BaseException] = []
 

@@ -48,17 +48,20 @@ def test_a_value_larger_than_all_the_room_is_not_kept(url):
     assert known_results(url, "product", 1, ["any"]) == {}
 
 
+@pytest.mark.slow
 def test_thousands_are_kept_and_found_at_once(url):
     values = {f"{i}": f"{i}".encode() for i in range(3000)}
     keep(url, values, max_bytes=10**6)
     assert known_results(url, "product", 1, list(values)) == values
 
 
+@pytest.mark.slow
 def test_several_that_keep_the_same_at_once_all_succeed(url):
     at_once(lambda: keep(url, {f"{i}": b"x" for i in range(50)}), threads=8)
     assert results_bytes(url) == 50
 
 
+@pytest.mark.slow
 def test_several_that_keep_the_same_in_another_order_wait_for_each_other(url):
     names, begin = [f"{i:04}" for i in range(3000)], threading.Barrier(2)
 

@@ -35,6 +35,7 @@ def test_looking_makes_no_schema(url):
     assert tables(url) == set()
 
 
+@pytest.mark.slow
 def test_waiting_ends_when_somebody_has_migrated(url):
     waiting, found = threading.Event(), []
 

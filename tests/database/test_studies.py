@@ -14,6 +14,8 @@ from database.engine import engine, exclusive, migrate, probe, reading, writing
 from database.errors import DatabaseError
 from database.studies import study_storage
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TASKS = {"fewshot_tasks", "fewshot_versions", "fewshot_states", "fewshot_examples"}
 SERVICE = {"jobs", "job_items", "catalog_products", "catalog_vectors", "api_keys", "audit", "cached_results"}
@@ -66,7 +68,6 @@ def test_tables_of_another_version_of_optuna_are_refused(url):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.slow
 def test_processes_that_open_a_new_storage_at_once_all_succeed(url):
     program = (
         f"from database.studies import study_storage\nwith study_storage({url!r}, 60, 1) as s: print(len(s.get_all_studies()))"

@@ -61,6 +61,7 @@ def connections(name: str) -> Iterator[tuple[str, str, int]]:
             yield from ((source, target, port) for port in set().union(*leaving) & set().union(*entering) & listens)
 
 
+@pytest.mark.slow
 @each
 def test_pods_reach_what_they_need_and_nothing_else(name: str) -> None:
     wanted = {("gateway", model) for model in MODELS}

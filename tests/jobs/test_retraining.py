@@ -123,6 +123,7 @@ def test_looks_never_overlap_nor_pile_up(url, tmp_path, working):
         assert waiting.scalar() <= 2
 
 
+@pytest.mark.slow
 def test_jobs_are_done_while_a_look_takes_long(url, tmp_path, working):
     predict(url, "product")
     working(Computing(lambda _: None), retraining=retraining(url, tmp_path, seconds=600))
@@ -132,6 +133,7 @@ def test_jobs_are_done_while_a_look_takes_long(url, tmp_path, working):
     assert len(looks(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_a_look_ends_with_its_worker(url, tmp_path, working):
     predict(url, "product")
     first = working(Computing(lambda _: None), retraining=retraining(url, tmp_path, seconds=600))

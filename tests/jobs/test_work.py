@@ -128,6 +128,7 @@ def test_a_kind_that_the_worker_does_not_know_is_named(url):
     assert do(worker(url), url, job_id).detail == "this worker does not know the kind 'strange'; it knows: fake"
 
 
+@pytest.mark.slow
 def test_a_job_is_answered_by_one_version_though_champion_moves_and_the_worker_is_another(url):
     source = Source(fake=1)
     job_id = left(url, *[""] * 8)
@@ -269,6 +270,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_half_written(url):
     assert computing.calls == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_end_leaves_the_job_as_it_is(url):
     job_id = left(url, "away", *[""] * 7)
     work = worker(url, Computing(lambda _: work._stopping.set()))
@@ -279,6 +281,7 @@ def test_a_worker_that_is_told_to_end_leaves_the_job_as_it_is(url):
     assert do(worker(url), url, job_id).done == 7
 
 
+@pytest.mark.slow
 def test_one_version_is_held_and_freed_when_nobody_needs_it():
     now = 0.0
     source = Source(fake=1)

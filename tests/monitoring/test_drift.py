@@ -42,6 +42,7 @@ def test_false_alarms_stay_below_alpha(made: Made, spec: ReferenceSpec) -> None:
     assert np.mean(alarms) <= 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "kind"),
     [("price", "numerical"), ("predicted_article_type", "categorical"), ("title", "text"), ("embedding", "embedding")],

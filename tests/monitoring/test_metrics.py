@@ -92,6 +92,7 @@ def test_memory_of_processes_and_gpus_is_told() -> None:
     assert (value(text, "vitrina_gpu_memory_bytes"), value(text, "vitrina_gpu_memory_total_bytes")) == (7, 10)
 
 
+@pytest.mark.slow
 def test_importing_does_not_import_the_client_library() -> None:
     modules = "import sys, monitoring.metrics, monitoring.prediction_log"
     code = f"{modules}; print('prometheus_client' in sys.modules, 'evidently' in sys.modules)"

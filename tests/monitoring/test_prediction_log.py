@@ -74,6 +74,7 @@ def test_a_locked_database_blocks_no_request_and_loses_nothing(url: str, tmp_pat
     assert set(writers) == {"prediction-log"}, "no request writes, so that none waits"
 
 
+@pytest.mark.slow
 def test_the_log_waits_for_a_database_that_is_away(tmp_path: Path, writers: list[str]) -> None:
     blocked = tmp_path / "folder"
     blocked.write_text("a file where the database's folder should be")

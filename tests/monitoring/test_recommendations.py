@@ -93,6 +93,7 @@ def test_a_falling_hit_rate_is_named(reference: pd.DataFrame) -> None:
     assert verdict.reasons == (f"predicted_item_id: hit rate {now:.1%} of 600 answers with feedback, {then:.1%} before",)
 
 
+@pytest.mark.slow
 def test_a_low_hit_rate_that_vanishes_is_drift_though_errors_rise_by_less_than_a_tenth() -> None:
     before, now = stream(1500, 0, hit_rate=0.08), stream(800, 1, hit_rate=0.01)
     (found,) = judge(before, now, SPEC, DriftConfig()).performance
@@ -120,6 +121,7 @@ def test_an_answer_is_right_where_it_holds_the_truth() -> None:
     assert (found.n_current, found.current_error) == (120, 0.5)
 
 
+@pytest.mark.slow
 def test_the_reference_keeps_its_lists(bundle: Path, reference: pd.DataFrame) -> None:
     frame, spec = read_reference(bundle)
     assert spec == SPEC
@@ -205,6 +207,7 @@ def test_of_a_users_answers_the_newest_with_feedback_counts(settings: Settings) 
     assert window.frame[["predicted_item_id", "true_item_id"]].values.tolist() == [[["2"], "1"]]
 
 
+@pytest.mark.slow
 def test_a_whole_run_over_logged_recommendations(settings: Settings, bundle: Path) -> None:
     rows = []
     for number, values in enumerate(stream(500, 3, popularity=3.0).drop(columns="true_item_id").to_dict("records")):

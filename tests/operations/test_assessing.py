@@ -199,6 +199,7 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["shop"]
 
 
+@pytest.mark.slow
 def test_progress_is_told_up_to_the_last_row(tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
     rows = [product(i, f"Title {i}") for i in range(BATCH + 5)]

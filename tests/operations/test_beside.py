@@ -63,6 +63,7 @@ def test_it_passes_on_that_it_is_to_end(tmp_path):
     assert len(pids(file)) == 1
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_started_again_until_it_succeeds(tmp_path):
     file = tmp_path / "pids"
     code = f"raise SystemExit(0 if len(open({str(file)!r}).readlines()) == 2 else 3)"

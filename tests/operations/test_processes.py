@@ -150,6 +150,7 @@ def deaf(settings):
     stop(settings, [process], Clock())
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_answer_in_time_is_named(settings, deaf):
     process, _ = deaf
     clock = Clock()

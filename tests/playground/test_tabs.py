@@ -100,6 +100,7 @@ def test_every_file_is_a_tab_in_its_place() -> None:
     assert TABS["versions"].needs == frozenset()
 
 
+@pytest.mark.slow
 def test_the_whole_page_is_made(address: str, tmp_path: Path) -> None:
     made = page(Service(address, str(tmp_path)), Bounds(1000, 2, 3, 60))
     private = [one.api_visibility for one in made.fns.values()]
@@ -128,6 +129,7 @@ def test_an_improvement_is_applied_and_asked_for_again(shown: Callable[[str], Sh
     assert "10 →" in tab.piece("listing-quality")
 
 
+@pytest.mark.slow
 def test_errors_stand_in_their_place_in_the_api_s_words(shown: Callable[[str], Shown]) -> None:
     tab = shown("listing").open(title="refused")
     assert "listing 0 is refused" in tab.piece("listing-what")
@@ -157,6 +159,7 @@ def test_boxes_of_a_folded_accordion_are_left_alone_where_the_address_says_nothi
     assert told.fields("asked")[-2:] == ["5", "70"]
 
 
+@pytest.mark.slow
 def test_events_change_recommendations_and_are_told_of(shown: Callable[[str], Shown]) -> None:
     tab = shown("recommendations").open()
     assert "Bought by many." in tab.piece("recommendations-found")
@@ -214,6 +217,7 @@ def test_a_task_is_taught_tried_and_forgotten(shown: Callable[[str], Shown]) -> 
     assert 'role="alert"' in shown("teach").open(task=task).piece("teach-taught")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORDER)
 def test_a_title_is_never_markup(shown: Callable[[str], Shown], name: str) -> None:
     tab = shown(name).open(**{"listing": {"product": "0"}, "search": {"text": "jeans", "like": "0"}}.get(name, {}))

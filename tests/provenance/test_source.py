@@ -9,6 +9,8 @@ import pytest
 from models import family
 from provenance.source import ARTIFACTS, ROOT, git_commit, index_source, model_source, reached, rests_on, validation_source
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = (
     "configs",
     "catalog",
@@ -124,7 +126,6 @@ def test_models_that_rest_on_each_other_come_to_an_end(tree: Path) -> None:
     assert model_source("upper", tree) == model_source("lower", tree)
 
 
-@pytest.mark.slow
 def test_a_shared_module_is_followed_by_those_who_import_it(tree: Path) -> None:
     (tree / "models" / "shared.py").write_text("WORDS = 1\n")
     with (tree / "models" / "recommender" / "config.py").open("a") as config:

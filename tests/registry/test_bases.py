@@ -91,6 +91,7 @@ def test_files_that_differ_from_what_was_found_are_refused(settings, product):
         fetch_base(settings, found)
 
 
+@pytest.mark.slow
 def test_a_sealed_bundle_inside_a_bundle_is_sealed_file_by_file_and_comes_back(settings, product, make_bundle):
     product()
     folder, base = resting(settings, make_bundle), base_of(settings, "upper")
@@ -116,6 +117,7 @@ def test_the_copy_of_a_base_can_be_resealed_without_touching_the_cache(settings,
     assert fetch_base(settings, base).digest == base.digest
 
 
+@pytest.mark.slow
 def test_a_champion_whose_base_moved_on_is_behind(settings, product, make_bundle):
     product()
     tags = {RESTS_ON: str(base_of(settings, "upper"))}
@@ -128,6 +130,7 @@ def test_a_champion_whose_base_moved_on_is_behind(settings, product, make_bundle
     assert behind(settings, "upper") == said
 
 
+@pytest.mark.slow
 def test_a_champion_whose_base_has_no_champion_or_is_not_named_is_told(settings, product, make_bundle):
     from mlflow import MlflowClient
 

@@ -13,6 +13,8 @@ from registry.promotion import NOTE_TAG, history, promote, reconcile, rollback
 from registry.register import mark_challenger
 from registry.versions import alias_targets
 
+pytestmark = pytest.mark.slow
+
 
 def moves(settings) -> list[tuple[object, ...]]:
     return [(row.from_version, row.to_version, row.who, row.action) for row in history(settings, "product")]
@@ -176,7 +178,6 @@ def test_workers_that_see_a_ui_move_at_once_add_one_row(settings, three):
     assert moves(settings)[1:] == [(1, 2, "MLflow UI", "moved_in_ui")]
 
 
-@pytest.mark.slow
 def test_workers_that_reconcile_during_promotions_sign_none_of_them(settings, three):
     over, errors = threading.Event(), []
 

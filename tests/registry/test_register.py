@@ -28,6 +28,7 @@ def test_the_run_holds_bundle_reports_configuration_and_metrics(settings, make_v
     assert version.source == f"runs:/{version.run_id}/bundle"
 
 
+@pytest.mark.slow
 def test_the_version_names_the_digest_of_its_manifest(settings, make_version, tmp_path):
     version = make_version(settings)
     assert version.tags["vitrina.bundle_sha256"] == manifest_sha256(tmp_path / "work" / "bundle-0")

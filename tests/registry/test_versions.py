@@ -76,6 +76,7 @@ def test_a_version_carries_its_tags_card_and_metrics(settings, make_version):
     assert metrics(settings, version) == {"article_type_accuracy": 0.75}
 
 
+@pytest.mark.slow
 def test_importing_the_registry_imports_no_mlflow():
     program = (
         "import sys, registry.promotion, registry.fetch, registry.register, registry.runs; "

@@ -158,6 +158,7 @@ def test_an_answer_that_takes_too_long_is_given_up(client, source):
     refused(post(client, "embeddings", LISTING), 504, "timeout")
 
 
+@pytest.mark.slow
 def test_more_than_may_wait_is_told_to_come_again(client, source):
     response = post(client, "embeddings/batch", {"items": [LISTING] * 4})
     assert response.status_code == 200

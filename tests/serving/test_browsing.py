@@ -79,6 +79,7 @@ def test_pages_of_some(steady, query, names):
     assert listed(steady, **query) == names
 
 
+@pytest.mark.slow
 def test_what_clients_put_hide_and_delete(client):
     put(client, 10, **HAT)
     put(client, "a/b", image=LARGE)  # says nothing but with its photo

@@ -258,6 +258,7 @@ def test_what_cannot_be_put(client):
 # Workers, versions, the database
 
 
+@pytest.mark.slow
 def test_every_worker_sees_a_change_in_its_next_answer(settings, config, source):
     with TestClient(create_app(settings, config, source)) as one, TestClient(create_app(settings, config, source)) as other:
         wait_until(lambda: one.get("/readyz").status_code == other.get("/readyz").status_code == 200)
@@ -290,6 +291,7 @@ def test_a_new_version_knows_what_was_put_before_it_answers(client, source, sett
     assert found(client, text="yellow hat", limit=1) == [98]
 
 
+@pytest.mark.slow
 def test_version_1_of_a_registry_begun_anew_places_what_was_put_by_itself(client, settings, config):
     client.put(f"{URL}/99", json=JEANS)
     anew = Source(registry="the second", predictors={1: Predictor(2)})
@@ -304,6 +306,7 @@ def test_version_1_of_a_registry_begun_anew_places_what_was_put_by_itself(client
         assert vector is None or vector == placed("green velvet jeans", version).astype("<f4").tobytes()
 
 
+@pytest.mark.slow
 def test_a_photo_of_more_pixels_than_are_allowed_since_keeps_nobody_from_searching(client, settings, config):
     client.put(f"{URL}/99", json=JEANS | {"image": IMAGE})
     anew, stricter = Source(registry="the second"), config.model_copy(update={"max_image_pixels": 100})
@@ -312,6 +315,7 @@ def test_a_photo_of_more_pixels_than_are_allowed_since_keeps_nobody_from_searchi
         assert found(other, text="green velvet jeans", limit=1) == [99]
 
 
+@pytest.mark.slow
 def test_no_product_is_lost_while_versions_change(client, source):
     """Put without a pause while the champion moves: each is found by the search that follows its answer."""
     lost, stop = [], threading.Event()
@@ -354,6 +358,7 @@ def test_while_the_database_is_away_what_is_known_stays(client, source, monkeypa
     assert 2 not in found(client, text="blue denim")
 
 
+@pytest.mark.slow
 def test_a_catalogue_that_was_never_read_is_not_searched(settings, config, source, monkeypatch):
     nowhere = sqlalchemy.create_engine("sqlite:////nowhere/vitrina.db")
     with monkeypatch.context() as patch:
@@ -374,6 +379,7 @@ def test_only_what_answers_with_products_leaves_some_out():
 # As a job
 
 
+@pytest.mark.slow
 def test_products_that_are_left_as_a_job_are_put_when_it_is_done(client, settings, monkeypatch):
     monkeypatch.setattr("serving.search.putting._ids", lambda version, digest: frozenset({"1", "2"}))
     items = [

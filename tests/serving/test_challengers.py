@@ -81,6 +81,7 @@ def test_every_route_that_may_be_compared_was_tried():
     assert {path for module in discover().values() for path in module.COMPARED} == set(POSTS)
 
 
+@pytest.mark.slow
 def test_a_form_asks_as_well(client, source):
     response = client.post("/v1/multimodal/classify", data=LISTING, files={"image": ("a.jpg", photo())}, headers=ASK)
     assert (response.status_code, response.json()["model"]["version"]) == (200, 2)
@@ -102,6 +103,7 @@ def test_it_is_neither_logged_nor_kept(settings, source):
         assert not {row.id for row in found} & {answer["prediction_id"] for answer in answers}
 
 
+@pytest.mark.slow
 def test_its_searches_have_an_index_of_their_own_and_take_in_what_clients_put(client, source, settings):
     hat = {"title": "yellow straw hat", "image": base64.b64encode(photo()).decode()}
     assert client.put("/v1/catalog/products/99", json=hat).status_code == 201
@@ -120,6 +122,7 @@ def test_its_searches_have_an_index_of_their_own_and_take_in_what_clients_put(cl
     assert source.recommenders[2].asked[-1].exclude == {"1"}
 
 
+@pytest.mark.slow
 def test_it_is_followed(client, source):
     gone = weakref.ref(source.predictors.pop(2))
     source.challengers["product"] = 3
@@ -136,6 +139,7 @@ def test_it_is_followed(client, source):
     assert gone() is None, "what is no challenger any more is freed"
 
 
+@pytest.mark.slow
 def test_one_that_does_not_load_leaves_the_champions_alone(client, source, caplog):
     load = source.load
 
@@ -193,6 +197,7 @@ def test_what_a_challenger_does_not_answer(steady, method, path):
     assert "it answers POST /v1/" in refused(response, 400, "invalid_input", "Vitrina-Alias")
 
 
+@pytest.mark.slow
 def test_it_does_no_jobs(client):
     many = {"items": [LISTING] * (CONFIG.max_items + 1)}
     for path, body, more in (

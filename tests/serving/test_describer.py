@@ -145,6 +145,7 @@ def test_what_the_model_refuses_is_named_and_what_breaks_is_ours(writer):
     assert "a bug" not in refused(writer.post(URL, json={"title": "crash"}), 500, "internal")
 
 
+@pytest.mark.slow
 @quick(WRITES)
 def test_several_may_take_longer_than_one(client, source):
     source.describers[1].seconds = 0.2

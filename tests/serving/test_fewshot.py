@@ -564,6 +564,7 @@ def test_a_version_without_the_learner_says_so(client, source):
     refused(adapt(client, HATS, task_id=task_id), 501, "not_supported")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [True, False])
 def test_what_waits_while_champion_moves_is_answered_by_one_version(client, source, keep):
     task_id = taught(client, keep_examples=keep)

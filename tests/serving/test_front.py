@@ -170,6 +170,7 @@ def test_a_request_that_ends_every_worker_is_given_up(port: int, upstream: Upstr
     assert len(upstream.asked) == ASKED
 
 
+@pytest.mark.slow
 def test_an_answer_that_does_not_come_is_a_timeout(port: int, upstream: Upstream) -> None:
     upstream.behaviours[:] = [slow]
     status, content, _ = ask(port)

@@ -238,6 +238,7 @@ def listening_at(port: int, app: Any) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_moved_champion_shows_at_the_gateway(shop: Shop) -> None:
     source = Source()
     with inner(shop.home, ("product",), source) as port:
@@ -249,6 +250,7 @@ def test_a_moved_champion_shows_at_the_gateway(shop: Shop) -> None:
             assert gateway.post("/v1/quality/assess", json=LISTING).json()["model"]["name"] == "product"  # it stands in
 
 
+@pytest.mark.slow
 def test_a_model_that_nobody_waits_for_does_not_hold_the_gateway_up(shop: Shop) -> None:
     with inner(shop.home, ("product", "quality"), Unpromoted(), unpromoted=("quality",)) as port:
         url = f"http://127.0.0.1:{port}"
@@ -303,6 +305,7 @@ def test_a_service_behind_a_gateway_answers_nobody_else(shop: Shop, headers: dic
     ] * 3
 
 
+@pytest.mark.slow
 def test_a_gateway_without_the_services_secret_says_so(shop: Shop) -> None:
     for token in (None, "another secret".ljust(32, "-").replace(" ", "-")):
         with client_of(shop.home, shop.config, token) as gateway:
@@ -350,6 +353,7 @@ def test_every_route_of_the_document_is_answered_by_its_models_service_or_here(t
     assert len(here) < len(paths) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", [TOKEN, None])
 def test_a_clients_credentials_stay_at_the_gateway(tmp_path: Path, token: str | None) -> None:
     heard = Heard()
@@ -519,6 +523,7 @@ def test_a_gateway_loads_what_it_names_and_nothing_else(settings: Settings) -> N
 # Leaving
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_the_gateway_ends_its_drawing_there(shop: Shop) -> None:
     drawer = shop.sources["images"].imagers[1]
     drawer.started.clear()

@@ -11,6 +11,8 @@ from database.predictions import feedback_for, newest_predictions
 from serving.app import create_app
 from tests.serving.conftest import CONFIG, Predictor, Source, photo, refused, wait_until
 
+pytestmark = pytest.mark.slow
+
 LISTING = {"title": "Nordal Men Blue Shirt", "attributes": {"Fabric": "Cotton", "Fit": "Slim"}}
 OTHER = {"title": "Nordal Women Red Dress"}
 

@@ -312,6 +312,7 @@ def test_a_drawing_that_takes_too_long_ends_and_the_next_is_answered(client, sou
     assert client.post(URL, json={"prompt": "shirt"}).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [images(max_waiting=1)], ids=["one waits"])
 def test_one_is_drawn_one_waits_and_a_third_is_asked_to_come_back(client, source):
     drawer = source.imagers[1]
@@ -332,6 +333,7 @@ def test_one_is_drawn_one_waits_and_a_third_is_asked_to_come_back(client, source
 BESIDE = CONFIG.model_copy(update={"models": ("product", "imagegen")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [BESIDE], ids=["beside"])
 def test_other_models_answer_while_an_image_is_drawn(client, source):
     drawer = source.imagers[1]

@@ -82,6 +82,7 @@ def test_the_same_products_make_the_same_files(written: Path, tmp_path: Path) ->
         assert path.read_bytes() == (written / "listed" / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("filters", "passes"),
     [

@@ -129,6 +129,7 @@ def test_who_comes_back_gets_what_is_new_and_is_told_when_there_is_nothing_more(
         assert [kind for kind, _, _ in stream] == ["ended"]
 
 
+@pytest.mark.slow
 def test_a_silent_job_keeps_the_connection(port):
     with watching(port, left(port, 1)) as stream:
         kinds = [next(stream)[0] for _ in range(8)]  # longer than an answer may take through this front
@@ -161,6 +162,7 @@ def test_so_many_watch_at_most_and_who_leaves_gives_the_place_back(port):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_how_long_a_client_watches_is_no_latency(worker):
     job = left(worker, 1)
     with watching(worker, job) as stream:

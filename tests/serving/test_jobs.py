@@ -130,6 +130,7 @@ def test_a_job_answers_what_its_route_answers_at_once(client, url, route):
     assert plain(line["result"]) == plain(answer) | ({} if route != "generate/image" else {"images": line["result"]["images"]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", [route for route in ROUTES if route != "embeddings/batch"])
 def test_an_item_alone_can_be_left_as_well(client, url, route):
     job = leave(client, route, **ROUTES[route])
@@ -138,6 +139,7 @@ def test_an_item_alone_can_be_left_as_well(client, url, route):
     assert lines(client, job)[0]["state"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["embeddings/batch", "quality/assess", "generate/description"])
 def test_more_than_is_answered_at_once_becomes_a_job(client, url, route):
     at_once = client.post(f"/v1/{route}", json={"items": [ROUTES[route]] * 4})
@@ -149,6 +151,7 @@ def test_more_than_is_answered_at_once_becomes_a_job(client, url, route):
     assert [line["place"] for line in lines(client, response.json())] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_several_images_are_always_a_job(client, url):
     response = client.post("/v1/generate/image", json={"items": [{"prompt": "Shoes", "seed": seed} for seed in (1, 2)]})
     assert response.status_code == 202
@@ -234,6 +237,7 @@ def test_a_database_that_is_away_takes_no_job(tmp_path, config):
 # Items at fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("route", "item"),
     [
@@ -270,6 +274,7 @@ def test_an_item_at_fault_fails_as_its_route_refuses_it_and_the_others_are_done(
     assert (found["state"], found["done"], found["failed"], found["failures"]) == ("partly_failed", 2, 1, [bad])
 
 
+@pytest.mark.slow
 def test_items_that_are_no_objects_or_no_numbers_fail_alone(client, url):
     body = '{"items": [{"title": "a"}, 7, null, "x", {"title": "a", "price": NaN}, {"title": "a", "price": 1e999}]}'
     response = client.post("/v1/embeddings/batch", content=body, headers=PREFER | {"content-type": "application/json"})
@@ -278,6 +283,7 @@ def test_items_that_are_no_objects_or_no_numbers_fail_alone(client, url):
     assert [line["state"] for line in lines(client, response.json())] == ["done", *["failed"] * 5]
 
 
+@pytest.mark.slow
 def test_a_job_of_nothing_but_faults_has_failed(client, url):
     job = leave(client, items=[{}, {"colour": "red"}, {"title": 5}])
     work(url)
@@ -285,6 +291,7 @@ def test_a_job_of_nothing_but_faults_has_failed(client, url):
     assert (found["state"], found["failed"], found["progress"]) == ("failed", 3, 1)
 
 
+@pytest.mark.slow
 def test_of_an_item_that_is_refused_nothing_is_kept(client, url):
     job = leave(client, "generate/image", items=[{"prompt": "Naked people"}, {"prompt": "Shoes", "wish": "secret"}])
     assert "aked" not in str(jobs.items(url, job["id"])) + str(client.get(f"/v1/jobs/{job['id']}").text)
@@ -357,12 +364,14 @@ def test_the_same_request_by_the_same_name_is_the_same_job(client, url):
     assert leave(client)["id"] != leave(client)["id"]
 
 
+@pytest.mark.slow
 def test_fifty_identical_requests_at_once_are_one_job(client, url):
     with ThreadPoolExecutor(50) as pool:
         found = list(pool.map(lambda _: leave(client, headers={"Idempotency-Key": "once"}), range(50)))
     assert len({job["id"] for job in found}) == len(jobs.newest(url)) == 1
 
 
+@pytest.mark.slow
 def test_requests_that_differ_only_in_an_item_at_fault_differ(client):
     headers = PREFER | {"Idempotency-Key": "k"}
     assert client.post("/v1/embeddings/batch", json={"items": [{"colour": 1}]}, headers=headers).status_code == 202
@@ -408,6 +417,7 @@ def test_what_names_no_job_is_404(steady, name):
     assert steady.delete(f"/v1/jobs/{name}").status_code == 404
 
 
+@pytest.mark.slow
 def test_the_first_failures_are_shown_and_the_link_has_all(client, url):
     job = leave(client, items=[{"title": "a"}] + [{"price": -place} for place in range(30)])
     work(url)
@@ -430,6 +440,7 @@ class Keyed:
         await self.app(scope, receive, send)
 
 
+@pytest.mark.slow
 def test_jobs_belong_to_the_key_that_left_them(settings, config, source):
     with TestClient(Keyed(create_app(settings, config, source))) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
@@ -448,6 +459,7 @@ def test_jobs_belong_to_the_key_that_left_them(settings, config, source):
         assert leave(client, headers=bob | {"Idempotency-Key": "k"})["id"] != job["id"], "each owner has names of its own"
 
 
+@pytest.mark.slow
 def test_a_job_is_cancelled_once_and_stays_so(client, url):
     job = leave(client, items=[{"title": str(place)} for place in range(5)])
     work(url, most=2)
@@ -464,6 +476,7 @@ def test_a_job_is_cancelled_once_and_stays_so(client, url):
 # Results
 
 
+@pytest.mark.slow
 def test_what_is_done_so_far_is_a_result_already(client, url):
     job = leave(client, items=[{"title": str(place)} for place in range(5)])
     path = f"/v1/jobs/{job['id']}/result"
@@ -479,6 +492,7 @@ def test_what_is_done_so_far_is_a_result_already(client, url):
     assert [line["place"] for line in lines(client, job)] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_results_are_taken_in_parts(client, url):
     faults = {3, 70, 150}
     job = leave(client, items=[{"title": str(place)} | ({"price": 0} if place in faults else {}) for place in range(200)])
@@ -514,6 +528,7 @@ def table(client, job, **query):
     return pq.read_table(io.BytesIO(response.content))
 
 
+@pytest.mark.slow
 def test_embeddings_come_as_parquet(client, url):
     job = leave(client, items=[{"title": "a"}, {"title": "b", "price": 0}, *({"title": str(place)} for place in range(98))])
     work(url)
@@ -535,6 +550,7 @@ def test_embeddings_come_as_parquet(client, url):
     assert table(client, job, start=98).column("place").to_pylist() == [98, 99]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_kind_comes_as_parquet(client, url, route):
     job = leave(client, route, items=[ROUTES[route], {"wrong": 1}])
@@ -553,6 +569,7 @@ def test_every_kind_comes_as_parquet(client, url, route):
     assert bad["error_code"] == "invalid_input"
 
 
+@pytest.mark.slow
 def test_the_header_accept_is_weighed(client, url):
     job = leave(client)
     work(url)
@@ -573,6 +590,7 @@ def test_the_header_accept_is_weighed(client, url):
     assert client.get(f"/v1/jobs/{job['id']}/result", headers=several).headers["content-type"] == "application/json"
 
 
+@pytest.mark.slow
 def test_predictions_of_a_job_are_known_to_feedback(client, url):
     job = leave(client)
     work(url)

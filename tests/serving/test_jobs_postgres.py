@@ -39,6 +39,7 @@ def test_characters_that_it_does_not_hold_fail_their_items_alone(client, postgre
     assert client.get(f"/v1/jobs/{response.json()['id']}").json()["state"] == "partly_failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", ['{"title": "\\ud800"}', '{"\\udfff": 1}'])
 def test_half_a_character_is_no_json(client, half):
     response = client.post("/v1/embeddings/batch", content='{"items": [' + half + "]}", headers=JSON)

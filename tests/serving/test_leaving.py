@@ -113,6 +113,7 @@ def test_the_drawing_ends_at_the_next_step_and_the_one_that_waits_is_drawn(port:
     assert len(drawer.ended) == 1
 
 
+@pytest.mark.slow
 def test_one_who_leaves_while_waiting_is_never_drawn_and_gives_the_place_back(port: int, drawer: Imagegen) -> None:
     drawer.going.clear()
     first = begun(port, "first", steps=30)

@@ -382,6 +382,7 @@ def test_no_text_takes_long(text: str) -> None:
     assert time.process_time() - start < 0.5  # it takes 0.01 s
 
 
+@pytest.mark.slow
 def test_titles_of_a_real_catalogue_are_drawn(real_data: Path) -> None:
     """All but one in ten thousand."""
     titles = pd.read_parquet(real_data / "myntra" / "products.parquet", columns=["title"])["title"].dropna().iloc[::10]

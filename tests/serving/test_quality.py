@@ -113,6 +113,7 @@ def test_product_answers_where_quality_is_not_served(steady):
     assert (answer["model"], answer["score"], answer["faults"]) == ({"name": "product", "version": 1}, 0.25, FAULTS)
 
 
+@pytest.mark.slow
 def test_product_answers_until_quality_is_there_and_no_request_fails_while_it_comes(settings):
     source = Source(errors={"quality": RegistryError("model 'quality' has no champion")})
     loads = threading.Event()

@@ -119,6 +119,7 @@ def test_guessing_is_limited_and_holds_up_nobody_who_has_a_key(app, settings):
     assert statuses(at(app, "10.0.0.2"), 1) == [401]
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_counted_by_its_reason(app):
     before = value(metrics.exposition(), "vitrina_requests_refused_total", reason="rate_limited") or 0
     statuses(at(app, "10.0.0.1"), 5)

@@ -139,6 +139,7 @@ def test_the_model_gets_the_query_as_it_was_sent(client, source):
     assert (query.num_recs, query.diversity, query.exclude_bought) == (10, 0.0, True)
 
 
+@pytest.mark.slow
 def test_ids_may_be_any_line_of_text_and_are_only_ever_values(client, source, settings):
     names = ["../../etc/passwd", "'; DROP TABLE events; --", "小さい 👗", "%00", "a" * 200, -(2**63), 2**63 - 1, " ", "\u200d"]
     for name in names:
@@ -271,6 +272,7 @@ def test_an_answer_that_takes_too_long_is_given_up(client, source):
     refused(ask(client), 504, "timeout")
 
 
+@pytest.mark.slow
 def test_more_than_may_wait_are_told_to_come_again(client, source):
     source.recommenders[1].seconds = 0.3
     with ThreadPoolExecutor(30) as pool:
@@ -298,6 +300,7 @@ def test_an_event_shows_in_the_users_next_answer_and_in_nobody_elses(client, sou
     assert ask(client, user_id="w").json()["history"] == 0
 
 
+@pytest.mark.slow
 def test_an_event_shows_in_the_next_answer_of_another_worker(client, settings, config):
     other = Source()
     with TestClient(create_app(settings, config, other)) as second:
@@ -379,6 +382,7 @@ def test_a_whole_number_with_a_fraction_of_zero_is_that_number(client, source):
     assert isinstance(query.user_id, int)
 
 
+@pytest.mark.slow
 def test_the_same_events_sent_by_many_at_once_count_once(client, settings):
     events = [EVENT | {"event_id": str(uuid.uuid4()), "item_id": str(i)} for i in range(4)]
     with ThreadPoolExecutor(12) as pool:
@@ -459,6 +463,7 @@ def test_a_purchase_of_a_prediction_that_never_was_stores_nothing(client, settin
     assert tell(client, bought, seen).status_code == 201
 
 
+@pytest.mark.slow
 def test_monitoring_can_tell_users_apart_without_their_names(client, settings):
     for body in ({"user_id": 5}, {"user_id": "6"}, {"user_id": "5", "recent_items": ["a"]}, {"recent_items": ["a"]}, {}):
         assert ask(client, **body).status_code == 200
@@ -480,6 +485,7 @@ def unreachable(client, body=None):
     return message
 
 
+@pytest.mark.slow
 def test_without_the_database_a_user_gets_503_and_a_visitor_an_answer(tmp_path, config, source, monkeypatch):
     """As long as it is known that no key is asked for."""
     monkeypatch.setattr("serving.access.keyring.keys", lambda url: [])
@@ -506,6 +512,7 @@ def test_a_table_that_is_gone_is_503_until_it_is_back(client, settings):
     assert ask(client, user_id="u").json()["history"] == 1
 
 
+@pytest.mark.slow
 def test_without_a_champion_recommendations_wait_while_product_answers(settings, config, source):
     source.errors["recommender"] = VitrinaError("model 'recommender' has no champion")
     with TestClient(create_app(settings, config, source)) as made:
@@ -525,6 +532,7 @@ def test_without_a_champion_recommendations_wait_while_product_answers(settings,
         assert made.get("/readyz").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_moved_champion_answers_without_a_gap(client, source):
     assert ask(client).json()["model"]["version"] == 1
     source.at = 2
@@ -587,6 +595,7 @@ def test_size_encoding_type_and_method_are_bounded(steady, url):
     refused(steady.get(url), 405, "method_not_allowed")
 
 
+@pytest.mark.slow
 def test_events_told_while_answers_are_computed_are_not_lost(client, settings):
     """Readers, writers and the prediction log share one SQLite file."""
     stop = threading.Event()
@@ -615,6 +624,7 @@ def test_events_told_while_answers_are_computed_are_not_lost(client, settings):
 # The document
 
 
+@pytest.mark.slow
 def test_the_document_describes_both_routes_with_examples_that_work(client):
     document = client.get("/openapi.json").json()
     paths = document["paths"]

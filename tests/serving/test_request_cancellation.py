@@ -16,6 +16,8 @@ from tests.serving.conftest import CONFIG, Predictor, Source, wait_until
 from tests.serving.test_gateway import TOKEN, Nothing, asked, settings_of
 from tests.serving.test_leaving import answered, listening
 
+pytestmark = pytest.mark.slow
+
 PLACES = 4
 CLASSIFIES = CONFIG.model_copy(update={"max_batch_size": 1, "max_queue": PLACES, "request_seconds": 30})
 PATH = "/v1/multimodal/classify"

@@ -152,6 +152,7 @@ def test_a_line_cannot_be_forged(client, monkeypatch):
         assert len(lines()) == 1
 
 
+@pytest.mark.slow
 def test_requests_are_counted_by_the_version_that_answered(settings):
     source = Source()
     with TestClient(create_app(settings, CONFIG, source), raise_server_exceptions=False) as client:
@@ -168,6 +169,7 @@ def test_requests_are_counted_by_the_version_that_answered(settings):
     assert 'vitrina_request_seconds_count{endpoint="/v1/price/predict",model="product",version="7"}' in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefer", ["wait=1", "wait = 1", 'handling=strict, wait="1"', "wait=1; foo"])
 def test_a_client_that_waits_a_second_gets_504_after_it(settings, prefer):
     source, config = Source(), CONFIG.model_copy(update={"request_seconds": 30.0})
@@ -178,6 +180,7 @@ def test_a_client_that_waits_a_second_gets_504_after_it(settings, prefer):
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
 
 
+@pytest.mark.slow
 def test_an_answer_that_begins_in_time_may_go_on():
     async def streamed(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -190,6 +193,7 @@ def test_an_answer_that_begins_in_time_may_go_on():
     assert (answer.status_code, answer.text) == (200, "...")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefer", ["wait=x", "respond-async, wait=1", "waiting=1", "return=minimal", "wait=-1"])
 def test_other_preferences_shorten_nothing(settings, prefer):
     source = Source()

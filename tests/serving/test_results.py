@@ -71,6 +71,7 @@ def test_memory_is_bounded_and_the_database_still_knows(url):
     assert results.find("product", 3, ["0"]) == {"0": kept(0)}
 
 
+@pytest.mark.slow
 def test_the_table_is_added_up_seldom_and_stays_near_its_bound(url, monkeypatch):
     added, real = [], database_results._bytes
     monkeypatch.setattr(database_results, "_bytes", lambda connection: added.append(1) or real(connection))
@@ -100,6 +101,7 @@ def test_a_database_that_is_away_is_said_once_and_no_reason_to_refuse(tmp_path, 
     assert len([record for record in caplog.records if "kept answers" in record.message]) == 1
 
 
+@pytest.mark.slow
 def test_threads_do_not_get_into_each_others_way(url):
     results, wrong = Results(url, ResultsConfig(), memory_bytes=3000), list[int]()
     turn, lock = iter(range(200)), threading.Lock()

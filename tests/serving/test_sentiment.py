@@ -124,6 +124,7 @@ def test_reviews_and_listings_do_not_wait_for_each_other(client, source):
     assert answer.status_code == 200
 
 
+@pytest.mark.slow
 def test_reviews_that_come_together_run_together(settings, config, source):
     from starlette.testclient import TestClient
 

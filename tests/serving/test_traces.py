@@ -16,6 +16,8 @@ from serving.observed import Observed
 from serving.traces import DISABLED, Traced, Traces
 from tests.serving.conftest import CONFIG, Source, wait_until
 
+pytestmark = pytest.mark.slow
+
 LISTING = {"title": "Nordal Men Blue Shirt"}
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

@@ -53,6 +53,7 @@ def test_copies_are_runs_of_eight_words() -> None:
     assert copy_rates(texts, []) == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_training_texts_pass_through_memory() -> None:
     texts = (" ".join(f"{word}{text}" for word in range(30)) for text in range(4000))  # all runs: 92,000, more than 6 MB
     tracemalloc.start()

@@ -102,6 +102,7 @@ def test_the_data_of_challenger_and_champion(catalogue: Catalogue, tmp_path: Pat
     assert panel(first, "The data") == ["100 products, 2 article types", "median price 50, most between 10 and 90"]
 
 
+@pytest.mark.slow
 def test_risks(catalogue: Catalogue, tmp_path: Path) -> None:
     wide = {"title_to_image_recall_at_10": Metric(value=0.31, low=0.2, high=0.4, n=150)}
     was = {"title_to_image_recall_at_10": Metric(value=0.33, low=0.2, high=0.4, n=150), "sentiment_auc": Metric(value=0.9, n=50)}
@@ -130,6 +131,7 @@ def test_simple_models_stand_in_for_a_champion_that_is_not_there(catalogue: Cata
     assert panel(page(run(TYPES), None, catalogue, tmp_path), "Worse than simple models") == ["None was measured."]
 
 
+@pytest.mark.slow
 def test_a_panel_has_few_lines_and_says_how_many_more_there_are(catalogue: Catalogue, tmp_path: Path) -> None:
     names = ["title_to_image_recall_at_10", "retrieval_ndcg_at_10", "knn_f1", "sentiment_auc", "fault_auc_lowest"]
     names += ["fault_auc_unseen", "invariance_case_whitespace"]

@@ -19,6 +19,8 @@ from models.evaluation.slices import slice_metrics
 from models.family import EvaluationRun
 from models.product.report import paired_differences, write_report
 
+pytestmark = pytest.mark.slow
+
 WORSE = "Worse than the champion"
 ATTACK = "<script>alert(1)</script>"
 TYPES = {"Shirt": "Topwear", "Jeans": "Bottomwear", f"Belt {ATTACK} $x$": "Accessories"}
@@ -302,7 +304,6 @@ def test_two_faults_found_equally_well_are_not_taken_for_unseen(catalogue: Catal
     assert "never shown in training" not in section((tmp_path / "report.html").read_text(), FAULT_TITLE)
 
 
-@pytest.mark.slow
 def test_report_says_what_was_not_measured_and_copes_with_a_champion_that_has_it(catalogue: Catalogue, tmp_path: Path):
     frame = predict(0.9, 1)
     new, old = run(frame, sentiment_auc=Metric(value=None)), judged(frame, FAULTS, version="1", sentiment_auc=auc(0.96))

@@ -143,6 +143,7 @@ def test_the_same_episodes_are_paired_and_others_are_not(made_up_run: Evaluation
     assert paired_differences(frame, frame.assign(episode=frame["episode"] + "x")) == {}
 
 
+@pytest.mark.slow
 def test_too_few_types_are_no_task_of_the_version_and_say_why(made_up_predictor: FewshotPredictor) -> None:
     run = measure_pool(made_up_predictor, pool(6, 12, seed=7), "0" * 64, EVALUATION, "test")
     metrics, absent = run.evaluation.metrics, run.evaluation.not_applicable

@@ -74,6 +74,7 @@ def test_a_classifier_is_restored_exactly(made: Learner[Any]) -> None:
     assert adapted.logits(questions).dtype == np.float32
 
 
+@pytest.mark.slow
 def test_a_learner_is_restored_exactly(made: Learner[Any]) -> None:
     name = type(made).__module__.rpartition(".")[2]
     again = type(made).restore({key: value.copy() for key, value in made.state().items()}, config_of(name))

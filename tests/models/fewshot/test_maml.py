@@ -143,6 +143,7 @@ def test_one_step_of_learn2learn_by_hand(learn2learn: Any) -> None:
     assert model.weight.grad.item() == pytest.approx(1.28, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 def test_meta_training_overfits_a_batch_of_tasks(seed: int, measured: Callable[[str, float], float]) -> None:
     """Tasks whose classes lie along directions that the features drown in noise: the body must learn to look there."""

@@ -42,6 +42,7 @@ def test_nothing_is_told_of_a_single_image() -> None:
     assert distance_interval(frechet, one, one).value is None
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_distance_and_tell_a_clear_difference() -> None:
     real, near, far = (gaussian(150, mean, [1.0, 1.0, 1.0, 1.0], seed) for mean, seed in ((0.0, 0), (0.1, 1), (1.0, 2)))
     found = distance_interval(frechet, real, far)

@@ -157,6 +157,7 @@ def test_the_background_is_what_the_border_shows() -> None:
     assert found[..., :20, :].min() == 1 and found[..., 20:40, 20:40].max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", OTHERS)
 def test_real_products_keep_their_colour_and_form(style: Style, real_data: Path) -> None:
     """Within the product of 60 real photos, seen plainly: the mean colour, and how the brightness of its pixels goes together."""

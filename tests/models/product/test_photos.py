@@ -135,6 +135,7 @@ def test_lessons_teach_the_tower_to_tell_types_and_titles(
     assert measured("accuracy", accuracy[-1]) > 0.9, "shapes and colours are easy"  # 1.000
 
 
+@pytest.mark.slow
 def test_lessons_that_were_had_are_not_repeated(listings: ListingDataset, tmp_path: Path) -> None:
     once, again = model(listings), model(listings)
     for taught in (once, again):

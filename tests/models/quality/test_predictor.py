@@ -58,6 +58,7 @@ def test_a_sharper_photo_does_not_lower_the_score(quality: QualityPredictor, uns
     assert (np.diff(scores, axis=1) < -1e-4).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_ready_made_improvements_are_worth_what_they_say(quality: QualityPredictor, unseen: list[Candidate]) -> None:
     twin = next(t for t in twins(unseen, ["missing_attributes", "wrong_category"], np.random.default_rng(1)))
     answers = quality.predict([twin.candidate, *unseen[:8]])
@@ -123,6 +124,7 @@ def test_an_answer_does_not_depend_on_its_company(quality: QualityPredictor, uns
         assert alone.score == pytest.approx(together.score, abs=1e-4) and alone.worst == together.worst
 
 
+@pytest.mark.slow
 def test_a_listing_is_no_duplicate_of_itself(quality: QualityPredictor, unseen: list[Candidate]) -> None:
     among = quality.duplicates(unseen)
     own = quality.assess(unseen, improve=False, among=among)

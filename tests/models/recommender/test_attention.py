@@ -145,6 +145,7 @@ def test_the_loss_is_a_softmax_over_all_items_where_all_are_negatives() -> None:
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("surrounded", [False, True])
 def test_loss_falls_and_a_batch_is_overfitted(surrounded: bool, seed: int, measured: Callable[[str, float], float]) -> None:
     x = groups(seed=seed)

@@ -299,6 +299,7 @@ def test_predictions_survive_parquet(tmp_path: Path) -> None:
     assert [list(shown) for shown in read["predicted"]] == frame["predicted"].tolist()
 
 
+@pytest.mark.slow
 def test_what_is_measured_makes_a_page(tmp_path: Path) -> None:
     pd.DataFrame({"user_id": USERS, "item_id": ["i0", "i5", "i3"]}).to_parquet(tmp_path / "purchases.parquet")
     runs = []

@@ -366,6 +366,7 @@ def test_purchases_alone_are_enough_and_training_twice_gives_the_same(
         predictor.recommend([Query(categories=("Shirts",))])
 
 
+@pytest.mark.slow
 def test_what_comes_next_is_learned_in_the_order_of_purchases(tmp_path: Path) -> None:
     ring = np.random.default_rng(3).permutation(60)  # everybody walks along it, so that ids say nothing of the order
     walks = [np.roll(ring, -start)[:7] for start in range(60)]

@@ -21,6 +21,8 @@ from models.recommender.evaluate import DIVERSITIES, MEANS, SLICED, TIERS, activ
 from models.recommender.names import NAMES
 from models.recommender.report import paired_differences, write_report
 
+pytestmark = pytest.mark.slow
+
 ATTACK = "<script>alert(1)</script>"
 USERS, ITEMS = 600, 80
 PARTS = {"co_purchase": 0.7, "sequence": 0.9, "content": 0.4, "popularity": 0.2}
@@ -148,7 +150,6 @@ def test_metrics_stand_beside_popularity(catalogue: Catalogue, tmp_path: Path) -
     assert row in section(html, "Is it worth a model?")
 
 
-@pytest.mark.slow
 def test_parts_come_by_quality_below_the_blend(catalogue: Catalogue, tmp_path: Path) -> None:
     new = run(users(0.5, 1))
     html = page_of(new, None, catalogue, tmp_path)
@@ -173,7 +174,6 @@ def test_diversity_is_a_curve_and_a_table(catalogue: Catalogue, tmp_path: Path) 
     assert html.split(f">{DIVERSITY_TITLE}</h2>")[1].count("<svg") >= 1
 
 
-@pytest.mark.slow
 def test_popularity_of_what_is_shown_stands_beside_what_is_bought(catalogue: Catalogue, tmp_path: Path) -> None:
     new = run(users(0.5, 1))
     told = section(page_of(new, None, catalogue, tmp_path), POPULARITY_TITLE)

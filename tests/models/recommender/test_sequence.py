@@ -106,6 +106,7 @@ def test_long_histories_are_asked_for_as_many_next_items_as_are_read() -> None:
     assert batch.codes.tolist() == [list(range(3, 12))]  # eight that are read, and the one after
 
 
+@pytest.mark.slow
 def test_loss_falls_and_a_batch_is_overfitted(seed: int, measured: Callable[[str, float], float]) -> None:
     model = model_of(seed=seed).train()
     rows = Sequences(walkers(12, seed=seed), ITEMS, CONFIG, seed=seed)

@@ -157,6 +157,7 @@ def test_epochs_are_shuffled_by_seed_and_epoch_alone() -> None:
     assert rest == list(second)[2:]
 
 
+@pytest.mark.slow
 def test_a_run_cut_in_the_middle_of_an_epoch_ends_as_if_it_was_not(tmp_path: Path) -> None:
     straight, data, _ = run(tmp_path / "straight", epochs=4, checkpoint_minutes=60)
     with pytest.raises(TrainingError):  # checkpoints after every update; breaks in epoch 2, batch 3
@@ -196,6 +197,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
         run(tmp_path, epochs=2)
 
 
+@pytest.mark.slow
 def test_patience_and_time_end_a_run(tmp_path: Path) -> None:
     stop = [{"patience": 2, "min_delta": 0.1}]
     _, _, patient = run(tmp_path / "patience", epochs=50, learning_rate=1e-9, early_stopping=stop, ema_decay=0.0)

@@ -148,6 +148,7 @@ def test_a_trial_is_not_pruned_after_its_last_epoch(storage: Any, tmp_path: Path
     assert [t.value for t in found.trials] == [0.9, 0.8, 0.1]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_is_pruned_with_its_reason(storage: Any, tmp_path: Path) -> None:
     order = iter(["diverges", 0.5, float("nan"), 0.6])
 
@@ -174,6 +175,7 @@ def test_a_refused_combination_is_pruned_with_its_reason(storage: Any, tmp_path:
     assert "No trial completed" in page and "greater than 0" in page
 
 
+@pytest.mark.slow
 def test_another_error_stops_the_study(storage: Any, tmp_path: Path) -> None:
     config = tuning(trials=3, metric="validation/macro_f1")
     with pytest.raises(ConfigError, match=r"logs no 'validation/macro_f1'; allowed: validation/accuracy, validation/loss"):

@@ -72,6 +72,7 @@ def version() -> Any:
 PROMPT = Prompt("Kestrel Men Blue Jeans", steps=10, seed=11)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_alone_and_among_candidates(version: ImagegenPredictor) -> None:
     [several] = version.predict([replace(PROMPT, candidates=3)])
     assert sorted(picture.seed for picture in several.pictures) == [11, 12, 13]
