@@ -37,7 +37,7 @@ def served(home, config=ALL):
         thread.join(60)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The service, with a worker beside it."""
     with served(tmp_path_factory.mktemp("served")) as (url, database):

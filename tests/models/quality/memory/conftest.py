@@ -25,12 +25,12 @@ def shirt(i: int) -> Listing:
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def config() -> MemoryConfig:
     return MemoryConfig()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def products() -> list[Known]:
     """Thirty shirts and five books, which have no fields."""
     books = [
@@ -39,12 +39,12 @@ def products() -> list[Known]:
     return [Known(i, listing) for i, listing in enumerate([*map(shirt, range(30)), *books])]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def norms(products: list[Known], config: MemoryConfig) -> Norms:
     return Norms.fit(products, [True] * 30 + [False] * 5, config)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def vectors(products: list[Known]) -> np.ndarray:
     """Unit vectors [35, 8] by chance, rounded as those of a memory are."""
     found = np.random.default_rng(0).normal(size=(len(products), 8))
