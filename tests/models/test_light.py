@@ -31,5 +31,5 @@ def test_modules_that_only_name_models_load_nothing_that_computes(tmp_path: Path
 
 
 def test_models_answer_without_what_trains_them(tmp_path: Path) -> None:
-    modules = [f"models.{name}.family" for name in family.names()]
+    modules = [f"models.{name}.{module}" for name in family.names() for module in ("family", "predictor")]
     assert imported(modules, ("lightning", "torchmetrics", "optuna", "learn2learn"), tmp_path) == ""

@@ -94,13 +94,6 @@ def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def as_pixels(images: Tensor) -> NDArray[np.uint8]:
-    """(B, 3, H, W) in [-1, 1] to (B, H, W, 3) uint8."""
-    levels = ((images.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-    found: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return found
-
-
 def restyled(pixels: Tensor, styles: Tensor) -> Tensor:
     """Photos (B, 3, H, W) in [-1, 1], each as its style (B,) shows it."""
     out = pixels.clone()

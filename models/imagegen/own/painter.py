@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from configs.errors import VitrinaError
 from models.imagegen.answers import STYLES, Prompt, Size
 from models.imagegen.memory import enough_to_draw
-from models.imagegen.own.data import as_pixels
 from models.imagegen.own.pipeline import ProductImagePipeline, Told
 from models.imagegen.own.prompts import Reader
 
@@ -41,12 +40,12 @@ class OwnPainter:
             images = self.pipeline(wanted, unwanted, first.size, first.steps, first.guidance, first.sampler, seeds, watch)
         if not bool(torch.isfinite(images).all()):
             raise VitrinaError(f"the network drew no numbers with guidance {first.guidance:g}; ask for less guidance")
-        return as_pixels(images)
+        return _as_pixels(images)
 
     def prior(self, prompts: Sequence[Prompt]) -> NDArray[np.uint8]:
         """What the linear model alone expects, one image (n, height, width, 3) a prompt."""
         assert prompts[0].size is not None, "prompts are resolved"
-        return as_pixels(self.pipeline.mean(self.told(prompts), prompts[0].size))
+        return _as_pixels(self.pipeline.mean(self.told(prompts), prompts[0].size))
 
     def cuts(self, text: str) -> bool:
         """See `Painter`."""
@@ -73,3 +72,10 @@ class OwnPainter:
     def _fast(self) -> "torch.autocast | nullcontext[None]":
         """On a GPU the network multiplies in bf16."""
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+
+def _as_pixels(images: torch.Tensor) -> NDArray[np.uint8]:
+    """(B, 3, H, W) in [-1, 1] to (B, H, W, 3) uint8."""
+    levels = ((images.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    found: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return found

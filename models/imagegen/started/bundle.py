@@ -7,7 +7,7 @@ pipeline/pytorch_lora_weights.safetensors   the adapters alone, where it was tra
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -15,14 +15,16 @@ from diffusers import StableDiffusionPipeline
 from configs.errors import VitrinaError
 from models.bundles import write_json
 from models.imagegen.answers import Size
-from models.imagegen.started.fitting import StartedTrained
 from models.imagegen.started.painter import StartedPainter
 from models.imagegen.started.pipeline import INDEX, check_sizes, read
+
+if TYPE_CHECKING:
+    from models.imagegen.started.fitting import StartedTrained  # brings Lightning
 
 PIPELINE = "pipeline"
 
 
-def save(folder: Path, trained: StartedTrained) -> None:
+def save(folder: Path, trained: "StartedTrained") -> None:
     """Write `folder/pipeline`, which other programs can load as well."""
     out, settings = folder / PIPELINE, dict(trained.parts.scheduler)
     trained.parts.pipeline().save_pretrained(out, safe_serialization=True)
