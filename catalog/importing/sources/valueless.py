@@ -17,7 +17,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring, iterparse
 
 _WORKBOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
-_OF_INTEREST = re.compile(rb'<(?:\w+:)?f[ />]|t="e"')
+_OF_INTEREST = re.compile(rb'<(?:\w+:)?f[ />]|t=["\']e["\']')
 _LONGEST = 40
 """Bytes of what `_OF_INTEREST` finds, at most."""
 _PIECE = 1 << 20
