@@ -31,7 +31,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-lo
 test: setup  ## every test of up to a second, about ten minutes on two cores
 	$(PYTEST) -m "not slow"
 
-test-slow: setup  ## the others: whole trainings, servers, a cluster, a browser; three quarters of an hour
+test-slow: setup  ## the others: whole trainings, servers, a cluster, a browser; most of an hour
 	$(PYTEST) -m slow
 
 check: setup  ## ruff and mypy
