@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Modules of which `make test` or `make test-slow` runs nothing are not even imported: a third of a minute each."""
+    """Modules of which `make test` or `make test-slow` runs nothing are not even imported: their libraries take seconds."""
     if collection_path.suffix != ".py" or config.option.markexpr not in ("slow", "not slow"):
         return None
     text = collection_path.read_text(encoding="utf-8")

@@ -15,9 +15,12 @@ from typing import Any
 _FRESH = multiprocessing.get_context("forkserver")
 
 
-def started(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-    """A process that calls `function`, which a test module declares, with `arguments`."""
-    process = _FRESH.Process(target=_call, args=(function.__module__, function.__name__, arguments))
+def started(function: Callable[..., None], *arguments: Any, daemon: bool = True) -> ForkServerProcess:
+    """A process that calls `function`, which a test module declares, with `arguments`.
+
+    A daemon ends with the tests at the latest, so that one that hangs does not hold them up, and starts no processes of its own.
+    """
+    process = _FRESH.Process(target=_call, args=(function.__module__, function.__name__, arguments), daemon=daemon)
     process.start()
     return process
 

@@ -79,9 +79,12 @@ def test_workers_open_their_own(store: ImageStore) -> None:
     assert store.get(5) == b"five"
     assert pickle.loads(pickle.dumps(store)).get(6) == b"six"
     assert len(pickle.dumps(store)) < 1000
-    process = started(read_by_workers, store)
-    process.join()
-    assert process.exitcode == 0
+    process = started(read_by_workers, store, daemon=False)
+    try:
+        process.join(300)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
 
 
 def read_by_workers(store: ImageStore) -> None:

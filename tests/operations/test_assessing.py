@@ -43,6 +43,7 @@ class Assessor:
         return [place for place, candidate in enumerate(self.seen) if self._other(candidate) is not None]
 
     def again(self, candidates: Sequence[Candidate]) -> list[Assessment]:
+        assert [self.seen[place].product_id for place in self.duplicates()] == [candidate.product_id for candidate in candidates]
         found = []
         for candidate in candidates:
             evidence = Evidence("Another listing is the same.", {"product_id": self._other(candidate).product_id})  # type: ignore[union-attr]
