@@ -5,7 +5,6 @@ file to calculate all of it (`fullCalcOnLoad`, ECMA-376 part 1, 18.2.2).
 """
 
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,9 +16,9 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring, iterparse
 
 _WORKBOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
-_OF_INTEREST = re.compile(rb'<(?:\w+:)?f[ />]|t=["\']e["\']')
-_LONGEST = 40
-"""Bytes of what `_OF_INTEREST` finds, at most."""
+_OF_INTEREST = (b"<f>", b"<f ", b"<f/", b":f>", b":f ", b":f/", b't="e"', b"t='e'")
+"""Of a formula, whose tag may have a prefix, and of an error. Looked for one by one, which takes half as long as one pattern."""
+_LONGEST = max(map(len, _OF_INTEREST))
 _PIECE = 1 << 20
 _UNREADABLE = (ParseError, DefusedXmlException, zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError)
 """What parsing and zipfile raise where calamine is more lenient."""
@@ -93,9 +92,10 @@ def _worth_reading(archive: zipfile.ZipFile, part: str) -> bool:
     with archive.open(part) as file:
         before = b""
         while piece := file.read(_PIECE):
-            if _OF_INTEREST.search(before + piece):
+            joined = before + piece
+            if any(part in joined for part in _OF_INTEREST):
                 return True
-            before = piece[-_LONGEST:]
+            before = joined[-_LONGEST:]
     return False
 
 
