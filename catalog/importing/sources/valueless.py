@@ -20,7 +20,15 @@ _OF_INTEREST = (b"<f>", b"<f ", b"<f/", b":f>", b":f ", b":f/", b't="e"', b"t='e
 """Of a formula, whose tag may have a prefix, and of an error. Looked for one by one, which takes half as long as one pattern."""
 _LONGEST = max(map(len, _OF_INTEREST))
 _PIECE = 1 << 20
-_UNREADABLE = (ParseError, DefusedXmlException, zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError)
+_UNREADABLE = (
+    ParseError,
+    DefusedXmlException,
+    zipfile.BadZipFile,
+    zlib.error,
+    LookupError,
+    OSError,
+    RuntimeError,
+)
 """What parsing and zipfile raise where calamine is more lenient."""
 _ERRORS = "cells hold an error such as {what} ({where}): they are read as empty"
 _UNSAVED = "formulas were saved without their values ({where}) and are read as empty: save the file in a spreadsheet program"
@@ -62,7 +70,7 @@ def _notes(content: bytes, sheet: str, above: int) -> list[str]:
             return []
         book = fromstring(archive.read(_WORKBOOK))
         part = _part(archive, book, sheet)
-        if part is None or not _worth_reading(archive, part):
+        if not _worth_reading(archive, part):
             return []
         with archive.open(part) as file:
             cells = [cell for cell in _cells(file) if _row(cell.place) > above]
@@ -75,16 +83,15 @@ def _notes(content: bytes, sheet: str, above: int) -> list[str]:
     return told + ([_ERRORS.format(what=errors[0].value, where=_where(errors))] if errors else [])
 
 
-def _part(archive: zipfile.ZipFile, book: Element, sheet: str) -> str | None:
-    """The file in the archive that has the cells of a sheet."""
+def _part(archive: zipfile.ZipFile, book: Element, sheet: str) -> str:
+    """The file in the archive that has the cells of a sheet; raises LookupError."""
     wanted = [e for e in book.iter() if _local(e.tag) == "sheet" and e.get("name") == sheet]
     ids = {value for e in wanted for name, value in e.attrib.items() if _local(name) == "id"}
-    for relation in fromstring(archive.read(_RELATIONS)):
-        if relation.get("Id") in ids:
-            target = relation.get("Target", "")
-            part = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
-            return part if part in archive.namelist() else None
-    return None
+    targets = [r.get("Target", "") for r in fromstring(archive.read(_RELATIONS)) if r.get("Id") in ids]
+    parts = {part for target in targets for part in (f"xl/{target}", target.removeprefix("/"))} & set(archive.namelist())
+    if len(parts) != 1:
+        raise LookupError(f"the cells of sheet {sheet!r} are not where the file says")
+    return parts.pop()
 
 
 def _worth_reading(archive: zipfile.ZipFile, part: str) -> bool:

@@ -7,6 +7,7 @@ from readings import read, read_text
 from spreadsheets import formula, number, text, write_xlsx
 
 from catalog.errors import CatalogueError
+from catalog.importing.sources.valueless import valueless
 
 DAY, MOMENT = 1, 2  # styles in which a number is a date
 
@@ -99,6 +100,15 @@ def test_cells_without_a_value_are_told(
 def test_cells_without_a_value_are_counted(tmp_path: Path) -> None:
     rows = {1: [text("A", "sku"), text("B", "price")]} | {n: [text("A", "1"), formula("B", None)] for n in range(2, 1502)}
     assert list(read(write_xlsx(tmp_path / "book.xlsx", {"S": rows})).notes) == [UNSAVED % "B2 and 1,499 more"]
+
+
+def test_a_sheet_whose_cells_cannot_be_looked_at_is_told(tmp_path: Path) -> None:
+    content = write_xlsx(tmp_path / "book.xlsx", {"S": {1: [text("A", "sku")]}}).read_bytes()
+    assert valueless(content, "S", 1) == []
+    assert valueless(content, "T", 1) == [
+        "which cells have errors, or formulas without a value, cannot be told: the cells of sheet 'T' are not where the file says"
+    ]
+    assert valueless(b"PK no archive", "S", 1) == []
 
 
 def test_a_spreadsheet_is_known_whatever_its_name(book: Path) -> None:
